@@ -1,0 +1,96 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+// Leaves no errno behind (CONVENTIONS.md, section 5).
+class ErrnoGuard {
+ public:
+  ErrnoGuard() : saved_(errno) {}
+  ~ErrnoGuard() { errno = saved_; }
+
+ private:
+  int saved_;
+};
+
+Status ErrnoStatus(const std::string& path, const char* what) {
+  return IoError(StrCat(path, ": ", what, ": ", std::strerror(errno)));
+}
+
+Status ReadInto(int fd, const std::string& path, std::span<std::byte> out) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t count = ::read(fd, out.data() + done, out.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return ErrnoStatus(path, "cannot read");
+    if (count == 0) return IoError(StrCat(path, ": became shorter while it was read"));
+    done += static_cast<size_t>(count);
+  }
+  return Ok();
+}
+
+Status WriteAll(int fd, const std::string& path, std::span<const std::byte> bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count = ::write(fd, bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return ErrnoStatus(path, "cannot write");
+    done += static_cast<size_t>(count);
+  }
+  // fsync before rename: after a power cut the name must not point to an empty file.
+  if (::fsync(fd) != 0) return ErrnoStatus(path, "cannot flush");
+  return Ok();
+}
+
+}  // namespace
+
+Result<std::vector<std::byte>> ReadFile(const std::string& path) {
+  ErrnoGuard guard;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(path, "cannot open");
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return IoError(path + ": is not a regular file");
+  }
+  std::vector<std::byte> bytes(static_cast<size_t>(info.st_size));
+  const Status status = ReadInto(fd, path, bytes);
+  ::close(fd);
+  if (!status.ok()) return status;
+  return bytes;
+}
+
+Result<std::string> ReadTextFile(const std::string& path) {
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, ReadFile(path));
+  return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+Status WriteFileAtomic(const std::string& path, std::span<const std::byte> bytes) {
+  ErrnoGuard guard;
+  const std::string temporary = path + ".tmp" + std::to_string(::getpid());
+  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd < 0) return ErrnoStatus(path, "cannot create");
+  Status status = WriteAll(fd, path, bytes);
+  if (::close(fd) != 0 && status.ok()) status = ErrnoStatus(path, "cannot close");
+  if (status.ok() && std::rename(temporary.c_str(), path.c_str()) != 0) {
+    status = ErrnoStatus(path, "cannot rename into place");
+  }
+  if (!status.ok()) ::unlink(temporary.c_str());
+  return status;
+}
+
+Status WriteTextFileAtomic(const std::string& path, std::string_view text) {
+  return WriteFileAtomic(path, std::as_bytes(std::span<const char>(text.data(), text.size())));
+}
+
+}  // namespace espalier

@@ -1,0 +1,124 @@
+#include "model/build.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+namespace espalier {
+
+GraphBuilder::GraphBuilder(std::string name, GraphInput input, Rng* rng)
+    : value_(input.name), rng_(rng) {
+  graph_.name = std::move(name);
+  graph_.inputs.push_back(std::move(input));
+}
+
+Node& GraphBuilder::Append(Op op, const std::string& kind) {
+  int64_t count = 0;
+  while (FindNode(graph_, kind + std::to_string(count)) != nullptr) ++count;
+  Node node;
+  node.op = op;
+  node.name = kind + std::to_string(count);
+  node.inputs = {value_};
+  node.output = node.name + ".out";
+  value_ = node.output;
+  graph_.nodes.push_back(std::move(node));
+  return graph_.nodes.back();
+}
+
+int64_t GraphBuilder::FeaturesOf(const std::string& value) const {
+  const auto types = InferTypes(graph_);
+  if (!types.ok()) return 1;  // Finish will say what is wrong
+  const auto it = types->find(value);
+  return it == types->end() ? 1 : it->second.features;
+}
+
+Tensor GraphBuilder::Uniform(std::vector<int64_t> shape, float bound) {
+  Tensor tensor(std::move(shape));
+  for (float& value : tensor.values) value = rng_->Uniform(-bound, bound);
+  return tensor;
+}
+
+GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size) {
+  return Recurrent(cell, hidden_size, RecurrentOptions());
+}
+
+GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options) {
+  const int64_t inputs = FeaturesOf(value_);
+  Node& node = Append(Op::kRecurrent, std::string(InfoOf(cell).name));
+  node.cell = cell;
+  node.hidden_size = hidden_size;
+  node.direction = options.direction;
+  node.recurrent_dropout = options.recurrent_dropout;
+  const int64_t rows = InfoOf(cell).gates * std::max<int64_t>(hidden_size, 0);
+  const float bound = 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(hidden_size, 1)));
+  for (const RecurrentDirection& direction : DirectionsOf(node)) {
+    graph_.weights[direction.weight_ih] = Uniform({rows, inputs}, bound);
+    graph_.weights[direction.weight_hh] = Uniform({rows, std::max<int64_t>(hidden_size, 0)}, bound);
+    graph_.weights[direction.bias_ih] = Uniform({rows}, bound);
+    graph_.weights[direction.bias_hh] = Uniform({rows}, bound);
+  }
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::Gemm(int64_t outputs) {
+  const int64_t inputs = FeaturesOf(value_);
+  const float bound = 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(inputs, 1)));
+  const std::string name = Append(Op::kGemm, "gemm").name;
+  graph_.weights[name + ".weight"] = Uniform({outputs, inputs}, bound);
+  graph_.weights[name + ".bias"] = Uniform({outputs}, bound);
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::Embedding(int64_t features) {
+  const int64_t ids = FeaturesOf(value_);
+  Tensor weight({ids, features});
+  for (float& value : weight.values) value = static_cast<float>(rng_->Normal());
+  graph_.weights[Append(Op::kEmbedding, "embedding").name + ".weight"] = std::move(weight);
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::Dropout(double rate) {
+  Append(Op::kDropout, "dropout").rate = rate;
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::Activation(Op op) {
+  std::string kind = OpName(op);
+  std::transform(kind.begin(), kind.end(), kind.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  Append(op, kind);
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::LastStep() {
+  Append(Op::kLastStep, "last_step");
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::MeanOverTime() {
+  Append(Op::kMeanOverTime, "mean_over_time");
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::Add(const std::string& other_value) {
+  Append(Op::kAdd, "add").inputs.push_back(other_value);
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::Concat(const std::string& other_value) {
+  Append(Op::kConcat, "concat").inputs.push_back(other_value);
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::From(const std::string& value) {
+  value_ = value;
+  return *this;
+}
+
+Result<Graph> GraphBuilder::Finish() {
+  graph_.outputs = {value_};
+  ESPALIER_RETURN_IF_ERROR(ValidateGraph(graph_));
+  return graph_;
+}
+
+}  // namespace espalier

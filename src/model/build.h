@@ -1,0 +1,60 @@
+// GraphBuilder: makes a Graph layer by layer with freshly initialised weights.
+#ifndef ESPALIER_MODEL_BUILD_H_
+#define ESPALIER_MODEL_BUILD_H_
+
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/status.h"
+#include "model/graph.h"
+
+namespace espalier {
+
+// Each call appends a node whose input is the value made last (or the one named by From) and whose
+// name is <kind><count>, e.g. "lstm0", "lstm1", "gemm0". Weights are drawn as PyTorch draws them:
+// uniform in +-1/sqrt(H) for Recurrent, +-1/sqrt(I) for Gemm, standard normal for Embedding.
+// Finish validates. Example:
+//   GraphBuilder b("digits", {"x", {Element::kF32, Layout::kSequence, 28}}, &rng);
+//   b.Recurrent(CellKind::kLstmCell, 128).Dropout(0.2).LastStep().Gemm(10);
+//   ESPALIER_ASSIGN_OR_RETURN(Graph graph, b.Finish());
+class GraphBuilder {
+ public:
+  GraphBuilder(std::string name, GraphInput input, Rng* rng);
+
+  struct RecurrentOptions {
+    Direction direction = Direction::kForward;
+    double recurrent_dropout = 0.0;
+  };
+  GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options);
+  GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size);
+  GraphBuilder& Gemm(int64_t outputs);
+  GraphBuilder& Embedding(int64_t features);
+  GraphBuilder& Dropout(double rate);
+  GraphBuilder& Activation(Op op);  // kRelu, kSigmoid, kTanh, kSoftmax
+  GraphBuilder& LastStep();
+  GraphBuilder& MeanOverTime();
+  GraphBuilder& Add(const std::string& other_value);
+  GraphBuilder& Concat(const std::string& other_value);
+
+  // The next node reads this value instead of the one made last.
+  GraphBuilder& From(const std::string& value);
+  // The name of the value made last.
+  const std::string& value() const { return value_; }
+
+  // The graph with the last value as its output. Errors: what ValidateGraph says of a wrong call.
+  Result<Graph> Finish();
+
+ private:
+  Node& Append(Op op, const std::string& kind);
+  int64_t FeaturesOf(const std::string& value) const;
+  Tensor Uniform(std::vector<int64_t> shape, float bound);
+
+  Graph graph_;
+  std::string value_;
+  Rng* rng_;
+};
+
+}  // namespace espalier
+
+#endif  // ESPALIER_MODEL_BUILD_H_

@@ -1,0 +1,321 @@
+#include "model/graph.h"
+
+#include <cmath>
+#include <set>
+
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+constexpr const char* kOpNames[] = {
+#define ESPALIER_OP(Enum, name) name,
+#include "model/ops.inc"
+#undef ESPALIER_OP
+};
+
+// Expected weights of one node: name -> shape.
+using Shapes = std::map<std::string, std::vector<int64_t>>;
+
+size_t InputCount(Op op) { return op == Op::kAdd || op == Op::kConcat ? 2 : 1; }
+
+Status Mismatch(const std::string& what, const std::string& expected, const std::string& found) {
+  return InvalidArgument(what + ": " + expected + " expected, " + found + " found");
+}
+
+Status WantF32(const Node& node, const ValueType& type) {
+  if (type.element == Element::kF32) return Ok();
+  return Mismatch(node.name + " input '" + node.inputs[0] + "'", "f32", TypeString(type));
+}
+
+Status WantSequence(const Node& node, const ValueType& type) {
+  ESPALIER_RETURN_IF_ERROR(WantF32(node, type));
+  if (type.layout == Layout::kSequence) return Ok();
+  return Mismatch(node.name + " input '" + node.inputs[0] + "'", "a sequence [T, B, F]",
+                  TypeString(type));
+}
+
+// Shape of a weight that must be there to know the node's output; {} if it is missing.
+std::vector<int64_t> ShapeOrEmpty(const Graph& graph, const std::string& name) {
+  const auto it = graph.weights.find(name);
+  return it == graph.weights.end() ? std::vector<int64_t>{} : it->second.shape;
+}
+
+Status CheckRate(const std::string& what, double rate) {
+  if (rate >= 0.0 && rate < 1.0) return Ok();
+  return InvalidArgument(StrCat(what, ": a share in [0, 1) expected, ", rate, " found"));
+}
+
+Status InferRecurrent(const Node& node, const ValueType& in, ValueType* out, Shapes* shapes) {
+  ESPALIER_RETURN_IF_ERROR(WantSequence(node, in));
+  if (static_cast<size_t>(node.cell) >= kCellCount) {
+    return InvalidArgument(StrCat(node.name, ".cell: one of ", kCellCount, " cells expected, number ",
+                                  static_cast<int>(node.cell), " found"));
+  }
+  if (node.hidden_size < 1 || node.hidden_size > (int64_t{1} << 24)) {
+    return InvalidArgument(StrCat(node.name, ".hidden_size: 1 to 16777216 expected, ",
+                                  node.hidden_size, " found"));
+  }
+  ESPALIER_RETURN_IF_ERROR(CheckRate(node.name + ".recurrent_dropout", node.recurrent_dropout));
+  const int64_t rows = InfoOf(node.cell).gates * node.hidden_size;
+  for (const RecurrentDirection& direction : DirectionsOf(node)) {
+    (*shapes)[direction.weight_ih] = {rows, in.features};
+    (*shapes)[direction.weight_hh] = {rows, node.hidden_size};
+    (*shapes)[direction.bias_ih] = {rows};
+    (*shapes)[direction.bias_hh] = {rows};
+  }
+  const int64_t width = node.direction == Direction::kBidirectional ? 2 : 1;
+  *out = {Element::kF32, Layout::kSequence, width * node.hidden_size};
+  return Ok();
+}
+
+Status InferGemm(const Graph& graph, const Node& node, const ValueType& in, ValueType* out,
+                 Shapes* shapes) {
+  ESPALIER_RETURN_IF_ERROR(WantF32(node, in));
+  const std::vector<int64_t> shape = ShapeOrEmpty(graph, node.name + ".weight");
+  if (shape.size() != 2 || shape[0] < 1) {
+    return Mismatch(node.name + ".weight", "a matrix [O, " + std::to_string(in.features) + "]",
+                    shape.empty() ? "nothing" : ShapeString(shape));
+  }
+  (*shapes)[node.name + ".weight"] = {shape[0], in.features};
+  (*shapes)[node.name + ".bias"] = {shape[0]};
+  *out = {Element::kF32, in.layout, shape[0]};
+  return Ok();
+}
+
+Status InferEmbedding(const Graph& graph, const Node& node, const ValueType& in, ValueType* out,
+                      Shapes* shapes) {
+  if (in.element != Element::kI32) {
+    return Mismatch(node.name + " input '" + node.inputs[0] + "'", "i32 ids", TypeString(in));
+  }
+  const std::vector<int64_t> shape = ShapeOrEmpty(graph, node.name + ".weight");
+  if (shape.size() != 2 || shape[1] < 1) {
+    return Mismatch(node.name + ".weight", "a matrix [" + std::to_string(in.features) + ", F]",
+                    shape.empty() ? "nothing" : ShapeString(shape));
+  }
+  (*shapes)[node.name + ".weight"] = {in.features, shape[1]};
+  *out = {Element::kF32, in.layout, shape[1]};
+  return Ok();
+}
+
+Status InferPair(const Node& node, const ValueType& a, const ValueType& b, ValueType* out) {
+  ESPALIER_RETURN_IF_ERROR(WantF32(node, a));
+  const bool fits = node.op == Op::kAdd ? a == b : a.element == b.element && a.layout == b.layout;
+  if (!fits) return Mismatch(node.name + " input '" + node.inputs[1] + "'", TypeString(a), TypeString(b));
+  *out = a;
+  if (node.op == Op::kConcat) out->features = a.features + b.features;
+  return Ok();
+}
+
+Status InferNode(const Graph& graph, const Node& node, const std::vector<ValueType>& in,
+                 ValueType* out, Shapes* shapes) {
+  switch (node.op) {
+    case Op::kRecurrent: return InferRecurrent(node, in[0], out, shapes);
+    case Op::kGemm: return InferGemm(graph, node, in[0], out, shapes);
+    case Op::kEmbedding: return InferEmbedding(graph, node, in[0], out, shapes);
+    case Op::kDropout:
+      ESPALIER_RETURN_IF_ERROR(CheckRate(node.name + ".rate", node.rate));
+      [[fallthrough]];
+    case Op::kRelu:
+    case Op::kSigmoid:
+    case Op::kTanh:
+    case Op::kSoftmax:
+      *out = in[0];
+      return WantF32(node, in[0]);
+    case Op::kConcat:
+    case Op::kAdd: return InferPair(node, in[0], in[1], out);
+    case Op::kLastStep:
+    case Op::kMeanOverTime:
+      *out = {Element::kF32, Layout::kVector, in[0].features};
+      return WantSequence(node, in[0]);
+  }
+  return InvalidArgument(StrCat(node.name, ": unknown operator number ", static_cast<int>(node.op)));
+}
+
+struct Inference {
+  std::map<std::string, ValueType> types;
+  Shapes shapes;
+};
+
+Result<Inference> Infer(const Graph& graph) {
+  Inference inference;
+  std::set<std::string> node_names;
+  if (graph.inputs.empty()) return InvalidArgument("graph: at least one input expected, 0 found");
+  for (const GraphInput& input : graph.inputs) {
+    if (input.type.features < 1) {
+      return InvalidArgument(StrCat("input '", input.name, "': at least 1 feature expected, ",
+                                    input.type.features, " found"));
+    }
+    if (!inference.types.emplace(input.name, input.type).second) {
+      return InvalidArgument("input '" + input.name + "' is defined twice");
+    }
+  }
+  for (const Node& node : graph.nodes) {
+    if (node.name.empty() || !node_names.insert(node.name).second) {
+      return InvalidArgument("node name '" + node.name + "' is empty or used twice");
+    }
+    if (node.inputs.size() != InputCount(node.op)) {
+      return InvalidArgument(StrCat(node.name, ": ", InputCount(node.op), " inputs expected, ",
+                                    node.inputs.size(), " found"));
+    }
+    std::vector<ValueType> in;
+    for (const std::string& name : node.inputs) {
+      const auto it = inference.types.find(name);
+      if (it == inference.types.end()) {
+        return InvalidArgument(node.name + ": input '" + name + "' is not made before it is used");
+      }
+      in.push_back(it->second);
+    }
+    ValueType out;
+    ESPALIER_RETURN_IF_ERROR(InferNode(graph, node, in, &out, &inference.shapes));
+    if (!inference.types.emplace(node.output, out).second) {
+      return InvalidArgument(node.name + ": value '" + node.output + "' is defined twice");
+    }
+  }
+  return inference;
+}
+
+Status ValidateWeights(const Graph& graph, const Shapes& shapes) {
+  for (const auto& [name, shape] : shapes) {
+    const auto it = graph.weights.find(name);
+    if (it == graph.weights.end()) return Mismatch(name, ShapeString(shape), "nothing");
+    const Tensor& tensor = it->second;
+    if (tensor.shape != shape) return Mismatch(name, ShapeString(shape), ShapeString(tensor.shape));
+    if (tensor.values.size() != static_cast<size_t>(ElementCount(shape))) {
+      return Mismatch(name, StrCat(ElementCount(shape), " elements"),
+                      StrCat(tensor.values.size(), " elements"));
+    }
+    for (size_t i = 0; i < tensor.values.size(); ++i) {
+      if (!std::isfinite(tensor.values[i])) {
+        return InvalidArgument(StrCat(name, ": finite weights expected, ", tensor.values[i],
+                                      " found at element ", i));
+      }
+    }
+  }
+  for (const auto& [name, tensor] : graph.weights) {
+    if (!shapes.contains(name)) return InvalidArgument("weight '" + name + "' belongs to no node");
+  }
+  return Ok();
+}
+
+bool IsMatrix(const Tensor& tensor) { return tensor.shape.size() == 2; }
+
+}  // namespace
+
+const char* OpName(Op op) { return kOpNames[static_cast<size_t>(op)]; }
+
+const char* DirectionName(Direction direction) {
+  switch (direction) {
+    case Direction::kForward: return "forward";
+    case Direction::kReverse: return "reverse";
+    case Direction::kBidirectional: return "bidirectional";
+  }
+  return "unknown";
+}
+
+std::string TypeString(const ValueType& type) {
+  const std::string features = std::to_string(type.features);
+  if (type.element == Element::kI32) {
+    return "i32 " + std::string(type.layout == Layout::kSequence ? "[T, B]" : "[B]") + " of " +
+           features + " ids";
+  }
+  return "f32 [" + std::string(type.layout == Layout::kSequence ? "T, B, " : "B, ") + features + "]";
+}
+
+std::vector<RecurrentDirection> DirectionsOf(const Node& node) {
+  std::vector<RecurrentDirection> directions;
+  const auto add = [&](bool reverse) {
+    const std::string suffix = reverse ? "_reverse" : "";
+    const auto name = [&](const char* what) { return node.name + "." + what + suffix; };
+    directions.push_back({reverse, name("weight_ih"), name("weight_hh"), name("bias_ih"),
+                          name("bias_hh"), name("h"),
+                          InfoOf(node.cell).has_cell_state ? name("c") : ""});
+  };
+  if (node.direction != Direction::kReverse) add(false);
+  if (node.direction != Direction::kForward) add(true);
+  return directions;
+}
+
+Result<std::map<std::string, ValueType>> InferTypes(const Graph& graph) {
+  ESPALIER_ASSIGN_OR_RETURN(Inference inference, Infer(graph));
+  return std::move(inference.types);
+}
+
+Status ValidateGraph(const Graph& graph) {
+  ESPALIER_ASSIGN_OR_RETURN(const Inference inference, Infer(graph));
+  ESPALIER_RETURN_IF_ERROR(ValidateWeights(graph, inference.shapes));
+  if (graph.outputs.empty()) return InvalidArgument("graph: at least one output expected, 0 found");
+  for (const std::string& output : graph.outputs) {
+    if (!inference.types.contains(output)) {
+      return InvalidArgument("output '" + output + "' is made by no node");
+    }
+  }
+  return Ok();
+}
+
+std::vector<StateSpec> StatesOf(const Graph& graph) {
+  std::vector<StateSpec> states;
+  const auto types = InferTypes(graph);
+  ESPALIER_ASSERT(types.ok());
+  for (const Node& node : graph.nodes) {
+    if (node.op == Op::kRecurrent) {
+      for (const RecurrentDirection& direction : DirectionsOf(node)) {
+        states.push_back({direction.h, node.hidden_size});
+        if (!direction.c.empty()) states.push_back({direction.c, node.hidden_size});
+      }
+    } else if (node.op == Op::kLastStep) {
+      states.push_back({node.name + ".last", types->at(node.output).features});
+    } else if (node.op == Op::kMeanOverTime) {
+      states.push_back({node.name + ".sum", types->at(node.output).features});
+      states.push_back({node.name + ".count", 1});
+    }
+  }
+  return states;
+}
+
+bool IsStreamable(const Graph& graph) {
+  for (const Node& node : graph.nodes) {
+    if (node.op == Op::kRecurrent && node.direction != Direction::kForward) return false;
+  }
+  return true;
+}
+
+std::vector<std::string> PrunableWeights(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : graph.weights) {
+    if (IsMatrix(tensor)) names.push_back(name);
+  }
+  return names;
+}
+
+const Node* FindNode(const Graph& graph, const std::string& name) {
+  for (const Node& node : graph.nodes) {
+    if (node.name == name) return &node;
+  }
+  return nullptr;
+}
+
+const Node* FindOwner(const Graph& graph, const std::string& weight_name) {
+  const size_t dot = weight_name.rfind('.');
+  return dot == std::string::npos ? nullptr : FindNode(graph, weight_name.substr(0, dot));
+}
+
+uint64_t MultiplyAddsPerStep(const Graph& graph, Count count) {
+  uint64_t total = 0;
+  for (const auto& [name, tensor] : graph.weights) {
+    const Node* owner = FindOwner(graph, name);
+    if (!IsMatrix(tensor) || owner == nullptr || owner->op == Op::kEmbedding) continue;
+    total += count == Count::kDense ? tensor.size() : CountNonzeros(tensor.values);
+  }
+  return total;
+}
+
+uint64_t ParameterCount(const Graph& graph, Count count) {
+  uint64_t total = 0;
+  for (const auto& [name, tensor] : graph.weights) {
+    total += count == Count::kDense ? tensor.size() : CountNonzeros(tensor.values);
+  }
+  return total;
+}
+
+}  // namespace espalier

@@ -1,0 +1,153 @@
+// Graph: the one representation of a network. A list of nodes over named values, in an order in
+// which every value is made before it is used. A value is f32 or i32 with two symbolic dimensions,
+// T (time) and B (batch), and a known feature count:
+//   sequence  [T, B, F]    vector  [B, F]    ids  [T, B]
+// There is no control flow. Each sequence b of a batch has a length in [0, T]; a node that looks
+// along time (Recurrent, LastStep, MeanOverTime) uses only the first length[b] steps, and Recurrent
+// writes 0 past them, as ONNX and PyTorch's packed sequences do.
+//
+// Weights are in PyTorch's gate order and names, prefixed by the node's name:
+//   Recurrent  <node>.weight_ih [G*H, I]  .weight_hh [G*H, H]  .bias_ih [G*H]  .bias_hh [G*H],
+//              and the same with suffix "_reverse" for the reverse direction
+//   Gemm       <node>.weight [O, I]  .bias [O]
+//   Embedding  <node>.weight [V, F]
+//
+// State is explicit (StatesOf): a graph runs a whole sequence at once, in chunks or step by step, and
+// gives the same numbers, if each run starts from the state where the one before it ended. A
+// reverse direction needs the whole sequence in one run.
+#ifndef ESPALIER_MODEL_GRAPH_H_
+#define ESPALIER_MODEL_GRAPH_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "cells/cells.h"
+#include "model/tensor.h"
+
+namespace espalier {
+
+enum class Op : uint8_t {
+#define ESPALIER_OP(Enum, name) k##Enum,
+#include "model/ops.inc"
+#undef ESPALIER_OP
+};
+
+// ONNX's name, or ours where ONNX has none; static storage.
+const char* OpName(Op op);
+
+enum class Direction : uint8_t { kForward = 0, kReverse = 1, kBidirectional = 2 };
+
+const char* DirectionName(Direction direction);  // "forward", "reverse", "bidirectional"
+
+enum class Element : uint8_t { kF32 = 0, kI32 = 1 };
+enum class Layout : uint8_t {
+  kSequence = 0,  // [T, B, F]
+  kVector = 1,    // [B, F]
+};
+
+// i32 values are ids: kSequence is [T, B], `features` is the number of ids, each in [0, features).
+struct ValueType {
+  Element element = Element::kF32;
+  Layout layout = Layout::kSequence;
+  int64_t features = 0;
+
+  bool operator==(const ValueType&) const = default;
+};
+
+// e.g. "f32 [T, B, 28]".
+std::string TypeString(const ValueType& type);
+
+struct Node {
+  std::string name;  // unique; the prefix of its weights' names
+  Op op = Op::kGemm;
+  std::vector<std::string> inputs;  // names of graph inputs or other nodes' outputs
+  std::string output;               // unique value name
+
+  // Recurrent only.
+  CellKind cell = CellKind::kLstmCell;
+  Direction direction = Direction::kForward;
+  int64_t hidden_size = 0;  // H; the output has H features, or 2 H (forward first) if bidirectional
+  // Training only: the share of hidden-state units dropped, one mask per sequence kept over time
+  // (Gal and Ghahramani 2016, arXiv:1512.05287). In [0, 1).
+  double recurrent_dropout = 0.0;
+
+  // Dropout only: the share of elements dropped while training, in [0, 1).
+  double rate = 0.0;
+
+  bool operator==(const Node&) const = default;
+};
+
+struct GraphInput {
+  std::string name;
+  ValueType type;
+
+  bool operator==(const GraphInput&) const = default;
+};
+
+struct Graph {
+  std::string name;
+  std::vector<GraphInput> inputs;
+  std::vector<Node> nodes;
+  std::vector<std::string> outputs;  // value names
+  TensorStore weights;
+
+  bool operator==(const Graph&) const = default;
+};
+
+// One piece of state: per sequence, `width` floats, 0 at the start of a sequence.
+//   Recurrent     "<node>.h" [B, H], LSTM also "<node>.c" [B, H]; "_reverse" for that direction
+//   LastStep      "<node>.last" [B, F]: what it returns if no step is valid
+//   MeanOverTime  "<node>.sum" [B, F], "<node>.count" [B, 1]
+struct StateSpec {
+  std::string name;
+  int64_t width = 0;
+
+  bool operator==(const StateSpec&) const = default;
+};
+
+// One direction of a Recurrent node and the full names of its weights and states.
+struct RecurrentDirection {
+  bool reverse = false;
+  std::string weight_ih, weight_hh, bias_ih, bias_hh;
+  std::string h, c;  // state names; c is "" where the cell has none
+};
+
+// Forward first. Precondition: node.op is kRecurrent.
+std::vector<RecurrentDirection> DirectionsOf(const Node& node);
+
+// The types of all values. Errors: kInvalidArgument for an unknown or doubly defined name, a wrong
+// count of inputs, or types that do not fit, e.g.
+// "lstm0.weight_hh: 512x128 expected, 512x120 found".
+Result<std::map<std::string, ValueType>> InferTypes(const Graph& graph);
+
+// Everything that a Graph promises: InferTypes passes, exactly the expected weights exist with the
+// expected shapes, every weight is finite, outputs exist.
+Status ValidateGraph(const Graph& graph);
+
+// In node order. Precondition: ValidateGraph(graph) passes.
+std::vector<StateSpec> StatesOf(const Graph& graph);
+
+// True if no node needs the whole sequence at once, so that chunks and single steps are possible.
+bool IsStreamable(const Graph& graph);
+
+// Names of the weights that the pruner may cut: matrices of Recurrent, Gemm, Embedding, no biases.
+std::vector<std::string> PrunableWeights(const Graph& graph);
+
+// nullptr if there is none.
+const Node* FindNode(const Graph& graph, const std::string& name);
+// The node that owns a weight of this name, or nullptr.
+const Node* FindOwner(const Graph& graph, const std::string& weight_name);
+
+// Multiply-adds of one step of one sequence, if every stored weight costs one (`kDense`) or only
+// those that are not 0 (`kNonzeros`). Nodes without time count once as well; biases do not count.
+enum class Count { kDense, kNonzeros };
+uint64_t MultiplyAddsPerStep(const Graph& graph, Count count);
+// Number of weights and biases.
+uint64_t ParameterCount(const Graph& graph, Count count);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_MODEL_GRAPH_H_

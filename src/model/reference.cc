@@ -1,0 +1,320 @@
+#include "model/reference.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+// The math policy of the oracle: one double at a time. See cells/cells.h.
+struct ScalarMath {
+  using V = double;
+  static V Add(V a, V b) { return a + b; }
+  static V Sub(V a, V b) { return a - b; }
+  static V Mul(V a, V b) { return a * b; }
+  static V MulAdd(V a, V b, V c) { return a * b + c; }
+  static V Sigmoid(V a) { return 1.0 / (1.0 + std::exp(-a)); }
+  static V Tanh(V a) { return std::tanh(a); }
+  static V Relu(V a) { return a < 0.0 ? 0.0 : a; }  // keeps NaN
+  static V OneMinus(V a) { return 1.0 - a; }
+};
+
+#include "cells/gru.inl"
+#include "cells/gru_reset_before.inl"
+#include "cells/lstm.inl"
+#include "cells/rnn_relu.inl"
+#include "cells/rnn_tanh.inl"
+
+// out[r] = sum_c w[r, c] x[c] + b[r], for rows [first, first + count).
+void MatVec(const Tensor& w, const Tensor& b, int64_t first, int64_t count, const double* x,
+            double* out) {
+  const int64_t cols = w.dim(1);
+  for (int64_t r = first; r < first + count; ++r) {
+    double sum = b.values[static_cast<size_t>(r)];
+    for (int64_t c = 0; c < cols; ++c) {
+      sum += static_cast<double>(w.values[static_cast<size_t>(r * cols + c)]) * x[c];
+    }
+    out[r] = sum;
+  }
+}
+
+// One step of one sequence: h and c are [H] and are replaced.
+template <class Cell>
+void CellStep(const Graph& graph, const RecurrentDirection& direction, const CellInfo& info,
+              const std::vector<double>& x, std::vector<double>* h, std::vector<double>* c) {
+  const Tensor& weight_hh = graph.weights.at(direction.weight_hh);
+  const Tensor& bias_hh = graph.weights.at(direction.bias_hh);
+  const int64_t hidden = weight_hh.dim(1);
+  const int64_t rows = info.gates * hidden;
+  std::vector<double> ax(static_cast<size_t>(rows));
+  std::vector<double> ah(static_cast<size_t>(rows));
+  MatVec(graph.weights.at(direction.weight_ih), graph.weights.at(direction.bias_ih), 0, rows,
+         x.data(), ax.data());
+  MatVec(weight_hh, bias_hh, 0, rows, h->data(), ah.data());
+  const ScalarMath m;
+  const auto gather = [&](const std::vector<double>& from, int64_t unit, double* out) {
+    for (int64_t g = 0; g < info.gates; ++g) out[g] = from[static_cast<size_t>(g * hidden + unit)];
+  };
+  double unit_ax[8];
+  double unit_ah[8];
+  if constexpr (Cell::kResetBefore) {
+    std::vector<double> reset_h(static_cast<size_t>(hidden));
+    for (int64_t k = 0; k < hidden; ++k) {
+      gather(ax, k, unit_ax);
+      gather(ah, k, unit_ah);
+      reset_h[static_cast<size_t>(k)] =
+          Cell::ResetHidden(m, unit_ax, unit_ah, (*h)[static_cast<size_t>(k)]);
+    }
+    MatVec(weight_hh, bias_hh, rows - hidden, hidden, reset_h.data(), ah.data());
+  }
+  for (int64_t k = 0; k < hidden; ++k) {
+    gather(ax, k, unit_ax);
+    gather(ah, k, unit_ah);
+    const auto unit = static_cast<size_t>(k);
+    const CellState<double> in{(*h)[unit], info.has_cell_state ? (*c)[unit] : 0.0};
+    CellState<double> out{0.0, 0.0};
+    Cell::Step(m, unit_ax, unit_ah, in, &out);
+    (*h)[unit] = out.h;
+    if (info.has_cell_state) (*c)[unit] = out.c;
+  }
+}
+
+void CellStepOf(const Graph& graph, const Node& node, const RecurrentDirection& direction,
+                const std::vector<double>& x, std::vector<double>* h, std::vector<double>* c) {
+  const CellInfo& info = InfoOf(node.cell);
+  switch (node.cell) {
+#define ESPALIER_CELL(name, Class)                                              \
+  case CellKind::k##Class:                                                      \
+    CellStep<Class<ScalarMath>>(graph, direction, info, x, h, c);               \
+    return;
+#include "cells/cells.inc"
+#undef ESPALIER_CELL
+  }
+}
+
+struct Run {
+  const Graph& graph;
+  const Batch& batch;
+  StateSet* states;
+  std::map<std::string, Value> values;
+
+  float* StateRow(const std::string& name, int64_t sequence) {
+    std::vector<float>& state = states->at(name);
+    const size_t width = state.size() / static_cast<size_t>(batch.size);
+    return state.data() + static_cast<size_t>(sequence) * width;
+  }
+};
+
+void RunDirection(const Node& node, const RecurrentDirection& direction, const Value& in,
+                  int64_t out_offset, Run* run, Value* out) {
+  const int64_t hidden = node.hidden_size;
+  const bool has_c = !direction.c.empty();
+  for (int64_t b = 0; b < in.size; ++b) {
+    float* h_state = run->StateRow(direction.h, b);
+    float* c_state = has_c ? run->StateRow(direction.c, b) : nullptr;
+    std::vector<double> h(h_state, h_state + hidden);
+    std::vector<double> c = has_c ? std::vector<double>(c_state, c_state + hidden)
+                                  : std::vector<double>();
+    const int64_t length = run->batch.lengths[static_cast<size_t>(b)];
+    for (int64_t s = 0; s < length; ++s) {
+      const int64_t t = direction.reverse ? length - 1 - s : s;
+      const float* row = in.row(t, b);
+      CellStepOf(run->graph, node, direction, std::vector<double>(row, row + in.type.features), &h,
+                 &c);
+      std::copy(h.begin(), h.end(), out->row(t, b) + out_offset);
+    }
+    std::copy(h.begin(), h.end(), h_state);
+    if (has_c) std::copy(c.begin(), c.end(), c_state);
+  }
+}
+
+void RunGemm(const Graph& graph, const Node& node, const Value& in, Value* out) {
+  const Tensor& w = graph.weights.at(node.name + ".weight");
+  const Tensor& bias = graph.weights.at(node.name + ".bias");
+  std::vector<double> y(static_cast<size_t>(w.dim(0)));
+  for (int64_t i = 0; i < in.steps * in.size; ++i) {
+    const float* row = in.row(0, i);
+    const std::vector<double> x(row, row + in.type.features);
+    MatVec(w, bias, 0, w.dim(0), x.data(), y.data());
+    std::copy(y.begin(), y.end(), out->row(0, i));
+  }
+}
+
+void RunEmbedding(const Graph& graph, const Node& node, const Batch& batch, Value* out) {
+  const Tensor& w = graph.weights.at(node.name + ".weight");
+  for (int64_t i = 0; i < out->steps * out->size; ++i) {
+    const float* row = w.values.data() + batch.ids[static_cast<size_t>(i)] * w.dim(1);
+    std::copy(row, row + w.dim(1), out->row(0, i));
+  }
+}
+
+void RunActivation(Op op, const Value& in, Value* out) {
+  const ScalarMath m;
+  std::transform(in.values.begin(), in.values.end(), out->values.begin(), [&](float x) {
+    if (op == Op::kRelu) return static_cast<float>(m.Relu(x));
+    if (op == Op::kSigmoid) return static_cast<float>(m.Sigmoid(x));
+    if (op == Op::kTanh) return static_cast<float>(m.Tanh(x));
+    return x;  // Dropout
+  });
+}
+
+void RunSoftmax(const Value& in, Value* out) {
+  const int64_t features = in.type.features;
+  for (int64_t i = 0; i < in.steps * in.size; ++i) {
+    const float* x = in.row(0, i);
+    const double peak = *std::max_element(x, x + features);
+    double sum = 0.0;
+    for (int64_t f = 0; f < features; ++f) sum += std::exp(x[f] - peak);
+    for (int64_t f = 0; f < features; ++f) {
+      out->row(0, i)[f] = static_cast<float>(std::exp(x[f] - peak) / sum);
+    }
+  }
+}
+
+void RunPair(Op op, const Value& a, const Value& b, Value* out) {
+  for (int64_t i = 0; i < a.steps * a.size; ++i) {
+    float* row = out->row(0, i);
+    std::copy(a.row(0, i), a.row(0, i) + a.type.features, row);
+    if (op == Op::kConcat) {
+      std::copy(b.row(0, i), b.row(0, i) + b.type.features, row + a.type.features);
+    } else {
+      for (int64_t f = 0; f < a.type.features; ++f) row[f] += b.row(0, i)[f];
+    }
+  }
+}
+
+void RunLastStep(const Node& node, const Value& in, Run* run, Value* out) {
+  for (int64_t b = 0; b < in.size; ++b) {
+    float* last = run->StateRow(node.name + ".last", b);
+    const int64_t length = run->batch.lengths[static_cast<size_t>(b)];
+    if (length > 0) std::copy_n(in.row(length - 1, b), in.type.features, last);
+    std::copy_n(last, in.type.features, out->row(0, b));
+  }
+}
+
+void RunMeanOverTime(const Node& node, const Value& in, Run* run, Value* out) {
+  for (int64_t b = 0; b < in.size; ++b) {
+    float* sum = run->StateRow(node.name + ".sum", b);
+    float* count = run->StateRow(node.name + ".count", b);
+    const int64_t length = run->batch.lengths[static_cast<size_t>(b)];
+    for (int64_t t = 0; t < length; ++t) {
+      for (int64_t f = 0; f < in.type.features; ++f) sum[f] += in.row(t, b)[f];
+    }
+    *count += static_cast<float>(length);
+    for (int64_t f = 0; f < in.type.features; ++f) {
+      out->row(0, b)[f] = *count > 0.0f ? sum[f] / *count : 0.0f;
+    }
+  }
+}
+
+void RunNode(const Node& node, const std::vector<const Value*>& in, Run* run, Value* out) {
+  switch (node.op) {
+    case Op::kRecurrent: {
+      int64_t offset = 0;
+      for (const RecurrentDirection& direction : DirectionsOf(node)) {
+        RunDirection(node, direction, *in[0], offset, run, out);
+        offset += node.hidden_size;
+      }
+      return;
+    }
+    case Op::kGemm: return RunGemm(run->graph, node, *in[0], out);
+    case Op::kEmbedding: return RunEmbedding(run->graph, node, run->batch, out);
+    case Op::kDropout:
+    case Op::kRelu:
+    case Op::kSigmoid:
+    case Op::kTanh: return RunActivation(node.op, *in[0], out);
+    case Op::kSoftmax: return RunSoftmax(*in[0], out);
+    case Op::kConcat:
+    case Op::kAdd: return RunPair(node.op, *in[0], *in[1], out);
+    case Op::kLastStep: return RunLastStep(node, *in[0], run, out);
+    case Op::kMeanOverTime: return RunMeanOverTime(node, *in[0], run, out);
+  }
+}
+
+Status ValidateStates(const Graph& graph, int64_t batch_size, const StateSet& states) {
+  for (const StateSpec& spec : StatesOf(graph)) {
+    const auto it = states.find(spec.name);
+    const int64_t expected = spec.width * batch_size;
+    if (it == states.end() || static_cast<int64_t>(it->second.size()) != expected) {
+      return InvalidArgument(StrCat("state '", spec.name, "': ", batch_size, "x", spec.width,
+                                    " elements expected, ",
+                                    it == states.end() ? size_t{0} : it->second.size(), " found"));
+    }
+  }
+  return Ok();
+}
+
+}  // namespace
+
+StateSet ZeroStates(const Graph& graph, int64_t batch_size) {
+  StateSet states;
+  for (const StateSpec& spec : StatesOf(graph)) {
+    states[spec.name].assign(static_cast<size_t>(spec.width * batch_size), 0.0f);
+  }
+  return states;
+}
+
+Status ValidateBatch(const Graph& graph, const Batch& batch) {
+  if (graph.inputs.size() != 1) {
+    return Unsupported(StrCat("graph '", graph.name, "': 1 input expected, ", graph.inputs.size(),
+                              " found"));
+  }
+  const GraphInput& input = graph.inputs[0];
+  if (batch.steps < 0 || batch.size < 1) {
+    return InvalidArgument(StrCat("batch: T >= 0 and B >= 1 expected, T = ", batch.steps,
+                                  " and B = ", batch.size, " found"));
+  }
+  const bool is_ids = input.type.element == Element::kI32;
+  const int64_t expected = batch.steps * batch.size * (is_ids ? 1 : input.type.features);
+  const size_t found = is_ids ? batch.ids.size() : batch.features.size();
+  if (static_cast<int64_t>(found) != expected) {
+    return InvalidArgument(StrCat("input '", input.name, "': ", expected, " elements expected for ",
+                                  TypeString(input.type), " with T = ", batch.steps,
+                                  " and B = ", batch.size, ", ", found, " found"));
+  }
+  if (static_cast<int64_t>(batch.lengths.size()) != batch.size) {
+    return InvalidArgument(StrCat("lengths: ", batch.size, " expected, ", batch.lengths.size(),
+                                  " found"));
+  }
+  for (size_t b = 0; b < batch.lengths.size(); ++b) {
+    if (batch.lengths[b] < 0 || batch.lengths[b] > batch.steps) {
+      return InvalidArgument(StrCat("lengths[", b, "]: 0 to T = ", batch.steps, " expected, ",
+                                    batch.lengths[b], " found"));
+    }
+  }
+  for (size_t i = 0; i < batch.ids.size(); ++i) {
+    if (batch.ids[i] < 0 || batch.ids[i] >= input.type.features) {
+      return InvalidArgument(StrCat("input '", input.name, "': ids in [0, ", input.type.features,
+                                    ") expected, ", batch.ids[i], " found at element ", i));
+    }
+  }
+  return Ok();
+}
+
+Result<std::map<std::string, Value>> RunReference(const Graph& graph, const Batch& batch,
+                                                  StateSet* states) {
+  ESPALIER_RETURN_IF_ERROR(ValidateGraph(graph));
+  ESPALIER_RETURN_IF_ERROR(ValidateBatch(graph, batch));
+  ESPALIER_RETURN_IF_ERROR(ValidateStates(graph, batch.size, *states));
+  ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(graph));
+  Run run{graph, batch, states, {}};
+  const GraphInput& input = graph.inputs[0];
+  run.values[input.name] = Value{input.type, batch.steps, batch.size, batch.features};
+  for (const Node& node : graph.nodes) {
+    std::vector<const Value*> in;
+    for (const std::string& name : node.inputs) in.push_back(&run.values.at(name));
+    Value out;
+    out.type = types.at(node.output);
+    out.steps = out.type.layout == Layout::kSequence ? batch.steps : 1;
+    out.size = batch.size;
+    out.values.assign(static_cast<size_t>(out.steps * out.size * out.type.features), 0.0f);
+    RunNode(node, in, &run, &out);
+    run.values[node.output] = std::move(out);
+  }
+  run.values.erase(input.name);
+  return std::move(run.values);
+}
+
+}  // namespace espalier

@@ -1,0 +1,168 @@
+#include "model/serialize.h"
+
+#include <cstring>
+
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+constexpr uint32_t kVersion = 1;
+constexpr size_t kMaxNameBytes = 4096;
+constexpr uint32_t kMaxRank = 8;
+
+Status ReadCount(ByteReader* reader, const char* field, size_t min_bytes_each, uint32_t* count) {
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field, count));
+  if (*count > reader->remaining() / min_bytes_each) {
+    return BadFormat(StrCat(field, ": ", *count, " do not fit in the ", reader->remaining(),
+                            " bytes that are left"));
+  }
+  return Ok();
+}
+
+template <typename E>
+Status ReadEnum(ByteReader* reader, const std::string& field, size_t count, E* out) {
+  uint8_t value = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field, &value));
+  if (value >= count) {
+    return BadFormat(StrCat(field, ": less than ", count, " expected, ", int{value}, " found"));
+  }
+  *out = static_cast<E>(value);
+  return Ok();
+}
+
+Status ReadNames(ByteReader* reader, const char* field, std::vector<std::string>* names) {
+  uint32_t count = 0;
+  ESPALIER_RETURN_IF_ERROR(ReadCount(reader, field, sizeof(uint32_t), &count));
+  names->resize(count);
+  for (std::string& name : *names) {
+    ESPALIER_RETURN_IF_ERROR(reader->ReadString(field, kMaxNameBytes, &name));
+  }
+  return Ok();
+}
+
+void WriteNames(const std::vector<std::string>& names, ByteWriter* writer) {
+  writer->Write(static_cast<uint32_t>(names.size()));
+  for (const std::string& name : names) writer->WriteString(name);
+}
+
+Status ReadNode(ByteReader* reader, Node* node) {
+  constexpr size_t kOpCount = static_cast<size_t>(Op::kMeanOverTime) + 1;
+  ESPALIER_RETURN_IF_ERROR(reader->ReadString("node.name", kMaxNameBytes, &node->name));
+  ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".op", kOpCount, &node->op));
+  ESPALIER_RETURN_IF_ERROR(ReadNames(reader, "node.inputs", &node->inputs));
+  ESPALIER_RETURN_IF_ERROR(reader->ReadString("node.output", kMaxNameBytes, &node->output));
+  ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".cell", kCellCount, &node->cell));
+  ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".direction", 3, &node->direction));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("node.hidden_size", &node->hidden_size));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("node.recurrent_dropout", &node->recurrent_dropout));
+  return reader->Read("node.rate", &node->rate);
+}
+
+void WriteNode(const Node& node, ByteWriter* writer) {
+  writer->WriteString(node.name);
+  writer->Write(static_cast<uint8_t>(node.op));
+  WriteNames(node.inputs, writer);
+  writer->WriteString(node.output);
+  writer->Write(static_cast<uint8_t>(node.cell));
+  writer->Write(static_cast<uint8_t>(node.direction));
+  writer->Write(node.hidden_size);
+  writer->Write(node.recurrent_dropout);
+  writer->Write(node.rate);
+}
+
+Status ReadTensor(ByteReader* reader, std::string* name, Tensor* tensor) {
+  ESPALIER_RETURN_IF_ERROR(reader->ReadString("weight.name", kMaxNameBytes, name));
+  uint32_t rank = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read(*name + ".rank", &rank));
+  if (rank > kMaxRank) {
+    return BadFormat(StrCat(*name, ".rank: at most ", kMaxRank, " expected, ", rank, " found"));
+  }
+  tensor->shape.resize(rank);
+  uint64_t elements = 1;
+  for (int64_t& dim : tensor->shape) {
+    ESPALIER_RETURN_IF_ERROR(reader->Read(*name + ".dims", &dim));
+    // The product is bounded by what is left to read, so it cannot overflow.
+    const uint64_t left = reader->remaining() / sizeof(float);
+    if (dim < 0 || (dim > 0 && elements > left / static_cast<uint64_t>(dim))) {
+      return BadFormat(StrCat(*name, ".dims: dimension ", dim, " does not fit in the ",
+                              reader->remaining(), " bytes that are left"));
+    }
+    elements *= static_cast<uint64_t>(dim);
+  }
+  std::span<const std::byte> bytes;
+  ESPALIER_RETURN_IF_ERROR(reader->ReadBytes(*name, elements * sizeof(float), &bytes));
+  tensor->values.resize(elements);
+  if (elements > 0) std::memcpy(tensor->values.data(), bytes.data(), bytes.size());
+  return Ok();
+}
+
+}  // namespace
+
+void WriteTensors(const TensorStore& tensors, ByteWriter* writer) {
+  writer->Write(static_cast<uint32_t>(tensors.size()));
+  for (const auto& [name, tensor] : tensors) {
+    writer->WriteString(name);
+    writer->Write(static_cast<uint32_t>(tensor.shape.size()));
+    for (const int64_t dim : tensor.shape) writer->Write(dim);
+    writer->WriteBytes(std::as_bytes(std::span<const float>(tensor.values)));
+  }
+}
+
+Result<TensorStore> ReadTensors(ByteReader* reader) {
+  uint32_t count = 0;
+  ESPALIER_RETURN_IF_ERROR(ReadCount(reader, "weights", 2 * sizeof(uint32_t), &count));
+  TensorStore tensors;
+  for (uint32_t i = 0; i < count; ++i) {
+    std::string name;
+    Tensor tensor;
+    ESPALIER_RETURN_IF_ERROR(ReadTensor(reader, &name, &tensor));
+    if (!tensors.emplace(name, std::move(tensor)).second) {
+      return BadFormat("weight '" + name + "' is stored twice");
+    }
+  }
+  return tensors;
+}
+
+void WriteGraph(const Graph& graph, ByteWriter* writer) {
+  writer->Write(kVersion);
+  writer->WriteString(graph.name);
+  writer->Write(static_cast<uint32_t>(graph.inputs.size()));
+  for (const GraphInput& input : graph.inputs) {
+    writer->WriteString(input.name);
+    writer->Write(static_cast<uint8_t>(input.type.element));
+    writer->Write(static_cast<uint8_t>(input.type.layout));
+    writer->Write(input.type.features);
+  }
+  writer->Write(static_cast<uint32_t>(graph.nodes.size()));
+  for (const Node& node : graph.nodes) WriteNode(node, writer);
+  WriteNames(graph.outputs, writer);
+  WriteTensors(graph.weights, writer);
+}
+
+Result<Graph> ReadGraph(ByteReader* reader) {
+  Graph graph;
+  uint32_t version = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read("graph.version", &version));
+  if (version != kVersion) {
+    return BadFormat(StrCat("graph.version: ", kVersion, " expected, ", version, " found"));
+  }
+  ESPALIER_RETURN_IF_ERROR(reader->ReadString("graph.name", kMaxNameBytes, &graph.name));
+  uint32_t count = 0;
+  ESPALIER_RETURN_IF_ERROR(ReadCount(reader, "graph.inputs", 14, &count));
+  graph.inputs.resize(count);
+  for (GraphInput& input : graph.inputs) {
+    ESPALIER_RETURN_IF_ERROR(reader->ReadString("input.name", kMaxNameBytes, &input.name));
+    ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, "input.element", 2, &input.type.element));
+    ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, "input.layout", 2, &input.type.layout));
+    ESPALIER_RETURN_IF_ERROR(reader->Read("input.features", &input.type.features));
+  }
+  ESPALIER_RETURN_IF_ERROR(ReadCount(reader, "graph.nodes", 39, &count));
+  graph.nodes.resize(count);
+  for (Node& node : graph.nodes) ESPALIER_RETURN_IF_ERROR(ReadNode(reader, &node));
+  ESPALIER_RETURN_IF_ERROR(ReadNames(reader, "graph.outputs", &graph.outputs));
+  ESPALIER_ASSIGN_OR_RETURN(graph.weights, ReadTensors(reader));
+  return graph;
+}
+
+}  // namespace espalier
