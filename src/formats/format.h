@@ -1,0 +1,79 @@
+// Formats: how a weight matrix is stored. One encoded matrix is one contiguous run of bytes that can
+// be written to a file and mapped back; each format documents its bytes in formats/<name>.h.
+//
+// formats.inc lists them; the ids are on disk. This room only encodes, validates, decodes and counts:
+// arithmetic lives in kernels/.
+#ifndef ESPALIER_FORMATS_FORMAT_H_
+#define ESPALIER_FORMATS_FORMAT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "base/status.h"
+#include "model/tensor.h"
+
+namespace espalier {
+
+enum class FormatId : uint8_t {
+#define ESPALIER_FORMAT(name, id) k_##name = id,
+#include "formats/formats.inc"
+#undef ESPALIER_FORMAT
+};
+
+// A format and its tile. `slot`: strips of `strip_rows` rows by banks of `bank_cols` columns.
+// Other formats: both 0.
+struct FormatSpec {
+  FormatId id = FormatId::k_dense;
+  int32_t strip_rows = 0;
+  int32_t bank_cols = 0;
+
+  bool operator==(const FormatSpec&) const = default;
+};
+
+// e.g. "dense", "csr", "slot_8x16"; FindFormat is the inverse (kInvalidArgument, naming the nearest).
+std::string FormatName(const FormatSpec& spec);
+Result<FormatSpec> FindFormat(const std::string& name);
+// Every format and tile that this build can encode: the candidates of the tuner.
+std::vector<FormatSpec> AllFormats();
+
+// One matrix [rows, cols] in a format, over bytes that somebody else owns (64-byte aligned, and
+// kPaddingBytes readable after the end).
+struct EncodedView {
+  FormatSpec spec;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  std::span<const std::byte> bytes;
+};
+
+struct EncodedMatrix {
+  FormatSpec spec;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  AlignedBuffer<std::byte> bytes;
+
+  EncodedView view() const { return {spec, rows, cols, bytes}; }
+};
+
+// Errors: kInvalidArgument if the tile does not fit the format; kUnsupported if the matrix is too
+// large for the format's index type (names the limit). Every matrix of finite values round-trips
+// exactly, except that -0 may come back as 0.
+Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix);
+
+// Checks every count, index and size in the bytes, so that kernels and Decode need not.
+// Errors: kBadFormat, naming the field, the value and its bound.
+Status Validate(const EncodedView& matrix);
+
+// Writes all rows * cols elements. Precondition: Validate passes.
+void Decode(const EncodedView& matrix, float* dense);
+
+// Number of stored weights, padding zeros included: what a kernel multiplies.
+// Precondition: Validate passes.
+uint64_t StoredCount(const EncodedView& matrix);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_FORMATS_FORMAT_H_

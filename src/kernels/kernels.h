@@ -1,0 +1,72 @@
+// Kernels: the arithmetic of the engine, one table of functions per instruction set ("target"),
+// compiled from one source through Highway. A session takes one table when it is made and calls
+// through it; nothing here allocates, locks, fails or keeps state.
+#ifndef ESPALIER_KERNELS_KERNELS_H_
+#define ESPALIER_KERNELS_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cells/cells.h"
+#include "formats/format.h"
+
+namespace espalier {
+
+// For n < count:  y[n, r] = init[r] + sum_c W[r, c] x[n, c],  r < rows.
+// x: `count` rows of `cols` floats, x_stride floats apart; y: the same with `rows` and y_stride.
+// init: [rows], or nullptr for 0. x and y do not overlap. Every x and y row has kPaddingBytes
+// readable bytes after it; bytes of y past `rows` are not written.
+// The result for one n does not depend, to the bit, on `count` or on the other rows.
+struct MatMulArgs {
+  const float* x = nullptr;
+  size_t x_stride = 0;
+  const float* init = nullptr;
+  float* y = nullptr;
+  size_t y_stride = 0;
+  size_t count = 0;
+};
+// Precondition: Validate(w) passed, and w.spec is one the function was looked up for.
+using MatMulFn = void (*)(const EncodedView& w, const MatMulArgs& args);
+
+// One step of `hidden` units of one sequence: ax = W_ih x + b_ih and ah = W_hh h + b_hh, both
+// [G, H] in gate order with `gate_stride` floats between gates; h (and c) are read and replaced.
+struct GateStepArgs {
+  const float* ax = nullptr;
+  const float* ah = nullptr;
+  size_t gate_stride = 0;
+  float* h = nullptr;
+  float* c = nullptr;  // nullptr where the cell has none
+  size_t hidden = 0;
+};
+using GateStepFn = void (*)(const GateStepArgs& args);
+// reset_h[k] = r[k] * h[k] (cells with reset_before only).
+using ResetHiddenFn = void (*)(const GateStepArgs& args, float* reset_h);
+
+// In place over `count` floats; softmax over one row.
+using ActivationFn = void (*)(float* values, size_t count);
+
+struct KernelTable {
+  const char* target;  // Highway's name, e.g. "AVX3_ZEN4", "AVX2", "SSE4", "EMU128" (portable)
+  // nullptr if this target has no kernel for the format and tile (the slow generic one of the
+  // format always exists, so it never is for a spec of AllFormats()).
+  MatMulFn (*find_matmul)(const FormatSpec& spec);
+  // e.g. "matvec_slot_f32_8x16"; the name printed by inspect and kept in an artifact.
+  const char* (*matmul_name)(const FormatSpec& spec);
+  GateStepFn gate_step[kCellCount];
+  ResetHiddenFn reset_hidden[kCellCount];  // nullptr where the cell has none
+  ActivationFn relu;
+  ActivationFn sigmoid;  // both with the ULP bound stated in kernels/math-inl.h
+  ActivationFn tanh;
+  ActivationFn softmax;
+};
+
+// The tables that this CPU can run, best first; the last is the portable one. Static storage.
+std::vector<const KernelTable*> AvailableKernels();
+// By name, "" for the best. Errors: kInvalidArgument, naming the ones there are.
+Result<const KernelTable*> FindKernels(const std::string& target);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_KERNELS_KERNELS_H_
