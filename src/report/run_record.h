@@ -1,0 +1,185 @@
+// RunRecord: everything that a run did and found, as plain structs; one `run.json` on disk.
+//
+// docs/run-record.md is the schema; the fields here have its names. The pipeline fills a record
+// stage by stage and writes it after each; the summary and the HTML report are made of nothing
+// else.
+#ifndef ESPALIER_REPORT_RUN_RECORD_H_
+#define ESPALIER_REPORT_RUN_RECORD_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+
+namespace espalier {
+
+inline constexpr int64_t kRunRecordSchema = 1;
+
+struct MachineRecord {
+  std::string cpu;
+  std::string target;  // Highway's name of the instruction set
+  int64_t threads = 1;
+};
+
+struct TaskRecord {
+  std::string name;
+  std::string metric;                // "accuracy"
+  std::vector<std::string> classes;  // names, in order of their label
+  int64_t train = 0;                 // sequences
+  int64_t valid = 0;
+  int64_t test = 0;
+};
+
+// One epoch. A value that is not finite (a loss that blew up, a validation that was not made) is
+// null in the file and NaN here.
+struct EpochRecord {
+  int64_t epoch = 0;  // counts from 1 in every stage
+  int64_t step = 0;   // optimiser steps of the stage so far
+  double train_loss = 0.0;
+  double valid_loss = 0.0;
+  double valid_metric = 0.0;
+  double learning_rate = 0.0;
+  double sparsity = 0.0;  // of the weights that the stage prunes, after the epoch
+  double seconds = 0.0;
+};
+
+struct StageRecord {
+  std::string name;
+  std::string kind;  // train, prune, compact, compile, eval, bench
+  double seconds = 0.0;
+  int64_t seed = 0;
+  std::string parameters_json = "{}";  // text of one JSON object
+  std::vector<EpochRecord> epochs;
+  std::string output;  // file name in the run folder; "" if there is none
+};
+
+struct GateRecord {
+  std::string name;
+  double sparsity = 0.0;
+};
+
+struct CandidateRecord {
+  std::string format;
+  double ns = 0.0;  // one matrix-vector product
+  int64_t bytes = 0;
+};
+
+struct WeightRecord {
+  std::string name;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t nonzeros = 0;
+  double sparsity = 0.0;
+  std::vector<GateRecord> gates;  // of recurrent layers' weights
+  // PackMask of which elements are kept; empty if it was not recorded.
+  std::vector<uint8_t> mask;
+  // Compiled networks only; else "", "", 0 and none.
+  std::string format;
+  std::string kernel;
+  int64_t encoded_bytes = 0;
+  std::vector<CandidateRecord> candidates;  // fastest first
+};
+
+struct ModelRecord {
+  std::string file;  // in the run folder
+  std::string onnx;  // the same network as an ONNX file; "" if `file` is that
+  int64_t bytes = 0;
+  int64_t params = 0;  // biases included
+  int64_t nonzeros = 0;
+  int64_t multiply_adds_per_step = 0;
+  std::optional<double> metric;                 // on the test split; nullopt before an evaluation
+  std::vector<double> class_metric;             // empty, or one a class
+  std::vector<std::vector<int64_t>> confusion;  // empty, or [true][predicted]
+  std::map<std::string, int64_t> hidden_sizes;  // by layer
+  std::vector<WeightRecord> weights;            // every matrix
+};
+
+// Quartiles of repeated measurements.
+struct TimingRecord {
+  double median = 0.0;
+  double p25 = 0.0;
+  double p75 = 0.0;
+};
+
+struct SystemRecord {
+  std::string system;  // "espalier-pruned", "espalier-dense", "onnxruntime-dense", ...
+  TimingRecord us_per_sequence;
+  std::optional<TimingRecord> us_per_step;  // streaming, T = 1
+};
+
+struct BenchRecord {
+  int64_t sequence_steps = 0;
+  int64_t repetitions = 0;
+  int64_t threads = 1;
+  std::vector<SystemRecord> systems;
+};
+
+struct SummaryModel {
+  double metric = 0.0;
+  int64_t bytes = 0;
+  int64_t params = 0;  // nonzero parameters
+  double us_per_sequence = 0.0;
+};
+
+// What `espalier report RUN --summary --json` prints; the issue of the first release fixes its
+// keys.
+struct SummaryRecord {
+  std::string task;
+  SummaryModel dense;
+  SummaryModel pruned;
+  double weights_removed = 0.0;
+  double speedup_vs_own_dense = 0.0;
+  std::optional<double> speedup_vs_onnxruntime;  // nullopt if it was not measured
+  std::optional<double> agreement;               // nullopt if it was not measured
+  std::vector<int64_t> seeds;
+};
+
+struct RunRecord {
+  std::string name;     // the run folder's
+  std::string version;  // of espalier
+  std::string commit;   // "" if unknown
+  std::string command;  // that repeats the run; "" if unknown
+  MachineRecord machine;
+  int64_t seed = 0;
+  std::string recipe_json = "{}";  // the resolved recipe, text of one JSON object
+  TaskRecord task;
+  std::vector<StageRecord> stages;            // in the order they ran
+  std::map<std::string, ModelRecord> models;  // by role: "dense", "pruned"
+  std::optional<BenchRecord> bench;
+  std::optional<SummaryRecord> summary;
+};
+
+// Bit i % 8 (lowest first) of byte i / 8 is set where keep[i] != 0; as in the file before base64.
+std::vector<uint8_t> PackMask(std::span<const uint8_t> keep);
+inline bool MaskBit(std::span<const uint8_t> mask, size_t i) {
+  return (mask[i / 8] >> (i % 8) & 1) != 0;
+}
+
+// The JSON text of a record, keys in the order of docs/run-record.md, and back.
+// Errors of RunRecordJson: kInvalidArgument if parameters_json or recipe_json is not an object.
+// Errors of ParseRunRecord: kBadFormat with the line and column of damaged JSON, or with the path
+// of the key, what was expected and what was found; kUnsupported for a newer schema.
+Result<std::string> RunRecordJson(const RunRecord& record);
+Result<RunRecord> ParseRunRecord(std::string_view json);
+
+// The same from and to a file; messages begin with the path. Writing is atomic: an error leaves the
+// record that was there.
+Result<RunRecord> ReadRunRecord(const std::string& path);
+Status WriteRunRecord(const std::string& path, const RunRecord& record);
+// Reads, changes and writes: how a single command adds its stage to a run folder.
+Status UpdateRunRecord(const std::string& path, const std::function<void(RunRecord*)>& change);
+
+// nullptr if there is none.
+const ModelRecord* FindModel(const RunRecord& record, std::string_view role);
+const SystemRecord* FindSystem(const RunRecord& record, std::string_view system);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_REPORT_RUN_RECORD_H_
