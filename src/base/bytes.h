@@ -61,8 +61,8 @@ class ByteReader {
 
   Status Seek(std::string_view field, size_t offset) {
     if (offset > bytes_.size()) {
-      return BadFormat(StrCat(field, ": offset ", offset, " is past the end (", bytes_.size(),
-                              " bytes)"));
+      return BadFormat(
+          StrCat(field, ": offset ", offset, " is past the end (", bytes_.size(), " bytes)"));
     }
     offset_ = offset;
     return Ok();

@@ -1,5 +1,5 @@
-// Status and Result<T>: how every function of espalier that can fail says so. No exception crosses a
-// room; messages name the thing, the value found and what was expected.
+// Status and Result<T>: how every function of espalier that can fail says so. No exception crosses
+// a room; messages name the thing, the value found and what was expected.
 #ifndef ESPALIER_BASE_STATUS_H_
 #define ESPALIER_BASE_STATUS_H_
 
@@ -54,8 +54,8 @@ inline Status Internal(std::string m) { return {Code::kInternal, std::move(m)}; 
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                    // NOLINT(google-explicit-constructor)
-  Result(Status status) : status_(std::move(status)) {             // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {  // NOLINT(google-explicit-constructor)
     assert(!status_.ok());
   }
 
@@ -80,10 +80,10 @@ class [[nodiscard]] Result {
 #define ESPALIER_CONCAT_(a, b) ESPALIER_CONCAT_INNER_(a, b)
 
 // Returns from the enclosing function if `expr` (a Status) is an error.
-#define ESPALIER_RETURN_IF_ERROR(expr)                      \
-  do {                                                      \
-    ::espalier::Status espalier_status_ = (expr);           \
-    if (!espalier_status_.ok()) return espalier_status_;    \
+#define ESPALIER_RETURN_IF_ERROR(expr)                   \
+  do {                                                   \
+    ::espalier::Status espalier_status_ = (expr);        \
+    if (!espalier_status_.ok()) return espalier_status_; \
   } while (false)
 
 // `ESPALIER_ASSIGN_OR_RETURN(auto x, Make());` declares x, or returns Make()'s error.

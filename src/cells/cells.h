@@ -7,8 +7,8 @@
 // and compiled three ways: scalar (model/reference.cc, the oracle), per SIMD target
 // (kernels/gate_step.cc) and over tensors (train/). Each class has
 //   static void Step(const M& m, const V* ax, const V* ah, const State<V>& in, State<V>* out)
-// where ax[g] = (W_ih x + b_ih)[gate g], ah[g] = (W_hh h + b_hh)[gate g], in gate order. A cell with
-// kResetBefore also has
+// where ax[g] = (W_ih x + b_ih)[gate g], ah[g] = (W_hh h + b_hh)[gate g], in gate order. A cell
+// with kResetBefore also has
 //   static V ResetHidden(const M& m, const V* ax, const V* ah, const V& h)
 // whose result r * h replaces h in the last gate's product before Step is called.
 #ifndef ESPALIER_CELLS_CELLS_H_

@@ -42,7 +42,8 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size) {
   return Recurrent(cell, hidden_size, RecurrentOptions());
 }
 
-GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options) {
+GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
+                                      RecurrentOptions options) {
   const int64_t inputs = FeaturesOf(value_);
   Node& node = Append(Op::kRecurrent, std::string(InfoOf(cell).name));
   node.cell = cell;

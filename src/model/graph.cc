@@ -49,12 +49,13 @@ Status CheckRate(const std::string& what, double rate) {
 Status InferRecurrent(const Node& node, const ValueType& in, ValueType* out, Shapes* shapes) {
   ESPALIER_RETURN_IF_ERROR(WantSequence(node, in));
   if (static_cast<size_t>(node.cell) >= kCellCount) {
-    return InvalidArgument(StrCat(node.name, ".cell: one of ", kCellCount, " cells expected, number ",
-                                  static_cast<int>(node.cell), " found"));
+    return InvalidArgument(StrCat(node.name, ".cell: one of ", kCellCount,
+                                  " cells expected, number ", static_cast<int>(node.cell),
+                                  " found"));
   }
   if (node.hidden_size < 1 || node.hidden_size > (int64_t{1} << 24)) {
-    return InvalidArgument(StrCat(node.name, ".hidden_size: 1 to 16777216 expected, ",
-                                  node.hidden_size, " found"));
+    return InvalidArgument(
+        StrCat(node.name, ".hidden_size: 1 to 16777216 expected, ", node.hidden_size, " found"));
   }
   ESPALIER_RETURN_IF_ERROR(CheckRate(node.name + ".recurrent_dropout", node.recurrent_dropout));
   const int64_t rows = InfoOf(node.cell).gates * node.hidden_size;
@@ -101,7 +102,8 @@ Status InferEmbedding(const Graph& graph, const Node& node, const ValueType& in,
 Status InferPair(const Node& node, const ValueType& a, const ValueType& b, ValueType* out) {
   ESPALIER_RETURN_IF_ERROR(WantF32(node, a));
   const bool fits = node.op == Op::kAdd ? a == b : a.element == b.element && a.layout == b.layout;
-  if (!fits) return Mismatch(node.name + " input '" + node.inputs[1] + "'", TypeString(a), TypeString(b));
+  if (!fits)
+    return Mismatch(node.name + " input '" + node.inputs[1] + "'", TypeString(a), TypeString(b));
   *out = a;
   if (node.op == Op::kConcat) out->features = a.features + b.features;
   return Ok();
@@ -119,9 +121,7 @@ Status InferNode(const Graph& graph, const Node& node, const std::vector<ValueTy
     case Op::kRelu:
     case Op::kSigmoid:
     case Op::kTanh:
-    case Op::kSoftmax:
-      *out = in[0];
-      return WantF32(node, in[0]);
+    case Op::kSoftmax: *out = in[0]; return WantF32(node, in[0]);
     case Op::kConcat:
     case Op::kAdd: return InferPair(node, in[0], in[1], out);
     case Op::kLastStep:
@@ -129,7 +129,8 @@ Status InferNode(const Graph& graph, const Node& node, const std::vector<ValueTy
       *out = {Element::kF32, Layout::kVector, in[0].features};
       return WantSequence(node, in[0]);
   }
-  return InvalidArgument(StrCat(node.name, ": unknown operator number ", static_cast<int>(node.op)));
+  return InvalidArgument(
+      StrCat(node.name, ": unknown operator number ", static_cast<int>(node.op)));
 }
 
 struct Inference {
@@ -187,8 +188,8 @@ Status ValidateWeights(const Graph& graph, const Shapes& shapes) {
     }
     for (size_t i = 0; i < tensor.values.size(); ++i) {
       if (!std::isfinite(tensor.values[i])) {
-        return InvalidArgument(StrCat(name, ": finite weights expected, ", tensor.values[i],
-                                      " found at element ", i));
+        return InvalidArgument(
+            StrCat(name, ": finite weights expected, ", tensor.values[i], " found at element ", i));
       }
     }
   }
@@ -219,7 +220,8 @@ std::string TypeString(const ValueType& type) {
     return "i32 " + std::string(type.layout == Layout::kSequence ? "[T, B]" : "[B]") + " of " +
            features + " ids";
   }
-  return "f32 [" + std::string(type.layout == Layout::kSequence ? "T, B, " : "B, ") + features + "]";
+  return "f32 [" + std::string(type.layout == Layout::kSequence ? "T, B, " : "B, ") + features +
+         "]";
 }
 
 std::vector<RecurrentDirection> DirectionsOf(const Node& node) {

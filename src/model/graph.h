@@ -12,8 +12,8 @@
 //   Gemm       <node>.weight [O, I]  .bias [O]
 //   Embedding  <node>.weight [V, F]
 //
-// State is explicit (StatesOf): a graph runs a whole sequence at once, in chunks or step by step, and
-// gives the same numbers, if each run starts from the state where the one before it ended. A
+// State is explicit (StatesOf): a graph runs a whole sequence at once, in chunks or step by step,
+// and gives the same numbers, if each run starts from the state where the one before it ended. A
 // reverse direction needs the whole sequence in one run.
 #ifndef ESPALIER_MODEL_GRAPH_H_
 #define ESPALIER_MODEL_GRAPH_H_

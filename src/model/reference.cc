@@ -85,9 +85,9 @@ void CellStepOf(const Graph& graph, const Node& node, const RecurrentDirection& 
                 const std::vector<double>& x, std::vector<double>* h, std::vector<double>* c) {
   const CellInfo& info = InfoOf(node.cell);
   switch (node.cell) {
-#define ESPALIER_CELL(name, Class)                                              \
-  case CellKind::k##Class:                                                      \
-    CellStep<Class<ScalarMath>>(graph, direction, info, x, h, c);               \
+#define ESPALIER_CELL(name, Class)                                \
+  case CellKind::k##Class:                                        \
+    CellStep<Class<ScalarMath>>(graph, direction, info, x, h, c); \
     return;
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
@@ -115,8 +115,8 @@ void RunDirection(const Node& node, const RecurrentDirection& direction, const V
     float* h_state = run->StateRow(direction.h, b);
     float* c_state = has_c ? run->StateRow(direction.c, b) : nullptr;
     std::vector<double> h(h_state, h_state + hidden);
-    std::vector<double> c = has_c ? std::vector<double>(c_state, c_state + hidden)
-                                  : std::vector<double>();
+    std::vector<double> c =
+        has_c ? std::vector<double>(c_state, c_state + hidden) : std::vector<double>();
     const int64_t length = run->batch.lengths[static_cast<size_t>(b)];
     for (int64_t s = 0; s < length; ++s) {
       const int64_t t = direction.reverse ? length - 1 - s : s;
@@ -258,8 +258,8 @@ StateSet ZeroStates(const Graph& graph, int64_t batch_size) {
 
 Status ValidateBatch(const Graph& graph, const Batch& batch) {
   if (graph.inputs.size() != 1) {
-    return Unsupported(StrCat("graph '", graph.name, "': 1 input expected, ", graph.inputs.size(),
-                              " found"));
+    return Unsupported(
+        StrCat("graph '", graph.name, "': 1 input expected, ", graph.inputs.size(), " found"));
   }
   const GraphInput& input = graph.inputs[0];
   if (batch.steps < 0 || batch.size < 1) {
@@ -275,8 +275,8 @@ Status ValidateBatch(const Graph& graph, const Batch& batch) {
                                   " and B = ", batch.size, ", ", found, " found"));
   }
   if (static_cast<int64_t>(batch.lengths.size()) != batch.size) {
-    return InvalidArgument(StrCat("lengths: ", batch.size, " expected, ", batch.lengths.size(),
-                                  " found"));
+    return InvalidArgument(
+        StrCat("lengths: ", batch.size, " expected, ", batch.lengths.size(), " found"));
   }
   for (size_t b = 0; b < batch.lengths.size(); ++b) {
     if (batch.lengths[b] < 0 || batch.lengths[b] > batch.steps) {

@@ -15,8 +15,8 @@ namespace espalier {
 
 // What a graph with one input reads in one run: B sequences, padded to T steps, time-major.
 struct Batch {
-  int64_t steps = 0;  // T
-  int64_t size = 0;   // B
+  int64_t steps = 0;             // T
+  int64_t size = 0;              // B
   std::vector<float> features;   // [T, B, F] for an f32 input, else empty
   std::vector<int32_t> ids;      // [T, B] for an i32 input, else empty
   std::vector<int32_t> lengths;  // [B], each in [0, T]
@@ -49,8 +49,8 @@ Status ValidateBatch(const Graph& graph, const Batch& batch);
 
 // Runs `graph` on `batch` from `*states`, and leaves the end states there. Returns every value by
 // name (inputs excluded). Dropout does nothing. Sums are accumulated in double.
-// Errors: kInvalidArgument for a wrong batch or a missing state; kUnsupported if the graph has other
-// than one input.
+// Errors: kInvalidArgument for a wrong batch or a missing state; kUnsupported if the graph has
+// other than one input.
 Result<std::map<std::string, Value>> RunReference(const Graph& graph, const Batch& batch,
                                                   StateSet* states);
 

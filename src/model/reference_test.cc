@@ -68,7 +68,8 @@ TEST_P(EveryCell, DoesNotDependOnWhatIsPastALength) {
   for (int64_t t = 0; t < 6; ++t) {
     for (int64_t b = 0; b < 4; ++b) {
       if (t < batch.lengths[static_cast<size_t>(b)]) continue;
-      for (int64_t f = 0; f < 5; ++f) batch.features[static_cast<size_t>((t * 4 + b) * 5 + f)] = 1e9f;
+      for (int64_t f = 0; f < 5; ++f)
+        batch.features[static_cast<size_t>((t * 4 + b) * 5 + f)] = 1e9f;
     }
   }
   StateSet again = ZeroStates(graph, 4);

@@ -7,7 +7,8 @@
 namespace espalier {
 
 size_t Mask::KeptCount() const {
-  return static_cast<size_t>(std::count_if(keep.begin(), keep.end(), [](uint8_t k) { return k != 0; }));
+  return static_cast<size_t>(
+      std::count_if(keep.begin(), keep.end(), [](uint8_t k) { return k != 0; }));
 }
 
 double Mask::Sparsity() const {

@@ -3,6 +3,7 @@
 #define ESPALIER_TASKS_DATASET_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,12 @@ namespace espalier {
 
 // N sequences, back to back. Sequence i is steps [offsets[i], offsets[i + 1]).
 struct Dataset {
-  ValueType input;                // what a graph for it must read
-  int64_t classes = 0;            // labels are in [0, classes)
-  std::vector<int64_t> offsets;   // [N + 1], starts with 0, in steps
-  std::vector<float> features;    // [total steps, F] for f32 inputs
-  std::vector<int32_t> ids;       // [total steps] for i32 inputs
-  std::vector<int32_t> labels;    // [N]
+  ValueType input;               // what a graph for it must read
+  int64_t classes = 0;           // labels are in [0, classes)
+  std::vector<int64_t> offsets;  // [N + 1], starts with 0, in steps
+  std::vector<float> features;   // [total steps, F] for f32 inputs
+  std::vector<int32_t> ids;      // [total steps] for i32 inputs
+  std::vector<int32_t> labels;   // [N]
 
   int64_t size() const { return static_cast<int64_t>(labels.size()); }
   int64_t length(int64_t i) const {

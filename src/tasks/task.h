@@ -17,21 +17,23 @@ struct TaskData {
 };
 
 struct TaskInfo {
-  const char* name;     // in recipes and on the command line, e.g. "mnist-rows"
-  const char* summary;  // one line
-  const char* metric;   // "accuracy": share of sequences whose largest logit is the label's
-  std::vector<std::string> (*class_names)();
-  // Reads the data under `dir` ("" = where the set-up script put it). The validation split depends
-  // on nothing but the data. Errors: kIo or kBadFormat naming the file, and how to get it.
-  Result<TaskData> (*load)(const std::string& dir);
+  std::string name;     // in recipes and on the command line, e.g. "mnist-rows"
+  std::string summary;  // one line
+  std::string metric;   // "accuracy": share of sequences whose largest logit is the label's
+  std::vector<std::string> class_names;
+  // Reads the data under `dir`. The validation split depends on nothing but the data. Errors: kIo
+  // or kBadFormat, naming the file, what was expected and how to get it.
+  Result<TaskData> (*load)(const std::string& dir) = nullptr;
 };
 
-const std::vector<TaskInfo>& AllTasks();
+std::vector<TaskInfo> AllTasks();
 // Errors: kInvalidArgument with the nearest name.
-Result<const TaskInfo*> FindTask(const std::string& name);
+Result<TaskInfo> FindTask(const std::string& name);
 
-// Number of rows of `logits` [B, classes] whose largest element is the label's; ties count for the
-// lowest index, NaN never counts.
+// Index of the largest of `count` values, the lowest one if several are equal; -1 if one is NaN.
+int64_t ArgMax(const float* row, int64_t count);
+
+// Number of rows of `logits` [B, classes] whose ArgMax is the label.
 int64_t CountCorrect(const std::vector<float>& logits, const std::vector<int32_t>& labels,
                      int64_t classes);
 

@@ -21,17 +21,17 @@ template <typename T>
 const Status& StatusOf(const Result<T>& result) {
   return result.status();
 }
-#define EXPECT_OK(expr)                                                       \
-  do {                                                                        \
-    const auto& espalier_test_ = (expr);                                      \
-    EXPECT_TRUE(::espalier::testing::StatusOf(espalier_test_).ok())           \
-        << ::espalier::testing::StatusOf(espalier_test_).message();           \
+#define EXPECT_OK(expr)                                             \
+  do {                                                              \
+    const auto& espalier_test_ = (expr);                            \
+    EXPECT_TRUE(::espalier::testing::StatusOf(espalier_test_).ok()) \
+        << ::espalier::testing::StatusOf(espalier_test_).message(); \
   } while (false)
-#define ASSERT_OK(expr)                                                       \
-  do {                                                                        \
-    const auto& espalier_test_ = (expr);                                      \
-    ASSERT_TRUE(::espalier::testing::StatusOf(espalier_test_).ok())           \
-        << ::espalier::testing::StatusOf(espalier_test_).message();           \
+#define ASSERT_OK(expr)                                             \
+  do {                                                              \
+    const auto& espalier_test_ = (expr);                            \
+    ASSERT_TRUE(::espalier::testing::StatusOf(espalier_test_).ok()) \
+        << ::espalier::testing::StatusOf(espalier_test_).message(); \
   } while (false)
 
 // Fails unless `status` has this code and its message contains every one of `parts`.

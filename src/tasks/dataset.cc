@@ -1,0 +1,149 @@
+#include "tasks/dataset.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+std::vector<int64_t> Iota(int64_t count) {
+  std::vector<int64_t> indices(static_cast<size_t>(count));
+  std::iota(indices.begin(), indices.end(), int64_t{0});
+  return indices;
+}
+
+Dataset Select(const Dataset& from, std::span<const int64_t> indices) {
+  Dataset to;
+  to.input = from.input;
+  to.classes = from.classes;
+  to.offsets = {0};
+  const int64_t width = from.input.features;
+  for (const int64_t i : indices) {
+    const int64_t begin = from.offsets[static_cast<size_t>(i)];
+    const int64_t end = begin + from.length(i);
+    if (from.input.element == Element::kI32) {
+      to.ids.insert(to.ids.end(), from.ids.begin() + begin, from.ids.begin() + end);
+    } else {
+      to.features.insert(to.features.end(), from.features.begin() + begin * width,
+                         from.features.begin() + end * width);
+    }
+    to.offsets.push_back(to.offsets.back() + from.length(i));
+    to.labels.push_back(from.labels[static_cast<size_t>(i)]);
+  }
+  return to;
+}
+
+}  // namespace
+
+Status ValidateDataset(const Dataset& dataset) {
+  const size_t n = dataset.labels.size();
+  if (dataset.classes < 1 || dataset.input.features < 1) {
+    return InvalidArgument(StrCat("data set: at least 1 class and 1 feature expected, ",
+                                  dataset.classes, " and ", dataset.input.features, " found"));
+  }
+  if (dataset.offsets.size() != n + 1 || dataset.offsets[0] != 0 ||
+      !std::is_sorted(dataset.offsets.begin(), dataset.offsets.end())) {
+    return InvalidArgument(StrCat("data set: ", n + 1, " ascending offsets from 0 expected, ",
+                                  dataset.offsets.size(), " found or out of order"));
+  }
+  const bool is_ids = dataset.input.element == Element::kI32;
+  const int64_t expected = dataset.offsets.back() * (is_ids ? 1 : dataset.input.features);
+  const size_t found = is_ids ? dataset.ids.size() : dataset.features.size();
+  if (static_cast<int64_t>(found) != expected) {
+    return InvalidArgument(StrCat("data set: ", expected, " elements expected, ", found, " found"));
+  }
+  for (size_t i = 0; i < n; ++i) {
+    if (dataset.labels[i] < 0 || dataset.labels[i] >= dataset.classes) {
+      return BadFormat(StrCat("label ", i, ": 0 to ", dataset.classes - 1, " expected, ",
+                              dataset.labels[i], " found"));
+    }
+  }
+  for (size_t i = 0; i < dataset.features.size(); ++i) {
+    if (!std::isfinite(dataset.features[i])) {
+      return BadFormat(StrCat("feature element ", i, ": a finite number expected, ",
+                              dataset.features[i], " found"));
+    }
+  }
+  for (size_t i = 0; i < dataset.ids.size(); ++i) {
+    if (dataset.ids[i] < 0 || dataset.ids[i] >= dataset.input.features) {
+      return BadFormat(StrCat("id element ", i, ": 0 to ", dataset.input.features - 1,
+                              " expected, ", dataset.ids[i], " found"));
+    }
+  }
+  return Ok();
+}
+
+void MakeBatch(const Dataset& dataset, std::span<const int64_t> indices, LabelledBatch* out) {
+  const auto size = static_cast<int64_t>(indices.size());
+  const bool is_ids = dataset.input.element == Element::kI32;
+  const int64_t width = is_ids ? 1 : dataset.input.features;
+  Batch& batch = out->batch;
+  batch.size = size;
+  batch.steps = 0;
+  batch.lengths.clear();
+  out->labels.clear();
+  out->indices.assign(indices.begin(), indices.end());
+  for (const int64_t i : indices) {
+    batch.lengths.push_back(static_cast<int32_t>(dataset.length(i)));
+    batch.steps = std::max(batch.steps, dataset.length(i));
+    out->labels.push_back(dataset.labels[static_cast<size_t>(i)]);
+  }
+  batch.features.assign(is_ids ? 0 : static_cast<size_t>(batch.steps * size * width), 0.0f);
+  batch.ids.assign(is_ids ? static_cast<size_t>(batch.steps * size) : 0, 0);
+  // Batch-major to time-major: each step of a sequence goes to row [t, b].
+  const auto scatter = [&](const auto* from, auto* to, int64_t b) {
+    const int64_t i = indices[static_cast<size_t>(b)];
+    from += dataset.offsets[static_cast<size_t>(i)] * width;
+    for (int64_t t = 0; t < dataset.length(i); ++t) {
+      std::copy_n(from + t * width, width, to + (t * size + b) * width);
+    }
+  };
+  for (int64_t b = 0; b < size; ++b) {
+    if (is_ids) {
+      scatter(dataset.ids.data(), batch.ids.data(), b);
+    } else {
+      scatter(dataset.features.data(), batch.features.data(), b);
+    }
+  }
+}
+
+std::vector<std::vector<int64_t>> MakeEpoch(const Dataset& dataset, const BatchOptions& options,
+                                            Rng* rng) {
+  std::vector<int64_t> order = Iota(dataset.size());
+  if (rng != nullptr) rng->Shuffle(order);
+  const int64_t window =
+      rng != nullptr ? options.batch_size * options.bucket_batches : dataset.size();
+  const auto shorter = [&](int64_t a, int64_t b) { return dataset.length(a) < dataset.length(b); };
+  std::vector<std::vector<int64_t>> batches;
+  for (int64_t first = 0; first < dataset.size(); first += window) {
+    const int64_t last = std::min(first + window, dataset.size());
+    std::stable_sort(order.begin() + first, order.begin() + last, shorter);
+    for (int64_t begin = first; begin < last; begin += options.batch_size) {
+      const int64_t end = std::min(begin + options.batch_size, last);
+      batches.emplace_back(order.begin() + begin, order.begin() + end);
+    }
+  }
+  if (rng != nullptr) rng->Shuffle(batches);
+  return batches;
+}
+
+Status SplitOff(int64_t count, Rng* rng, Dataset* dataset, Dataset* split) {
+  if (count < 1 || count >= dataset->size()) {
+    return InvalidArgument(StrCat("validation split: 1 to ", dataset->size() - 1,
+                                  " sequences expected, ", count, " found"));
+  }
+  std::vector<int64_t> order = Iota(dataset->size());
+  rng->Shuffle(order);
+  const auto cut = order.end() - count;
+  // Each part keeps the data's own order, so that it does not depend on how the shuffle works.
+  std::sort(order.begin(), cut);
+  std::sort(cut, order.end());
+  *split = Select(*dataset, std::span<const int64_t>(cut, order.end()));
+  *dataset = Select(*dataset, std::span<const int64_t>(order.begin(), cut));
+  return Ok();
+}
+
+}  // namespace espalier
