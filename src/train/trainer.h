@@ -1,0 +1,196 @@
+// Trainer: fits the weights of a Graph to labelled sequences with libtorch, under masks if asked.
+//
+//   TrainJob job;
+//   job.graph = graph;  job.train = &data.train;  job.valid = &data.valid;
+//   TrainOptions options;
+//   options.epochs = 6;
+//   options.learning_rate = {.schedule = LrSchedule::kOneCycle, .peak = 3e-3};
+//   ESPALIER_ASSIGN_OR_RETURN(TrainResult result, Train(job, options, TrainHooks()));
+#ifndef ESPALIER_TRAIN_TRAINER_H_
+#define ESPALIER_TRAIN_TRAINER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/status.h"
+#include "model/graph.h"
+#include "model/tensor.h"
+#include "tasks/dataset.h"
+
+namespace espalier {
+
+enum class OptimizerKind : uint8_t {
+  kAdam = 0,  // Kingma and Ba 2015, arXiv:1412.6980
+  kSgd = 1,   // with momentum as PyTorch's: v = momentum v + g, w -= rate v
+};
+
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::kAdam;
+  double beta1 = 0.9;     // Adam
+  double beta2 = 0.999;   // Adam
+  double epsilon = 1e-8;  // Adam
+  double momentum = 0.9;  // SGD
+  bool nesterov = false;  // SGD: w -= rate (g + momentum v)
+  // Decoupled from the gradient (Loshchilov and Hutter 2019, arXiv:1711.05101): w -= rate * decay *
+  // w for matrices, not for biases.
+  double weight_decay = 0.0;
+};
+
+enum class LrSchedule : uint8_t {
+  kConstant = 0,
+  kStep = 1,      // peak * factor^(epoch / every_epochs)
+  kCosine = 2,    // from peak to peak / final_div over the whole training
+  kOneCycle = 3,  // cosine up from peak / initial_div over the warm-up, then cosine down to
+                  // peak / final_div (Smith and Topin 2017, arXiv:1708.07120)
+};
+
+struct LearningRate {
+  LrSchedule schedule = LrSchedule::kConstant;
+  double peak = 1e-3;
+  double factor = 0.1;        // kStep
+  int64_t every_epochs = 10;  // kStep
+  double warmup = 0.3;        // kOneCycle: share of all steps, in [0, 1)
+  double initial_div = 25.0;  // kOneCycle
+  double final_div = 1e4;     // kCosine, kOneCycle
+};
+
+// The rate of optimiser step `step` (0-based) of `steps`, with `steps_per_epoch` steps an epoch.
+double LearningRateAt(const LearningRate& rate, int64_t step, int64_t steps,
+                      int64_t steps_per_epoch);
+
+// Names as recipes and the command line have them: "adam", "sgd"; "constant", "step", "cosine",
+// "one_cycle". Errors: kInvalidArgument with the nearest name.
+const char* OptimizerName(OptimizerKind kind);
+Result<OptimizerKind> ParseOptimizer(const std::string& name);
+const char* LrScheduleName(LrSchedule schedule);
+Result<LrSchedule> ParseLrSchedule(const std::string& name);
+
+struct TrainOptions {
+  int64_t epochs = 6;
+  int64_t batch_size = 128;
+  OptimizerOptions optimizer;
+  LearningRate learning_rate;
+  double clip_norm = 0.0;        // largest 2-norm of the whole gradient; 0: not clipped
+  double label_smoothing = 0.0;  // share of the target spread over all classes, in [0, 1)
+  uint64_t seed = 1;             // order of the batches, dropout, and the mask driver's Rng
+  int threads = 1;               // same bits on resume are promised for 1
+  // Stops after this many epochs without a better validation metric and returns the best epoch's
+  // weights; 0: never, returns the last ones. Epochs before the masks took their last form do not
+  // count: they are of another sparsity.
+  int64_t patience = 0;
+
+  // "": no checkpoints. Else the whole state of the training is written there, atomically, at the
+  // end of every epoch, after a cancellation and, if > 0, every checkpoint_steps steps.
+  std::string checkpoint_path;
+  int64_t checkpoint_steps = 0;
+  // Goes on from checkpoint_path if that file is there: the result has the same bits as if there
+  // had been no stop. A checkpoint of another graph, data set size or options is refused.
+  bool resume = false;
+};
+
+// How masks change while training. `update` is asked before the first step and then before every
+// step s with s % every_steps == 0, for s <= last_step, and a last time before last_step itself; in
+// between they stay. It gets the graph with its present weights (masked ones are 0) and returns the
+// masks from there on; weights that it does not name stay as they are.
+struct MaskDriver {
+  std::function<Result<MaskSet>(int64_t step, int64_t steps, const Graph& graph, Rng* rng)> update;
+  int64_t every_steps = 100;
+  int64_t last_step = 0;
+};
+
+// Loss = (1 - weight) cross-entropy + weight T^2 KL(teacher || student), both softened by T
+// (Hinton et al. 2015, arXiv:1503.02531).
+struct Distillation {
+  const Graph* teacher = nullptr;  // same input and classes as the student; outlives Train
+  double weight = 0.5;
+  double temperature = 2.0;
+};
+
+// Preconditions, checked by Train: graph is valid, has one input like the data sets' and as first
+// output a vector [B, classes]. It is taken as logits; if a Softmax node makes it, that node's
+// input is, so that the loss never takes the logarithm of a rounded probability.
+struct TrainJob {
+  Graph graph;
+  const Dataset* train = nullptr;  // outlive Train
+  const Dataset* valid = nullptr;  // nullptr: no validation, patience must be 0
+  MaskSet masks;                   // kept from the start: weight, gradient and moments stay 0
+  MaskDriver mask_driver;          // no update function: `masks` stay to the end
+  Distillation distillation;       // no teacher: none
+};
+
+// One entry of "epochs" in docs/run-record.md.
+struct EpochRecord {
+  int64_t epoch = 0;        // from 1
+  int64_t step = 0;         // optimiser steps done at its end
+  double train_loss = 0.0;  // mean over the epoch's sequences, dropout on
+  double valid_loss = 0.0;
+  double valid_metric = 0.0;   // share of right sequences
+  double learning_rate = 0.0;  // of its last step
+  double sparsity = 0.0;       // zeros / size over all prunable weights, by the masks
+  double seconds = 0.0;        // training and validation; across a resume, the sum
+};
+
+struct TrainProgress {
+  int64_t step = 0;   // done
+  int64_t steps = 0;  // in all
+  int64_t epoch = 0;  // running, from 1
+  int64_t epochs = 0;
+  double loss = 0.0;          // mean over this epoch so far
+  double valid_metric = 0.0;  // of the last finished epoch, 0 before
+  double learning_rate = 0.0;
+  double sparsity = 0.0;
+  double sequences_per_second = 0.0;
+  double eta_seconds = 0.0;
+};
+
+// All optional. Called on the caller's thread.
+struct TrainHooks {
+  std::function<void(const TrainProgress&)> on_step;  // after every step: throttle what you print
+  std::function<void(const EpochRecord&)> on_epoch;
+  const std::atomic<bool>* cancel = nullptr;  // true: stop after the running step
+};
+
+enum class StopReason : uint8_t { kFinished = 0, kNoImprovement = 1, kCancelled = 2 };
+
+struct TrainResult {
+  Graph graph;    // the input graph with the trained weights, 0 where masked
+  MaskSet masks;  // in force at the end
+  std::vector<EpochRecord> epochs;
+  StopReason stopped = StopReason::kFinished;
+  int64_t best_epoch = 0;  // whose weights `graph` has; 0 if stopped before the first ended
+  int64_t steps = 0;       // optimiser steps done
+  double seconds = 0.0;
+};
+
+// Errors: kInvalidArgument for a wrong job or option; "step 17: loss is nan ..." (kInvalidArgument)
+// if the loss or the gradient is no longer finite, the last checkpoint stays; kIo if a checkpoint
+// cannot be written; kBadFormat for a damaged one; what MaskDriver::update returns.
+Result<TrainResult> Train(const TrainJob& job, const TrainOptions& options,
+                          const TrainHooks& hooks);
+
+struct EvaluateOptions {
+  int64_t batch_size = 256;
+  int threads = 1;
+  bool keep_logits = false;
+};
+
+struct Evaluation {
+  double loss = 0.0;                            // mean cross-entropy
+  double metric = 0.0;                          // share of right sequences
+  std::vector<double> class_metric;             // [classes]; 0 for a class without sequences
+  std::vector<std::vector<int64_t>> confusion;  // [true][predicted], counts
+  std::vector<int32_t> predictions;             // [N], in the data set's order
+  std::vector<float> logits;                    // [N, classes] if keep_logits
+};
+
+// Runs the graph on every sequence with libtorch, dropout off. Errors: as Train's for the graph.
+Result<Evaluation> Evaluate(const Graph& graph, const Dataset& dataset,
+                            const EvaluateOptions& options);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_TRAIN_TRAINER_H_
