@@ -123,7 +123,7 @@ struct TrainJob {
 };
 
 // One entry of "epochs" in docs/run-record.md.
-struct EpochRecord {
+struct TrainEpoch {
   int64_t epoch = 0;        // from 1
   int64_t step = 0;         // optimiser steps done at its end
   double train_loss = 0.0;  // mean over the epoch's sequences, dropout on
@@ -150,7 +150,7 @@ struct TrainProgress {
 // All optional. Called on the caller's thread.
 struct TrainHooks {
   std::function<void(const TrainProgress&)> on_step;  // after every step: throttle what you print
-  std::function<void(const EpochRecord&)> on_epoch;
+  std::function<void(const TrainEpoch&)> on_epoch;
   const std::atomic<bool>* cancel = nullptr;  // true: stop after the running step
 };
 
@@ -159,7 +159,7 @@ enum class StopReason : uint8_t { kFinished = 0, kNoImprovement = 1, kCancelled 
 struct TrainResult {
   Graph graph;    // the input graph with the trained weights, 0 where masked
   MaskSet masks;  // in force at the end
-  std::vector<EpochRecord> epochs;
+  std::vector<TrainEpoch> epochs;
   StopReason stopped = StopReason::kFinished;
   int64_t best_epoch = 0;  // whose weights `graph` has; 0 if stopped before the first ended
   int64_t steps = 0;       // optimiser steps done
