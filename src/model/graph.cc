@@ -243,6 +243,11 @@ Result<std::map<std::string, ValueType>> InferTypes(const Graph& graph) {
   return std::move(inference.types);
 }
 
+Result<Shapes> InferWeightShapes(const Graph& graph) {
+  ESPALIER_ASSIGN_OR_RETURN(Inference inference, Infer(graph));
+  return std::move(inference.shapes);
+}
+
 Status ValidateGraph(const Graph& graph) {
   ESPALIER_ASSIGN_OR_RETURN(const Inference inference, Infer(graph));
   ESPALIER_RETURN_IF_ERROR(ValidateWeights(graph, inference.shapes));

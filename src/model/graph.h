@@ -123,6 +123,10 @@ std::vector<RecurrentDirection> DirectionsOf(const Node& node);
 // "lstm0.weight_hh: 512x128 expected, 512x120 found".
 Result<std::map<std::string, ValueType>> InferTypes(const Graph& graph);
 
+// The shapes that the nodes expect of their weights, by weight name. Reads the shapes of Gemm and
+// Embedding weights (which say how wide the output is) and no values. Errors: as InferTypes.
+Result<std::map<std::string, std::vector<int64_t>>> InferWeightShapes(const Graph& graph);
+
 // Everything that a Graph promises: InferTypes passes, exactly the expected weights exist with the
 // expected shapes, every weight is finite, outputs exist.
 Status ValidateGraph(const Graph& graph);
