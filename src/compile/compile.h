@@ -1,0 +1,62 @@
+// Compile: Graph -> artifact bytes. For every matrix it encodes each candidate format, verifies its
+// kernel against the reference product, measures it on this machine and takes the fastest.
+#ifndef ESPALIER_COMPILE_COMPILE_H_
+#define ESPALIER_COMPILE_COMPILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "artifact/artifact.h"
+#include "base/aligned_buffer.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "formats/format.h"
+#include "model/graph.h"
+
+namespace espalier {
+
+enum class Tuning {
+  kMeasure,  // the fastest on this machine; the recorded times, so the file, differ from run to run
+  kOff,      // the smallest encoding, nothing is timed; the same arguments give the same bytes
+};
+
+// Where the weights are when a kernel is timed.
+enum class CacheState {
+  kWarm,  // where the call before left them: a network that runs all the time
+  kCold,  // in memory: a network that runs now and then
+};
+
+struct CompileOptions {
+  std::string target;                  // an instruction set of AvailableKernels(), "" for the best
+  std::vector<FormatSpec> candidates;  // empty for AllFormats(); dense is always one of them
+  // Formats that are given and not chosen, by MatrixPart::name or by the weight's name.
+  std::map<std::string, FormatSpec> forced;
+  Tuning tuning = Tuning::kMeasure;
+  CacheState cache = CacheState::kWarm;
+  int repetitions = 25;  // timed samples of each candidate, interleaved; the median counts
+  // Rows of x in one product with a matrix that the session multiplies by all steps at once (input
+  // matrices, Gemm over time). A recurrent matrix is always timed with 1.
+  int64_t batched_rows = 16;
+  std::function<double()> now_ns;  // empty for the steady clock
+  uint64_t seed = 1;               // of the golden sample and of the x that kernels are timed with
+  Metadata metadata;               // goes into the artifact beside "espalier" and "target"
+  LogSink log;                     // debug: each candidate's time and bytes; info: each choice
+};
+
+// Dense wins unless another format is faster by more than kTieShare of its time, so no chosen
+// format is slower than dense. Embedding tables are looked up and not multiplied: they take the
+// smallest encoding. Errors: kInvalidArgument for an invalid graph, option or forced format;
+// kUnsupported for a graph with other than one input; kInternal if a kernel's product differs from
+// the reference.
+Result<AlignedBuffer<std::byte>> Compile(const Graph& graph, const CompileOptions& options);
+
+// Two medians closer than this are a tie: run to run they differ by about 1 %.
+inline constexpr double kTieShare = 0.02;
+
+}  // namespace espalier
+
+#endif  // ESPALIER_COMPILE_COMPILE_H_

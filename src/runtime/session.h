@@ -1,0 +1,99 @@
+// Session: one running state over an artifact. Everything is allocated and every kernel resolved
+// when it is created; after that Run, Step and Reset neither allocate nor lock nor call the system.
+//
+// A network that exists only in memory takes the same way: Compile (compile/compile.h) gives the
+// bytes, Artifact::FromBytes the artifact.
+#ifndef ESPALIER_RUNTIME_SESSION_H_
+#define ESPALIER_RUNTIME_SESSION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "artifact/artifact.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "model/graph.h"
+#include "model/reference.h"
+
+namespace espalier {
+
+struct SessionOptions {
+  int64_t max_batch = 1;  // largest B; also the number of streams whose state is kept
+  int64_t max_steps = 1;  // largest T of one Run; memory grows with max_batch * max_steps
+  std::string target;     // an instruction set of AvailableKernels(), "" for the best
+  LogSink log;            // debug: which kernel serves which matrix; used by Create only
+};
+
+// A batch that somebody else owns; see Batch. Without `lengths` all are T.
+struct BatchView {
+  int64_t steps = 0;                 // T
+  int64_t size = 0;                  // B
+  std::span<const float> features;   // [T, B, F] for an f32 input ([B, F] if it has no time)
+  std::span<const int32_t> ids;      // [T, B] for an i32 input ([B])
+  std::span<const int32_t> lengths;  // [B], each in [0, T], or empty
+};
+
+inline BatchView ViewOf(const Batch& batch) {
+  return {batch.steps, batch.size, batch.features, batch.ids, batch.lengths};
+}
+
+// Semantics are those of model/graph.h and of RunReference, up to float rounding. On one target,
+// the same steps give the same bits whole, in chunks and one by one, alone and in a batch. A
+// reverse direction starts from its state in every Run, so it needs the whole sequence in one.
+//
+// One session belongs to one thread at a time; sessions of one artifact are independent.
+// While a Run computes, denormal numbers count as 0 (the caller's mode is restored).
+class Session {
+ public:
+  // `artifact` must outlive the session. All states start at 0.
+  // Errors: kInvalidArgument for an option (e.g. an unknown target, naming the known ones);
+  // kUnsupported for a graph with other than one input, an i32 output, or a matrix for which the
+  // target has no kernel; kOutOfMemory.
+  static Result<Session> Create(const Artifact& artifact, const SessionOptions& options);
+
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+
+  // Runs T steps of B sequences from the states of streams [0, B) and leaves the end states there.
+  // Errors (nothing was computed): kInvalidArgument, naming the field and the value. The message of
+  // an error is the one thing that allocates.
+  Status Run(const BatchView& batch) noexcept;
+  // Run with T = 1 and B = features.size() / F, or ids.size().
+  Status Step(std::span<const float> features) noexcept;
+  Status Step(std::span<const int32_t> ids) noexcept;
+
+  // Values of Graph::outputs[index] of the last Run, [T, B, F] or [B, F]; valid until the next Run;
+  // empty before the first. Precondition: index is below the count of outputs.
+  std::span<const float> Output(size_t index) const noexcept;
+
+  // States to 0: of all streams, or of one. Errors: kInvalidArgument for a stream that is not
+  // there.
+  void Reset() noexcept;
+  Status ResetStream(int64_t stream) noexcept;
+
+  // Copies one piece of state, by StateSpec::name, of the first values.size() / width streams.
+  // Errors: kInvalidArgument for an unknown name, or a size that is not 1 to max_batch streams.
+  Status GetState(const std::string& name, std::span<float> values) const;
+  Status SetState(const std::string& name, std::span<const float> values);
+  const std::vector<StateSpec>& states() const;
+
+  // The target whose kernels it uses; static storage.
+  const char* target() const;
+  // What Create allocated for values and states.
+  uint64_t arena_bytes() const;
+
+ private:
+  struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace espalier
+
+#endif  // ESPALIER_RUNTIME_SESSION_H_
