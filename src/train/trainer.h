@@ -15,10 +15,10 @@
 #include <string>
 #include <vector>
 
-#include "base/rng.h"
 #include "base/status.h"
 #include "model/graph.h"
 #include "model/tensor.h"
+#include "prune/pruner.h"
 #include "tasks/dataset.h"
 
 namespace espalier {
@@ -76,7 +76,7 @@ struct TrainOptions {
   LearningRate learning_rate;
   double clip_norm = 0.0;        // largest 2-norm of the whole gradient; 0: not clipped
   double label_smoothing = 0.0;  // share of the target spread over all classes, in [0, 1)
-  uint64_t seed = 1;             // order of the batches, dropout, and the mask driver's Rng
+  uint64_t seed = 1;             // order of the batches and dropout
   int threads = 1;               // same bits on resume are promised for 1
   // Stops after this many epochs without a better validation metric and returns the best epoch's
   // weights; 0: never, returns the last ones. Epochs before the masks took their last form do not
@@ -90,16 +90,6 @@ struct TrainOptions {
   // Goes on from checkpoint_path if that file is there: the result has the same bits as if there
   // had been no stop. A checkpoint of another graph, data set size or options is refused.
   bool resume = false;
-};
-
-// How masks change while training. `update` is asked before the first step and then before every
-// step s with s % every_steps == 0, for s <= last_step, and a last time before last_step itself; in
-// between they stay. It gets the graph with its present weights (masked ones are 0) and returns the
-// masks from there on; weights that it does not name stay as they are.
-struct MaskDriver {
-  std::function<Result<MaskSet>(int64_t step, int64_t steps, const Graph& graph, Rng* rng)> update;
-  int64_t every_steps = 100;
-  int64_t last_step = 0;
 };
 
 // Loss = (1 - weight) cross-entropy + weight T^2 KL(teacher || student), both softened by T
@@ -118,8 +108,11 @@ struct TrainJob {
   const Dataset* train = nullptr;  // outlive Train
   const Dataset* valid = nullptr;  // nullptr: no validation, patience must be 0
   MaskSet masks;                   // kept from the start: weight, gradient and moments stay 0
-  MaskDriver mask_driver;          // no update function: `masks` stay to the end
-  Distillation distillation;       // no teacher: none
+  // Its masks are made anew whenever its schedule says so and hold together with `masks`. Outlives
+  // Train, which drives it (and restores it from a checkpoint). Its schedule must end before the
+  // last step. nullptr: `masks` stay to the end.
+  Pruner* pruner = nullptr;
+  Distillation distillation;  // no teacher: none
 };
 
 // One entry of "epochs" in docs/run-record.md.
@@ -168,7 +161,7 @@ struct TrainResult {
 
 // Errors: kInvalidArgument for a wrong job or option; "step 17: loss is nan ..." (kInvalidArgument)
 // if the loss or the gradient is no longer finite, the last checkpoint stays; kIo if a checkpoint
-// cannot be written; kBadFormat for a damaged one; what MaskDriver::update returns.
+// cannot be written; kBadFormat for a damaged one; Pruner::Update's.
 Result<TrainResult> Train(const TrainJob& job, const TrainOptions& options,
                           const TrainHooks& hooks);
 
