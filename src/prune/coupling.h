@@ -1,0 +1,80 @@
+// Coupling: which slices of which weights stand for the same hidden unit.
+//
+// A unit k of a recurrent layer is not a row of one matrix. It is rows {g*H + k} of weight_ih and
+// weight_hh and both biases for every gate g, column k of weight_hh, and the column that reads h_k
+// in every consumer, however far along the graph: the next layer's weight_ih (both directions of
+// it), a Gemm, both behind Dropout, activations, LastStep, MeanOverTime or Concat (at an offset).
+// One keep-set per unit, shared by all of them; picking rows per gate or per matrix does not remove
+// units.
+//
+// It is found by following axes, not by matching patterns: each feature of each value belongs to a
+// group; Recurrent, Gemm rows and Embedding columns make features; Add says that two features are
+// one group (so it joins units of two layers); Concat puts lists of features behind each other.
+//
+// A removed group is *masked* by zeroing all its slices, rows and biases and columns. Zero rows
+// alone would not do: with a nonzero initial c the LSTM's h stays nonzero, and Sigmoid turns h = 0
+// into 0.5. With the reading columns zero the unit can influence nothing, from any initial state,
+// through any activation; so masked and compacted agree and there is no constant to fold.
+#ifndef ESPALIER_PRUNE_COUPLING_H_
+#define ESPALIER_PRUNE_COUPLING_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "model/graph.h"
+#include "prune/pool.h"
+
+namespace espalier {
+
+// One direction of one Recurrent node.
+struct UnitLayer {
+  std::string node;
+  RecurrentDirection direction;
+  int64_t units = 0;            // H
+  std::vector<int32_t> groups;  // [H]: the group of each unit
+
+  // e.g. "lstm0", "lstm0_reverse".
+  std::string name() const { return node + (direction.reverse ? "_reverse" : ""); }
+};
+
+struct Unit {
+  int32_t layer = 0;  // index into Coupling::layers
+  int64_t unit = 0;   // in [0, H)
+};
+
+// What is kept or removed together.
+struct UnitGroup {
+  std::vector<Unit> units;  // empty for features that no recurrent layer makes
+  std::string pinned;       // why it cannot be removed, e.g. "reaches output 'lstm0.out'"; or ""
+};
+
+// The group of each row and column of a weight; -1 where it belongs to none. Biases have rows only.
+struct WeightAxes {
+  std::vector<int32_t> rows;
+  std::vector<int32_t> cols;
+};
+
+struct Coupling {
+  std::vector<UnitLayer> layers;
+  std::vector<UnitGroup> groups;
+  std::map<std::string, WeightAxes> weights;           // every weight of the graph
+  std::map<std::string, std::vector<int32_t>> states;  // group of each element, by state name
+};
+
+// Errors: what ValidateGraph says.
+Result<Coupling> FindCoupling(const Graph& graph);
+
+// Checks that `keep` (one entry a group) leaves a graph: pinned groups and those without units
+// stay, every layer keeps a unit, both directions of a node keep equally many. Errors:
+// kInvalidArgument, naming the layer.
+Status ValidateKeep(const Coupling& coupling, const Keep& keep);
+
+// The kept units of each layer, ascending, by UnitLayer::name().
+std::map<std::string, std::vector<int64_t>> KeptUnits(const Coupling& coupling, const Keep& keep);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PRUNE_COUPLING_H_

@@ -1,0 +1,78 @@
+// Granularity: the smallest thing that is kept or dropped, by name: "element", "slot_8x16" (strips
+// of 8 rows by banks of 16 columns, spelt as the format that stores it), "unit".
+#ifndef ESPALIER_PRUNE_GRANULARITY_H_
+#define ESPALIER_PRUNE_GRANULARITY_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "prune/pool.h"
+
+namespace espalier {
+
+struct Granularity;
+
+// A granularity and its tile; rows = cols = 0 for those without one.
+struct GranularitySpec {
+  const Granularity* kind = nullptr;
+  int32_t rows = 0;
+  int32_t cols = 0;
+
+  bool operator==(const GranularitySpec&) const = default;
+};
+
+// A weight [rows, cols] as a granularity sees it.
+struct SaliencyView {
+  std::span<const float> saliency;
+  std::span<const uint8_t> alive;  // 0 = dropped before and not to come back; empty = all alive
+  int64_t rows = 0;
+  int64_t cols = 0;
+
+  bool IsAlive(size_t element) const { return alive.empty() || alive[element] != 0; }
+};
+
+// A cut of one weight into pieces.
+struct Partition {
+  std::vector<int32_t> piece_of;  // [rows, cols]; -1 for an element that is not alive
+  Pool pool;
+};
+
+enum class Tile : uint8_t { kNone, kRowsByCols };
+enum class Extent : uint8_t {
+  kWeight,  // a piece lies in one weight: `partition` cuts it
+  kUnits,   // a piece is a coupled group over many weights: coupling.h cuts the graph
+};
+
+struct Granularity {
+  const char* name;
+  const char* formula;  // what one piece is, and its score
+  const char* source;
+  Tile tile;
+  Extent extent;
+  // Is the tile sound, and does a weight [rows, cols] fit? Errors: kInvalidArgument, naming the
+  // nearest that does. nullptr: always.
+  Status (*check)(const GranularitySpec& spec, const std::string& weight, int64_t rows,
+                  int64_t cols);
+  // nullptr for Extent::kUnits.
+  Partition (*partition)(const GranularitySpec& spec, const SaliencyView& view);
+};
+
+namespace granularities {
+#define ESPALIER_GRANULARITY(name) extern const Granularity name;
+#include "prune/granularities/granularities.inc"
+#undef ESPALIER_GRANULARITY
+}  // namespace granularities
+
+// In the order of granularities.inc.
+std::span<const Granularity* const> AllGranularities();
+// Errors: kInvalidArgument, naming the nearest or the form that is expected.
+Result<GranularitySpec> ParseGranularity(const std::string& text);
+// The inverse of ParseGranularity.
+std::string GranularityName(const GranularitySpec& spec);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PRUNE_GRANULARITY_H_

@@ -1,0 +1,85 @@
+// Plan and masks: the four questions (criterion, granularity, allocation, schedule) put together
+// for one graph. Everything here is a function of its arguments and the seed.
+#ifndef ESPALIER_PRUNE_PLAN_H_
+#define ESPALIER_PRUNE_PLAN_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "model/graph.h"
+#include "model/tensor.h"
+#include "prune/allocation.h"
+#include "prune/coupling.h"
+#include "prune/criterion.h"
+#include "prune/granularity.h"
+
+namespace espalier {
+
+// May what was dropped come back when masks are made again?
+enum class Regrowth : uint8_t {
+  kNever,    // a new mask only drops
+  kAllowed,  // masks are made anew from the statistics (a weight of 0 comes back last)
+};
+
+// What a user asks for; all by name, as in a recipe.
+struct PruneSpec {
+  std::string criterion = "magnitude";
+  std::string granularity = "element";
+  std::string allocation = "uniform";
+  // In [0, 1): zeros / size of the chosen weights, or for "unit" removed units / all units.
+  double sparsity = 0.9;
+  // Patterns over weight names (* any run, ? any one), e.g. "*.weight_hh", "lstm0.*". Empty: every
+  // matrix of every Recurrent node. For "unit": a layer takes part if one of its matrices matches.
+  std::vector<std::string> weights;
+  // Least share of each tensor (layer) that is kept under "global"; in [0, 1].
+  double floor = 0.01;
+  int64_t multiple = 1;  // "unit" only: each layer keeps a multiple of this many units
+  Regrowth regrowth = Regrowth::kNever;
+  uint64_t seed = 1;
+};
+
+// A spec that was checked against a graph.
+struct Plan {
+  const Criterion* criterion = nullptr;
+  GranularitySpec granularity;
+  const Allocation* allocation = nullptr;
+  double sparsity = 0.0;
+  double floor = 0.0;
+  int64_t multiple = 1;
+  Regrowth regrowth = Regrowth::kNever;
+  uint64_t seed = 1;
+
+  struct Target {
+    std::string name;
+    int64_t rows = 0;
+    int64_t cols = 0;
+  };
+  // The matrices to score: those that are pruned, or for "unit" all that a candidate unit is part
+  // of.
+  std::vector<Target> targets;
+
+  // "unit" only.
+  Coupling coupling;
+  std::vector<uint8_t> unit_layers;  // [layers]: 1 = its units may go
+};
+
+// Errors: kInvalidArgument for an unknown name (with the nearest), a value out of range, a pattern
+// that matches nothing, a tile that does not fit (naming the weight and the nearest that fits);
+// kUnsupported if no unit can be removed, with the reason.
+Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
+
+// The masks at `sparsity` (absolute, in [0, 1)). `statistics` must hold every target with what the
+// criterion needs. `previous` ({} at first) are masks that were in force; with Regrowth::kNever the
+// result keeps only what they keep. element, slot: one mask a target. unit: one for each weight and
+// bias that a removed unit is part of, and those of `previous`.
+// Exactly KeepBudget(sparsity, size) weights are kept if the granularity is element; else the most
+// whole pieces, best first, that do not exceed it; fewer if `previous` keeps fewer.
+// Errors: kInvalidArgument for a missing statistic, a wrong size, or a saliency that is not finite.
+Result<MaskSet> MakeMasks(const Plan& plan, double sparsity, const StatisticsSet& statistics,
+                          const MaskSet& previous);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PRUNE_PLAN_H_

@@ -1,0 +1,64 @@
+// Pruner: a plan, a schedule and the masks in force; what a training loop drives.
+//   ESPALIER_ASSIGN_OR_RETURN(Pruner pruner, Pruner::Create(graph, spec, schedule, {}));
+//   for (step...) {
+//     if (pruner.IsDue(step)) {
+//       ESPALIER_ASSIGN_OR_RETURN(const bool changed, pruner.Update(step, statistics));
+//       if (changed) ... mask weights, gradients, momenta by pruner.masks() from here on
+//     }
+//     ... optimiser step
+//   }
+#ifndef ESPALIER_PRUNE_PRUNER_H_
+#define ESPALIER_PRUNE_PRUNER_H_
+
+#include <cstdint>
+
+#include "base/status.h"
+#include "model/graph.h"
+#include "model/tensor.h"
+#include "prune/criterion.h"
+#include "prune/plan.h"
+#include "prune/schedule.h"
+
+namespace espalier {
+
+class Pruner {
+ public:
+  // `masks`: those already in force, {} for none; they stay in force.
+  // Errors: MakePlan's, ValidateSchedule's; kInvalidArgument if a mask fits no weight.
+  static Result<Pruner> Create(const Graph& graph, const PruneSpec& spec,
+                               const ScheduleSpec& schedule, MaskSet masks);
+
+  const Plan& plan() const { return plan_; }
+  const ScheduleSpec& schedule() const { return schedule_; }
+
+  // True if Update(step, ...) would make new masks: gather plan().targets' statistics only then.
+  bool IsDue(int64_t step) const { return espalier::IsDue(schedule_, last_step_, step); }
+  double SparsityAt(int64_t step) const {
+    return espalier::SparsityAt(schedule_, plan_.sparsity, step);
+  }
+
+  // Makes the masks of `step` if they are due; true if they changed. Errors: MakeMasks'; the masks
+  // in force stay.
+  Result<bool> Update(int64_t step, const StatisticsSet& statistics);
+
+  // By full name; names weights that are pruned, and for units also biases. What is not named is
+  // not masked.
+  const MaskSet& masks() const { return masks_; }
+  // The last step that made masks, -1 for none; with masks() this is all the state there is.
+  int64_t last_step() const { return last_step_; }
+  // Goes on from a checkpoint: what masks() and last_step() were.
+  void Restore(MaskSet masks, int64_t last_step);
+
+ private:
+  Pruner(Plan plan, ScheduleSpec schedule, MaskSet masks)
+      : plan_(std::move(plan)), schedule_(std::move(schedule)), masks_(std::move(masks)) {}
+
+  Plan plan_;
+  ScheduleSpec schedule_;
+  MaskSet masks_;
+  int64_t last_step_ = -1;
+};
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PRUNE_PRUNER_H_

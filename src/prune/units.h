@@ -1,0 +1,52 @@
+// Choosing hidden units: their scores, the keep-set, and its masks.
+#ifndef ESPALIER_PRUNE_UNITS_H_
+#define ESPALIER_PRUNE_UNITS_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "model/tensor.h"
+#include "prune/allocation.h"
+#include "prune/coupling.h"
+
+namespace espalier {
+
+// Group norm: sqrt of the sum of squared saliencies over all rows and columns of the group's
+// matrices, each weight counted once, biases not at all. One score a group.
+// (Structure of Wen et al. 2018, arXiv:1709.05027, section 3.1, where each W_hh[k, k] counts
+// twice.) saliency: by weight name, [rows, cols]; a weight that is not there counts 0.
+std::vector<float> UnitScores(const Coupling& coupling,
+                              const std::map<std::string, std::vector<float>>& saliency);
+
+struct UnitSelection {
+  const Allocation* allocation = nullptr;
+  Budget budget;                // sparsity = share of the candidate layers' units that goes
+  int64_t multiple = 1;         // each layer keeps a multiple of this, or all; e.g. 8 for SIMD
+  std::vector<uint8_t> layers;  // [layers]: 1 = its units may go; empty = all
+  Keep alive;                   // [groups]: 0 = gone before; empty = all are there
+};
+
+// Keeps the best groups of each layer (allocation uniform) or over all (global). A group that joins
+// layers counts once for each of its units. What was gone stays gone, unless that leaves no graph.
+// The result passes ValidateKeep: where a layer would be left with no unit, directions would
+// differ or `multiple` is missed, more is kept.
+Keep SelectUnits(const Coupling& coupling, const std::vector<float>& scores,
+                 const UnitSelection& selection);
+
+// Adds the best missing groups until ValidateKeep passes and every layer keeps a multiple of
+// `multiple` units, or all.
+void BalanceUnits(const Coupling& coupling, const std::vector<float>& scores, int64_t multiple,
+                  Keep* keep);
+
+// The masks of every weight that loses a slice, biases included: 0 on all rows and columns of the
+// removed groups.
+MaskSet UnitMasks(const Coupling& coupling, const Keep& keep);
+
+// The inverse: 0 for a group of which no element is kept in `masks`.
+Keep AliveGroups(const Coupling& coupling, const MaskSet& masks);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PRUNE_UNITS_H_
