@@ -1,0 +1,106 @@
+#include "report/summary.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <vector>
+
+#include "base/strings.h"
+#include "report/text.h"
+
+namespace espalier {
+namespace {
+
+Result<SummaryModel> SummarizeModel(const RunRecord& record, const std::string& role) {
+  const ModelRecord* model = FindModel(record, role);
+  if (model == nullptr) return InvalidArgument(StrCat("models.", role, ": expected, none found"));
+  if (!model->metric) {
+    return InvalidArgument(StrCat("models.", role, ".metric: expected, none found"));
+  }
+  const SystemRecord* system = FindSystem(record, "espalier-" + role);
+  if (system == nullptr) {
+    return InvalidArgument(
+        StrCat("bench.systems: a system \"espalier-", role, "\" expected, none found"));
+  }
+  return SummaryModel{*model->metric, model->bytes, model->nonzeros,
+                      system->us_per_sequence.median};
+}
+
+// Over the weights of recurrent layers, which are those with gates.
+int64_t RecurrentElements(const ModelRecord& model) {
+  int64_t count = 0;
+  for (const WeightRecord& weight : model.weights) {
+    if (!weight.gates.empty()) count += weight.rows * weight.cols;
+  }
+  return count;
+}
+
+int64_t RecurrentNonzeros(const ModelRecord& model) {
+  int64_t count = 0;
+  for (const WeightRecord& weight : model.weights) {
+    if (!weight.gates.empty()) count += weight.nonzeros;
+  }
+  return count;
+}
+
+std::string PadLeft(std::string text, size_t width) {
+  return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
+}
+
+}  // namespace
+
+Result<SummaryRecord> Summarize(const RunRecord& record, std::optional<double> agreement) {
+  SummaryRecord summary;
+  summary.task = record.task.name;
+  ESPALIER_ASSIGN_OR_RETURN(summary.dense, SummarizeModel(record, "dense"));
+  ESPALIER_ASSIGN_OR_RETURN(summary.pruned, SummarizeModel(record, "pruned"));
+  const int64_t before = RecurrentElements(*FindModel(record, "dense"));
+  const int64_t after = RecurrentNonzeros(*FindModel(record, "pruned"));
+  if (before == 0) {
+    return InvalidArgument("models.dense.weights: a weight with gates expected, none found");
+  }
+  summary.weights_removed =
+      std::clamp(1.0 - static_cast<double>(after) / static_cast<double>(before), 0.0, 1.0);
+  const double pruned_us = summary.pruned.us_per_sequence;
+  if (pruned_us <= 0.0) {
+    return InvalidArgument(StrCat("bench.systems: a time above 0 expected for espalier-pruned, ",
+                                  pruned_us, " found"));
+  }
+  summary.speedup_vs_own_dense = summary.dense.us_per_sequence / pruned_us;
+  if (const SystemRecord* peer = FindSystem(record, "onnxruntime-dense")) {
+    summary.speedup_vs_onnxruntime = peer->us_per_sequence.median / pruned_us;
+  }
+  summary.agreement = agreement;
+  summary.seeds = {record.seed};
+  return summary;
+}
+
+std::string SummaryTable(const RunRecord& record) {
+  std::string text = StrCat(record.name, ": ", record.task.name, ", seed ", record.seed, "\n\n");
+  const std::vector<ComparisonRow> rows = CompareModels(record);
+  size_t label_width = 0;
+  size_t widths[3] = {5, 6, 5};
+  for (const ComparisonRow& row : rows) {
+    label_width = std::max(label_width, row.label.size());
+    widths[0] = std::max(widths[0], row.dense.size());
+    widths[1] = std::max(widths[1], row.pruned.size());
+    widths[2] = std::max(widths[2], row.ratio.size());
+  }
+  const auto line = [&](const std::string& label, const std::string& dense,
+                        const std::string& pruned, const std::string& ratio) {
+    text += label + std::string(label_width - label.size(), ' ');
+    text += "  " + PadLeft(dense, widths[0]) + "  " + PadLeft(pruned, widths[1]) + "  " +
+            PadLeft(ratio, widths[2]) + "\n";
+  };
+  line("", "dense", "pruned", "ratio");
+  for (const ComparisonRow& row : rows) line(row.label, row.dense, row.pruned, row.ratio);
+  if (!record.summary) return text;
+  text += StrCat("\n", FormatPercent(record.summary->weights_removed, 1),
+                 " of the recurrent layers' weights are gone.\n");
+  if (record.summary->agreement) {
+    text += StrCat("The compiled file and the masked network agree on ",
+                   FormatPercent(*record.summary->agreement, 2), " of the test sequences.\n");
+  }
+  return text;
+}
+
+}  // namespace espalier

@@ -1,0 +1,152 @@
+#include "report/text.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+constexpr char kNone[] = "-";
+
+std::optional<double> SequenceTime(const RunRecord& record, std::string_view system) {
+  const SystemRecord* found = FindSystem(record, system);
+  return found == nullptr ? std::nullopt : std::optional(found->us_per_sequence.median);
+}
+
+std::optional<double> StepTime(const RunRecord& record, std::string_view system) {
+  const SystemRecord* found = FindSystem(record, system);
+  if (found == nullptr || !found->us_per_step) return std::nullopt;
+  return found->us_per_step->median;
+}
+
+std::string TimeOrNone(const std::optional<double>& time) {
+  return time ? FormatTime(*time) : kNone;
+}
+
+std::string GainOrNone(std::optional<double> before, std::optional<double> after,
+                       std::string_view better, std::string_view worse) {
+  const std::string gain = FormatGain(before, after, better, worse);
+  return gain.empty() ? kNone : gain;
+}
+
+ComparisonRow CompareTimes(const std::string& label, std::optional<double> before,
+                           std::optional<double> after) {
+  return {label, TimeOrNone(before), TimeOrNone(after),
+          GainOrNone(before, after, "faster", "slower")};
+}
+
+ComparisonRow CompareMetrics(const RunRecord& record, const ModelRecord* dense,
+                             const ModelRecord* pruned) {
+  const std::string& name = record.task.metric;
+  ComparisonRow row = {name, kNone, kNone, kNone};
+  if (dense != nullptr && dense->metric) row.dense = FormatMetric(name, *dense->metric);
+  if (pruned != nullptr && pruned->metric) row.pruned = FormatMetric(name, *pruned->metric);
+  if (row.dense == kNone || row.pruned == kNone) return row;
+  const double change = *pruned->metric - *dense->metric;
+  const std::string sign = change > 0.0 ? "+" : "";
+  row.ratio = sign + (name == "accuracy" ? FormatFixed(100.0 * change, 2) + " points"
+                                         : FormatFixed(change, 4));
+  return row;
+}
+
+ComparisonRow CompareSizes(const std::string& label, const ModelRecord* dense,
+                           const ModelRecord* pruned, int64_t ModelRecord::*field,
+                           std::string_view better, std::string_view worse) {
+  const auto text = [&](const ModelRecord* model) -> std::string {
+    return model == nullptr ? kNone : FormatCount(model->*field);
+  };
+  const auto value = [&](const ModelRecord* model) -> std::optional<double> {
+    if (model == nullptr) return std::nullopt;
+    return static_cast<double>(model->*field);
+  };
+  return {label, text(dense), text(pruned), GainOrNone(value(dense), value(pruned), better, worse)};
+}
+
+}  // namespace
+
+std::string FormatFixed(double value, int decimals) {
+  if (!std::isfinite(value)) return kNone;
+  char text[64];
+  const int size = std::snprintf(text, sizeof(text), "%.*f", decimals, value);
+  if (size < 0 || static_cast<size_t>(size) >= sizeof(text)) return StrCat(value);
+  return text;
+}
+
+std::string FormatPercent(double share, int decimals) {
+  return std::isfinite(share) ? FormatFixed(100.0 * share, decimals) + " %" : kNone;
+}
+
+std::string FormatCount(int64_t count) {
+  std::string text = std::to_string(count);
+  const size_t first = count < 0 ? 1 : 0;
+  for (size_t i = text.size(); i > first + 3;) {
+    i -= 3;
+    text.insert(i, 1, ',');
+  }
+  return text;
+}
+
+std::string FormatTime(double value) {
+  const double size = std::abs(value);
+  return FormatFixed(value, size >= 100.0 ? 0 : size >= 10.0 ? 1 : size >= 1.0 ? 2 : 3);
+}
+
+std::string FormatSeconds(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 60.0) {
+    return FormatFixed(seconds, 1) + " s";
+  }
+  const auto whole = static_cast<int64_t>(std::min(std::round(seconds), 1e15));
+  return StrCat(whole / 60, " min ", whole % 60 < 10 ? "0" : "", whole % 60, " s");
+}
+
+std::string FormatMetric(const std::string& metric, double value) {
+  return metric == "accuracy" ? FormatPercent(value, 2) : FormatFixed(value, 4);
+}
+
+std::string EscapeHtml(std::string_view text) {
+  std::string escaped;
+  escaped.reserve(text.size());
+  for (const char c : text) {
+    switch (c) {
+      case '&': escaped += "&amp;"; break;
+      case '<': escaped += "&lt;"; break;
+      case '>': escaped += "&gt;"; break;
+      case '"': escaped += "&quot;"; break;
+      case '\'': escaped += "&#39;"; break;
+      default: escaped += c;
+    }
+  }
+  return escaped;
+}
+
+std::string FormatGain(std::optional<double> before, std::optional<double> after,
+                       std::string_view better, std::string_view worse) {
+  if (!before || !after || !(*before > 0.0) || !(*after > 0.0)) return "";
+  const bool gained = *before >= *after;
+  const double factor = gained ? *before / *after : *after / *before;
+  const int decimals = factor >= 100.0 ? 0 : factor >= 10.0 ? 1 : 2;
+  return StrCat(FormatFixed(factor, decimals), "x ", gained ? better : worse);
+}
+
+std::vector<ComparisonRow> CompareModels(const RunRecord& record) {
+  const ModelRecord* dense = FindModel(record, "dense");
+  const ModelRecord* pruned = FindModel(record, "pruned");
+  return {CompareMetrics(record, dense, pruned),
+          CompareSizes("weights that are not 0", dense, pruned, &ModelRecord::nonzeros, "fewer",
+                       "more"),
+          CompareSizes("file, bytes", dense, pruned, &ModelRecord::bytes, "smaller", "larger"),
+          CompareSizes("multiply-adds per step", dense, pruned,
+                       &ModelRecord::multiply_adds_per_step, "fewer", "more"),
+          CompareTimes("us per sequence", SequenceTime(record, "espalier-dense"),
+                       SequenceTime(record, "espalier-pruned")),
+          CompareTimes("us per step, streaming", StepTime(record, "espalier-dense"),
+                       StepTime(record, "espalier-pruned")),
+          CompareTimes("us per sequence, dense in ONNX Runtime",
+                       SequenceTime(record, "onnxruntime-dense"),
+                       SequenceTime(record, "espalier-pruned"))};
+}
+
+}  // namespace espalier

@@ -1,0 +1,43 @@
+// Numbers as people read them, and the comparison dense against pruned that the terminal table and
+// the page share.
+#ifndef ESPALIER_REPORT_TEXT_H_
+#define ESPALIER_REPORT_TEXT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "report/run_record.h"
+
+namespace espalier {
+
+std::string FormatFixed(double value, int decimals);    // "-" if not finite
+std::string FormatPercent(double share, int decimals);  // 0.9861 -> "98.61 %"
+std::string FormatCount(int64_t count);                 // 83594 -> "83,594"
+std::string FormatTime(double value);                   // three digits that matter: "30.1", "0.812"
+std::string FormatSeconds(double seconds);              // "13.1 s", "4 min 05 s"
+// Accuracy in percent; any other metric as a plain number.
+std::string FormatMetric(const std::string& metric, double value);
+
+// Replaces & < > " ' so that `text` is safe in HTML text and in quoted attributes.
+std::string EscapeHtml(std::string_view text);
+
+// One line of the comparison; "-" where the record lacks the value.
+struct ComparisonRow {
+  std::string label;
+  std::string dense;
+  std::string pruned;
+  std::string ratio;  // "3.2x faster", "-0.30 points"
+};
+std::vector<ComparisonRow> CompareModels(const RunRecord& record);
+
+// "3.2x faster" for before = 3.2 * after; "1.5x slower" the other way round; "" if either is 0 or
+// missing.
+std::string FormatGain(std::optional<double> before, std::optional<double> after,
+                       std::string_view better, std::string_view worse);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_REPORT_TEXT_H_
