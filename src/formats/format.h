@@ -1,8 +1,8 @@
-// Formats: how a weight matrix is stored. One encoded matrix is one contiguous run of bytes that can
-// be written to a file and mapped back; each format documents its bytes in formats/<name>.h.
+// Formats: how a weight matrix is stored. One encoded matrix is one contiguous run of bytes that
+// can be written to a file and mapped back; each format documents its bytes in formats/<name>.h.
 //
-// formats.inc lists them; the ids are on disk. This room only encodes, validates, decodes and counts:
-// arithmetic lives in kernels/.
+// formats.inc lists them; the ids are on disk. This room only encodes, validates, decodes and
+// counts: arithmetic lives in kernels/.
 #ifndef ESPALIER_FORMATS_FORMAT_H_
 #define ESPALIER_FORMATS_FORMAT_H_
 
@@ -34,7 +34,8 @@ struct FormatSpec {
   bool operator==(const FormatSpec&) const = default;
 };
 
-// e.g. "dense", "csr", "slot_8x16"; FindFormat is the inverse (kInvalidArgument, naming the nearest).
+// e.g. "dense", "csr", "slot_8x16"; FindFormat is the inverse (kInvalidArgument, naming the
+// nearest).
 std::string FormatName(const FormatSpec& spec);
 Result<FormatSpec> FindFormat(const std::string& name);
 // Every format and tile that this build can encode: the candidates of the tuner.
@@ -55,7 +56,7 @@ struct EncodedMatrix {
   int64_t cols = 0;
   AlignedBuffer<std::byte> bytes;
 
-  EncodedView view() const { return {spec, rows, cols, bytes}; }
+  EncodedView view() const { return {spec, rows, cols, {bytes.data(), bytes.size()}}; }
 };
 
 // Errors: kInvalidArgument if the tile does not fit the format; kUnsupported if the matrix is too
@@ -67,10 +68,17 @@ Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix);
 // Errors: kBadFormat, naming the field, the value and its bound.
 Status Validate(const EncodedView& matrix);
 
+// Calls visit(context, row, col, value) for every stored weight of the matrix, padding zeros
+// included. The order is that of the bytes; an element may come twice, and its value is then the
+// sum. Precondition: Validate passes.
+using VisitFn = void (*)(void* context, int64_t row, int64_t col, float value);
+void ForEachStored(const EncodedView& matrix, void* context, VisitFn visit);
+
 // Writes all rows * cols elements. Precondition: Validate passes.
 void Decode(const EncodedView& matrix, float* dense);
 
-// Number of stored weights, padding zeros included: what a kernel multiplies.
+// Number of stored weights, padding included (also that of rows past the last): what a kernel
+// multiplies.
 // Precondition: Validate passes.
 uint64_t StoredCount(const EncodedView& matrix);
 

@@ -1,0 +1,56 @@
+#include "formats/dense.h"
+
+#include "formats/format_ops.h"
+
+namespace espalier {
+namespace {
+
+constexpr Tile kTiles[] = {{0, 0}};
+
+uint64_t StoredCountDense(const EncodedView& matrix) {
+  const auto strips = static_cast<uint64_t>(DivideUp(matrix.rows, kDenseStripRows));
+  return strips * static_cast<uint64_t>(matrix.cols) * kDenseStripRows;
+}
+
+size_t OffsetOf(const DenseView& view, size_t row, size_t col) {
+  const size_t strip = row / kDenseStripRows;
+  return (strip * view.cols + col) * kDenseStripRows + row % kDenseStripRows;
+}
+
+Result<AlignedBuffer<std::byte>> EncodeDense(const FormatSpec& spec, MatrixView matrix) {
+  const uint64_t count = StoredCountDense({spec, matrix.rows, matrix.cols, {}});
+  AlignedBuffer<std::byte> bytes(count * sizeof(float));
+  const DenseView view = ViewDense({spec, matrix.rows, matrix.cols, {bytes.data(), bytes.size()}});
+  float* values = reinterpret_cast<float*>(bytes.data());
+  for (size_t row = 0; row < view.rows; ++row) {
+    for (size_t col = 0; col < view.cols; ++col) {
+      values[OffsetOf(view, row, col)] = matrix.data[row * view.cols + col];
+    }
+  }
+  return bytes;
+}
+
+Status ValidateDense(const EncodedView& matrix) {
+  return CheckSize("dense", matrix.bytes.size(), StoredCountDense(matrix) * sizeof(float));
+}
+
+void ForEachStoredDense(const EncodedView& matrix, void* context, VisitFn visit) {
+  const DenseView view = ViewDense(matrix);
+  for (size_t strip = 0; strip < view.strips; ++strip) {
+    const size_t first = strip * kDenseStripRows;
+    const size_t end = std::min(view.rows, first + kDenseStripRows);
+    for (size_t col = 0; col < view.cols; ++col) {
+      for (size_t row = first; row < end; ++row) {
+        visit(context, static_cast<int64_t>(row), static_cast<int64_t>(col),
+              view.values[OffsetOf(view, row, col)]);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const FormatOps dense_format = {kTiles, EncodeDense, ValidateDense, ForEachStoredDense,
+                                StoredCountDense};
+
+}  // namespace espalier

@@ -1,0 +1,225 @@
+// The contract suite of the formats: every format and tile of formats.inc passes it.
+#include "formats/format.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/rng.h"
+#include "formats/format_ops.h"
+#include "formats/slot.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using testing::ExpectError;
+using testing::ValueOrDie;
+
+Tensor RandomMatrix(int64_t rows, int64_t cols, double density, Rng* rng) {
+  Tensor tensor({rows, cols});
+  for (float& value : tensor.values) {
+    if (rng->Uniform() < density) value = static_cast<float>(rng->Normal());
+  }
+  return tensor;
+}
+
+// Bytes of exactly this size on the heap, so that a sanitizer sees a read past the end.
+class Bytes {
+ public:
+  explicit Bytes(std::span<const std::byte> bytes)
+      : data_(static_cast<std::byte*>(
+            ::operator new(std::max<size_t>(bytes.size(), 1), std::align_val_t(64)))),
+        size_(bytes.size()) {
+    std::copy(bytes.begin(), bytes.end(), data_);
+  }
+  ~Bytes() { ::operator delete(data_, std::align_val_t(64)); }
+  Bytes(const Bytes&) = delete;
+  Bytes& operator=(const Bytes&) = delete;
+
+  std::span<std::byte> span() { return {data_, size_}; }
+
+ private:
+  std::byte* data_;
+  size_t size_;
+};
+
+// If Validate lets the bytes pass, everything that relies on it must stay in bounds.
+void UseIfValid(const EncodedView& view, size_t* refused) {
+  if (!Validate(view).ok()) {
+    ++*refused;
+    return;
+  }
+  std::vector<float> dense(static_cast<size_t>(view.rows * view.cols));
+  Decode(view, dense.data());
+  EXPECT_LE(StoredCount(view) * sizeof(float), view.bytes.size());
+}
+
+class EveryFormat : public ::testing::TestWithParam<FormatSpec> {};
+
+TEST_P(EveryFormat, IsFoundByItsName) {
+  EXPECT_EQ(ValueOrDie(FindFormat(FormatName(GetParam()))), GetParam());
+}
+
+TEST_P(EveryFormat, RoundTripsRaggedShapes) {
+  Rng rng(1);
+  for (const int64_t rows : {1, 7, 8, 9, 15, 16, 17, 31, 64, 97}) {
+    for (const int64_t cols : {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 101}) {
+      for (const double density : {0.0, 0.05, 0.5, 1.0}) {
+        const Tensor matrix = RandomMatrix(rows, cols, density, &rng);
+        const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
+        ASSERT_OK(Validate(encoded.view()));
+        Tensor decoded({rows, cols});
+        std::fill(decoded.values.begin(), decoded.values.end(), 7.0f);
+        Decode(encoded.view(), decoded.values.data());
+        ASSERT_EQ(decoded, matrix) << rows << "x" << cols << " at density " << density;
+      }
+    }
+  }
+}
+
+TEST_P(EveryFormat, KeepsDenormalAndLargestValues) {
+  const Tensor matrix({1, 4}, {1e-45f, -3.4028235e38f, 0.0f, 3.4028235e38f});
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
+  Tensor decoded({1, 4});
+  Decode(encoded.view(), decoded.values.data());
+  EXPECT_EQ(decoded, matrix);
+}
+
+TEST_P(EveryFormat, StoresAtLeastTheNonzeros) {
+  Rng rng(2);
+  const Tensor matrix = RandomMatrix(33, 50, 0.2, &rng);
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
+  EXPECT_GE(StoredCount(encoded.view()), CountNonzeros(matrix.values));
+}
+
+TEST_P(EveryFormat, RefusesEveryTruncation) {
+  Rng rng(3);
+  const Tensor matrix = RandomMatrix(19, 37, 0.3, &rng);
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
+  for (size_t size = 0; size < encoded.bytes.size(); ++size) {
+    Bytes cut(std::span<const std::byte>(encoded.bytes).first(size));
+    const Status status = Validate({encoded.spec, encoded.rows, encoded.cols, cut.span()});
+    ASSERT_EQ(status.code(), Code::kBadFormat) << "at " << size << " bytes";
+  }
+}
+
+TEST_P(EveryFormat, RefusesTrailingBytes) {
+  const Tensor matrix({3, 5});
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
+  std::vector<std::byte> longer(encoded.bytes.begin(), encoded.bytes.end());
+  longer.push_back(std::byte{0});
+  Bytes bytes(longer);
+  ExpectError(Validate({encoded.spec, 3, 5, bytes.span()}), Code::kBadFormat,
+              {"bytes expected", "found"});
+}
+
+TEST_P(EveryFormat, StaysInBoundsWithAnyOneByteChanged) {
+  Rng rng(4);
+  const Tensor matrix = RandomMatrix(19, 37, 0.3, &rng);
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
+  Bytes bytes(encoded.bytes);
+  size_t refused = 0;
+  for (std::byte& byte : bytes.span()) {
+    for (const int flip : {0x01, 0x08, 0x80, 0xff}) {
+      byte ^= static_cast<std::byte>(flip);
+      UseIfValid({encoded.spec, encoded.rows, encoded.cols, bytes.span()}, &refused);
+      byte ^= static_cast<std::byte>(flip);
+    }
+  }
+  if (GetParam().id != FormatId::k_dense) {
+    EXPECT_GT(refused, 0u);
+  }
+}
+
+TEST_P(EveryFormat, StaysInBoundsOnRandomBytes) {
+  Rng rng(5);
+  size_t refused = 0;
+  for (int round = 0; round < 3000; ++round) {
+    std::vector<std::byte> noise(rng.Below(600));
+    for (std::byte& byte : noise) {
+      // Mostly small values, so that counts have a chance to be right.
+      byte = static_cast<std::byte>(rng.Uniform() < 0.9 ? rng.Below(3) * rng.Below(2)
+                                                        : rng.Below(256));
+    }
+    Bytes bytes(noise);
+    const auto rows = static_cast<int64_t>(1 + rng.Below(20));
+    const auto cols = static_cast<int64_t>(1 + rng.Below(20));
+    UseIfValid({GetParam(), rows, cols, bytes.span()}, &refused);
+  }
+  EXPECT_GT(refused, 0u);
+}
+
+TEST_P(EveryFormat, RefusesShapesThatAreNone) {
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(Tensor({2, 2}))));
+  for (const int64_t dim : {int64_t{0}, int64_t{-1}, int64_t{1} << 40}) {
+    ExpectError(Validate({GetParam(), dim, 2, encoded.bytes}), Code::kBadFormat, {"rows"});
+    ExpectError(Validate({GetParam(), 2, dim, encoded.bytes}), Code::kBadFormat, {"columns"});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, ::testing::ValuesIn(AllFormats()),
+                         [](const auto& spec) { return FormatName(spec.param); });
+
+TEST(Formats, NameTheNearestForAnUnknownName) {
+  ExpectError(FindFormat("slot_8x166").status(), Code::kInvalidArgument,
+              {"did you mean 'slot_8x16'?"});
+}
+
+TEST(Formats, RefuseATileThatIsNotListed) {
+  const Tensor matrix({4, 4});
+  ExpectError(Encode({FormatId::k_slot, 8, 24}, ViewOf(matrix)).status(), Code::kInvalidArgument,
+              {"slot_8x16", "8x24 found"});
+  ExpectError(Encode({FormatId::k_dense, 8, 8}, ViewOf(matrix)).status(), Code::kInvalidArgument,
+              {"dense", "8x8 found"});
+}
+
+TEST(Formats, RefuseAnIdThatIsNotListed) {
+  const Tensor matrix({4, 4});
+  ExpectError(Encode({static_cast<FormatId>(200), 0, 0}, ViewOf(matrix)).status(),
+              Code::kInvalidArgument, {"200 found"});
+}
+
+TEST(CsrFormat, NamesItsColumnLimit) {
+  const Tensor matrix({1, 65537});
+  ExpectError(Encode({FormatId::k_csr, 0, 0}, ViewOf(matrix)).status(), Code::kUnsupported,
+              {"65536", "65537"});
+}
+
+TEST(SlotFormat, NeedsAsManySlotsAsTheFullestRow) {
+  Tensor matrix({8, 16});
+  for (size_t col = 0; col < 3; ++col) matrix.values[2 * 16 + col * 5] = 1.0f;
+  for (size_t row = 0; row < 8; ++row) matrix.values[row * 16 + row] = 2.0f;
+  const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_slot, 8, 16}, ViewOf(matrix)));
+  // Row 2 has columns 0, 5, 10 and 2.
+  EXPECT_EQ(StoredCount(encoded.view()), 4u * 8u);
+}
+
+TEST(SlotFormat, SpendsFourAndAHalfBytesAWeightOnAMatrixPrunedInSlots) {
+  Tensor matrix({64, 128});
+  for (size_t row = 0; row < 64; ++row) {
+    for (size_t col = 0; col < 128; col += 16) {
+      matrix.values[row * 128 + col + (row * 7 + col) % 16] = 1.0f;
+    }
+  }
+  const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_slot, 16, 16}, ViewOf(matrix)));
+  const size_t slots = 4 * 8;
+  EXPECT_EQ(StoredCount(encoded.view()), slots * 16);
+  EXPECT_EQ(encoded.bytes.size(), 64 + slots * (16 * 4 + 8 + 2));
+}
+
+TEST(SlotFormat, RefusesAnIndexPastTheLastRaggedBank) {
+  Tensor matrix({8, 20});
+  for (size_t row = 0; row < 8; ++row) matrix.values[row * 20 + 19] = 1.0f;
+  EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_slot, 8, 16}, ViewOf(matrix)));
+  const SlotView view = ViewSlot(encoded.view());
+  ASSERT_EQ(view.IndexOf(0, 5), 3u);
+  const auto offset = reinterpret_cast<const std::byte*>(view.index) - encoded.bytes.data();
+  encoded.bytes[static_cast<size_t>(offset) + 2] = std::byte{0x43};  // row 5 of the strip: 4
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"slot.index[0][5]", "less than 4 expected, 4 found"});
+}
+
+}  // namespace
+}  // namespace espalier
