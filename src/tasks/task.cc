@@ -4,13 +4,13 @@
 
 namespace espalier {
 
-#define ESPALIER_TASK(Name) TaskInfo Name##Task();
+#define ESPALIER_TASK(name, Name) TaskInfo Name##Task();
 #include "tasks/tasks.inc"
 #undef ESPALIER_TASK
 
 std::vector<TaskInfo> AllTasks() {
   return {
-#define ESPALIER_TASK(Name) Name##Task(),
+#define ESPALIER_TASK(name, Name) Name##Task(),
 #include "tasks/tasks.inc"
 #undef ESPALIER_TASK
   };
