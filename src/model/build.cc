@@ -101,13 +101,13 @@ GraphBuilder& GraphBuilder::MeanOverTime() {
   return *this;
 }
 
-GraphBuilder& GraphBuilder::Add(const std::string& other_value) {
-  Append(Op::kAdd, "add").inputs.push_back(other_value);
+GraphBuilder& GraphBuilder::Add(std::string other_value) {
+  Append(Op::kAdd, "add").inputs.push_back(std::move(other_value));
   return *this;
 }
 
-GraphBuilder& GraphBuilder::Concat(const std::string& other_value) {
-  Append(Op::kConcat, "concat").inputs.push_back(other_value);
+GraphBuilder& GraphBuilder::Concat(std::string other_value) {
+  Append(Op::kConcat, "concat").inputs.push_back(std::move(other_value));
   return *this;
 }
 

@@ -34,8 +34,8 @@ class GraphBuilder {
   GraphBuilder& Activation(Op op);  // kRelu, kSigmoid, kTanh, kSoftmax
   GraphBuilder& LastStep();
   GraphBuilder& MeanOverTime();
-  GraphBuilder& Add(const std::string& other_value);
-  GraphBuilder& Concat(const std::string& other_value);
+  GraphBuilder& Add(std::string other_value);
+  GraphBuilder& Concat(std::string other_value);
 
   // The next node reads this value instead of the one made last.
   GraphBuilder& From(const std::string& value);
