@@ -1,0 +1,161 @@
+/* espalier.h: runs compiled recurrent networks (.esp files). C99.
+ *
+ *   espalier_error error;
+ *   espalier_model* model = NULL;
+ *   espalier_session* session = NULL;
+ *   if (espalier_model_open("digits.esp", &model, &error) != ESPALIER_OK) puts(error.text);
+ *   espalier_session_options options = {1, 28, NULL};
+ *   espalier_session_create(model, &options, &session, &error);
+ *   espalier_batch batch = {28, 1, pixels, NULL, NULL};
+ *   espalier_session_run(session, &batch, &error);
+ *   const float* scores = espalier_session_output(session, 0, NULL);
+ *
+ * Every function that can fail returns a status and takes an `espalier_error* error_out`, the
+ * caller's, which may be NULL; it is written only on failure. There is no global state. No C++
+ * exception leaves the library. A model may be used by many threads, a session by one at a time.
+ *
+ * Dimensions: T time steps, B batch, F features. Arrays are row-major and belong to the caller.
+ */
+#ifndef ESPALIER_ESPALIER_H_
+#define ESPALIER_ESPALIER_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ESPALIER_VERSION "0.1.0"
+
+#if defined(_WIN32)
+#define ESPALIER_API
+#else
+#define ESPALIER_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What came of a call. Numbers never change. */
+typedef enum espalier_status {
+  ESPALIER_OK = 0,
+  ESPALIER_INVALID_ARGUMENT = 1, /* the caller's value is wrong */
+  ESPALIER_BAD_FORMAT = 2,       /* bytes that are not what they claim to be */
+  ESPALIER_UNSUPPORTED = 3,      /* valid, but not something this build can do */
+  ESPALIER_OUT_OF_MEMORY = 4,
+  ESPALIER_IO = 5,      /* the file system said no */
+  ESPALIER_INTERNAL = 6 /* a bug, or a machine that computes wrong */
+} espalier_status;
+
+/* One sentence that names the thing, the value found and what was expected; cut to fit. */
+typedef struct espalier_error {
+  char text[512];
+} espalier_error;
+
+typedef struct espalier_model espalier_model;     /* a compiled network; never changes */
+typedef struct espalier_session espalier_session; /* a running state over a model */
+
+/* Whether a value has time: [T, B, F], or not: [B, F]. */
+typedef enum espalier_layout { ESPALIER_SEQUENCE = 0, ESPALIER_VECTOR = 1 } espalier_layout;
+/* ESPALIER_I32 values are ids in [0, features): [T, B] or [B]. */
+typedef enum espalier_element { ESPALIER_F32 = 0, ESPALIER_I32 = 1 } espalier_element;
+
+typedef struct espalier_value_info {
+  const char* name; /* lives as long as the model */
+  espalier_element element;
+  espalier_layout layout;
+  int64_t features; /* F */
+} espalier_value_info;
+
+typedef struct espalier_state_info {
+  const char* name; /* lives as long as the session, e.g. "lstm0.h" */
+  int64_t width;    /* floats per stream */
+} espalier_state_info;
+
+/* Returns the version of the library, e.g. "0.1.0"; static storage. */
+ESPALIER_API const char* espalier_version(void);
+
+/* Opens and checks a compiled file. The file is mapped: replace it by rename, do not write into it.
+ * Ownership: *model_out is the caller's; give it to espalier_model_free. */
+ESPALIER_API espalier_status espalier_model_open(const char* path, espalier_model** model_out,
+                                                 espalier_error* error_out);
+/* The same from memory. Ownership: the bytes are copied; *model_out is the caller's. */
+ESPALIER_API espalier_status espalier_model_open_memory(const void* bytes, size_t size_bytes,
+                                                        espalier_model** model_out,
+                                                        espalier_error* error_out);
+/* Runs the sample that the file carries and compares: does this machine compute what the compiling
+ * one meant? `target` as in espalier_session_options. */
+ESPALIER_API espalier_status espalier_model_check(const espalier_model* model, const char* target,
+                                                  espalier_error* error_out);
+/* The one input. Ownership: info_out is the caller's, the name in it the model's. */
+ESPALIER_API espalier_status espalier_model_input(const espalier_model* model,
+                                                  espalier_value_info* info_out,
+                                                  espalier_error* error_out);
+ESPALIER_API size_t espalier_model_output_count(const espalier_model* model);
+ESPALIER_API espalier_status espalier_model_output(const espalier_model* model, size_t index,
+                                                   espalier_value_info* info_out,
+                                                   espalier_error* error_out);
+/* Returns the text kept under `key` ("task", "source", "espalier", ...), or NULL; lives as long as
+ * the model. */
+ESPALIER_API const char* espalier_model_metadata(const espalier_model* model, const char* key);
+/* Frees a model, whose sessions must be gone. NULL is allowed. */
+ESPALIER_API void espalier_model_free(espalier_model* model);
+
+typedef struct espalier_session_options {
+  int64_t max_batch;  /* largest B, at least 1; also the number of streams whose state is kept */
+  int64_t max_steps;  /* largest T of one run, at least 1 */
+  const char* target; /* an instruction set, e.g. "AVX2"; NULL or "" for the best */
+} espalier_session_options;
+
+/* T steps of B sequences. */
+typedef struct espalier_batch {
+  int64_t steps;          /* T, at most max_steps */
+  int64_t size;           /* B, at most max_batch */
+  const float* features;  /* [T, B, F] for an f32 input, else NULL */
+  const int32_t* ids;     /* [T, B] for an i32 input, else NULL */
+  const int32_t* lengths; /* [B], each in [0, T]; NULL if all are T */
+} espalier_batch;
+
+/* Allocates all that running needs; all states are 0. `options` may be NULL: {1, 1, NULL}.
+ * Ownership: *session_out is the caller's; give it to espalier_session_free before the model goes.
+ */
+ESPALIER_API espalier_status espalier_session_create(const espalier_model* model,
+                                                     const espalier_session_options* options,
+                                                     espalier_session** session_out,
+                                                     espalier_error* error_out);
+/* Runs from the states of streams [0, B) and leaves the end states there: whole sequences, chunks
+ * and single steps give the same numbers. A reverse direction needs the whole sequence in one run.
+ * Does not allocate, lock or call the system, except to make an error's text.
+ * Ownership: nothing of `batch` is kept. */
+ESPALIER_API espalier_status espalier_session_run(espalier_session* session,
+                                                  const espalier_batch* batch,
+                                                  espalier_error* error_out);
+/* Returns the values of output `index` of the last run, [T, B, F] or [B, F], and their count in
+ * *count_out (may be NULL); NULL before the first run or if there is no such output.
+ * Ownership: the session's; valid until its next run. */
+ESPALIER_API const float* espalier_session_output(const espalier_session* session, size_t index,
+                                                  size_t* count_out);
+/* Sets all states of all streams to 0: a new sequence begins. */
+ESPALIER_API void espalier_session_reset(espalier_session* session);
+/* The same of one stream in [0, max_batch). */
+ESPALIER_API espalier_status espalier_session_reset_stream(espalier_session* session,
+                                                           int64_t stream,
+                                                           espalier_error* error_out);
+ESPALIER_API size_t espalier_session_state_count(const espalier_session* session);
+ESPALIER_API espalier_status espalier_session_state(const espalier_session* session, size_t index,
+                                                    espalier_state_info* info_out,
+                                                    espalier_error* error_out);
+/* Copy one piece of state of the first `count` / width streams out or in.
+ * Ownership: `values` is the caller's. */
+ESPALIER_API espalier_status espalier_session_state_get(const espalier_session* session,
+                                                        const char* name, float* values,
+                                                        size_t count, espalier_error* error_out);
+ESPALIER_API espalier_status espalier_session_state_set(espalier_session* session, const char* name,
+                                                        const float* values, size_t count,
+                                                        espalier_error* error_out);
+/* Frees a session. NULL is allowed. */
+ESPALIER_API void espalier_session_free(espalier_session* session);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ESPALIER_ESPALIER_H_ */
