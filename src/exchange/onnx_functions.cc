@@ -1,0 +1,173 @@
+#include "exchange/onnx_functions.h"
+
+#include <initializer_list>
+#include <string_view>
+#include <vector>
+
+namespace espalier {
+namespace {
+
+// Builds one FunctionProto; each call adds a node whose first output is named by the caller.
+class Body {
+ public:
+  Body(std::string_view name, const std::vector<std::string>& inputs,
+       const std::vector<std::string>& outputs, onnx::ModelProto* model)
+      : function_(model->add_functions()) {
+    function_->set_name(std::string(name));
+    function_->set_domain(kFunctionDomain);
+    onnx::OperatorSetIdProto* opset = function_->add_opset_import();
+    opset->set_domain("");
+    opset->set_version(kOnnxOpset);
+    for (const std::string& input : inputs) function_->add_input(input);
+    for (const std::string& output : outputs) function_->add_output(output);
+  }
+
+  onnx::NodeProto* Op(const std::string& op, const std::vector<std::string>& inputs,
+                      const std::string& output) {
+    onnx::NodeProto* node = function_->add_node();
+    node->set_op_type(op);
+    for (const std::string& input : inputs) node->add_input(input);
+    node->add_output(output);
+    return node;
+  }
+
+  void Int(const std::string& attribute, int64_t value, onnx::NodeProto* node) {
+    onnx::AttributeProto* proto = node->add_attribute();
+    proto->set_name(attribute);
+    proto->set_type(onnx::AttributeProto::INT);
+    proto->set_i(value);
+  }
+
+  void Cast(const std::string& input, onnx::TensorProto::DataType type, const std::string& output) {
+    Int("to", type, Op("Cast", {input}, output));
+  }
+
+  // An int64 tensor: a scalar if `dims` is 0, else a vector.
+  void Ints(const std::string& output, std::initializer_list<int64_t> values, int dims) {
+    onnx::TensorProto* tensor = Constant(output);
+    tensor->set_data_type(onnx::TensorProto::INT64);
+    if (dims == 1) tensor->add_dims(static_cast<int64_t>(values.size()));
+    for (const int64_t value : values) tensor->add_int64_data(value);
+  }
+
+  void Float(const std::string& output, float value) {
+    onnx::TensorProto* tensor = Constant(output);
+    tensor->set_data_type(onnx::TensorProto::FLOAT);
+    tensor->add_float_data(value);
+  }
+
+ private:
+  onnx::TensorProto* Constant(const std::string& output) {
+    onnx::AttributeProto* proto = Op("Constant", {}, output)->add_attribute();
+    proto->set_name("value");
+    proto->set_type(onnx::AttributeProto::TENSOR);
+    return proto->mutable_t();
+  }
+
+  onnx::FunctionProto* function_;
+};
+
+void AddLastStep(onnx::ModelProto* model) {
+  Body body("LastStep", {"X", "lengths", "last"}, {"Y"}, model);
+  body.Ints("zero", {0}, 0);
+  body.Ints("one", {1}, 0);
+  body.Ints("axis_1", {1}, 1);
+  body.Cast("lengths", onnx::TensorProto::INT64, "length");
+  body.Op("Sub", {"length", "one"}, "before");
+  body.Op("Max", {"before", "zero"}, "step");  // [B]
+  body.Op("Size", {"lengths"}, "size");
+  body.Op("Range", {"zero", "size", "one"}, "sequence");  // [B]
+  body.Op("Unsqueeze", {"step", "axis_1"}, "step_column");
+  body.Op("Unsqueeze", {"sequence", "axis_1"}, "sequence_column");
+  body.Int("axis", 1, body.Op("Concat", {"step_column", "sequence_column"}, "where"));  // [B, 2]
+  body.Op("GatherND", {"X", "where"}, "found");                                         // [B, F]
+  body.Op("Greater", {"length", "zero"}, "is_valid");
+  body.Op("Unsqueeze", {"is_valid", "axis_1"}, "is_valid_column");
+  body.Op("Where", {"is_valid_column", "found", "last"}, "Y");
+}
+
+void AddMeanOverTime(onnx::ModelProto* model) {
+  Body body("MeanOverTime", {"X", "lengths", "sum", "count"}, {"Y", "sum_out", "count_out"}, model);
+  body.Ints("zero", {0}, 0);
+  body.Ints("one", {1}, 0);
+  body.Ints("axis_0", {0}, 1);
+  body.Ints("axis_1", {1}, 1);
+  body.Ints("axis_2", {2}, 1);
+  body.Float("nothing", 0.0f);
+  body.Op("Shape", {"X"}, "shape");
+  body.Int("axis", 0, body.Op("Gather", {"shape", "zero"}, "steps"));
+  body.Op("Range", {"zero", "steps", "one"}, "step");
+  body.Op("Unsqueeze", {"step", "axis_1"}, "step_column");  // [T, 1]
+  body.Cast("lengths", onnx::TensorProto::INT64, "length");
+  body.Op("Less", {"step_column", "length"}, "is_valid");  // [T, B]
+  body.Op("Unsqueeze", {"is_valid", "axis_2"}, "is_valid_3d");
+  body.Op("Where", {"is_valid_3d", "X", "nothing"}, "valid");
+  body.Int("keepdims", 0, body.Op("ReduceSum", {"valid", "axis_0"}, "sum_here"));
+  body.Op("Add", {"sum_here", "sum"}, "sum_out");
+  body.Cast("lengths", onnx::TensorProto::FLOAT, "count_here");
+  body.Op("Unsqueeze", {"count_here", "axis_1"}, "count_column");
+  body.Op("Add", {"count_column", "count"}, "count_out");
+  body.Op("Div", {"sum_out", "count_out"}, "mean");  // 0 / 0 is not selected
+  body.Op("Greater", {"count_out", "nothing"}, "is_any");
+  body.Op("Where", {"is_any", "mean", "nothing"}, "Y");
+}
+
+void AddClampLengths(onnx::ModelProto* model) {
+  Body body("ClampLengths", {"lengths"}, {"clamped"}, model);
+  body.Ints("one", {1}, 0);
+  body.Cast("one", onnx::TensorProto::INT32, "one_i32");
+  body.Op("Max", {"lengths", "one_i32"}, "clamped");
+}
+
+// selected = lengths[b] > 0 ? if_any : if_none
+void AddSelection(Body* body, const std::string& if_any, const std::string& if_none) {
+  body->Ints("zero", {0}, 0);
+  body->Ints("column", {-1, 1}, 1);  // [B, 1] goes with [T, D, B, H] and [D, B, H]
+  body->Cast("zero", onnx::TensorProto::INT32, "zero_i32");
+  body->Op("Greater", {"lengths", "zero_i32"}, "is_any");
+  body->Op("Reshape", {"is_any", "column"}, "is_any_column");
+  body->Op("Where", {"is_any_column", if_any, if_none}, "selected");
+}
+
+void AddMaskEmpty(onnx::ModelProto* model) {
+  Body body("MaskEmpty", {"Y", "lengths"}, {"selected"}, model);
+  body.Float("nothing", 0.0f);
+  AddSelection(&body, "Y", "nothing");
+}
+
+void AddEndState(onnx::ModelProto* model) {
+  Body body("EndState", {"end", "start", "lengths"}, {"selected"}, model);
+  AddSelection(&body, "end", "start");
+}
+
+void AddFullLengths(onnx::ModelProto* model) {
+  Body body("FullLengths", {"X"}, {"lengths"}, model);
+  body.Ints("zero", {0}, 0);
+  body.Ints("second", {1}, 1);
+  body.Op("Shape", {"X"}, "shape");
+  body.Int("axis", 0, body.Op("Gather", {"shape", "zero"}, "steps"));
+  body.Int("axis", 0, body.Op("Gather", {"shape", "second"}, "batch"));  // [1]
+  body.Op("Expand", {"steps", "batch"}, "all");
+  body.Cast("all", onnx::TensorProto::INT32, "lengths");
+}
+
+struct Definition {
+  std::string_view name;
+  void (*add)(onnx::ModelProto*);
+};
+
+constexpr Definition kDefinitions[] = {
+    {"LastStep", AddLastStep},   {"MeanOverTime", AddMeanOverTime},
+    {"MaskEmpty", AddMaskEmpty}, {"ClampLengths", AddClampLengths},
+    {"EndState", AddEndState},   {"FullLengths", AddFullLengths},
+};
+
+}  // namespace
+
+void AddOnnxFunction(const std::string& name, onnx::ModelProto* model) {
+  for (const Definition& definition : kDefinitions) {
+    if (definition.name == name) return definition.add(model);
+  }
+}
+
+}  // namespace espalier

@@ -1,0 +1,33 @@
+// The model-local functions of an exported file: what a Graph has and ONNX has no operator for,
+// with bodies of standard operators (opset 17), so that any runtime of IR 8 inlines them.
+//
+//   LastStep(X [T,B,F], lengths [B], last [B,F] or []) -> Y [B,F]
+//     Y[b] = lengths[b] > 0 ? X[lengths[b] - 1, b] : last[b]
+//   MeanOverTime(X [T,B,F], lengths [B], sum [B,F] or [], count [B,1] or [])
+//       -> Y [B,F], sum_out [B,F], count_out [B,1]
+//     sum_out = sum + sum of X[0 .. lengths[b])   count_out = count + lengths   Y =
+//     sum_out/count_out or 0
+//   ClampLengths(lengths [B]) -> at least 1 each. Runtimes differ on a length of 0 in LSTM, GRU,
+//   RNN
+//     (ONNX Runtime's end state is then not the start state), so those are run on one step ...
+//   MaskEmpty(Y [T,D,B,H], lengths [B]) -> Y with zeros where lengths[b] = 0     ... and the result
+//   EndState(end [D,B,H], start [D,B,H], lengths [B]) -> start where lengths[b] = 0     is put
+//   right. FullLengths(X [T,B,F]) -> lengths [B], all T
+#ifndef ESPALIER_EXCHANGE_ONNX_FUNCTIONS_H_
+#define ESPALIER_EXCHANGE_ONNX_FUNCTIONS_H_
+
+#include <onnx/onnx_pb.h>
+
+#include <string>
+
+namespace espalier {
+
+inline constexpr char kFunctionDomain[] = "ai.espalier";
+inline constexpr int64_t kOnnxOpset = 17;
+
+// Adds the definition of one of the functions above. Precondition: `name` is one of them.
+void AddOnnxFunction(const std::string& name, onnx::ModelProto* model);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_EXCHANGE_ONNX_FUNCTIONS_H_
