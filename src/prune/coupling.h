@@ -57,6 +57,9 @@ struct WeightAxes {
   std::vector<int32_t> cols;
 };
 
+// [rows, cols], or [rows] of a bias.
+std::vector<int64_t> ShapeOf(const WeightAxes& axes);
+
 struct Coupling {
   std::vector<UnitLayer> layers;
   std::vector<UnitGroup> groups;
@@ -66,6 +69,9 @@ struct Coupling {
 
 // Errors: what ValidateGraph says.
 Result<Coupling> FindCoupling(const Graph& graph);
+
+// Number of the layer's units that `keep` (one entry a group) keeps.
+int64_t KeptCount(const UnitLayer& layer, const Keep& keep);
 
 // Checks that `keep` (one entry a group) leaves a graph: pinned groups and those without units
 // stay, every layer keeps a unit, both directions of a node keep equally many. Errors:

@@ -72,8 +72,9 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 
 // The masks at `sparsity` (absolute, in [0, 1)). `statistics` must hold every target with what the
 // criterion needs. `previous` ({} at first) are masks that were in force; with Regrowth::kNever the
-// result keeps only what they keep. element, slot: one mask a target. unit: one for each weight and
-// bias that a removed unit is part of, and those of `previous`.
+// result keeps only what they keep. element, slot: one mask a target, and those of `previous` for
+// other weights. unit: one for each weight and bias that a removed unit is part of, and those of
+// `previous`, which Regrowth::kAllowed ignores.
 // Exactly KeepBudget(sparsity, size) weights are kept if the granularity is element; else the most
 // whole pieces, best first, that do not exceed it; fewer if `previous` keeps fewer.
 // Errors: kInvalidArgument for a missing statistic, a wrong size, or a saliency that is not finite.

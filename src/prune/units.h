@@ -44,7 +44,8 @@ void BalanceUnits(const Coupling& coupling, const std::vector<float>& scores, in
 // removed groups.
 MaskSet UnitMasks(const Coupling& coupling, const Keep& keep);
 
-// The inverse: 0 for a group of which no element is kept in `masks`.
+// The inverse: 0 for a group with units of which no element, biases included, is kept in `masks`; a
+// weight without a mask is kept. Precondition: masks have their weights' shapes.
 Keep AliveGroups(const Coupling& coupling, const MaskSet& masks);
 
 }  // namespace espalier

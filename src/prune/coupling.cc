@@ -1,0 +1,226 @@
+#include "prune/coupling.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+using Axis = std::vector<int32_t>;
+
+// Walks the graph once. While it walks, a group is a node of a union-find forest; Finish gives the
+// roots their final numbers, in order of first appearance.
+class AxisWalker {
+ public:
+  explicit AxisWalker(const Graph& graph) : graph_(graph) {}
+
+  Coupling Walk() {
+    for (const GraphInput& input : graph_.inputs) {
+      const bool is_ids = input.type.element == Element::kI32;  // one number, not a feature axis
+      const Axis axis = NewGroups(is_ids ? 0 : input.type.features);
+      Pin(axis, "is a feature of input '" + input.name + "'");
+      values_[input.name] = axis;
+    }
+    for (const Node& node : graph_.nodes) values_[node.output] = OutputOf(node);
+    for (const std::string& output : graph_.outputs) {
+      Pin(values_.at(output), "reaches output '" + output + "'");
+    }
+    return Finish();
+  }
+
+ private:
+  Axis NewGroups(int64_t count) {
+    Axis axis(static_cast<size_t>(count));
+    std::iota(axis.begin(), axis.end(), static_cast<int32_t>(parent_.size()));
+    parent_.insert(parent_.end(), axis.begin(), axis.end());
+    pinned_.resize(parent_.size());
+    units_.resize(parent_.size());
+    return axis;
+  }
+
+  int32_t Root(int32_t group) const {
+    while (parent_[Idx(group)] != group) group = parent_[Idx(group)];
+    return group;
+  }
+
+  void Join(int32_t a, int32_t b) {
+    a = Root(a);
+    b = Root(b);
+    if (a == b) return;
+    if (b < a) std::swap(a, b);
+    parent_[Idx(b)] = a;
+    units_[Idx(a)].insert(units_[Idx(a)].end(), units_[Idx(b)].begin(), units_[Idx(b)].end());
+    if (pinned_[Idx(a)].empty()) pinned_[Idx(a)] = pinned_[Idx(b)];
+  }
+
+  void Pin(const Axis& axis, const std::string& reason) {
+    for (const int32_t group : axis) {
+      std::string& pinned = pinned_[Idx(Root(group))];
+      if (pinned.empty()) pinned = reason;
+    }
+  }
+
+  // The features of a node's output; notes the axes of its weights and states on the way.
+  Axis OutputOf(const Node& node) {
+    const Axis& in = values_.at(node.inputs[0]);
+    switch (node.op) {
+      case Op::kRecurrent: return Recurrent(node, in);
+      case Op::kGemm: {
+        const Axis out = NewGroups(graph_.weights.at(node.name + ".weight").dim(0));
+        coupling_.weights[node.name + ".weight"] = {out, in};
+        coupling_.weights[node.name + ".bias"] = {out, {}};
+        return out;
+      }
+      case Op::kEmbedding: {
+        const Tensor& weight = graph_.weights.at(node.name + ".weight");
+        const Axis out = NewGroups(weight.dim(1));
+        coupling_.weights[node.name + ".weight"] = {Axis(Idx(weight.dim(0)), -1), out};
+        return out;
+      }
+      case Op::kDropout:
+      case Op::kRelu:
+      case Op::kSigmoid:
+      case Op::kTanh: return in;
+      case Op::kSoftmax:
+        Pin(in, "is read by " + node.name + ", which mixes all features");
+        return in;
+      case Op::kConcat: {
+        Axis out = in;
+        const Axis& other = values_.at(node.inputs[1]);
+        out.insert(out.end(), other.begin(), other.end());
+        return out;
+      }
+      case Op::kAdd: {
+        const Axis& other = values_.at(node.inputs[1]);
+        for (size_t i = 0; i < in.size(); ++i) Join(in[i], other[i]);
+        return in;
+      }
+      case Op::kLastStep: coupling_.states[node.name + ".last"] = in; return in;
+      case Op::kMeanOverTime:
+        coupling_.states[node.name + ".sum"] = in;
+        coupling_.states[node.name + ".count"] = {-1};
+        return in;
+    }
+    return in;
+  }
+
+  Axis Recurrent(const Node& node, const Axis& in) {
+    Axis out;
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      const Axis units = NewGroups(node.hidden_size);
+      const auto layer = static_cast<int32_t>(coupling_.layers.size());
+      for (int64_t k = 0; k < node.hidden_size; ++k)
+        units_[Idx(units[Idx(k)])].push_back({layer, k});
+      coupling_.layers.push_back({node.name, direction, node.hidden_size, units});
+      Axis rows;
+      for (int64_t gate = 0; gate < InfoOf(node.cell).gates; ++gate) {
+        rows.insert(rows.end(), units.begin(), units.end());
+      }
+      coupling_.weights[direction.weight_ih] = {rows, in};
+      coupling_.weights[direction.weight_hh] = {rows, units};
+      coupling_.weights[direction.bias_ih] = {rows, {}};
+      coupling_.weights[direction.bias_hh] = {rows, {}};
+      coupling_.states[direction.h] = units;
+      if (!direction.c.empty()) coupling_.states[direction.c] = units;
+      out.insert(out.end(), units.begin(), units.end());
+    }
+    return out;
+  }
+
+  Coupling Finish() {
+    Axis number(parent_.size(), -1);
+    for (size_t i = 0; i < parent_.size(); ++i) {
+      if (Root(static_cast<int32_t>(i)) != static_cast<int32_t>(i)) continue;
+      number[i] = static_cast<int32_t>(coupling_.groups.size());
+      coupling_.groups.push_back({std::move(units_[i]), std::move(pinned_[i])});
+    }
+    const auto renumber = [&](Axis* axis) {
+      for (int32_t& group : *axis) {
+        if (group >= 0) group = number[Idx(Root(group))];
+      }
+    };
+    for (UnitLayer& layer : coupling_.layers) renumber(&layer.groups);
+    for (auto& [name, axes] : coupling_.weights) {
+      renumber(&axes.rows);
+      renumber(&axes.cols);
+    }
+    for (auto& [name, axis] : coupling_.states) renumber(&axis);
+    return std::move(coupling_);
+  }
+
+  static size_t Idx(int64_t value) { return static_cast<size_t>(value); }
+
+  const Graph& graph_;
+  std::map<std::string, Axis> values_;
+  Axis parent_;
+  std::vector<std::string> pinned_;       // of roots
+  std::vector<std::vector<Unit>> units_;  // of roots
+  Coupling coupling_;
+};
+
+}  // namespace
+
+std::vector<int64_t> ShapeOf(const WeightAxes& axes) {
+  std::vector<int64_t> shape = {static_cast<int64_t>(axes.rows.size())};
+  if (!axes.cols.empty()) shape.push_back(static_cast<int64_t>(axes.cols.size()));
+  return shape;
+}
+
+Result<Coupling> FindCoupling(const Graph& graph) {
+  ESPALIER_RETURN_IF_ERROR(ValidateGraph(graph));
+  return AxisWalker(graph).Walk();
+}
+
+int64_t KeptCount(const UnitLayer& layer, const Keep& keep) {
+  return std::count_if(layer.groups.begin(), layer.groups.end(),
+                       [&](int32_t group) { return keep[static_cast<size_t>(group)] != 0; });
+}
+
+Status ValidateKeep(const Coupling& coupling, const Keep& keep) {
+  if (keep.size() != coupling.groups.size()) {
+    return InvalidArgument(
+        StrCat("keep-set: ", coupling.groups.size(), " groups expected, ", keep.size(), " found"));
+  }
+  for (size_t i = 0; i < keep.size(); ++i) {
+    const UnitGroup& group = coupling.groups[i];
+    if (keep[i] != 0 || (group.pinned.empty() && !group.units.empty())) continue;
+    if (group.units.empty()) {
+      return InvalidArgument(StrCat("keep-set: group ", i, " holds no hidden unit and must stay"));
+    }
+    const Unit& unit = group.units[0];
+    return InvalidArgument(StrCat(coupling.layers[static_cast<size_t>(unit.layer)].name(),
+                                  ": unit ", unit.unit, " cannot be removed, it ", group.pinned));
+  }
+  for (size_t i = 0; i < coupling.layers.size(); ++i) {
+    const UnitLayer& layer = coupling.layers[i];
+    const int64_t kept = KeptCount(layer, keep);
+    if (kept == 0) {
+      return InvalidArgument(
+          StrCat(layer.name(), ": at least 1 unit expected to stay, 0 of ", layer.units, " found"));
+    }
+    if (i == 0 || coupling.layers[i - 1].node != layer.node) continue;
+    const int64_t forward = KeptCount(coupling.layers[i - 1], keep);
+    if (kept != forward) {
+      return InvalidArgument(StrCat(layer.node,
+                                    ": equally many units in both directions expected, ", forward,
+                                    " and ", kept, " found"));
+    }
+  }
+  return Ok();
+}
+
+std::map<std::string, std::vector<int64_t>> KeptUnits(const Coupling& coupling, const Keep& keep) {
+  std::map<std::string, std::vector<int64_t>> kept;
+  for (const UnitLayer& layer : coupling.layers) {
+    std::vector<int64_t>& units = kept[layer.name()];
+    for (size_t k = 0; k < layer.groups.size(); ++k) {
+      if (keep[static_cast<size_t>(layer.groups[k])] != 0) units.push_back(static_cast<int64_t>(k));
+    }
+  }
+  return kept;
+}
+
+}  // namespace espalier
