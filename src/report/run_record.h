@@ -55,6 +55,8 @@ struct StageRecord {
   std::string kind;  // train, prune, compact, compile, eval, bench
   double seconds = 0.0;
   int64_t seed = 0;
+  // Changes with everything that the stage's result depends on; "" if the stage cannot be reused.
+  std::string key;
   std::string parameters_json = "{}";  // text of one JSON object
   std::vector<EpochRecord> epochs;
   std::string output;  // file name in the run folder; "" if there is none
@@ -152,6 +154,7 @@ struct RunRecord {
   TaskRecord task;
   std::vector<StageRecord> stages;            // in the order they ran
   std::map<std::string, ModelRecord> models;  // by role: "dense", "pruned"
+  std::optional<double> agreement;            // as in the summary; nullopt before an evaluation
   std::optional<BenchRecord> bench;
   std::optional<SummaryRecord> summary;
 };

@@ -66,6 +66,7 @@ Status ReadStage(const ObjectReader& object, StageRecord* stage) {
   ESPALIER_RETURN_IF_ERROR(object.Text("kind", &stage->kind));
   ESPALIER_RETURN_IF_ERROR(object.Number("seconds", &stage->seconds));
   ESPALIER_RETURN_IF_ERROR(object.Count("seed", &stage->seed));
+  ESPALIER_RETURN_IF_ERROR(object.TextOr("key", "", &stage->key));
   if (const Json* parameters = object.Find("parameters")) {
     if (!parameters->is_object()) return object.Fail("parameters", "an object");
     stage->parameters_json = PrintJson(*parameters, -1);
@@ -263,6 +264,9 @@ Status ReadRecord(const Json& json, RunRecord* record) {
       ESPALIER_RETURN_IF_ERROR(
           ReadModel(model, record->task.classes.size(), &record->models[role]));
     }
+  }
+  if (object.Find("agreement") != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(object.Share("agreement", &record->agreement.emplace()));
   }
   if (object.Find("bench") != nullptr) {
     ESPALIER_ASSIGN_OR_RETURN(const ObjectReader bench, object.Object("bench"));

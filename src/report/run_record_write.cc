@@ -44,13 +44,10 @@ Result<Json> StageJson(const std::string& path, const StageRecord& stage) {
                             ParseObject(path + ".parameters", stage.parameters_json));
   Json epochs = Json::array();
   for (const EpochRecord& epoch : stage.epochs) epochs.push_back(EpochJson(epoch));
-  return Json{{"name", stage.name},
-              {"kind", stage.kind},
-              {"seconds", stage.seconds},
-              {"seed", stage.seed},
-              {"parameters", std::move(parameters)},
-              {"epochs", std::move(epochs)},
-              {"output", stage.output}};
+  return Json{
+      {"name", stage.name},          {"kind", stage.kind},    {"seconds", stage.seconds},
+      {"seed", stage.seed},          {"key", stage.key},      {"parameters", std::move(parameters)},
+      {"epochs", std::move(epochs)}, {"output", stage.output}};
 }
 
 Json WeightJson(const WeightRecord& weight) {
@@ -168,6 +165,7 @@ Result<std::string> RunRecordJson(const RunRecord& record) {
     json["stages"].push_back(std::move(stage));
   }
   for (const auto& [role, model] : record.models) json["models"][role] = ModelJson(model);
+  if (record.agreement) json["agreement"] = *record.agreement;
   if (record.bench) json["bench"] = BenchJson(*record.bench);
   if (record.summary) json["summary"] = SummaryObject(*record.summary);
   return PrintJson(json, 1) + "\n";
