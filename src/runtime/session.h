@@ -84,7 +84,7 @@ class Session {
 
   // The target whose kernels it uses; static storage.
   const char* target() const;
-  // What Create allocated for values and states.
+  // What Create allocated for values, states, biases and embedding tables.
   uint64_t arena_bytes() const;
 
  private:

@@ -1,0 +1,139 @@
+// runtime.hpp: C++17 over espalier.h, header only. Owning handles; an error is an exception of type
+// espalier::runtime::Error, thrown on your side of the library, so its ABI stays C.
+//
+//   namespace er = espalier::runtime;
+//   er::Model model = er::Model::Open("digits.esp");
+//   er::Session session(model, {1, 28, nullptr});
+//   session.Run({28, 1, pixels.data(), nullptr, nullptr});
+//   er::Values scores = session.Output(0);
+//
+// What each call does, its units and lifetimes: espalier.h, function of the same name.
+#ifndef ESPALIER_RUNTIME_HPP_
+#define ESPALIER_RUNTIME_HPP_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "espalier/espalier.h"
+
+namespace espalier {
+namespace runtime {
+
+using Batch = espalier_batch;
+using SessionOptions = espalier_session_options;
+using ValueInfo = espalier_value_info;
+using StateInfo = espalier_state_info;
+
+class Error : public std::runtime_error {
+ public:
+  Error(espalier_status code, const char* text) : std::runtime_error(text), code_(code) {}
+  espalier_status code() const { return code_; }
+
+ private:
+  espalier_status code_;
+};
+
+// A view of floats that the session owns.
+struct Values {
+  const float* data;
+  size_t count;
+
+  const float* begin() const { return data; }
+  const float* end() const { return data + count; }
+  float operator[](size_t index) const { return data[index]; }
+};
+
+// Calls a function of espalier.h whose last argument is the error, and throws if it fails.
+template <typename Function, typename... Args>
+void Call(Function function, Args... args) {
+  espalier_error error;
+  const espalier_status status = function(args..., &error);
+  if (status != ESPALIER_OK) throw Error(status, error.text);
+}
+
+class Model {
+ public:
+  static Model Open(const std::string& path) {
+    espalier_model* model = nullptr;
+    Call(espalier_model_open, path.c_str(), &model);
+    return Model(model);
+  }
+  static Model OpenMemory(const void* bytes, size_t size_bytes) {
+    espalier_model* model = nullptr;
+    Call(espalier_model_open_memory, bytes, size_bytes, &model);
+    return Model(model);
+  }
+
+  void Check(const char* target = nullptr) const { Call(espalier_model_check, get(), target); }
+  ValueInfo Input() const {
+    ValueInfo info;
+    Call(espalier_model_input, get(), &info);
+    return info;
+  }
+  size_t OutputCount() const { return espalier_model_output_count(get()); }
+  ValueInfo Output(size_t index) const {
+    ValueInfo info;
+    Call(espalier_model_output, get(), index, &info);
+    return info;
+  }
+  // nullptr if there is no such key.
+  const char* Metadata(const std::string& key) const {
+    return espalier_model_metadata(get(), key.c_str());
+  }
+  const espalier_model* get() const { return model_.get(); }
+
+ private:
+  struct Free {
+    void operator()(espalier_model* model) const { espalier_model_free(model); }
+  };
+  explicit Model(espalier_model* model) : model_(model) {}
+
+  std::unique_ptr<espalier_model, Free> model_;
+};
+
+// The model must outlive the session.
+class Session {
+ public:
+  explicit Session(const Model& model, SessionOptions options = {1, 1, nullptr}) {
+    espalier_session* session = nullptr;
+    Call(espalier_session_create, model.get(), &options, &session);
+    session_.reset(session);
+  }
+
+  void Run(const Batch& batch) { Call(espalier_session_run, session_.get(), &batch); }
+  Values Output(size_t index) const {
+    Values values{nullptr, 0};
+    values.data = espalier_session_output(session_.get(), index, &values.count);
+    return values;
+  }
+  void Reset() { espalier_session_reset(session_.get()); }
+  void ResetStream(int64_t stream) { Call(espalier_session_reset_stream, session_.get(), stream); }
+
+  size_t StateCount() const { return espalier_session_state_count(session_.get()); }
+  StateInfo State(size_t index) const {
+    StateInfo info;
+    Call(espalier_session_state, session_.get(), index, &info);
+    return info;
+  }
+  void GetState(const std::string& name, std::vector<float>* values) const {
+    Call(espalier_session_state_get, session_.get(), name.c_str(), values->data(), values->size());
+  }
+  void SetState(const std::string& name, const std::vector<float>& values) {
+    Call(espalier_session_state_set, session_.get(), name.c_str(), values.data(), values.size());
+  }
+
+ private:
+  struct Free {
+    void operator()(espalier_session* session) const { espalier_session_free(session); }
+  };
+  std::unique_ptr<espalier_session, Free> session_;
+};
+
+}  // namespace runtime
+}  // namespace espalier
+
+#endif  // ESPALIER_RUNTIME_HPP_

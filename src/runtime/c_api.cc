@@ -1,0 +1,270 @@
+// The C ABI over Artifact and Session: no exception and no C++ type crosses it.
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "artifact/artifact.h"
+#include "base/strings.h"
+#include "espalier/espalier.h"
+#include "runtime/golden.h"
+#include "runtime/session.h"
+
+struct espalier_model {
+  espalier::Artifact artifact;
+};
+
+struct espalier_session {
+  espalier::Session session;
+  size_t output_count;
+  espalier::ValueType input;
+};
+
+namespace {
+
+using espalier::Code;
+using espalier::InvalidArgument;
+using espalier::Result;
+using espalier::Status;
+using espalier::StrCat;
+
+static_assert(static_cast<int>(Code::kInvalidArgument) == ESPALIER_INVALID_ARGUMENT);
+static_assert(static_cast<int>(Code::kBadFormat) == ESPALIER_BAD_FORMAT);
+static_assert(static_cast<int>(Code::kUnsupported) == ESPALIER_UNSUPPORTED);
+static_assert(static_cast<int>(Code::kOutOfMemory) == ESPALIER_OUT_OF_MEMORY);
+static_assert(static_cast<int>(Code::kIo) == ESPALIER_IO);
+static_assert(static_cast<int>(Code::kInternal) == ESPALIER_INTERNAL);
+static_assert(static_cast<int>(espalier::Element::kI32) == ESPALIER_I32);
+static_assert(static_cast<int>(espalier::Layout::kVector) == ESPALIER_VECTOR);
+
+espalier_status Report(Code code, const char* text, espalier_error* error_out) {
+  if (code != Code::kOk && error_out != nullptr) {
+    const size_t length = std::min(std::strlen(text), sizeof(error_out->text) - 1);
+    std::memcpy(error_out->text, text, length);
+    error_out->text[length] = '\0';
+  }
+  return static_cast<espalier_status>(code);
+}
+
+// Runs `call`, a function that returns a Status, and turns whatever comes of it into a status.
+template <typename Call>
+espalier_status Guard(espalier_error* error_out, const Call& call) noexcept {
+  try {
+    const Status status = call();
+    return Report(status.code(), status.message().c_str(), error_out);
+  } catch (const std::bad_alloc&) {
+    return Report(Code::kOutOfMemory, "memory is exhausted", error_out);
+  } catch (const std::exception& exception) {
+    return Report(Code::kInternal, exception.what(), error_out);
+  } catch (...) {
+    return Report(Code::kInternal, "unknown exception", error_out);
+  }
+}
+
+Status WantPointer(const void* pointer, const char* name) {
+  if (pointer != nullptr) return espalier::Ok();
+  return InvalidArgument(StrCat(name, ": a pointer expected, NULL found"));
+}
+
+Status KeepModel(Result<espalier::Artifact> artifact, espalier_model** model_out) {
+  if (!artifact.ok()) return artifact.status();
+  *model_out = new espalier_model{*std::move(artifact)};
+  return espalier::Ok();
+}
+
+void Describe(const espalier::Artifact& artifact, const std::string& name,
+              espalier_value_info* info_out) {
+  const auto& [key, type] = *artifact.types().find(name);
+  *info_out = {key.c_str(), static_cast<espalier_element>(type.element),
+               static_cast<espalier_layout>(type.layout), type.features};
+}
+
+Status WantIndex(const char* name, size_t index, size_t count) {
+  if (index < count) return espalier::Ok();
+  return InvalidArgument(StrCat(name, ": less than ", count, " expected, ", index, " found"));
+}
+
+Status MakeSession(const espalier_model& model, const espalier_session_options* options,
+                   espalier_session** session_out) {
+  espalier::SessionOptions session_options;
+  if (options != nullptr) {
+    session_options.max_batch = options->max_batch;
+    session_options.max_steps = options->max_steps;
+    if (options->target != nullptr) session_options.target = options->target;
+  }
+  ESPALIER_ASSIGN_OR_RETURN(espalier::Session session,
+                            espalier::Session::Create(model.artifact, session_options));
+  const espalier::Graph& graph = model.artifact.graph();
+  *session_out =
+      new espalier_session{std::move(session), graph.outputs.size(), graph.inputs[0].type};
+  return espalier::Ok();
+}
+
+// The session checks sizes; with a negative or huge T or B there is no array to speak of.
+size_t ElementCount(const espalier_batch& batch, int64_t width) {
+  constexpr int64_t kLimit = int64_t{1} << 31;  // as Session's: max_batch * max_steps
+  if (batch.steps < 0 || batch.size < 0 || batch.steps > kLimit || batch.size > kLimit) return 0;
+  if (batch.steps > 0 && batch.size > kLimit / batch.steps) return 0;
+  return static_cast<size_t>(batch.steps * batch.size * width);
+}
+
+Status RunBatch(const espalier_batch& batch, espalier_session* session) {
+  const bool is_ids = session->input.element == espalier::Element::kI32;
+  espalier::BatchView view;
+  view.steps = batch.steps;
+  view.size = batch.size;
+  if (is_ids && batch.ids != nullptr) view.ids = {batch.ids, ElementCount(batch, 1)};
+  if (!is_ids && batch.features != nullptr) {
+    view.features = {batch.features, ElementCount(batch, session->input.features)};
+  }
+  if (batch.lengths != nullptr && batch.size > 0) {
+    view.lengths = {batch.lengths, static_cast<size_t>(batch.size)};
+  }
+  return session->session.Run(view);
+}
+
+}  // namespace
+
+const char* espalier_version(void) { return ESPALIER_VERSION; }
+
+espalier_status espalier_model_open(const char* path, espalier_model** model_out,
+                                    espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(path, "path"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(model_out, "model_out"));
+    return KeepModel(espalier::Artifact::Open(path), model_out);
+  });
+}
+
+espalier_status espalier_model_open_memory(const void* bytes, size_t size_bytes,
+                                           espalier_model** model_out, espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(bytes, "bytes"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(model_out, "model_out"));
+    espalier::AlignedBuffer<std::byte> copy(size_bytes);
+    if (size_bytes > 0) std::memcpy(copy.data(), bytes, size_bytes);
+    return KeepModel(espalier::Artifact::FromBytes(std::move(copy)), model_out);
+  });
+}
+
+espalier_status espalier_model_check(const espalier_model* model, const char* target,
+                                     espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(model, "model"));
+    return espalier::CheckGolden(model->artifact, target == nullptr ? "" : target);
+  });
+}
+
+espalier_status espalier_model_input(const espalier_model* model, espalier_value_info* info_out,
+                                     espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(model, "model"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(info_out, "info_out"));
+    Describe(model->artifact, model->artifact.graph().inputs[0].name, info_out);
+    return espalier::Ok();
+  });
+}
+
+size_t espalier_model_output_count(const espalier_model* model) {
+  return model == nullptr ? 0 : model->artifact.graph().outputs.size();
+}
+
+espalier_status espalier_model_output(const espalier_model* model, size_t index,
+                                      espalier_value_info* info_out, espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(model, "model"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(info_out, "info_out"));
+    ESPALIER_RETURN_IF_ERROR(WantIndex("index", index, espalier_model_output_count(model)));
+    Describe(model->artifact, model->artifact.graph().outputs[index], info_out);
+    return espalier::Ok();
+  });
+}
+
+const char* espalier_model_metadata(const espalier_model* model, const char* key) {
+  if (model == nullptr || key == nullptr) return nullptr;
+  for (const auto& [name, value] : model->artifact.metadata()) {
+    if (name == key) return value.c_str();
+  }
+  return nullptr;
+}
+
+void espalier_model_free(espalier_model* model) { delete model; }
+
+espalier_status espalier_session_create(const espalier_model* model,
+                                        const espalier_session_options* options,
+                                        espalier_session** session_out, espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(model, "model"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session_out, "session_out"));
+    return MakeSession(*model, options, session_out);
+  });
+}
+
+espalier_status espalier_session_run(espalier_session* session, const espalier_batch* batch,
+                                     espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(batch, "batch"));
+    return RunBatch(*batch, session);
+  });
+}
+
+const float* espalier_session_output(const espalier_session* session, size_t index,
+                                     size_t* count_out) {
+  std::span<const float> values;
+  if (session != nullptr && index < session->output_count) values = session->session.Output(index);
+  if (count_out != nullptr) *count_out = values.size();
+  return values.empty() ? nullptr : values.data();
+}
+
+void espalier_session_reset(espalier_session* session) {
+  if (session != nullptr) session->session.Reset();
+}
+
+espalier_status espalier_session_reset_stream(espalier_session* session, int64_t stream,
+                                              espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    return session->session.ResetStream(stream);
+  });
+}
+
+size_t espalier_session_state_count(const espalier_session* session) {
+  return session == nullptr ? 0 : session->session.states().size();
+}
+
+espalier_status espalier_session_state(const espalier_session* session, size_t index,
+                                       espalier_state_info* info_out, espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(info_out, "info_out"));
+    ESPALIER_RETURN_IF_ERROR(WantIndex("index", index, espalier_session_state_count(session)));
+    const espalier::StateSpec& spec = session->session.states()[index];
+    *info_out = {spec.name.c_str(), spec.width};
+    return espalier::Ok();
+  });
+}
+
+espalier_status espalier_session_state_get(const espalier_session* session, const char* name,
+                                           float* values, size_t count, espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(name, "name"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(values, "values"));
+    return session->session.GetState(name, {values, count});
+  });
+}
+
+espalier_status espalier_session_state_set(espalier_session* session, const char* name,
+                                           const float* values, size_t count,
+                                           espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(name, "name"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(values, "values"));
+    return session->session.SetState(name, {values, count});
+  });
+}
+
+void espalier_session_free(espalier_session* session) { delete session; }
