@@ -57,10 +57,10 @@ class AlignedBuffer {
   const T* end() const { return data_ + size_; }
   T& operator[](size_t i) { return data_[i]; }
   const T& operator[](size_t i) const { return data_[i]; }
-  operator std::span<T>() { return {data_, size_}; }  // NOLINT(google-explicit-constructor)
-  operator std::span<const T>() const {
-    return {data_, size_};
-  }  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  operator std::span<T>() { return {data_, size_}; }
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  operator std::span<const T>() const { return {data_, size_}; }
 
  private:
   T* data_ = nullptr;
