@@ -1,0 +1,279 @@
+// The proof that hidden units are removed right: on random graphs, with random keep-sets, the
+// masked and the compacted graph give the same numbers over random lengths, batches and initial
+// states.
+#include "prune/compact.h"
+
+#include "base/strings.h"
+#include "model/build.h"
+#include "prune/units.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ExpectError;
+using ::espalier::testing::MaxAbsDifference;
+using ::espalier::testing::RandomBatch;
+using ::espalier::testing::RandomStates;
+using ::espalier::testing::ValueOrDie;
+using ::espalier::testing::ZeroRandomWeights;
+
+// Sums are the same up to terms that are exactly 0.
+constexpr double kTolerance = 1e-6;
+
+// Draws graphs of stacked, bidirectional and reversed layers of every cell, with everything between
+// and behind them that the representation knows.
+class GraphDrawer {
+ public:
+  explicit GraphDrawer(Rng* rng) : rng_(rng) {}
+
+  Graph Draw() {
+    const bool is_ids = OneIn(4);
+    const int64_t features = 1 + Below(5);
+    const ValueType type{is_ids ? Element::kI32 : Element::kF32, Layout::kSequence, features};
+    GraphBuilder builder("random", {"x", type}, rng_);
+    builder_ = &builder;
+    width_ = features;
+    if (is_ids) builder.Embedding(width_ = 1 + Below(6));
+    const int64_t layers = 1 + Below(3);
+    for (int64_t i = 0; i < layers; ++i) {
+      Layer();
+      while (OneIn(2)) Between();
+    }
+    Head();
+    return ValueOrDie(builder.Finish());
+  }
+
+ private:
+  int64_t Below(int64_t bound) {
+    return static_cast<int64_t>(rng_->Below(static_cast<uint64_t>(bound)));
+  }
+  bool OneIn(int64_t n) { return Below(n) == 0; }
+
+  void Layer() {
+    const auto cell = static_cast<CellKind>(Below(static_cast<int64_t>(kCellCount)));
+    const auto direction = OneIn(2) ? Direction::kForward : static_cast<Direction>(Below(3));
+    const int64_t hidden = 1 + Below(6);
+    builder_->Recurrent(cell, hidden, {direction, 0.0});
+    width_ = direction == Direction::kBidirectional ? 2 * hidden : hidden;
+    steps_.emplace_back(builder_->value(), width_);
+  }
+
+  void Between() {
+    constexpr Op kActivations[] = {Op::kRelu, Op::kSigmoid, Op::kTanh};
+    switch (Below(6)) {
+      case 0: builder_->Dropout(0.3); break;
+      case 1: builder_->Activation(kActivations[Below(3)]); break;
+      case 2: builder_->Gemm(width_ = 1 + Below(5)); break;
+      case 3: {  // a second layer of the same width in parallel, added: joins their units
+        const auto [value, width] = steps_[static_cast<size_t>(Below(Size()))];
+        const std::string here = builder_->value();
+        const auto cell = static_cast<CellKind>(Below(static_cast<int64_t>(kCellCount)));
+        builder_->From(value).Recurrent(cell, width_).Add(here);
+        break;
+      }
+      case 4: {
+        const auto [value, width] = steps_[static_cast<size_t>(Below(Size()))];
+        builder_->Concat(value);
+        width_ += width;
+        break;
+      }
+      case 5: {
+        for (const auto& [value, width] : steps_) {
+          if (width == width_) {
+            builder_->Add(value);
+            break;
+          }
+        }
+        break;
+      }
+    }
+    steps_.emplace_back(builder_->value(), width_);
+  }
+
+  void Head() {
+    const std::string top = builder_->value();
+    switch (Below(4)) {
+      case 0: builder_->LastStep(); break;
+      case 1: builder_->MeanOverTime(); break;
+      case 2: {
+        const std::string last = builder_->LastStep().value();
+        builder_->From(top).MeanOverTime().Concat(last);
+        break;
+      }
+      default: break;  // an output at every step
+    }
+    if (OneIn(3)) builder_->Activation(Op::kSigmoid);
+    if (OneIn(8)) return;  // units reach the output
+    builder_->Gemm(3);
+    if (OneIn(2)) builder_->Activation(Op::kSoftmax);
+  }
+
+  int64_t Size() const { return static_cast<int64_t>(steps_.size()); }
+
+  Rng* rng_;
+  GraphBuilder* builder_ = nullptr;
+  int64_t width_ = 0;
+  std::vector<std::pair<std::string, int64_t>> steps_;  // sequences made so far, and their widths
+};
+
+// A keep-set that drops each unit that may go with a chance that differs from draw to draw.
+Keep DrawKeep(const Coupling& coupling, Rng* rng) {
+  Keep keep(coupling.groups.size(), 1);
+  std::vector<float> scores;
+  const double chance = rng->Uniform();
+  for (size_t i = 0; i < keep.size(); ++i) {
+    const UnitGroup& group = coupling.groups[i];
+    scores.push_back(static_cast<float>(rng->Uniform()));
+    if (!group.units.empty() && group.pinned.empty()) keep[i] = rng->Uniform() >= chance;
+  }
+  BalanceUnits(coupling, scores, 1, &keep);
+  return keep;
+}
+
+class RandomGraph : public ::testing::TestWithParam<uint64_t> {
+ protected:
+  RandomGraph() : rng_(GetParam()), graph_(GraphDrawer(&rng_).Draw()) {
+    if (GetParam() % 2 == 1) ZeroRandomWeights(0.5, &rng_, &graph_);
+    coupling_ = ValueOrDie(FindCoupling(graph_));
+    keep_ = DrawKeep(coupling_, &rng_);
+    masked_ = graph_;
+    EXPECT_OK(ApplyMasks(UnitMasks(coupling_, keep_), &masked_.weights));
+  }
+
+  // Runs both on one random batch from corresponding random states; outputs and end states agree.
+  void ExpectSameNumbers(const Graph& large, const Graph& small, const Keep& keep) {
+    const int64_t size = 1 + static_cast<int64_t>(rng_.Below(4));
+    const int64_t steps = 1 + static_cast<int64_t>(rng_.Below(6));
+    const Batch batch = RandomBatch(large, steps, size, 0, &rng_);
+    StateSet large_states = RandomStates(large, size, &rng_);
+    StateSet small_states = ValueOrDie(CompactStates(coupling_, keep, large_states));
+    const auto expected = ValueOrDie(RunReference(large, batch, &large_states));
+    const auto found = ValueOrDie(RunReference(small, batch, &small_states));
+    for (const std::string& output : large.outputs) {
+      EXPECT_LT(MaxAbsDifference(expected.at(output).values, found.at(output).values), kTolerance);
+    }
+    end_states_ = {ValueOrDie(CompactStates(coupling_, keep, large_states)), small_states};
+  }
+
+  Rng rng_;
+  Graph graph_, masked_;
+  Coupling coupling_;
+  Keep keep_;
+  std::pair<StateSet, StateSet> end_states_;
+};
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomGraph, ::testing::Range<uint64_t>(0, 300));
+
+TEST_P(RandomGraph, GivesTheSameNumbersMaskedAndCompacted) {
+  const Graph compact = ValueOrDie(Compact(graph_, coupling_, keep_));
+  ExpectSameNumbers(masked_, compact, keep_);
+  for (const auto& [name, values] : end_states_.first) {
+    EXPECT_LT(MaxAbsDifference(values, end_states_.second.at(name)), kTolerance) << name;
+  }
+}
+
+TEST_P(RandomGraph, CompactsToTheKeptUnitsOnly) {
+  const Graph compact = ValueOrDie(Compact(masked_, coupling_, keep_));
+  for (const UnitLayer& layer : coupling_.layers) {
+    EXPECT_EQ(FindNode(compact, layer.node)->hidden_size, KeptCount(layer, keep_)) << layer.name();
+  }
+}
+
+TEST_P(RandomGraph, GivesTheSameOutputsAfterCompactingItsZeros) {
+  const Compacted compacted = ValueOrDie(CompactZeros(masked_));
+  ExpectSameNumbers(masked_, compacted.graph, compacted.keep);
+}
+
+TEST_P(RandomGraph, FindsEveryMaskedUnitAmongItsZeros) {
+  const Keep found = FindDeadUnits(masked_, coupling_);
+  EXPECT_OK(ValidateKeep(coupling_, found));
+  for (const UnitGroup& group : coupling_.groups) {
+    if (group.units.size() > 1) return;  // balance may bring back other units than those drawn
+  }
+  for (const UnitLayer& layer : coupling_.layers) {
+    EXPECT_LE(KeptCount(layer, found), KeptCount(layer, keep_)) << layer.name();
+  }
+}
+
+TEST_P(RandomGraph, ReadsTheKeepSetBackFromItsMasks) {
+  EXPECT_EQ(AliveGroups(coupling_, UnitMasks(coupling_, keep_)), keep_);
+}
+
+TEST_P(RandomGraph, CarriesAnElementMaskAlong) {
+  MaskSet masks;
+  for (const std::string& name : PrunableWeights(graph_)) {
+    masks[name] = MaskOfNonzeros(graph_.weights.at(name));
+  }
+  const Graph compact = ValueOrDie(Compact(graph_, coupling_, keep_));
+  const MaskSet carried = ValueOrDie(CompactMasks(coupling_, keep_, masks));
+  for (const auto& [name, mask] : carried) {
+    EXPECT_EQ(mask, MaskOfNonzeros(compact.weights.at(name))) << name;
+  }
+}
+
+TEST(Compact, RemovesAUnitThatOnlyDeadUnitsRead) {
+  Rng rng(1);
+  GraphBuilder builder("chain", {"x", {Element::kF32, Layout::kSequence, 2}}, &rng);
+  builder.Recurrent(CellKind::kGruCell, 3).Recurrent(CellKind::kGruCell, 2).LastStep().Gemm(1);
+  Graph graph = ValueOrDie(builder.Finish());
+  // Unit 1 of gru1 is read by nothing but itself; unit 2 of gru0 only by that unit and itself.
+  const auto zero = [&](const std::string& name, auto is_zero) {
+    Tensor& tensor = graph.weights.at(name);
+    for (int64_t row = 0; row < tensor.dim(0); ++row) {
+      for (int64_t col = 0; col < tensor.dim(1); ++col) {
+        if (is_zero(row, col)) tensor.values[static_cast<size_t>(row * tensor.dim(1) + col)] = 0.0f;
+      }
+    }
+  };
+  zero("gemm0.weight", [](int64_t, int64_t col) { return col == 1; });
+  zero("gru1.weight_hh", [](int64_t row, int64_t col) { return col == 1 && row % 2 != 1; });
+  zero("gru1.weight_ih", [](int64_t row, int64_t col) { return col == 2 && row % 2 != 1; });
+  zero("gru0.weight_hh", [](int64_t row, int64_t col) { return col == 2 && row % 3 != 2; });
+  const Compacted compacted = ValueOrDie(CompactZeros(graph));
+  const auto kept = KeptUnits(compacted.coupling, compacted.keep);
+  EXPECT_EQ(kept.at("gru0"), (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(kept.at("gru1"), (std::vector<int64_t>{0}));
+}
+
+TEST(Compact, LeavesADenseGraphAsItIs) {
+  Rng rng(1);
+  GraphBuilder builder("dense", {"x", {Element::kF32, Layout::kSequence, 2}}, &rng);
+  const Graph graph =
+      ValueOrDie(builder.Recurrent(CellKind::kLstmCell, 4).LastStep().Gemm(2).Finish());
+  EXPECT_EQ(ValueOrDie(CompactZeros(graph)).graph, graph);
+}
+
+TEST(Compact, KeepsAUnitOfALayerThatIsAllZero) {
+  Rng rng(1);
+  GraphBuilder builder("zero", {"x", {Element::kF32, Layout::kSequence, 2}}, &rng);
+  builder.Recurrent(CellKind::kLstmCell, 4, {Direction::kBidirectional, 0.0}).LastStep().Gemm(2);
+  Graph graph = ValueOrDie(builder.Finish());
+  for (auto& [name, tensor] : graph.weights) tensor.values.assign(tensor.size(), 0.0f);
+  EXPECT_EQ(ValueOrDie(CompactZeros(graph)).graph.nodes[0].hidden_size, 1);
+}
+
+TEST(Compact, RefusesACouplingOfAnotherGraph) {
+  Rng rng(1);
+  const auto make = [&](int64_t inputs) {
+    GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, inputs}}, &rng);
+    return ValueOrDie(builder.Recurrent(CellKind::kGruCell, 4).LastStep().Gemm(2).Finish());
+  };
+  const Coupling coupling = ValueOrDie(FindCoupling(make(2)));
+  ExpectError(Compact(make(3), coupling, Keep(coupling.groups.size(), 1)).status(),
+              Code::kInvalidArgument, {"gru0.weight_ih", "12x2 expected", "12x3 found"});
+}
+
+TEST(Compact, NamesAMissingState) {
+  Rng rng(1);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 2}}, &rng);
+  const Graph graph =
+      ValueOrDie(builder.Recurrent(CellKind::kGruCell, 4).LastStep().Gemm(2).Finish());
+  const Coupling coupling = ValueOrDie(FindCoupling(graph));
+  StateSet states = ZeroStates(graph, 2);
+  states.erase("gru0.h");
+  ExpectError(CompactStates(coupling, Keep(coupling.groups.size(), 1), states).status(),
+              Code::kInvalidArgument, {"gru0.h", "multiple of 4"});
+}
+
+}  // namespace
+}  // namespace espalier

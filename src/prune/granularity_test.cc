@@ -1,0 +1,234 @@
+// The contract of every granularity that cuts one weight: exact counts over ragged shapes.
+#include "prune/granularity.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/rng.h"
+#include "base/strings.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ExpectError;
+using ::espalier::testing::ValueOrDie;
+
+constexpr double kSparsities[] = {0.0, 0.1, 0.5, 0.9, 0.99};
+
+enum class Values { kRandom, kTies, kAllEqual };
+
+struct Case {
+  std::string granularity;
+  int64_t rows, cols;
+  Values values;
+};
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const Granularity* kind : AllGranularities()) {
+    if (kind->extent != Extent::kWeight) continue;
+    const std::string name = kind->name;
+    const bool has_tile = kind->tile == Tile::kRowsByCols;
+    for (const std::string& text : has_tile
+                                       ? std::vector<std::string>{name + "_8x16", name + "_16x32"}
+                                       : std::vector<std::string>{name}) {
+      for (const auto& [rows, cols] :
+           {std::pair<int64_t, int64_t>{16, 32}, {17, 33}, {16, 1}, {101, 47}, {64, 100}}) {
+        for (const Values values : {Values::kRandom, Values::kTies, Values::kAllEqual}) {
+          cases.push_back({text, rows, cols, values});
+        }
+      }
+    }
+  }
+  return cases;
+}
+
+std::vector<float> Saliency(const Case& c) {
+  Rng rng(11);
+  std::vector<float> saliency(static_cast<size_t>(c.rows * c.cols), 0.25f);
+  for (float& value : saliency) {
+    if (c.values == Values::kRandom) value = static_cast<float>(rng.Uniform());
+    if (c.values == Values::kTies) value = static_cast<float>(rng.Below(4));
+  }
+  return saliency;
+}
+
+class EveryGranularity : public ::testing::TestWithParam<Case> {
+ protected:
+  EveryGranularity()
+      : spec_(ValueOrDie(ParseGranularity(GetParam().granularity))),
+        saliency_(Saliency(GetParam())) {}
+
+  Partition Cut(std::span<const uint8_t> alive = {}) const {
+    return spec_.kind->partition(spec_, {saliency_, alive, GetParam().rows, GetParam().cols});
+  }
+  static std::vector<uint8_t> MaskOf(const Partition& partition, double sparsity) {
+    const Keep keep = KeepBest(partition.pool.pieces, KeepBudget(sparsity, partition.pool.size));
+    std::vector<uint8_t> mask;
+    for (const int32_t piece : partition.piece_of) {
+      mask.push_back(piece >= 0 && keep[static_cast<size_t>(piece)] != 0);
+    }
+    return mask;
+  }
+
+  GranularitySpec spec_;
+  std::vector<float> saliency_;
+};
+std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
+  const char* values[] = {"random", "ties", "equal"};
+  return StrCat(info.param.granularity, "_on_", info.param.rows, "x", info.param.cols, "_",
+                values[static_cast<size_t>(info.param.values)]);
+}
+INSTANTIATE_TEST_SUITE_P(List, EveryGranularity, ::testing::ValuesIn(Cases()), CaseName);
+
+TEST_P(EveryGranularity, PutsEachElementInOnePiece) {
+  const Partition partition = Cut();
+  std::vector<int32_t> sizes(partition.pool.pieces.size(), 0);
+  for (const int32_t piece : partition.piece_of) ++sizes.at(static_cast<size_t>(piece));
+  for (size_t i = 0; i < sizes.size(); ++i) EXPECT_EQ(sizes[i], partition.pool.pieces[i].size);
+  EXPECT_EQ(partition.pool.size, GetParam().rows * GetParam().cols);
+}
+
+TEST_P(EveryGranularity, ScoresAPieceByTheMeanOfItsSaliencies) {
+  const Partition partition = Cut();
+  std::vector<double> sums(partition.pool.pieces.size(), 0.0);
+  for (size_t i = 0; i < saliency_.size(); ++i) {
+    sums[static_cast<size_t>(partition.piece_of[i])] += saliency_[i];
+  }
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const Piece& piece = partition.pool.pieces[i];
+    EXPECT_NEAR(piece.score, sums[i] / piece.size, 1e-6);
+  }
+}
+
+// Oracle: sort all pieces, walk down, stop before the first that does not fit.
+TEST_P(EveryGranularity, KeepsTheLongestRunOfBestPiecesWithinTheBudget) {
+  const Partition partition = Cut();
+  const std::vector<Piece>& pieces = partition.pool.pieces;
+  std::vector<size_t> order(pieces.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return pieces[a].score > pieces[b].score; });
+  for (const double sparsity : kSparsities) {
+    int64_t left = KeepBudget(sparsity, partition.pool.size);
+    Keep expected(pieces.size(), 0);
+    for (const size_t i : order) {
+      if (pieces[i].size > left) break;
+      left -= pieces[i].size;
+      expected[i] = 1;
+    }
+    EXPECT_EQ(KeepBest(pieces, KeepBudget(sparsity, partition.pool.size)), expected) << sparsity;
+  }
+}
+
+TEST_P(EveryGranularity, MissesTheBudgetByLessThanOnePiece) {
+  const Partition partition = Cut();
+  int32_t largest = 1;
+  for (const Piece& piece : partition.pool.pieces) largest = std::max(largest, piece.size);
+  const int64_t size = GetParam().rows * GetParam().cols;
+  for (const int64_t percent : {0, 10, 50, 90, 99}) {
+    const std::vector<uint8_t> mask = MaskOf(partition, static_cast<double>(percent) / 100.0);
+    const int64_t kept = std::count(mask.begin(), mask.end(), 1);
+    const int64_t budget = size - size * percent / 100;  // integers only
+    EXPECT_LE(kept, budget) << percent << " %";
+    EXPECT_GT(kept, budget - largest) << percent << " %";  // so equal if pieces are single weights
+  }
+}
+
+TEST_P(EveryGranularity, KeepsASubsetAtAHigherSparsity) {
+  const Partition partition = Cut();
+  std::vector<uint8_t> denser = MaskOf(partition, 0.0);
+  EXPECT_EQ(std::count(denser.begin(), denser.end(), 0), 0);
+  for (const double sparsity : kSparsities) {
+    const std::vector<uint8_t> mask = MaskOf(partition, sparsity);
+    for (size_t i = 0; i < mask.size(); ++i) EXPECT_LE(mask[i], denser[i]) << sparsity;
+    denser = mask;
+  }
+}
+
+TEST_P(EveryGranularity, NeverRevivesADroppedElement) {
+  const std::vector<uint8_t> alive = MaskOf(Cut(), 0.5);
+  const std::vector<uint8_t> mask = MaskOf(Cut(alive), 0.75);
+  int64_t kept = 0;
+  for (size_t i = 0; i < mask.size(); ++i) {
+    EXPECT_LE(mask[i], alive[i]);
+    kept += mask[i];
+  }
+  EXPECT_LE(kept, KeepBudget(0.75, static_cast<int64_t>(mask.size())));
+  const std::vector<uint8_t> again = MaskOf(Cut(alive), 0.5);
+  EXPECT_EQ(again, alive);  // what still fits the budget stays as it is
+}
+
+TEST(SlotGranularity, KeepsTheLargestWeightsOfEachRowAndEquallyManyInAStrip) {
+  const GranularitySpec spec = ValueOrDie(ParseGranularity("slot_8x16"));
+  constexpr int64_t kRows = 20, kCols = 40;  // strips of 8, 8, 4; banks of 16, 16, 8
+  Rng rng(3);
+  std::vector<float> saliency(kRows * kCols);
+  for (float& value : saliency) value = static_cast<float>(rng.Uniform());
+  const Partition partition = spec.kind->partition(spec, {saliency, {}, kRows, kCols});
+  const Keep keep = KeepBest(partition.pool.pieces, KeepBudget(0.7, kRows * kCols));
+  for (int64_t strip = 0; strip < kRows; strip += 8) {
+    for (int64_t bank = 0; bank < kCols; bank += 16) {
+      int64_t in_first_row = -1;
+      for (int64_t row = strip; row < std::min(strip + 8, kRows); ++row) {
+        int64_t kept = 0;
+        float smallest_kept = 2.0f, largest_dropped = -1.0f;
+        for (int64_t col = bank; col < std::min(bank + 16, kCols); ++col) {
+          const auto i = static_cast<size_t>(row * kCols + col);
+          if (keep[static_cast<size_t>(partition.piece_of[i])] != 0) {
+            ++kept;
+            smallest_kept = std::min(smallest_kept, saliency[i]);
+          } else {
+            largest_dropped = std::max(largest_dropped, saliency[i]);
+          }
+        }
+        EXPECT_GT(smallest_kept, largest_dropped) << "row " << row << " bank " << bank;
+        if (in_first_row < 0) in_first_row = kept;
+        EXPECT_EQ(kept, in_first_row) << "row " << row << " bank " << bank;
+      }
+    }
+  }
+}
+
+TEST(Granularity, RoundTripsItsName) {
+  for (const char* text : {"element", "slot_8x16", "slot_16x32", "unit"}) {
+    EXPECT_EQ(GranularityName(ValueOrDie(ParseGranularity(text))), text);
+  }
+}
+
+TEST(Granularity, SaysWhatIsWrongWithAName) {
+  const auto expect = [](const std::string& text, const std::vector<std::string>& parts) {
+    ExpectError(ParseGranularity(text).status(), Code::kInvalidArgument, parts);
+  };
+  expect("slto_8x16", {"'slto'", "did you mean 'slot'"});
+  expect("slot", {"'slot'", "slot_<rows>x<cols>", "slot_8x16"});
+  expect("slot_8", {"slot_<rows>x<cols>"});
+  expect("slot_8x16x2", {"slot_<rows>x<cols>"});
+  expect("slot_-8x16", {"slot_<rows>x<cols>"});
+  expect("element_2x2", {"element alone"});
+  expect("element_", {"element alone"});
+  expect("", {"element, slot, unit"});
+}
+
+TEST(SlotGranularity, NamesTheWeightAndTheNearestTileThatFits) {
+  const auto check = [](const std::string& text, int64_t rows, int64_t cols) {
+    const GranularitySpec spec = ValueOrDie(ParseGranularity(text));
+    return spec.kind->check(spec, "gru0.weight_hh", rows, cols);
+  };
+  EXPECT_OK(check("slot_8x16", 8, 3));
+  ExpectError(check("slot_8x16", 6, 16), Code::kInvalidArgument,
+              {"gru0.weight_hh", "slot_8x16", "slot_4x16"});
+  ExpectError(check("slot_12x16", 64, 16), Code::kInvalidArgument, {"slot_12x16", "slot_8x16"});
+  ExpectError(check("slot_8x512", 64, 16), Code::kInvalidArgument, {"slot_8x512", "slot_8x256"});
+}
+
+TEST(KeepBudget, ForgivesBinaryFractions) {
+  EXPECT_EQ(KeepBudget(0.29, 100), 71);
+  EXPECT_EQ(KeepBudget(0.9, 10), 1);
+  EXPECT_EQ(KeepBudget(0.99, 50), 1);
+  EXPECT_EQ(KeepBudget(0.0, 7), 7);
+}
+
+}  // namespace
+}  // namespace espalier
