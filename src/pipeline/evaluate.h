@@ -1,0 +1,37 @@
+// Evaluation of compiled networks, and how they compare with the network they were made from.
+#ifndef ESPALIER_PIPELINE_EVALUATE_H_
+#define ESPALIER_PIPELINE_EVALUATE_H_
+
+#include <cstdint>
+#include <string>
+
+#include "artifact/artifact.h"
+#include "base/status.h"
+#include "tasks/dataset.h"
+#include "train/trainer.h"
+
+namespace espalier {
+
+// Runs every sequence through a Session on `target` ("" = best) in batches. `loss` is not computed
+// (0); logits are kept. Errors: what Session says; kInvalidArgument if the artifact does not read
+// the data set's input or its first output is not [B, classes].
+Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
+                                    const std::string& target);
+
+struct Agreement {
+  double share = 0.0;        // of sequences for which both predict the same class
+  int64_t differences = 0;   // sequences for which they do not
+  int64_t unexplained = 0;   // of those: the two best logits of `a` are more than kTieMargin apart
+  double largest_gap = 0.0;  // between the two best logits of `a`, over the differences
+};
+
+// Two networks that compute the same function differ only by rounding, so only where the two best
+// logits are this close may their predictions differ.
+inline constexpr double kTieMargin = 1e-4;
+
+// Precondition: both keep logits of the same data set with `classes` classes.
+Agreement Compare(const Evaluation& a, const Evaluation& b, int64_t classes);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PIPELINE_EVALUATE_H_

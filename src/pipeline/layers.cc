@@ -1,0 +1,148 @@
+#include "pipeline/layers.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <sstream>
+
+#include "base/strings.h"
+#include "model/build.h"
+
+namespace espalier {
+namespace {
+
+enum class Needs { kNothing, kSize, kRate };
+
+struct LayerKind {
+  std::string name;
+  Needs needs;
+  void (*append)(const LayerSpec& layer, GraphBuilder* builder);
+};
+
+template <Op op>
+void AppendActivation(const LayerSpec& /*layer*/, GraphBuilder* builder) {
+  builder->Activation(op);
+}
+
+void AppendCell(const LayerSpec& layer, GraphBuilder* builder) {
+  builder->Recurrent(FindCell(layer.kind)->kind, layer.size,
+                     {layer.direction, layer.recurrent_dropout});
+}
+
+std::vector<LayerKind> LayerKinds() {
+  std::vector<LayerKind> kinds;
+  for (const CellInfo& cell : kCells)
+    kinds.push_back({std::string(cell.name), Needs::kSize, AppendCell});
+  kinds.push_back({"gemm", Needs::kSize, [](const LayerSpec& layer, GraphBuilder* builder) {
+                     builder->Gemm(layer.size);
+                   }});
+  kinds.push_back({"embedding", Needs::kSize, [](const LayerSpec& layer, GraphBuilder* builder) {
+                     builder->Embedding(layer.size);
+                   }});
+  kinds.push_back({"dropout", Needs::kRate, [](const LayerSpec& layer, GraphBuilder* builder) {
+                     builder->Dropout(layer.rate);
+                   }});
+  kinds.push_back({"relu", Needs::kNothing, AppendActivation<Op::kRelu>});
+  kinds.push_back({"sigmoid", Needs::kNothing, AppendActivation<Op::kSigmoid>});
+  kinds.push_back({"tanh", Needs::kNothing, AppendActivation<Op::kTanh>});
+  kinds.push_back({"softmax", Needs::kNothing, AppendActivation<Op::kSoftmax>});
+  kinds.push_back({"last_step", Needs::kNothing,
+                   [](const LayerSpec&, GraphBuilder* builder) { builder->LastStep(); }});
+  kinds.push_back({"mean_over_time", Needs::kNothing,
+                   [](const LayerSpec&, GraphBuilder* builder) { builder->MeanOverTime(); }});
+  return kinds;
+}
+
+Result<LayerKind> FindLayerKind(const std::string& name, const std::string& where) {
+  std::vector<std::string> names;
+  for (LayerKind& kind : LayerKinds()) {
+    if (kind.name == name) return std::move(kind);
+    names.push_back(kind.name);
+  }
+  return InvalidArgument(where + ": layer kind '" + name + "' is not one of " +
+                         StrJoin(names, ", ") + DidYouMean(name, names));
+}
+
+Status BadWord(const std::string& word, const std::string& expected) {
+  return InvalidArgument("layer '" + word + "': " + expected + " expected");
+}
+
+}  // namespace
+
+Status ValidateLayer(const LayerSpec& layer, const std::string& where) {
+  ESPALIER_ASSIGN_OR_RETURN(const LayerKind kind, FindLayerKind(layer.kind, where));
+  if (kind.needs == Needs::kSize && layer.size < 1) {
+    return InvalidArgument(
+        StrCat(where, ": a size of at least 1 expected, ", layer.size, " found"));
+  }
+  if (kind.needs == Needs::kRate && !(layer.rate >= 0.0 && layer.rate < 1.0)) {
+    return InvalidArgument(StrCat(where, ": a rate in [0, 1) expected, ", layer.rate, " found"));
+  }
+  if (!(layer.recurrent_dropout >= 0.0 && layer.recurrent_dropout < 1.0)) {
+    return InvalidArgument(StrCat(where, ".recurrent_dropout: a share in [0, 1) expected, ",
+                                  layer.recurrent_dropout, " found"));
+  }
+  return Ok();
+}
+
+Result<LayerSpec> ParseLayer(const std::string& word) {
+  std::vector<std::string> parts;
+  std::istringstream in(word);
+  for (std::string part; std::getline(in, part, ':');) parts.push_back(part);
+  if (parts.empty()) return BadWord(word, "a kind");
+  LayerSpec layer;
+  layer.kind = parts[0];
+  ESPALIER_ASSIGN_OR_RETURN(const LayerKind kind,
+                            FindLayerKind(layer.kind, "layer '" + word + "'"));
+  size_t used = 1;
+  if (kind.needs == Needs::kSize) {
+    const std::string text = parts.size() > 1 ? parts[1] : "";
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), layer.size);
+    if (text.empty() || parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) {
+      return BadWord(word, layer.kind + ":SIZE");
+    }
+    used = 2;
+  } else if (kind.needs == Needs::kRate) {
+    char* end = nullptr;
+    const std::string text = parts.size() > 1 ? parts[1] : "";
+    layer.rate = std::strtod(text.c_str(), &end);
+    if (text.empty() || *end != '\0') return BadWord(word, layer.kind + ":RATE");
+    used = 2;
+  }
+  if (parts.size() > used && FindCell(layer.kind) != nullptr) {
+    if (parts[used] == "bidirectional")
+      layer.direction = Direction::kBidirectional;
+    else if (parts[used] == "reverse")
+      layer.direction = Direction::kReverse;
+    else
+      return BadWord(word, "'bidirectional' or 'reverse' after the size");
+    ++used;
+  }
+  if (parts.size() > used) return BadWord(word, "nothing after '" + parts[used - 1] + "'");
+  ESPALIER_RETURN_IF_ERROR(ValidateLayer(layer, "layer '" + word + "'"));
+  return layer;
+}
+
+Result<std::vector<LayerSpec>> ParseLayers(const std::string& words) {
+  std::vector<LayerSpec> layers;
+  std::istringstream in(words);
+  for (std::string word; in >> word;) {
+    ESPALIER_ASSIGN_OR_RETURN(LayerSpec layer, ParseLayer(word));
+    layers.push_back(std::move(layer));
+  }
+  if (layers.empty()) return InvalidArgument("model: at least one layer expected, none found");
+  return layers;
+}
+
+Result<Graph> BuildNetwork(const std::string& name, const ValueType& input,
+                           const std::vector<LayerSpec>& layers, Rng* rng) {
+  GraphBuilder builder(name, {"x", input}, rng);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const std::string where = StrCat("model[", i, "]");
+    ESPALIER_RETURN_IF_ERROR(ValidateLayer(layers[i], where));
+    ESPALIER_ASSIGN_OR_RETURN(const LayerKind kind, FindLayerKind(layers[i].kind, where));
+    kind.append(layers[i], &builder);
+  }
+  return builder.Finish();
+}
+
+}  // namespace espalier

@@ -1,0 +1,41 @@
+// The layers of a network as a recipe or a command line writes them, and the Graph they make.
+//   recipe:        model: [{lstm: {hidden: 128}}, last_step, {dropout: 0.2}, {gemm: 10}]
+//   command line:  --model "lstm:128 last_step dropout:0.2 gemm:10"
+#ifndef ESPALIER_PIPELINE_LAYERS_H_
+#define ESPALIER_PIPELINE_LAYERS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/status.h"
+#include "model/graph.h"
+
+namespace espalier {
+
+struct LayerSpec {
+  // A cell's name, "gemm", "embedding", "dropout", "relu", "sigmoid", "tanh", "softmax",
+  // "last_step" or "mean_over_time".
+  std::string kind;
+  int64_t size = 0;                           // hidden units, outputs or embedding features, >= 1
+  double rate = 0.0;                          // dropout
+  Direction direction = Direction::kForward;  // cells only
+  double recurrent_dropout = 0.0;             // cells only
+};
+
+// Reads one word of the command-line form: "kind", "kind:size" or "dropout:rate"; a cell may end
+// in ":bidirectional" or ":reverse". Errors: kInvalidArgument, naming the word.
+Result<LayerSpec> ParseLayer(const std::string& word);
+Result<std::vector<LayerSpec>> ParseLayers(const std::string& words);
+
+// Checks kind (suggests the nearest), size and rates. `where` names the layer in messages.
+Status ValidateLayer(const LayerSpec& layer, const std::string& where);
+
+// A network named `name` over one input "x" of this type, freshly initialised by `rng`.
+Result<Graph> BuildNetwork(const std::string& name, const ValueType& input,
+                           const std::vector<LayerSpec>& layers, Rng* rng);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PIPELINE_LAYERS_H_

@@ -1,0 +1,81 @@
+// Recipe: a whole flow in one YAML file. docs/recipes.md lists every key; recipes/ has examples.
+#ifndef ESPALIER_PIPELINE_RECIPE_H_
+#define ESPALIER_PIPELINE_RECIPE_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "pipeline/layers.h"
+#include "prune/plan.h"
+#include "train/trainer.h"
+
+namespace espalier {
+
+enum class StageKind : uint8_t { kTrain, kPrune, kCompact, kCompile, kEvaluate, kBench };
+
+const char* StageKindName(StageKind kind);  // "train", "prune", ...
+
+// When a prune stage cuts, in epochs of its own fine-tuning.
+struct RampSpec {
+  std::string schedule = "cubic";  // a name of schedules.inc
+  double begin_epoch = 0.0;
+  double end_epoch = 0.0;  // the final sparsity is reached here; the rest is recovery under it
+  int64_t every_steps = 50;
+  double initial_sparsity = 0.0;
+};
+
+// Distillation from an earlier stage's network while fine-tuning.
+struct TeacherSpec {
+  std::string stage;  // "" = none
+  double weight = 0.5;
+  double temperature = 2.0;
+};
+
+struct CompileSpec {
+  std::string target;                // instruction set, "" = this machine's best
+  std::vector<std::string> formats;  // candidates by name, empty = all
+  bool measure = true;               // false: smallest encoding, reproducible to the byte
+  int64_t repetitions = 25;
+};
+
+struct BenchSpec {
+  int64_t repetitions = 200;
+  bool onnxruntime = true;  // time ONNX Runtime too, where it is installed
+};
+
+// One stage. Only the members of its kind are used.
+struct StageSpec {
+  StageKind kind = StageKind::kTrain;
+  std::string name;     // unique in the recipe; its output is <name>.onnx (compile: <name>.esp)
+  TrainOptions train;   // train; prune: fine-tuning, epochs = 0 for none
+  PruneSpec prune;      // prune
+  RampSpec ramp;        // prune
+  TeacherSpec teacher;  // prune
+  CompileSpec compile;  // compile
+  BenchSpec bench;      // bench
+};
+
+struct Recipe {
+  std::string name;
+  std::string task;
+  uint64_t seed = 1;
+  int threads = 1;
+  std::vector<LayerSpec> model;
+  std::vector<StageSpec> stages;
+};
+
+// Errors: kBadFormat for broken YAML; kInvalidArgument for an unknown key or name (with the
+// nearest), a wrong type, a value out of range, or stages in an impossible order, naming the key's
+// path.
+Result<Recipe> ParseRecipe(const std::string& yaml);
+Result<Recipe> ReadRecipe(const std::string& path);
+
+// The resolved recipe, and one resolved stage, as JSON text: every key with the value that is used.
+std::string RecipeJson(const Recipe& recipe);
+std::string StageJson(const StageSpec& stage);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PIPELINE_RECIPE_H_

@@ -1,0 +1,116 @@
+#include <nlohmann/json.hpp>
+
+#include "pipeline/recipe.h"
+
+namespace espalier {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json TrainJson(const TrainOptions& options) {
+  Json json = {{"epochs", options.epochs}};
+  if (options.epochs == 0) return json;
+  json["batch_size"] = options.batch_size;
+  json["optimizer"] = OptimizerName(options.optimizer.kind);
+  if (options.optimizer.kind == OptimizerKind::kAdam) {
+    json["beta1"] = options.optimizer.beta1;
+    json["beta2"] = options.optimizer.beta2;
+    json["epsilon"] = options.optimizer.epsilon;
+  } else {
+    json["momentum"] = options.optimizer.momentum;
+    json["nesterov"] = options.optimizer.nesterov;
+  }
+  json["weight_decay"] = options.optimizer.weight_decay;
+  const LearningRate& rate = options.learning_rate;
+  json["learning_rate"] = {{"schedule", LrScheduleName(rate.schedule)}, {"peak", rate.peak}};
+  if (rate.schedule == LrSchedule::kStep) {
+    json["learning_rate"]["factor"] = rate.factor;
+    json["learning_rate"]["every_epochs"] = rate.every_epochs;
+  }
+  if (rate.schedule == LrSchedule::kOneCycle) {
+    json["learning_rate"]["warmup"] = rate.warmup;
+    json["learning_rate"]["initial_div"] = rate.initial_div;
+  }
+  if (rate.schedule == LrSchedule::kOneCycle || rate.schedule == LrSchedule::kCosine) {
+    json["learning_rate"]["final_div"] = rate.final_div;
+  }
+  json["clip_norm"] = options.clip_norm;
+  json["label_smoothing"] = options.label_smoothing;
+  json["patience"] = options.patience;
+  return json;
+}
+
+Json PruneJson(const StageSpec& stage) {
+  const PruneSpec& spec = stage.prune;
+  Json json = {{"criterion", spec.criterion},   {"granularity", spec.granularity},
+               {"allocation", spec.allocation}, {"sparsity", spec.sparsity},
+               {"weights", spec.weights},       {"floor", spec.floor},
+               {"multiple", spec.multiple},     {"regrowth", spec.regrowth == Regrowth::kAllowed}};
+  json.update(TrainJson(stage.train));
+  if (stage.train.epochs > 0) {
+    json["schedule"] = {{"name", stage.ramp.schedule},
+                        {"begin_epoch", stage.ramp.begin_epoch},
+                        {"end_epoch", stage.ramp.end_epoch},
+                        {"every_steps", stage.ramp.every_steps},
+                        {"initial_sparsity", stage.ramp.initial_sparsity}};
+  }
+  if (!stage.teacher.stage.empty()) {
+    json["distillation"] = {{"stage", stage.teacher.stage},
+                            {"weight", stage.teacher.weight},
+                            {"temperature", stage.teacher.temperature}};
+  }
+  return json;
+}
+
+Json BodyJson(const StageSpec& stage) {
+  switch (stage.kind) {
+    case StageKind::kTrain: return TrainJson(stage.train);
+    case StageKind::kPrune: return PruneJson(stage);
+    case StageKind::kCompact: return Json::object();
+    case StageKind::kCompile:
+      return {{"target", stage.compile.target},
+              {"formats", stage.compile.formats},
+              {"measure", stage.compile.measure},
+              {"repetitions", stage.compile.repetitions}};
+    case StageKind::kEvaluate: return Json::object();
+    case StageKind::kBench:
+      return {{"repetitions", stage.bench.repetitions}, {"onnxruntime", stage.bench.onnxruntime}};
+  }
+  return Json::object();
+}
+
+Json LayerJson(const LayerSpec& layer) {
+  if (FindCell(layer.kind) != nullptr) {
+    return {{layer.kind,
+             {{"hidden", layer.size},
+              {"direction", DirectionName(layer.direction)},
+              {"recurrent_dropout", layer.recurrent_dropout}}}};
+  }
+  if (layer.size > 0) return {{layer.kind, layer.size}};
+  if (layer.kind == "dropout") return {{layer.kind, layer.rate}};
+  return layer.kind;
+}
+
+Json NamedStageJson(const StageSpec& stage) {
+  Json body = {{"name", stage.name}};
+  body.update(BodyJson(stage));
+  return body;
+}
+
+}  // namespace
+
+std::string StageJson(const StageSpec& stage) { return NamedStageJson(stage).dump(); }
+
+std::string RecipeJson(const Recipe& recipe) {
+  Json json = {{"name", recipe.name},
+               {"task", recipe.task},
+               {"seed", recipe.seed},
+               {"threads", recipe.threads}};
+  for (const LayerSpec& layer : recipe.model) json["model"].push_back(LayerJson(layer));
+  for (const StageSpec& stage : recipe.stages) {
+    json["stages"].push_back({{StageKindName(stage.kind), NamedStageJson(stage)}});
+  }
+  return json.dump(2);
+}
+
+}  // namespace espalier

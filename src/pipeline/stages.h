@@ -1,0 +1,38 @@
+// The stages that change a network: each is a function from a Graph to a Graph, so that a single
+// command and a recipe run the same code.
+#ifndef ESPALIER_PIPELINE_STAGES_H_
+#define ESPALIER_PIPELINE_STAGES_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "model/graph.h"
+#include "pipeline/recipe.h"
+#include "tasks/task.h"
+#include "train/trainer.h"
+
+namespace espalier {
+
+// A pruned network and the epochs of its fine-tuning (none if there was none).
+struct PruneOutcome {
+  Graph graph;
+  std::vector<TrainEpoch> epochs;
+  StopReason stopped = StopReason::kFinished;
+};
+
+// Prunes as `stage` (of kind prune) says and fine-tunes under the masks for stage.train.epochs.
+// Zeros that the matrices have already stay. `data` may be nullptr if no epochs are wanted;
+// `teacher` is nullptr for none. Errors: those of MakePlan and Train.
+Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage, const TaskData* data,
+                                  const Graph* teacher, const TrainHooks& hooks);
+
+// Removes the hidden units that influence nothing, and proves on random batches, lengths and states
+// that the smaller network gives the same numbers. `removed` gets, by layer, how many units went.
+// Errors: kInternal if the proof fails (nothing is returned).
+Result<Graph> CompactNetwork(const Graph& graph, std::map<std::string, int64_t>* removed);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PIPELINE_STAGES_H_
