@@ -1,0 +1,170 @@
+#include "train/autograd.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <new>
+
+#include "base/aligned_buffer.h"
+#include "base/strings.h"
+#include "train/torch_executor.h"
+
+namespace espalier {
+namespace {
+
+constexpr size_t kSliceElements = kAlignmentBytes / sizeof(float);
+
+// The value that the loss reads: the first output, or what its Softmax reads.
+std::string LogitsValue(const Graph& graph) {
+  for (const Node& node : graph.nodes) {
+    if (node.output == graph.outputs[0] && node.op == Op::kSoftmax) return node.inputs[0];
+  }
+  return graph.outputs[0];
+}
+
+// Calls `body`, which returns a Status, and turns what libtorch throws into one.
+template <typename Body>
+Status Guarded(const Body& body) {
+  try {
+    return body();
+  } catch (const c10::Error& error) {
+    return Internal(StrCat("libtorch: ", error.what_without_backtrace()));
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory("training: no memory left for a batch; a smaller batch size needs less");
+  }
+}
+
+at::Tensor Loss(const at::Tensor& logits, const std::vector<int32_t>& labels,
+                const LossOptions& options) {
+  const at::Tensor targets =
+      at::from_blob(const_cast<int32_t*>(labels.data()), {logits.size(0)}, at::kInt).to(at::kLong);
+  constexpr int64_t kNoLabelIgnored = -100;
+  const at::Tensor loss = at::cross_entropy_loss(logits, targets, {}, at::Reduction::Mean,
+                                                 kNoLabelIgnored, options.label_smoothing);
+  if (options.teacher_logits.empty()) return loss;
+  const double t = options.temperature;
+  const at::Tensor teacher =
+      at::from_blob(const_cast<float*>(options.teacher_logits.data()), logits.sizes(), at::kFloat);
+  const at::Tensor divergence =
+      at::kl_div(at::log_softmax(logits / t, 1), at::log_softmax(teacher / t, 1),
+                 at::Reduction::Sum, /*log_target=*/true) /
+      logits.size(0);
+  return loss * (1.0 - options.teacher_weight) + divergence * (options.teacher_weight * t * t);
+}
+
+}  // namespace
+
+struct Autograd::Impl {
+  Graph graph;  // without weights
+  std::string logits;
+  int64_t classes = 0;
+  std::vector<WeightSlice> slices;
+  AlignedBuffer<float> weights;
+  AlignedBuffer<float> gradient;
+  TorchTensors tensors;  // views of `weights`, whose gradients are views of `gradient`
+
+  void MakeTensors() {
+    for (const WeightSlice& slice : slices) {
+      at::Tensor tensor = at::from_blob(weights.data() + slice.offset, slice.shape, at::kFloat);
+      tensor.requires_grad_(true);
+      // libtorch adds to a gradient that is there in place.
+      tensor.mutable_grad() =
+          at::from_blob(gradient.data() + slice.offset, slice.shape, at::kFloat);
+      tensors[slice.name] = tensor;
+    }
+  }
+};
+
+Autograd::Autograd(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Autograd::~Autograd() = default;
+
+Result<std::unique_ptr<Autograd>> Autograd::Create(const Graph& graph) {
+  ESPALIER_RETURN_IF_ERROR(ValidateGraph(graph));
+  if (graph.inputs.size() != 1) {
+    return Unsupported(
+        StrCat("graph '", graph.name, "': 1 input expected, ", graph.inputs.size(), " found"));
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(graph));
+  const std::string logits = LogitsValue(graph);
+  const ValueType& type = types.at(logits);
+  if (type.element != Element::kF32 || type.layout != Layout::kVector) {
+    return InvalidArgument(StrCat("graph '", graph.name, "' output '", graph.outputs[0],
+                                  "': a vector [B, classes] expected, ", TypeString(type),
+                                  " found"));
+  }
+  auto impl = std::make_unique<Impl>();
+  impl->graph.name = graph.name;
+  impl->graph.inputs = graph.inputs;
+  impl->graph.nodes = graph.nodes;
+  impl->graph.outputs = graph.outputs;
+  impl->logits = logits;
+  impl->classes = type.features;
+  size_t offset = 0;
+  for (const auto& [name, tensor] : graph.weights) {
+    impl->slices.push_back({name, tensor.shape, offset, tensor.size()});
+    offset = RoundUp(offset + tensor.size(), kSliceElements);
+  }
+  Autograd autograd(std::move(impl));
+  const Status status = Guarded([&] {
+    autograd.impl_->weights = AlignedBuffer<float>(offset);
+    autograd.impl_->gradient = AlignedBuffer<float>(offset);
+    autograd.SetWeights(graph.weights);
+    autograd.impl_->MakeTensors();
+    return Ok();
+  });
+  ESPALIER_RETURN_IF_ERROR(status);
+  return std::unique_ptr<Autograd>(new Autograd(std::move(autograd.impl_)));
+}
+
+int64_t Autograd::classes() const { return impl_->classes; }
+const std::vector<WeightSlice>& Autograd::slices() const { return impl_->slices; }
+std::span<float> Autograd::weights() { return impl_->weights; }
+std::span<float> Autograd::gradient() { return impl_->gradient; }
+
+Graph Autograd::ToGraph() const {
+  Graph graph = impl_->graph;
+  for (const WeightSlice& slice : impl_->slices) {
+    const float* begin = impl_->weights.data() + slice.offset;
+    graph.weights[slice.name] = Tensor(slice.shape, std::vector<float>(begin, begin + slice.size));
+  }
+  return graph;
+}
+
+void Autograd::SetWeights(const TensorStore& weights) {
+  for (const WeightSlice& slice : impl_->slices) {
+    const std::vector<float>& values = weights.at(slice.name).values;
+    std::copy(values.begin(), values.end(), impl_->weights.data() + slice.offset);
+  }
+}
+
+Result<double> Autograd::LossAndGradient(const LabelledBatch& batch, const LossOptions& loss,
+                                         Rng* dropout) {
+  double value = 0.0;
+  const Status status = Guarded([&] {
+    std::fill(impl_->gradient.begin(), impl_->gradient.end(), 0.0f);
+    const TorchTensors values =
+        Forward(impl_->graph, impl_->tensors, batch.batch, nullptr, {CellPath::kFused, dropout});
+    const at::Tensor result = Loss(values.at(impl_->logits), batch.labels, loss);
+    value = static_cast<double>(result.item<float>());
+    result.backward();
+    return Ok();
+  });
+  ESPALIER_RETURN_IF_ERROR(status);
+  return value;
+}
+
+Status Autograd::Logits(const Batch& batch, std::vector<float>* logits) {
+  return Guarded([&] {
+    const at::NoGradGuard no_gradient;
+    const TorchTensors values =
+        Forward(impl_->graph, impl_->tensors, batch, nullptr, ForwardOptions());
+    const at::Tensor result = values.at(impl_->logits).contiguous();
+    const float* begin = result.data_ptr<float>();
+    logits->assign(begin, begin + result.numel());
+    return Ok();
+  });
+}
+
+void SetTorchThreads(int threads) { at::set_num_threads(threads); }
+
+}  // namespace espalier

@@ -1,0 +1,73 @@
+// Autograd: a graph's weights in one flat vector, and the loss of a batch with its gradient. What
+// the trainer sees of libtorch; no torch type in it.
+#ifndef ESPALIER_TRAIN_AUTOGRAD_H_
+#define ESPALIER_TRAIN_AUTOGRAD_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/status.h"
+#include "model/graph.h"
+#include "model/tensor.h"
+#include "tasks/dataset.h"
+
+namespace espalier {
+
+// Where one weight lies in the flat vectors: elements [offset, offset + size).
+struct WeightSlice {
+  std::string name;
+  std::vector<int64_t> shape;
+  size_t offset = 0;
+  size_t size = 0;
+};
+
+struct LossOptions {
+  double label_smoothing = 0.0;
+  // [B, classes] logits of a teacher, or empty; see Distillation in trainer.h.
+  std::span<const float> teacher_logits;
+  double teacher_weight = 0.0;
+  double temperature = 1.0;
+};
+
+class Autograd {
+ public:
+  // Copies the weights. Errors: kInvalidArgument if the graph is not valid or its first output is
+  // no vector [B, classes]; kUnsupported if it has other than one input.
+  static Result<std::unique_ptr<Autograd>> Create(const Graph& graph);
+  ~Autograd();
+
+  int64_t classes() const;
+  // In the order of graph.weights. Between slices the flat vectors hold padding, which stays 0.
+  const std::vector<WeightSlice>& slices() const;
+  std::span<float> weights();
+  std::span<float> gradient();
+  // The graph with the present weights.
+  Graph ToGraph() const;
+  void SetWeights(const TensorStore& weights);  // precondition: the graph's names and shapes
+
+  // Returns the mean loss of a batch and leaves its gradient in gradient(). Dropout masks are drawn
+  // from `dropout`. Precondition: the batch fits the graph. Errors: kOutOfMemory; kInternal with
+  // libtorch's message.
+  Result<double> LossAndGradient(const LabelledBatch& batch, const LossOptions& loss, Rng* dropout);
+
+  // Writes [B, classes], dropout off. If a Softmax makes the output, this is what it reads.
+  Status Logits(const Batch& batch, std::vector<float>* logits);
+
+ private:
+  struct Impl;
+  explicit Autograd(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Sets libtorch's threads inside one operation, for the whole process. Two threads pay only when
+// nothing else runs: they spin while they wait for each other.
+void SetTorchThreads(int threads);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_TRAIN_AUTOGRAD_H_

@@ -1,0 +1,217 @@
+#include "train/checkpoint.h"
+
+#include <cstring>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "base/strings.h"
+#include "model/serialize.h"
+
+namespace espalier {
+namespace {
+
+constexpr char kMagic[8] = {'E', 'S', 'P', 'T', 'R', 'A', 'I', 'N'};
+constexpr uint32_t kVersion = 1;
+constexpr size_t kMaxTextBytes = 1 << 16;
+constexpr uint32_t kMaxRank = 8;
+
+struct Header {
+  char magic[8];
+  uint32_t version;
+  uint32_t checksum;
+  uint64_t payload_bytes;
+};
+static_assert(sizeof(Header) == 24);
+
+template <typename T>
+void WriteVector(const std::vector<T>& values, ByteWriter* writer) {
+  writer->Write(static_cast<uint64_t>(values.size()));
+  writer->WriteBytes(std::as_bytes(std::span<const T>(values)));
+}
+
+// Reads `count` elements; the reader bounds what a damaged count can ask for.
+template <typename T>
+Status ReadElements(ByteReader* reader, const std::string& field, uint64_t count,
+                    std::vector<T>* values) {
+  if (count > reader->remaining() / sizeof(T)) {
+    return BadFormat(StrCat(field, ": ", count, " elements do not fit in the ", reader->remaining(),
+                            " bytes that are left"));
+  }
+  std::span<const std::byte> bytes;
+  ESPALIER_RETURN_IF_ERROR(reader->ReadBytes(field, count * sizeof(T), &bytes));
+  values->resize(count);
+  if (count > 0) std::memcpy(values->data(), bytes.data(), bytes.size());
+  return Ok();
+}
+
+template <typename T>
+Status ReadVector(ByteReader* reader, const std::string& field, std::vector<T>* values) {
+  uint64_t count = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field, &count));
+  return ReadElements(reader, field, count, values);
+}
+
+void WriteMasks(const MaskSet& masks, ByteWriter* writer) {
+  writer->Write(static_cast<uint32_t>(masks.size()));
+  for (const auto& [name, mask] : masks) {
+    writer->WriteString(name);
+    writer->Write(static_cast<uint32_t>(mask.shape.size()));
+    for (const int64_t dim : mask.shape) writer->Write(dim);
+    writer->WriteBytes(std::as_bytes(std::span<const uint8_t>(mask.keep)));
+  }
+}
+
+Status ReadMasks(ByteReader* reader, MaskSet* masks) {
+  uint32_t count = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read("masks", &count));
+  for (uint32_t i = 0; i < count; ++i) {
+    std::string name;
+    ESPALIER_RETURN_IF_ERROR(reader->ReadString("mask.name", kMaxTextBytes, &name));
+    const std::string field = "mask '" + name + "'";
+    uint32_t rank = 0;
+    ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".rank", &rank));
+    if (rank > kMaxRank) {
+      return BadFormat(StrCat(field, ".rank: at most ", kMaxRank, " expected, ", rank, " found"));
+    }
+    Mask mask;
+    uint64_t elements = 1;
+    for (uint32_t axis = 0; axis < rank; ++axis) {
+      int64_t dim = 0;
+      ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".dims", &dim));
+      if (dim < 1 || elements > reader->remaining() / static_cast<uint64_t>(dim)) {
+        return BadFormat(StrCat(field, ".dims: dimension ", dim, " does not fit in the ",
+                                reader->remaining(), " bytes that are left"));
+      }
+      elements *= static_cast<uint64_t>(dim);
+      mask.shape.push_back(dim);
+    }
+    ESPALIER_RETURN_IF_ERROR(ReadElements(reader, field, elements, &mask.keep));
+    (*masks)[name] = std::move(mask);
+  }
+  return Ok();
+}
+
+void WriteIdentity(const TrainIdentity& identity, ByteWriter* writer) {
+  writer->Write(static_cast<uint32_t>(identity.size()));
+  for (const auto& [key, value] : identity) {
+    writer->WriteString(key);
+    writer->WriteString(value);
+  }
+}
+
+Status CheckIdentity(ByteReader* reader, const TrainIdentity& identity) {
+  uint32_t count = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read("identity", &count));
+  for (uint32_t i = 0; i < count; ++i) {
+    std::string key, value;
+    ESPALIER_RETURN_IF_ERROR(reader->ReadString("identity.key", kMaxTextBytes, &key));
+    ESPALIER_RETURN_IF_ERROR(reader->ReadString("identity.value", kMaxTextBytes, &value));
+    if (i < identity.size() && identity[i] == std::pair(key, value)) continue;
+    return InvalidArgument(StrCat(
+        "it belongs to another training: ", i < identity.size() ? identity[i].first : "nothing",
+        " ", i < identity.size() ? identity[i].second : "", " expected, ",
+        i < identity.size() && identity[i].first == key ? "" : key + " ", value, " found"));
+  }
+  if (count == identity.size()) return Ok();
+  return InvalidArgument(StrCat("it belongs to another training: ", identity[count].first, " ",
+                                identity[count].second, " expected, nothing found"));
+}
+
+void WriteState(const TrainState& state, ByteWriter* writer) {
+  WriteGraph(state.graph, writer);
+  writer->Write(state.optimizer.steps);
+  WriteVector(state.optimizer.first, writer);
+  WriteVector(state.optimizer.second, writer);
+  WriteMasks(state.masks, writer);
+  writer->Write(state.pruner_last_step);
+  WriteMasks(state.pruner_masks, writer);
+  writer->Write(state.step);
+  writer->Write(state.epoch);
+  writer->Write(state.epoch_batches);
+  writer->Write(state.order.state());
+  writer->Write(state.dropout.state());
+  writer->Write(state.loss_sum);
+  writer->Write(state.sequences);
+  writer->Write(state.epoch_seconds);
+  writer->Write(static_cast<uint32_t>(state.epochs.size()));
+  for (const TrainEpoch& epoch : state.epochs) writer->Write(epoch);
+  writer->Write(state.best_epoch);
+  writer->Write(state.best_metric);
+  WriteTensors(state.best_weights, writer);
+}
+
+Status ReadRng(ByteReader* reader, const char* field, Rng* rng) {
+  std::array<uint64_t, 4> words{};
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field, &words));
+  rng->set_state(words);
+  return Ok();
+}
+
+Status ReadState(ByteReader* reader, TrainState* state) {
+  ESPALIER_ASSIGN_OR_RETURN(state->graph, ReadGraph(reader));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("optimizer.steps", &state->optimizer.steps));
+  ESPALIER_RETURN_IF_ERROR(ReadVector(reader, "optimizer.first", &state->optimizer.first));
+  ESPALIER_RETURN_IF_ERROR(ReadVector(reader, "optimizer.second", &state->optimizer.second));
+  ESPALIER_RETURN_IF_ERROR(ReadMasks(reader, &state->masks));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("pruner.last_step", &state->pruner_last_step));
+  ESPALIER_RETURN_IF_ERROR(ReadMasks(reader, &state->pruner_masks));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("step", &state->step));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("epoch", &state->epoch));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("epoch_batches", &state->epoch_batches));
+  ESPALIER_RETURN_IF_ERROR(ReadRng(reader, "order", &state->order));
+  ESPALIER_RETURN_IF_ERROR(ReadRng(reader, "dropout", &state->dropout));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("loss_sum", &state->loss_sum));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("sequences", &state->sequences));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("epoch_seconds", &state->epoch_seconds));
+  uint32_t epochs = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read("epochs", &epochs));
+  ESPALIER_RETURN_IF_ERROR(ReadElements(reader, "epochs", epochs, &state->epochs));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("best_epoch", &state->best_epoch));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("best_metric", &state->best_metric));
+  ESPALIER_ASSIGN_OR_RETURN(state->best_weights, ReadTensors(reader));
+  return Ok();
+}
+
+}  // namespace
+
+Status SaveCheckpoint(const std::string& path, const TrainIdentity& identity,
+                      const TrainState& state) {
+  ByteWriter payload;
+  WriteIdentity(identity, &payload);
+  WriteState(state, &payload);
+  ByteWriter writer;
+  writer.WriteBytes(std::as_bytes(std::span(kMagic)));
+  writer.Write(kVersion);
+  writer.Write(Crc32c(payload.bytes()));
+  writer.Write(static_cast<uint64_t>(payload.size()));
+  writer.WriteBytes(payload.bytes());
+  return WriteFileAtomic(path, writer.bytes()).WithContext("checkpoint");
+}
+
+Result<TrainState> LoadCheckpoint(const std::string& path, const TrainIdentity& identity) {
+  const std::string context = "checkpoint '" + path + "'";
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, ReadFile(path));
+  ByteReader reader(bytes);
+  Header header{};
+  ESPALIER_RETURN_IF_ERROR(reader.Read("header", &header).WithContext(context));
+  if (std::memcmp(header.magic, kMagic, sizeof(kMagic)) != 0) {
+    return BadFormat(context + ": not a training checkpoint (magic ESPTRAIN expected)");
+  }
+  if (header.version != kVersion) {
+    return BadFormat(
+        StrCat(context, ": version ", kVersion, " expected, ", header.version, " found"));
+  }
+  if (header.payload_bytes != reader.remaining()) {
+    return BadFormat(StrCat(context, ": ", header.payload_bytes, " bytes of payload expected, ",
+                            reader.remaining(), " found"));
+  }
+  if (header.checksum != Crc32c(std::span(bytes).subspan(sizeof(Header)))) {
+    return BadFormat(context + ": the checksum does not match, the file is damaged");
+  }
+  ESPALIER_RETURN_IF_ERROR(CheckIdentity(&reader, identity).WithContext(context));
+  TrainState state;
+  ESPALIER_RETURN_IF_ERROR(ReadState(&reader, &state).WithContext(context));
+  return state;
+}
+
+}  // namespace espalier

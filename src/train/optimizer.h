@@ -1,0 +1,53 @@
+// Optimizer: Adam and SGD over flat vectors, one pass over the weights a step.
+#ifndef ESPALIER_TRAIN_OPTIMIZER_H_
+#define ESPALIER_TRAIN_OPTIMIZER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "train/trainer.h"
+
+namespace espalier {
+
+// A weight whose gradient always was 0 and that is 0 stays 0: both moments stay 0 too. So a mask is
+// kept by masking the gradient, once the weight and the moments were masked (Mask).
+class Optimizer {
+ public:
+  Optimizer(const OptimizerOptions& options, size_t size);
+
+  // Scales the gradient by `gradient_scale`. Does not decay weights: see DecayWeights.
+  // weights, gradient: [size].
+  void Step(double rate, double gradient_scale, std::span<const float> gradient,
+            std::span<float> weights);
+
+  // Multiplies the moments by `keep` ([size], 1 or 0).
+  void Mask(std::span<const float> keep);
+
+  // For checkpoints. SGD has no second moment.
+  struct State {
+    int64_t steps = 0;
+    std::vector<float> first;
+    std::vector<float> second;
+
+    bool operator==(const State&) const = default;
+  };
+  const State& state() const { return state_; }
+  // Precondition: the sizes of state().
+  void set_state(State state) { state_ = std::move(state); }
+
+ private:
+  OptimizerOptions options_;
+  State state_;
+};
+
+// w -= rate * decay * w.
+void DecayWeights(double rate, double decay, std::span<float> weights);
+
+// Multiplies the gradient by `keep` (empty: leaves it) and returns its 2-norm.
+double MaskedNorm(std::span<const float> keep, std::span<float> gradient);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_TRAIN_OPTIMIZER_H_

@@ -1,0 +1,235 @@
+#include "train/torch_executor.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+namespace espalier {
+namespace {
+
+at::Tensor IndexTensor(const std::vector<int64_t>& values) {
+  return at::tensor(at::ArrayRef<int64_t>(values), at::kLong);
+}
+
+// One forward run: the values so far and what is derived from the lengths, made when first needed.
+class Execution {
+ public:
+  Execution(const Graph& graph, const TorchTensors& weights, const Batch& batch,
+            TorchTensors* states, const ForwardOptions& options)
+      : graph_(graph),
+        weights_(weights),
+        batch_(batch),
+        states_(states),
+        options_(options),
+        packing_(PackingOf(batch.lengths, batch.steps)) {}
+
+  TorchTensors Run() {
+    const GraphInput& input = graph_.inputs[0];
+    TorchTensors values;
+    values[input.name] = InputTensor(input);
+    for (const Node& node : graph_.nodes) values[node.output] = RunNode(node, values);
+    values.erase(input.name);
+    return values;
+  }
+
+ private:
+  at::Tensor InputTensor(const GraphInput& input) const {
+    if (input.type.element == Element::kI32) {
+      return at::from_blob(const_cast<int32_t*>(batch_.ids.data()), {batch_.steps, batch_.size},
+                           at::kInt);
+    }
+    return at::from_blob(const_cast<float*>(batch_.features.data()),
+                         {batch_.steps, batch_.size, input.type.features}, at::kFloat);
+  }
+
+  at::Tensor RunNode(const Node& node, const TorchTensors& values) {
+    const at::Tensor& x = values.at(node.inputs[0]);
+    switch (node.op) {
+      case Op::kRecurrent: return Recurrent(node, x);
+      case Op::kGemm: {
+        const at::Tensor& weight = weights_.at(node.name + ".weight");
+        std::vector<int64_t> shape = x.sizes().vec();
+        shape.back() = weight.size(0);
+        return at::addmm(weights_.at(node.name + ".bias"), x.reshape({-1, weight.size(1)}),
+                         weight.t())
+            .view(shape);
+      }
+      case Op::kEmbedding: return at::embedding(weights_.at(node.name + ".weight"), x);
+      case Op::kDropout: {
+        if (options_.dropout == nullptr || node.rate == 0.0) return x;
+        const int64_t features = x.size(-1);
+        return x * DropoutFactors(x.numel() / features, features, node.rate, options_.dropout)
+                       .view(x.sizes());
+      }
+      case Op::kRelu: return at::relu(x);
+      case Op::kSigmoid: return at::sigmoid(x);
+      case Op::kTanh: return at::tanh(x);
+      case Op::kSoftmax: return at::softmax(x, -1);
+      case Op::kConcat: return at::cat({x, values.at(node.inputs[1])}, -1);
+      case Op::kAdd: return x + values.at(node.inputs[1]);
+      case Op::kLastStep: return LastStep(node, x);
+      case Op::kMeanOverTime: return MeanOverTime(node, x);
+    }
+    return {};
+  }
+
+  at::Tensor State(const std::string& name, int64_t width) const {
+    return states_ != nullptr ? states_->at(name) : at::zeros({batch_.size, width});
+  }
+
+  at::Tensor Recurrent(const Node& node, const at::Tensor& x) {
+    std::vector<at::Tensor> parts;
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      parts.push_back(RunDirection(node, direction, x));
+    }
+    return parts.size() == 1 ? parts[0] : at::cat(parts, -1);
+  }
+
+  at::Tensor RunDirection(const Node& node, const RecurrentDirection& direction,
+                          const at::Tensor& x) {
+    const int64_t hidden = node.hidden_size;
+    const int64_t count = static_cast<int64_t>(packing_.order.size());
+    if (count == 0) return at::zeros({batch_.steps, batch_.size, hidden});
+    const CellWeights weights = {weights_.at(direction.weight_ih), weights_.at(direction.weight_hh),
+                                 weights_.at(direction.bias_ih), weights_.at(direction.bias_hh)};
+    const at::Tensor order = IndexTensor(packing_.order);
+    const auto start_of = [&](const std::string& name) {
+      if (states_ == nullptr) return at::zeros({count, hidden});
+      return packing_.is_full ? states_->at(name) : states_->at(name).index_select(0, order);
+    };
+    CellRun start{Pack(x, direction.reverse), start_of(direction.h), {}};
+    if (!direction.c.empty()) start.c = start_of(direction.c);
+    at::Tensor dropout;
+    if (options_.dropout != nullptr && node.recurrent_dropout > 0.0) {
+      dropout = DropoutFactors(count, hidden, node.recurrent_dropout, options_.dropout);
+    }
+    const auto run = options_.path == CellPath::kFused ? RunCellFused : RunCellTextual;
+    const CellRun end = run(node.cell, weights, start, packing_.step_sizes, dropout);
+    if (states_ != nullptr) {
+      const auto keep = [&](const std::string& name, const at::Tensor& state) {
+        at::Tensor& all = states_->at(name);
+        all = packing_.is_full ? state : all.index_copy(0, order, state);
+      };
+      keep(direction.h, end.h);
+      if (!direction.c.empty()) keep(direction.c, end.c);
+    }
+    return Unpack(end.rows, direction.reverse);
+  }
+
+  // Row of the batch, t * B + b, of each packed row.
+  const at::Tensor& RowIndex(bool reverse) {
+    at::Tensor& index = row_index_[reverse ? 1 : 0];
+    if (index.defined()) return index;
+    std::vector<int64_t> rows;
+    for (size_t t = 0; t < packing_.step_sizes.size(); ++t) {
+      for (int64_t i = 0; i < packing_.step_sizes[t]; ++i) {
+        const int64_t b = packing_.order[static_cast<size_t>(i)];
+        const int64_t length = batch_.lengths[static_cast<size_t>(b)];
+        const int64_t step = static_cast<int64_t>(t);
+        rows.push_back((reverse ? length - 1 - step : step) * batch_.size + b);
+      }
+    }
+    index = IndexTensor(rows);
+    return index;
+  }
+
+  at::Tensor Pack(const at::Tensor& x, bool reverse) {
+    if (packing_.is_full) return (reverse ? x.flip(0) : x).reshape({-1, x.size(2)});
+    return x.reshape({-1, x.size(2)}).index_select(0, RowIndex(reverse));
+  }
+
+  // Inverse of Pack; 0 past the lengths.
+  at::Tensor Unpack(const at::Tensor& rows, bool reverse) {
+    const std::vector<int64_t> shape = {batch_.steps, batch_.size, rows.size(1)};
+    if (packing_.is_full) return reverse ? rows.view(shape).flip(0) : rows.view(shape);
+    return at::zeros({batch_.steps * batch_.size, rows.size(1)})
+        .index_copy(0, RowIndex(reverse), rows)
+        .view(shape);
+  }
+
+  at::Tensor LastStep(const Node& node, const at::Tensor& x) {
+    const std::string name = node.name + ".last";
+    at::Tensor last;
+    if (packing_.is_full) {
+      last = x.select(0, batch_.steps - 1);
+    } else {
+      last = State(name, x.size(2));
+      if (!packing_.order.empty()) {
+        std::vector<int64_t> rows;
+        for (const int64_t b : packing_.order) {
+          rows.push_back((batch_.lengths[static_cast<size_t>(b)] - 1) * batch_.size + b);
+        }
+        last = last.index_copy(0, IndexTensor(packing_.order),
+                               x.reshape({-1, x.size(2)}).index_select(0, IndexTensor(rows)));
+      }
+    }
+    if (states_ != nullptr) (*states_)[name] = last;
+    return last;
+  }
+
+  at::Tensor MeanOverTime(const Node& node, const at::Tensor& x) {
+    const at::Tensor lengths =
+        at::tensor(at::ArrayRef<int32_t>(batch_.lengths), at::kInt).view({-1, 1});
+    // where, not a product: what is past a length may be anything, NaN too.
+    const at::Tensor valid =
+        (at::arange(batch_.steps, at::kInt).view({-1, 1}) < lengths.view({1, -1})).unsqueeze(2);
+    at::Tensor sum = (packing_.is_full ? x : at::where(valid, x, at::zeros({1}))).sum(0);
+    at::Tensor count = lengths.to(at::kFloat);
+    if (states_ != nullptr) {
+      sum = sum + states_->at(node.name + ".sum");
+      count = count + states_->at(node.name + ".count");
+      (*states_)[node.name + ".sum"] = sum;
+      (*states_)[node.name + ".count"] = count;
+    }
+    return sum / count.clamp_min(1.0);  // without a step the sum is 0
+  }
+
+  const Graph& graph_;
+  const TorchTensors& weights_;
+  const Batch& batch_;
+  TorchTensors* states_;
+  const ForwardOptions& options_;
+  const Packing packing_;
+  at::Tensor row_index_[2];
+};
+
+}  // namespace
+
+Packing PackingOf(const std::vector<int32_t>& lengths, int64_t steps) {
+  Packing packing;
+  for (size_t b = 0; b < lengths.size(); ++b) {
+    if (lengths[b] > 0) packing.order.push_back(static_cast<int64_t>(b));
+  }
+  std::stable_sort(packing.order.begin(), packing.order.end(), [&](int64_t a, int64_t b) {
+    return lengths[static_cast<size_t>(a)] > lengths[static_cast<size_t>(b)];
+  });
+  size_t going = packing.order.size();
+  for (int64_t t = 0; t < steps; ++t) {
+    while (going > 0 && lengths[static_cast<size_t>(packing.order[going - 1])] <= t) --going;
+    if (going == 0) break;
+    packing.step_sizes.push_back(static_cast<int64_t>(going));
+  }
+  packing.is_full = steps > 0 && going == lengths.size();
+  return packing;
+}
+
+at::Tensor DropoutFactors(int64_t rows, int64_t cols, double rate, Rng* rng) {
+  at::Tensor factors = at::empty({rows, cols});
+  float* out = factors.data_ptr<float>();
+  const float kept = static_cast<float>(1.0 / (1.0 - rate));
+  const auto threshold = static_cast<uint32_t>(rate * 0x1.0p32);
+  const int64_t count = factors.numel();
+  for (int64_t i = 0; i < count; i += 2) {  // one draw serves two elements
+    const uint64_t draw = rng->Next();
+    out[i] = static_cast<uint32_t>(draw) < threshold ? 0.0f : kept;
+    if (i + 1 < count) out[i + 1] = static_cast<uint32_t>(draw >> 32) < threshold ? 0.0f : kept;
+  }
+  return factors;
+}
+
+TorchTensors Forward(const Graph& graph, const TorchTensors& weights, const Batch& batch,
+                     TorchTensors* states, const ForwardOptions& options) {
+  return Execution(graph, weights, batch, states, options).Run();
+}
+
+}  // namespace espalier

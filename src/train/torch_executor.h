@@ -1,0 +1,74 @@
+// The autograd executor: runs a Graph over tensors with gradients. The only header with torch in
+// it; internal to this room, whose other headers have none (a file that includes it costs 10 s to
+// compile).
+#ifndef ESPALIER_TRAIN_TORCH_EXECUTOR_H_
+#define ESPALIER_TRAIN_TORCH_EXECUTOR_H_
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/status.h"
+#include "model/graph.h"
+#include "model/reference.h"
+
+namespace espalier {
+
+using TorchTensors = std::map<std::string, at::Tensor>;
+
+enum class CellPath : uint8_t {
+  kFused,    // the fast form where there is one
+  kTextual,  // cells/*.inl over at::Tensor: every cell, the oracle of the fused form
+};
+
+struct ForwardOptions {
+  CellPath path = CellPath::kFused;
+  // Draws the dropout masks while training; nullptr: dropout and recurrent dropout do nothing.
+  Rng* dropout = nullptr;
+};
+
+// Runs `graph` on `batch` with `weights` (by name, shapes as in graph.weights) and returns every
+// value by name, f32 [T, B, F] or [B, F]. `states` ([B, width] by StateSpec::name) holds the start
+// states and is replaced by the end states; nullptr: starts from 0 and the end is dropped. The
+// batch is not copied: it must live as long as the returned values. Preconditions (the caller
+// checks): ValidateGraph and ValidateBatch pass. May throw c10::Error.
+TorchTensors Forward(const Graph& graph, const TorchTensors& weights, const Batch& batch,
+                     TorchTensors* states, const ForwardOptions& options);
+
+// The rows of a batch of sequences without padding, as in PyTorch's packed sequences: sequences in
+// order of falling length, step by step, so that the sequences of a step are a prefix of those of
+// the step before it.
+struct Packing {
+  std::vector<int64_t> step_sizes;  // sequences at each step, falling, none 0
+  std::vector<int64_t> order;       // [step_sizes[0]]: sequence in the batch of each packed one
+  bool is_full = false;             // all lengths are T: packed rows are the batch's rows
+};
+Packing PackingOf(const std::vector<int32_t>& lengths, int64_t steps);
+
+// One direction of a recurrent node over packed rows. N rows in all, n sequences.
+struct CellWeights {
+  at::Tensor weight_ih, weight_hh, bias_ih, bias_hh;
+};
+struct CellRun {
+  at::Tensor rows;  // in: [N, I]; out: [N, H]
+  at::Tensor h, c;  // in: start, out: end states [n, H]; c undefined without a cell state
+};
+// `dropout`: [n, H], factors of the hidden state where weight_hh reads it, or undefined. (The
+// interpolation of a GRU sees the hidden state itself.)
+CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun& start,
+                       const std::vector<int64_t>& step_sizes, const at::Tensor& dropout);
+CellRun RunCellFused(CellKind cell, const CellWeights& weights, const CellRun& start,
+                     const std::vector<int64_t>& step_sizes, const at::Tensor& dropout);
+
+// [rows, cols] of factors 0 (with probability rate) or 1 / (1 - rate).
+at::Tensor DropoutFactors(int64_t rows, int64_t cols, double rate, Rng* rng);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_TRAIN_TORCH_EXECUTOR_H_

@@ -1,0 +1,125 @@
+// One direction of a recurrent node over packed rows: the textual form of every cell, and
+// libtorch's own where it has the cell.
+#include "cells/cells.h"
+#include "train/torch_executor.h"
+
+namespace espalier {
+namespace {
+
+// The math policy over tensors. See cells/cells.h.
+struct TensorMath {
+  using V = at::Tensor;
+  static V Add(const V& a, const V& b) { return a + b; }
+  static V Sub(const V& a, const V& b) { return a - b; }
+  static V Mul(const V& a, const V& b) { return a * b; }
+  static V MulAdd(const V& a, const V& b, const V& c) { return at::addcmul(c, a, b); }
+  static V Sigmoid(const V& a) { return at::sigmoid(a); }
+  static V Tanh(const V& a) { return at::tanh(a); }
+  static V Relu(const V& a) { return at::relu(a); }
+  static V OneMinus(const V& a) { return 1.0 - a; }
+};
+
+#include "cells/gru.inl"
+#include "cells/gru_reset_before.inl"
+#include "cells/lstm.inl"
+#include "cells/rnn_relu.inl"
+#include "cells/rnn_tanh.inl"
+
+// States of sequences that end early, in packed order: the longest sequences come first.
+class EndStates {
+ public:
+  // Keeps the first `size` rows of *state going and puts the others aside.
+  void Shrink(int64_t size, at::Tensor* state) {
+    if (!state->defined() || state->size(0) == size) return;
+    ended_.push_back(state->narrow(0, size, state->size(0) - size));
+    *state = state->narrow(0, 0, size);
+  }
+  at::Tensor Join(const at::Tensor& last) const {
+    if (ended_.empty()) return last;
+    std::vector<at::Tensor> parts = {last};
+    parts.insert(parts.end(), ended_.rbegin(), ended_.rend());
+    return at::cat(parts, 0);
+  }
+
+ private:
+  std::vector<at::Tensor> ended_;
+};
+
+template <class Cell>
+CellRun RunTextual(const CellWeights& w, const CellRun& start,
+                   const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
+  const TensorMath m;
+  const int64_t hidden = w.weight_hh.size(1);
+  const int64_t gates = w.weight_hh.size(0) / hidden;
+  // Gates whose product reads h itself; the last one of a reset-before cell reads r * h.
+  const int64_t direct = Cell::kResetBefore ? gates - 1 : gates;
+  const at::Tensor weight_hh = w.weight_hh.narrow(0, 0, direct * hidden).t();
+  const at::Tensor bias_hh = w.bias_hh.narrow(0, 0, direct * hidden);
+  const at::Tensor ax_rows = at::addmm(w.bias_ih, start.rows, w.weight_ih.t());
+  CellState<at::Tensor> state{start.h, start.c};
+  EndStates ended_h, ended_c;
+  std::vector<at::Tensor> outputs;
+  int64_t row = 0;
+  for (const int64_t size : step_sizes) {
+    ended_h.Shrink(size, &state.h);
+    ended_c.Shrink(size, &state.c);
+    const at::Tensor h = dropout.defined() ? state.h * dropout.narrow(0, 0, size) : state.h;
+    const std::vector<at::Tensor> ax = ax_rows.narrow(0, row, size).chunk(gates, 1);
+    std::vector<at::Tensor> ah = at::addmm(bias_hh, h, weight_hh).chunk(direct, 1);
+    if constexpr (Cell::kResetBefore) {
+      const at::Tensor reset_h = Cell::ResetHidden(m, ax.data(), ah.data(), h);
+      ah.push_back(at::addmm(w.bias_hh.narrow(0, direct * hidden, hidden), reset_h,
+                             w.weight_hh.narrow(0, direct * hidden, hidden).t()));
+    }
+    CellState<at::Tensor> next;
+    Cell::Step(m, ax.data(), ah.data(), state, &next);
+    state = next;
+    outputs.push_back(state.h);
+    row += size;
+  }
+  return {at::cat(outputs, 0), ended_h.Join(state.h),
+          state.c.defined() ? ended_c.Join(state.c) : at::Tensor()};
+}
+
+}  // namespace
+
+CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun& start,
+                       const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
+  switch (cell) {
+#define ESPALIER_CELL(name, Class) \
+  case CellKind::k##Class:         \
+    return RunTextual<Class<TensorMath>>(weights, start, step_sizes, dropout);
+#include "cells/cells.inc"
+#undef ESPALIER_CELL
+  }
+  return {};
+}
+
+CellRun RunCellFused(CellKind cell, const CellWeights& w, const CellRun& start,
+                     const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
+  if (dropout.defined()) return RunCellTextual(cell, w, start, step_sizes, dropout);
+  const at::Tensor sizes = at::tensor(at::ArrayRef<int64_t>(step_sizes), at::kLong);
+  const std::vector<at::Tensor> params = {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh};
+  const at::Tensor h = start.h.unsqueeze(0);
+  constexpr bool kHasBiases = true, kTrain = true, kBidirectional = false;
+  constexpr int64_t kLayers = 1;
+  constexpr double kDropout = 0.0;
+  if (cell == CellKind::kLstmCell) {
+    const auto [rows, end_h, end_c] =
+        at::lstm(start.rows, sizes, {h, start.c.unsqueeze(0)}, params, kHasBiases, kLayers,
+                 kDropout, kTrain, kBidirectional);
+    return {rows, end_h.squeeze(0), end_c.squeeze(0)};
+  }
+  const auto run = [&](const auto& library_form) -> CellRun {
+    const auto [rows, end_h] = library_form(start.rows, sizes, h, params, kHasBiases, kLayers,
+                                            kDropout, kTrain, kBidirectional);
+    return {rows, end_h.squeeze(0), at::Tensor()};
+  };
+  // Overloaded names cannot be passed as they are.
+  if (cell == CellKind::kGruCell) return run([](auto&&... a) { return at::gru(a...); });
+  if (cell == CellKind::kRnnTanhCell) return run([](auto&&... a) { return at::rnn_tanh(a...); });
+  if (cell == CellKind::kRnnReluCell) return run([](auto&&... a) { return at::rnn_relu(a...); });
+  return RunCellTextual(cell, w, start, step_sizes, dropout);
+}
+
+}  // namespace espalier

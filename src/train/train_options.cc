@@ -1,0 +1,329 @@
+#include "train/train_options.h"
+
+#include <cmath>
+#include <iomanip>
+#include <sstream>
+
+#include "base/bytes.h"
+#include "base/strings.h"
+#include "model/serialize.h"
+
+namespace espalier {
+namespace {
+
+struct OptimizerEntry {
+  OptimizerKind kind;
+  const char* name;
+};
+constexpr OptimizerEntry kOptimizers[] = {{OptimizerKind::kAdam, "adam"},
+                                          {OptimizerKind::kSgd, "sgd"}};
+
+struct LrScheduleEntry {
+  LrSchedule kind;
+  const char* name;
+};
+constexpr LrScheduleEntry kSchedules[] = {{LrSchedule::kConstant, "constant"},
+                                          {LrSchedule::kStep, "step"},
+                                          {LrSchedule::kCosine, "cosine"},
+                                          {LrSchedule::kOneCycle, "one_cycle"}};
+
+template <typename Entry, size_t kCount, typename Kind>
+const char* NameIn(const Entry (&entries)[kCount], Kind kind) {
+  for (const Entry& entry : entries) {
+    if (entry.kind == kind) return entry.name;
+  }
+  return "unknown";
+}
+
+template <typename Kind, typename Entry, size_t kCount>
+Result<Kind> ParseIn(const Entry (&entries)[kCount], const char* what, const std::string& name) {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries) {
+    if (entry.name == name) return entry.kind;
+    names.push_back(entry.name);
+  }
+  return InvalidArgument(StrCat(what, ": one of ", StrJoin(names, ", "), " expected, '", name,
+                                "' found", DidYouMean(name, names)));
+}
+
+double Cosine(double from, double to, double share) {
+  return to + (from - to) * 0.5 * (1.0 + std::cos(share * 3.141592653589793));
+}
+
+struct Range {
+  const char* field;
+  double value;
+  double low;
+  bool low_included;
+  double high;  // never included
+};
+
+Status CheckRange(const Range& range) {
+  const bool above = range.low_included ? range.value >= range.low : range.value > range.low;
+  if (above && range.value < range.high) return Ok();
+  return InvalidArgument(StrCat(range.field, ": a number in ", range.low_included ? "[" : "(",
+                                range.low, ", ", range.high, ") expected, ", range.value,
+                                " found"));
+}
+
+Status CheckAtLeast(const char* field, int64_t value, int64_t least) {
+  if (value >= least) return Ok();
+  return InvalidArgument(StrCat(field, ": at least ", least, " expected, ", value, " found"));
+}
+
+Status ValidateMasks(const Graph& graph, const MaskSet& masks) {
+  for (const auto& [name, mask] : masks) {
+    const auto it = graph.weights.find(name);
+    if (it == graph.weights.end()) return InvalidArgument("mask '" + name + "': no such weight");
+    if (it->second.shape != mask.shape || mask.keep.size() != it->second.size()) {
+      return InvalidArgument(StrCat("mask '", name, "': ", ShapeString(it->second.shape),
+                                    " expected, ", ShapeString(mask.shape), " found"));
+    }
+  }
+  return Ok();
+}
+
+// The pruner was made for this graph, not for one of other shapes.
+Status ValidatePruner(const Graph& graph, const Pruner& pruner) {
+  for (const Plan::Target& target : pruner.plan().targets) {
+    const auto it = graph.weights.find(target.name);
+    const std::vector<int64_t> found =
+        it == graph.weights.end() ? std::vector<int64_t>{} : it->second.shape;
+    if (found == std::vector<int64_t>{target.rows, target.cols}) continue;
+    return InvalidArgument(StrCat("pruner: ", target.name, " of ", target.rows, "x", target.cols,
+                                  " expected, ", found.empty() ? "nothing" : ShapeString(found),
+                                  " found"));
+  }
+  return ValidateMasks(graph, pruner.masks());
+}
+
+// All digits that a double has.
+std::string Exact(double value) {
+  std::ostringstream out;
+  out << std::setprecision(17) << value;
+  return std::move(out).str();
+}
+
+std::string ChecksumOf(const ByteWriter& writer) {
+  std::ostringstream out;
+  out << std::hex << std::setw(8) << std::setfill('0') << Crc32c(writer.bytes());
+  return std::move(out).str();
+}
+
+std::string ChecksumOf(const Graph& graph) {
+  ByteWriter writer;
+  WriteGraph(graph, &writer);
+  return ChecksumOf(writer);
+}
+
+std::string ChecksumOf(const MaskSet& masks) {
+  ByteWriter writer;
+  for (const auto& [name, mask] : masks) {
+    writer.WriteString(name);
+    writer.WriteBytes(std::as_bytes(std::span<const uint8_t>(mask.keep)));
+  }
+  return ChecksumOf(writer);
+}
+
+// Labels and lengths, not the features: 170 MB for the digits.
+std::string ChecksumOf(const Dataset& dataset) {
+  ByteWriter writer;
+  writer.WriteBytes(std::as_bytes(std::span<const int64_t>(dataset.offsets)));
+  writer.WriteBytes(std::as_bytes(std::span<const int32_t>(dataset.labels)));
+  return ChecksumOf(writer);
+}
+
+std::string DescribeLayers(const Graph& graph) {
+  std::vector<std::string> layers;
+  for (const Node& node : graph.nodes) {
+    std::string layer = node.name;
+    if (node.op == Op::kRecurrent) {
+      layer += StrCat("(", node.hidden_size, " ", DirectionName(node.direction),
+                      " recurrent_dropout ", node.recurrent_dropout, ")");
+    } else if (node.op == Op::kDropout) {
+      layer += StrCat("(", node.rate, ")");
+    }
+    layers.push_back(layer);
+  }
+  return StrJoin(layers, " ");
+}
+
+void DescribePruner(const Pruner& pruner, TrainIdentity* identity) {
+  const Plan& plan = pruner.plan();
+  const ScheduleSpec& schedule = pruner.schedule();
+  std::vector<std::string> targets;
+  for (const Plan::Target& target : plan.targets) targets.push_back(target.name);
+  const auto add = [&](const char* key, const std::string& value) {
+    identity->emplace_back(key, value);
+  };
+  add("pruner.criterion", plan.criterion->name);
+  add("pruner.granularity", plan.granularity.kind->name);
+  add("pruner.tile", StrCat(plan.granularity.rows, "x", plan.granularity.cols));
+  add("pruner.allocation", plan.allocation->name);
+  add("pruner.sparsity", Exact(plan.sparsity));
+  add("pruner.floor", Exact(plan.floor));
+  add("pruner.multiple", std::to_string(plan.multiple));
+  add("pruner.regrowth", plan.regrowth == Regrowth::kNever ? "never" : "allowed");
+  add("pruner.seed", std::to_string(plan.seed));
+  add("pruner.start masks", ChecksumOf(pruner.masks()));
+  add("pruner.targets", StrJoin(targets, " "));
+  add("pruner.schedule", StrCat(schedule.name, " ", schedule.begin, " to ", schedule.end, " every ",
+                                schedule.every, " from ", Exact(schedule.initial_sparsity)));
+}
+
+}  // namespace
+
+const char* OptimizerName(OptimizerKind kind) { return NameIn(kOptimizers, kind); }
+const char* LrScheduleName(LrSchedule schedule) { return NameIn(kSchedules, schedule); }
+
+Result<OptimizerKind> ParseOptimizer(const std::string& name) {
+  return ParseIn<OptimizerKind>(kOptimizers, "optimizer", name);
+}
+Result<LrSchedule> ParseLrSchedule(const std::string& name) {
+  return ParseIn<LrSchedule>(kSchedules, "learning-rate schedule", name);
+}
+
+double LearningRateAt(const LearningRate& rate, int64_t step, int64_t steps,
+                      int64_t steps_per_epoch) {
+  const auto last = static_cast<double>(std::max<int64_t>(steps - 1, 1));
+  const double share = static_cast<double>(step) / last;
+  switch (rate.schedule) {
+    case LrSchedule::kConstant: return rate.peak;
+    case LrSchedule::kStep: {
+      const int64_t falls = step / steps_per_epoch / rate.every_epochs;
+      return rate.peak * std::pow(rate.factor, static_cast<double>(falls));
+    }
+    case LrSchedule::kCosine: return Cosine(rate.peak, rate.peak / rate.final_div, share);
+    case LrSchedule::kOneCycle:
+      if (share < rate.warmup) {
+        return Cosine(rate.peak / rate.initial_div, rate.peak, share / rate.warmup);
+      }
+      return Cosine(rate.peak, rate.peak / rate.final_div,
+                    (share - rate.warmup) / (1.0 - rate.warmup));
+  }
+  return rate.peak;
+}
+
+Status ValidateOptions(const TrainOptions& options) {
+  constexpr double kInf = HUGE_VAL;
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("epochs", options.epochs, 1));
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("batch_size", options.batch_size, 1));
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("threads", options.threads, 1));
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("patience", options.patience, 0));
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("checkpoint_steps", options.checkpoint_steps, 0));
+  const LearningRate& rate = options.learning_rate;
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("learning_rate.every_epochs", rate.every_epochs, 1));
+  const OptimizerOptions& optimizer = options.optimizer;
+  const Range ranges[] = {
+      {"optimizer.beta1", optimizer.beta1, 0.0, true, 1.0},
+      {"optimizer.beta2", optimizer.beta2, 0.0, true, 1.0},
+      {"optimizer.epsilon", optimizer.epsilon, 0.0, false, kInf},
+      {"optimizer.momentum", optimizer.momentum, 0.0, true, 1.0},
+      {"optimizer.weight_decay", optimizer.weight_decay, 0.0, true, kInf},
+      {"learning_rate.peak", rate.peak, 0.0, false, kInf},
+      {"learning_rate.factor", rate.factor, 0.0, false, kInf},
+      {"learning_rate.warmup", rate.warmup, 0.0, true, 1.0},
+      {"learning_rate.initial_div", rate.initial_div, 0.0, false, kInf},
+      {"learning_rate.final_div", rate.final_div, 0.0, false, kInf},
+      {"clip_norm", options.clip_norm, 0.0, true, kInf},
+      {"label_smoothing", options.label_smoothing, 0.0, true, 1.0},
+  };
+  for (const Range& range : ranges) ESPALIER_RETURN_IF_ERROR(CheckRange(range));
+  if (options.checkpoint_path.empty() && (options.resume || options.checkpoint_steps > 0)) {
+    return InvalidArgument(
+        "checkpoint_path: a path expected, since resume or checkpoint_steps ask "
+        "for a checkpoint");
+  }
+  return Ok();
+}
+
+Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
+                    const std::string& what) {
+  ESPALIER_RETURN_IF_ERROR(ValidateDataset(dataset).WithContext(what));
+  if (dataset.size() == 0) return InvalidArgument(what + ": at least 1 sequence expected, 0 found");
+  const GraphInput& input = graph.inputs[0];
+  if (dataset.input != input.type) {
+    return InvalidArgument(StrCat(what, ": ", TypeString(input.type), " expected for input '",
+                                  input.name, "', ", TypeString(dataset.input), " found"));
+  }
+  if (dataset.classes != classes) {
+    return InvalidArgument(StrCat(what, ": ", classes, " classes expected for output '",
+                                  graph.outputs[0], "', ", dataset.classes, " found"));
+  }
+  return Ok();
+}
+
+Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t steps) {
+  if (job.valid == nullptr && options.patience > 0) {
+    return InvalidArgument(
+        StrCat("patience: 0 expected without a validation set, ", options.patience, " found"));
+  }
+  for (const auto& [name, mask] : job.masks) {
+    const auto it = job.graph.weights.find(name);
+    if (it == job.graph.weights.end())
+      return InvalidArgument("mask '" + name + "': no such weight");
+    if (it->second.shape != mask.shape || mask.keep.size() != it->second.size()) {
+      return InvalidArgument(StrCat("mask '", name, "': ", ShapeString(it->second.shape),
+                                    " expected, ", ShapeString(mask.shape), " found"));
+    }
+  }
+  if (job.pruner != nullptr) ESPALIER_RETURN_IF_ERROR(ValidatePruner(job.graph, *job.pruner));
+  if (job.pruner != nullptr && job.pruner->schedule().end >= steps) {
+    return InvalidArgument(StrCat("schedule.end: less than the ", steps,
+                                  " steps of the training expected, ", job.pruner->schedule().end,
+                                  " found"));
+  }
+  if (job.distillation.teacher != nullptr) {
+    const Range ranges[] = {
+        {"distillation.weight", job.distillation.weight, 0.0, true, 1.0 + 1e-12},
+        {"distillation.temperature", job.distillation.temperature, 0.0, false, HUGE_VAL},
+    };
+    for (const Range& range : ranges) ESPALIER_RETURN_IF_ERROR(CheckRange(range));
+  }
+  return Ok();
+}
+
+TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
+  TrainIdentity identity;
+  const auto add = [&](const char* key, const std::string& value) {
+    identity.emplace_back(key, value);
+  };
+  const OptimizerOptions& optimizer = options.optimizer;
+  const LearningRate& rate = options.learning_rate;
+  add("graph", job.graph.name);
+  add("layers", DescribeLayers(job.graph));
+  add("start weights", ChecksumOf(job.graph));
+  add("start masks", ChecksumOf(job.masks));
+  add("training sequences", std::to_string(job.train->size()));
+  add("training labels", ChecksumOf(*job.train));
+  add("validation", job.valid == nullptr ? "none" : ChecksumOf(*job.valid));
+  add("epochs", std::to_string(options.epochs));
+  add("batch_size", std::to_string(options.batch_size));
+  add("optimizer", OptimizerName(optimizer.kind));
+  add("optimizer.beta1", Exact(optimizer.beta1));
+  add("optimizer.beta2", Exact(optimizer.beta2));
+  add("optimizer.epsilon", Exact(optimizer.epsilon));
+  add("optimizer.momentum", Exact(optimizer.momentum));
+  add("optimizer.nesterov", optimizer.nesterov ? "yes" : "no");
+  add("optimizer.weight_decay", Exact(optimizer.weight_decay));
+  add("learning_rate", LrScheduleName(rate.schedule));
+  add("learning_rate.peak", Exact(rate.peak));
+  add("learning_rate.factor", Exact(rate.factor));
+  add("learning_rate.every_epochs", std::to_string(rate.every_epochs));
+  add("learning_rate.warmup", Exact(rate.warmup));
+  add("learning_rate.initial_div", Exact(rate.initial_div));
+  add("learning_rate.final_div", Exact(rate.final_div));
+  add("clip_norm", Exact(options.clip_norm));
+  add("label_smoothing", Exact(options.label_smoothing));
+  add("seed", std::to_string(options.seed));
+  add("patience", std::to_string(options.patience));
+  const Distillation& distillation = job.distillation;
+  add("teacher", distillation.teacher == nullptr ? "none" : ChecksumOf(*distillation.teacher));
+  add("distillation.weight", Exact(distillation.weight));
+  add("distillation.temperature", Exact(distillation.temperature));
+  add("pruner", job.pruner == nullptr ? "no" : "yes");
+  if (job.pruner != nullptr) DescribePruner(*job.pruner, &identity);
+  return identity;
+}
+
+}  // namespace espalier

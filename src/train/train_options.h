@@ -1,0 +1,27 @@
+// Checks of a training job and its identity. Internal to this room.
+#ifndef ESPALIER_TRAIN_TRAIN_OPTIONS_H_
+#define ESPALIER_TRAIN_TRAIN_OPTIONS_H_
+
+#include <string>
+
+#include "base/status.h"
+#include "train/checkpoint.h"
+#include "train/trainer.h"
+
+namespace espalier {
+
+// Errors: kInvalidArgument, naming the field.
+Status ValidateOptions(const TrainOptions& options);
+// Everything about the job that needs no libtorch: data sets fit the graph, masks fit the weights,
+// the pruner's schedule ends before the last of `steps`.
+Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t steps);
+// Checks a data set and that it fits the graph's input; `what` names it in errors.
+Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
+                    const std::string& what);
+
+// Everything that the steps depend on. Left out: threads, checkpoint_path, checkpoint_steps.
+TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_TRAIN_TRAIN_OPTIONS_H_

@@ -1,0 +1,358 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <system_error>
+
+#include "base/stopwatch.h"
+#include "base/strings.h"
+#include "train/autograd.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+#include "train/optimizer.h"
+#include "train/train_options.h"
+
+namespace espalier {
+namespace {
+
+// Elementwise and; a mask that only one set has is taken as it is.
+MaskSet Intersect(const MaskSet& a, const MaskSet& b) {
+  MaskSet both = a;
+  for (const auto& [name, mask] : b) {
+    const auto [it, is_new] = both.emplace(name, mask);
+    if (is_new) continue;
+    for (size_t i = 0; i < mask.keep.size(); ++i) it->second.keep[i] &= mask.keep[i];
+  }
+  return both;
+}
+
+class Training {
+ public:
+  Training(const TrainJob& job, const TrainOptions& options, const TrainHooks& hooks)
+      : job_(job), options_(options), hooks_(hooks), optimizer_(options.optimizer, 0) {}
+
+  // Checks everything, takes the start weights and masks, or what a checkpoint holds.
+  Status Start();
+  Status Run();
+  TrainResult Finish();
+
+ private:
+  int64_t Steps() const { return options_.epochs * steps_per_epoch_; }
+  double RateAt(int64_t step) const {
+    return LearningRateAt(options_.learning_rate, step, Steps(), steps_per_epoch_);
+  }
+  bool IsCancelled() const { return hooks_.cancel != nullptr && hooks_.cancel->load(); }
+  bool IsOutOfPatience() const {
+    return options_.patience > 0 && state_.best_epoch > 0 &&
+           state_.epoch - state_.best_epoch >= options_.patience;
+  }
+
+  Status Restore();
+  Status MaskFromPruner();
+  void PutMasksInForce();
+  Status RunEpoch();
+  Status Step(const std::vector<int64_t>& indices);
+  Status TeacherLogits(const Batch& batch);
+  Status FinishEpoch();
+  void TrackBest(const TrainEpoch& epoch);
+  Status Save();
+  void Report() const;
+
+  const TrainJob& job_;
+  const TrainOptions& options_;
+  const TrainHooks& hooks_;
+
+  TrainIdentity identity_;
+  std::unique_ptr<Autograd> autograd_;
+  std::unique_ptr<Autograd> teacher_;
+  Optimizer optimizer_;
+  // state_.graph, .optimizer, and .pruner_* are filled only when a checkpoint is written.
+  TrainState state_;
+  int64_t steps_per_epoch_ = 0;
+  std::vector<float> keep_;  // flat factors of the masks in force; empty: none
+  double sparsity_ = 0.0;
+  StopReason stopped_ = StopReason::kFinished;
+  bool has_checkpoint_ = false;
+
+  LabelledBatch batch_;
+  std::vector<float> teacher_logits_;
+  Stopwatch whole_;
+  Stopwatch epoch_;  // restarted by a resume; state_.epoch_seconds holds what was before
+  int64_t sequences_here_ = 0;
+  int64_t steps_here_ = 0;
+};
+
+Status Training::Start() {
+  if (job_.train == nullptr) return InvalidArgument("train: a data set expected, none found");
+  ESPALIER_RETURN_IF_ERROR(ValidateOptions(options_));
+  ESPALIER_ASSIGN_OR_RETURN(autograd_, Autograd::Create(job_.graph));
+  const int64_t classes = autograd_->classes();
+  ESPALIER_RETURN_IF_ERROR(ValidateData(job_.graph, *job_.train, classes, "training set"));
+  if (job_.valid != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(ValidateData(job_.graph, *job_.valid, classes, "validation set"));
+  }
+  if (job_.distillation.teacher != nullptr) {
+    const Graph& graph = *job_.distillation.teacher;
+    ESPALIER_ASSIGN_OR_RETURN(teacher_, Autograd::Create(graph));
+    ESPALIER_RETURN_IF_ERROR(
+        ValidateData(graph, *job_.train, teacher_->classes(), "training set for the teacher"));
+  }
+  steps_per_epoch_ = (job_.train->size() + options_.batch_size - 1) / options_.batch_size;
+  ESPALIER_RETURN_IF_ERROR(ValidateJob(job_, options_, Steps()));
+
+  SetTorchThreads(options_.threads);
+  identity_ = IdentityOf(job_, options_);
+  optimizer_ = Optimizer(options_.optimizer, autograd_->weights().size());
+  Rng seeds(options_.seed);
+  state_.order = Rng(seeds.Next());
+  state_.dropout = Rng(seeds.Next());
+  state_.masks = job_.pruner == nullptr ? job_.masks : Intersect(job_.masks, job_.pruner->masks());
+  std::error_code ignored;
+  if (options_.resume && std::filesystem::exists(options_.checkpoint_path, ignored)) {
+    ESPALIER_RETURN_IF_ERROR(Restore());
+  }
+  PutMasksInForce();
+  return Ok();
+}
+
+Status Training::Restore() {
+  ESPALIER_ASSIGN_OR_RETURN(state_, LoadCheckpoint(options_.checkpoint_path, identity_));
+  const std::string context = "checkpoint '" + options_.checkpoint_path + "'";
+  ESPALIER_RETURN_IF_ERROR(ValidateGraph(state_.graph).WithContext(context));
+  Graph expected = job_.graph;
+  expected.weights = state_.graph.weights;
+  const auto has_size = [&](const std::vector<float>& moment, const std::vector<float>& wanted) {
+    return moment.size() == wanted.size();
+  };
+  if (state_.graph != expected || !has_size(state_.optimizer.first, optimizer_.state().first) ||
+      !has_size(state_.optimizer.second, optimizer_.state().second) ||
+      (state_.pruner_last_step == kNoPruner) != (job_.pruner == nullptr)) {
+    return BadFormat(context + ": its graph, optimizer and pruner do not fit its own identity");
+  }
+  has_checkpoint_ = true;
+  autograd_->SetWeights(state_.graph.weights);
+  optimizer_.set_state(std::move(state_.optimizer));
+  if (job_.pruner != nullptr) {
+    job_.pruner->Restore(std::move(state_.pruner_masks), state_.pruner_last_step);
+  }
+  return Ok();
+}
+
+// Masks weights and moments, once; from here on the masked gradient keeps them at 0.
+void Training::PutMasksInForce() {
+  keep_.clear();
+  size_t zeros = 0;
+  size_t prunable = 0;
+  if (!state_.masks.empty()) keep_.assign(autograd_->weights().size(), 1.0f);
+  for (const WeightSlice& slice : autograd_->slices()) {
+    const auto it = state_.masks.find(slice.name);
+    const bool is_matrix = slice.shape.size() == 2;
+    if (is_matrix) prunable += slice.size;
+    if (it == state_.masks.end()) continue;
+    const std::vector<uint8_t>& keep = it->second.keep;
+    std::transform(keep.begin(), keep.end(), keep_.begin() + static_cast<ptrdiff_t>(slice.offset),
+                   [](uint8_t k) { return k != 0 ? 1.0f : 0.0f; });
+    if (is_matrix) zeros += keep.size() - it->second.KeptCount();
+  }
+  sparsity_ = prunable == 0 ? 0.0 : static_cast<double>(zeros) / static_cast<double>(prunable);
+  if (keep_.empty()) return;
+  const std::span<float> weights = autograd_->weights();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (keep_[i] == 0.0f) weights[i] = 0.0f;
+  }
+  optimizer_.Mask(keep_);
+}
+
+Status Training::MaskFromPruner() {
+  if (job_.pruner == nullptr || !job_.pruner->IsDue(state_.step)) return Ok();
+  StatisticsSet statistics;
+  for (const WeightSlice& slice : autograd_->slices()) {
+    statistics[slice.name].weight = autograd_->weights().subspan(slice.offset, slice.size);
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const bool changed, job_.pruner->Update(state_.step, statistics));
+  if (!changed) return Ok();
+  state_.masks = Intersect(job_.masks, job_.pruner->masks());
+  PutMasksInForce();
+  return Ok();
+}
+
+Status Training::Run() {
+  while (state_.epoch < options_.epochs && stopped_ == StopReason::kFinished) {
+    if (IsOutOfPatience()) {
+      stopped_ = StopReason::kNoImprovement;
+      break;
+    }
+    ESPALIER_RETURN_IF_ERROR(RunEpoch());
+    if (stopped_ == StopReason::kCancelled) return Save();
+    ESPALIER_RETURN_IF_ERROR(FinishEpoch());
+  }
+  return Ok();
+}
+
+Status Training::RunEpoch() {
+  epoch_.Restart();
+  Rng order = state_.order;
+  const auto batches = MakeEpoch(*job_.train, {.batch_size = options_.batch_size}, &order);
+  ESPALIER_ASSERT(static_cast<int64_t>(batches.size()) == steps_per_epoch_);
+  while (state_.epoch_batches < steps_per_epoch_) {
+    ESPALIER_RETURN_IF_ERROR(MaskFromPruner());
+    ESPALIER_RETURN_IF_ERROR(Step(batches[static_cast<size_t>(state_.epoch_batches)]));
+    Report();
+    const bool is_last = state_.epoch_batches == steps_per_epoch_;
+    if (IsCancelled() && !is_last) {
+      stopped_ = StopReason::kCancelled;
+      state_.epoch_seconds += epoch_.ElapsedSeconds();
+      return Ok();
+    }
+    const bool is_due =
+        options_.checkpoint_steps > 0 && state_.step % options_.checkpoint_steps == 0;
+    if (is_due && !is_last) {
+      state_.epoch_seconds += epoch_.ElapsedSeconds();
+      epoch_.Restart();
+      ESPALIER_RETURN_IF_ERROR(Save());
+    }
+  }
+  state_.order = order;
+  return Ok();
+}
+
+Status Training::TeacherLogits(const Batch& batch) {
+  return teacher_ == nullptr ? Ok() : teacher_->Logits(batch, &teacher_logits_);
+}
+
+Status Training::Step(const std::vector<int64_t>& indices) {
+  MakeBatch(*job_.train, indices, &batch_);
+  ESPALIER_RETURN_IF_ERROR(TeacherLogits(batch_.batch));
+  const LossOptions loss_options{options_.label_smoothing, teacher_logits_,
+                                 job_.distillation.weight, job_.distillation.temperature};
+  ESPALIER_ASSIGN_OR_RETURN(const double loss,
+                            autograd_->LossAndGradient(batch_, loss_options, &state_.dropout));
+  const double norm = MaskedNorm(keep_, autograd_->gradient());
+  if (!std::isfinite(loss) || !std::isfinite(norm)) {
+    const std::string kept = options_.checkpoint_path.empty() ? ""
+                                                              : "; the last good checkpoint is '" +
+                                                                    options_.checkpoint_path + "'";
+    return InvalidArgument(StrCat("step ", state_.step + 1, ": loss is ", loss,
+                                  " and the gradient's norm ", norm,
+                                  ", a lower learning rate or clip_norm may help", kept));
+  }
+  const double rate = RateAt(state_.step);
+  const bool clips = options_.clip_norm > 0.0 && norm > options_.clip_norm;
+  const double decay = options_.optimizer.weight_decay;
+  if (decay > 0.0) {
+    for (const WeightSlice& slice : autograd_->slices()) {
+      if (slice.shape.size() != 2) continue;
+      DecayWeights(rate, decay, autograd_->weights().subspan(slice.offset, slice.size));
+    }
+  }
+  optimizer_.Step(rate, clips ? options_.clip_norm / norm : 1.0, autograd_->gradient(),
+                  autograd_->weights());
+  const auto size = static_cast<int64_t>(indices.size());
+  state_.loss_sum += loss * static_cast<double>(size);
+  state_.sequences += size;
+  ++state_.epoch_batches;
+  ++state_.step;
+  sequences_here_ += size;
+  ++steps_here_;
+  return Ok();
+}
+
+void Training::Report() const {
+  if (hooks_.on_step == nullptr) return;
+  const double seconds = whole_.ElapsedSeconds();
+  TrainProgress progress;
+  progress.step = state_.step;
+  progress.steps = Steps();
+  progress.epoch = state_.epoch + 1;
+  progress.epochs = options_.epochs;
+  progress.loss = state_.loss_sum / static_cast<double>(state_.sequences);
+  progress.valid_metric = state_.epochs.empty() ? 0.0 : state_.epochs.back().valid_metric;
+  progress.learning_rate = RateAt(state_.step - 1);
+  progress.sparsity = sparsity_;
+  progress.sequences_per_second = static_cast<double>(sequences_here_) / seconds;
+  progress.eta_seconds =
+      seconds / static_cast<double>(steps_here_) * static_cast<double>(Steps() - state_.step);
+  hooks_.on_step(progress);
+}
+
+Status Training::FinishEpoch() {
+  TrainEpoch epoch;
+  epoch.epoch = state_.epoch + 1;
+  epoch.step = state_.step;
+  epoch.train_loss = state_.loss_sum / static_cast<double>(state_.sequences);
+  if (job_.valid != nullptr) {
+    ESPALIER_ASSIGN_OR_RETURN(const Evaluation evaluation,
+                              EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions()));
+    epoch.valid_loss = evaluation.loss;
+    epoch.valid_metric = evaluation.metric;
+  }
+  epoch.learning_rate = RateAt(state_.step - 1);
+  epoch.sparsity = sparsity_;
+  epoch.seconds = state_.epoch_seconds + epoch_.ElapsedSeconds();
+  state_.epochs.push_back(epoch);
+  state_.epoch = epoch.epoch;
+  state_.epoch_batches = 0;
+  state_.loss_sum = 0.0;
+  state_.sequences = 0;
+  state_.epoch_seconds = 0.0;
+  TrackBest(epoch);
+  ESPALIER_RETURN_IF_ERROR(Save());
+  if (hooks_.on_epoch != nullptr) hooks_.on_epoch(epoch);
+  if (IsCancelled() && state_.epoch < options_.epochs) stopped_ = StopReason::kCancelled;
+  return Ok();
+}
+
+// An epoch counts only if the masks had their last form from its first step on.
+void Training::TrackBest(const TrainEpoch& epoch) {
+  const int64_t first_step = epoch.step - steps_per_epoch_;
+  if (options_.patience == 0) return;
+  if (job_.pruner != nullptr && first_step < job_.pruner->schedule().end) return;
+  if (state_.best_epoch > 0 && !(epoch.valid_metric > state_.best_metric)) return;
+  state_.best_epoch = epoch.epoch;
+  state_.best_metric = epoch.valid_metric;
+  state_.best_weights = autograd_->ToGraph().weights;
+}
+
+Status Training::Save() {
+  if (options_.checkpoint_path.empty()) return Ok();
+  state_.graph = autograd_->ToGraph();
+  state_.optimizer = optimizer_.state();
+  if (job_.pruner != nullptr) {
+    state_.pruner_last_step = job_.pruner->last_step();
+    state_.pruner_masks = job_.pruner->masks();
+  }
+  ESPALIER_RETURN_IF_ERROR(SaveCheckpoint(options_.checkpoint_path, identity_, state_));
+  has_checkpoint_ = true;
+  return Ok();
+}
+
+TrainResult Training::Finish() {
+  TrainResult result;
+  result.graph = autograd_->ToGraph();
+  result.best_epoch = state_.epoch_batches == 0 ? state_.epoch : 0;
+  if (stopped_ != StopReason::kCancelled && state_.best_epoch > 0) {
+    result.graph.weights = std::move(state_.best_weights);
+    result.best_epoch = state_.best_epoch;
+  }
+  result.masks = std::move(state_.masks);
+  result.epochs = std::move(state_.epochs);
+  result.stopped = stopped_;
+  result.steps = state_.step;
+  for (const TrainEpoch& epoch : result.epochs) result.seconds += epoch.seconds;
+  result.seconds += state_.epoch_seconds;
+  return result;
+}
+
+}  // namespace
+
+Result<TrainResult> Train(const TrainJob& job, const TrainOptions& options,
+                          const TrainHooks& hooks) {
+  Training training(job, options, hooks);
+  ESPALIER_RETURN_IF_ERROR(training.Start());
+  ESPALIER_RETURN_IF_ERROR(training.Run());
+  return training.Finish();
+}
+
+}  // namespace espalier
