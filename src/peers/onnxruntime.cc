@@ -266,6 +266,10 @@ Status SetOptions(const ort::Api& api, const OnnxSessionOptions& options,
   ESPALIER_RETURN_IF_ERROR(check(api.SetSessionGraphOptimizationLevel(out, ort::kOptimizeAll)));
   ESPALIER_RETURN_IF_ERROR(check(api.SetIntraOpNumThreads(out, options.threads)));
   ESPALIER_RETURN_IF_ERROR(check(api.SetInterOpNumThreads(out, 1)));
+  if (options.weights == OnnxSessionOptions::Weights::kAsStored) {
+    ESPALIER_RETURN_IF_ERROR(
+        check(api.AddSessionConfigEntry(out, "session.disable_prepacking", "1")));
+  }
   // Idle workers that spin would steal time from whatever is timed next.
   return check(api.AddSessionConfigEntry(out, "session.intra_op.allow_spinning", "0"));
 }
