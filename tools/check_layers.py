@@ -174,6 +174,8 @@ def check_includes(path, code, room, rooms, faults):
                 fault(faults, path, number, "third-party",
                       f"<{target}>: a system header or one of {', '.join(THIRD_PARTY)} expected")
         elif "/" not in target:
+            if not path.startswith("src/"):
+                continue  # a neighbour, e.g. in cli/
             fault(faults, path, number, "layer", f"'{target}': a path from src/ expected, '{room.name}/{target}'")
         else:
             other = target.split("/")[0]
