@@ -213,6 +213,14 @@ def check_text(path, data, faults):
                   f"'{match.group(0)}': no registry host and no path of one machine expected")
 
 
+def check_lock(path, text, faults):
+    """An npm lock file says what is installed, not from where: the user's registry may be another."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if '"resolved":' in line:
+            fault(faults, path, number, "machine", "a download address; 'npm install "
+                  "--omit-lockfile-registry-resolved' leaves it out")
+
+
 def check_links(path, text, files, faults):
     """Files and folders that a page names exist: links, and `src/...` in backticks."""
     known = set(files) | {folder for f in files for folder in folders(f)}
@@ -256,6 +264,8 @@ def check_tree(root):
             continue  # binary
         check_text(path, data, faults)
         text = data.decode("utf-8", "replace")
+        if path.endswith("package-lock.json"):
+            check_lock(path, text, faults)
         if extension == ".md":
             check_links(path, text, files, faults)
         if extension not in CODE:

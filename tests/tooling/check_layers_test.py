@@ -117,6 +117,9 @@ class CheckLayers(unittest.TestCase):
     def test_refuses_a_registry_host(self):
         self.expect_fault({"a.json": '"registry' + '.example.org"\n'}, "a.json:1: machine: ")
 
+    def test_refuses_a_download_address_in_a_lock_file(self):
+        self.expect_fault({"package-lock.json": '{\n"resolved": "x"\n}\n'}, "package-lock.json:2: machine: ")
+
     def test_refuses_a_path_of_one_machine(self):
         self.expect_fault({"src/base/a.cc": "// /home" + "/ann/x\n"}, "src/base/a.cc:1: machine: ")
 
