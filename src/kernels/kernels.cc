@@ -1,0 +1,118 @@
+// The tables: one per target, and the list of those that this CPU can run.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/kernels.cc"
+#include "hwy/foreach_target.h"
+// clang-format off
+#include "hwy/highway.h"
+// clang-format on
+
+#include <algorithm>
+#include <span>
+
+#include "base/strings.h"
+#include "kernels/generic.h"
+#include "kernels/kernels.h"
+#include "kernels/matmul_kernel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier {
+namespace HWY_NAMESPACE {
+
+// Defined in the kernels' own files, once per target.
+#define ESPALIER_KERNEL(name) std::span<const MatMulKernel> name();
+#include "kernels/kernels.inc"
+#undef ESPALIER_KERNEL
+#define ESPALIER_CELL(name, Class)                 \
+  void gate_step_##name(const GateStepArgs& args); \
+  void reset_hidden_##name(const GateStepArgs& args, float* reset_h);
+#include "cells/cells.inc"
+#undef ESPALIER_CELL
+void activation_relu(float* values, size_t count);
+void activation_sigmoid(float* values, size_t count);
+void activation_tanh(float* values, size_t count);
+void activation_softmax(float* values, size_t count);
+
+namespace {
+
+MatMulKernel FindKernel(const FormatSpec& spec) {
+  using ListFn = std::span<const MatMulKernel> (*)();
+  constexpr ListFn kLists[] = {
+#define ESPALIER_KERNEL(name) name,
+#include "kernels/kernels.inc"
+#undef ESPALIER_KERNEL
+  };
+  for (const ListFn list : kLists) {
+    for (const MatMulKernel& kernel : list()) {
+      if (kernel.spec == spec) return kernel;
+    }
+  }
+  return {spec, "matvec_generic_f32", MatVecGeneric};
+}
+
+MatMulFn FindMatMul(const FormatSpec& spec) { return FindKernel(spec).run; }
+const char* MatMulName(const FormatSpec& spec) { return FindKernel(spec).name; }
+
+constexpr KernelTable kTable = {
+    &HWY_STR(HWY_NAMESPACE)[2],  // without "N_"
+    FindMatMul,
+    MatMulName,
+    {
+#define ESPALIER_CELL(name, Class) gate_step_##name,
+#include "cells/cells.inc"
+#undef ESPALIER_CELL
+    },
+    {
+#define ESPALIER_CELL(name, Class) \
+  InfoOf(CellKind::k##Class).reset_before ? reset_hidden_##name : nullptr,
+#include "cells/cells.inc"
+#undef ESPALIER_CELL
+    },
+    activation_relu,
+    activation_sigmoid,
+    activation_tanh,
+    activation_softmax,
+};
+
+}  // namespace
+
+const KernelTable* Table() { return &kTable; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier {
+
+HWY_EXPORT(Table);
+
+std::vector<const KernelTable*> AvailableKernels() {
+  // The dispatch table's own order: entry 0 is Highway's chooser, then one per target, best first,
+  // nullptr if not compiled; the last is the portable one. Read directly, so that no global choice
+  // of a target takes part.
+  constexpr size_t kTargets = HWY_MAX_DYNAMIC_TARGETS;
+  constexpr size_t kFirstBit = HWY_HIGHEST_TARGET_BIT + 1 - kTargets;
+  const auto* entries = HWY_DISPATCH_TABLE(Table);
+  std::vector<const KernelTable*> tables;
+  for (size_t i = 0; i < kTargets; ++i) {
+    const bool runs = (hwy::SupportedTargets() >> (kFirstBit + i) & 1) != 0;
+    if (runs && entries[1 + i] != nullptr) tables.push_back(entries[1 + i]());
+  }
+  tables.push_back(entries[1 + kTargets]());
+  return tables;
+}
+
+Result<const KernelTable*> FindKernels(const std::string& target) {
+  const std::vector<const KernelTable*> tables = AvailableKernels();
+  if (target.empty()) return tables.front();
+  std::vector<std::string> names;
+  for (const KernelTable* table : tables) {
+    if (target == table->target) return table;
+    names.emplace_back(table->target);
+  }
+  return InvalidArgument(StrCat("target: one of ", StrJoin(names, ", "), " expected, '", target,
+                                "' found", DidYouMean(target, names)));
+}
+
+}  // namespace espalier
+#endif  // HWY_ONCE

@@ -1,0 +1,119 @@
+// Vector sigmoid, tanh and exp, and the math policy that compiles the cells for SIMD
+// (cells/cells.h). Compiled once per target. Bounds against the exact value, tested in
+// activations_test.cc:
+//   Sigmoid  3 ULP where the result is normal; a result below FLT_MIN is 0; NaN stays NaN
+//   Tanh     3 ULP; +-1 beyond |x| = 9.02; denormals come back exactly; -0 gives 0; NaN stays NaN
+//   Exp      2 ULP for x <= 0; a result below FLT_MIN is 0; not for x > 88
+//
+// All three are one polynomial: x = n ln2 + r with |r| <= ln2 / 2, and e^r - 1 = r + r^2 q(r), q of
+// degree 4 through the Chebyshev nodes of that interval (error below 1e-8). Keeping e^r - 1, not
+// e^r, makes tanh exact near 0 without a second branch. One division each: reciprocal estimate and
+// Newton steps cost more than the 6 cycles of vdivps on Zen 3.
+#if defined(ESPALIER_KERNELS_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ESPALIER_KERNELS_MATH_INL_H_
+#undef ESPALIER_KERNELS_MATH_INL_H_
+#else
+#define ESPALIER_KERNELS_MATH_INL_H_
+#endif
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class V>
+struct ExpParts {
+  V scale;     // 2^n; +inf for n = 128, 0 for n = -127
+  V fraction;  // e^r - 1, in (-0.30, 0.42)
+};
+
+// e^x = scale * (1 + fraction). Precondition: -88.02 <= x <= 88.72 (n in [-127, 128]), or NaN,
+// which fraction then is.
+template <class D, class V>
+HWY_INLINE ExpParts<V> SplitExp(D d, V x) {
+  const hn::RebindToSigned<D> di;
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the sum.
+  const V magic = hn::Set(d, 12582912.0f);
+  const V shifted = hn::MulAdd(x, hn::Set(d, 1.44269504f), magic);
+  const V n = hn::Sub(shifted, magic);
+  // ln2 in two parts, the first with so few bits that n times it is exact.
+  V r = hn::NegMulAdd(n, hn::Set(d, 0.69140625f), x);
+  r = hn::NegMulAdd(n, hn::Set(d, 1.7409306e-3f), r);
+  V q = hn::MulAdd(r, hn::Set(d, 1.392692661e-3f), hn::Set(d, 8.363773874e-3f));
+  q = hn::MulAdd(q, r, hn::Set(d, 4.166655011e-2f));
+  q = hn::MulAdd(q, r, hn::Set(d, 1.666657338e-1f));
+  q = hn::MulAdd(q, r, hn::Set(d, 0.5f));
+  const auto exponent = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
+  const auto scale = hn::Add(exponent, hn::Set(di, 127 << 23));
+  return {hn::BitCast(d, scale), hn::MulAdd(hn::Mul(r, r), q, r)};
+}
+
+// min(limit, x) and max(limit, x) that give NaN for a NaN in x: by the order of arguments where the
+// instruction returns the second one, by comparing where Highway skips NaN (portable targets).
+template <class D, class V>
+HWY_INLINE V AtMost(D d, float limit, V x) {
+  const V bound = hn::Set(d, limit);
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  return hn::IfThenElse(hn::Lt(bound, x), bound, x);
+#else
+  return hn::Min(bound, x);
+#endif
+}
+
+template <class D, class V>
+HWY_INLINE V AtLeast(D d, float limit, V x) {
+  const V bound = hn::Set(d, limit);
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  return hn::IfThenElse(hn::Lt(x, bound), bound, x);
+#else
+  return hn::Max(bound, x);
+#endif
+}
+
+template <class D, class V>
+HWY_INLINE V Sigmoid(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  // e^-x reaches +inf at the upper end, so the quotient reaches 0 there.
+  const auto e = SplitExp(d, AtLeast(d, -87.0f, AtMost(d, 88.72f, hn::Neg(x))));
+  return hn::Div(one, hn::MulAdd(e.scale, hn::Add(one, e.fraction), one));
+}
+
+// (e^2x - 1) / (e^2x + 1)
+template <class D, class V>
+HWY_INLINE V Tanh(D d, V x) {
+  const V one = hn::Set(d, 1.0f);
+  const V clamped = AtLeast(d, -9.02f, AtMost(d, 9.02f, x));
+  const auto e = SplitExp(d, hn::Add(clamped, clamped));
+  const V minus_one = hn::MulAdd(e.scale, e.fraction, hn::Sub(e.scale, one));  // e^2x - 1
+  return hn::Div(minus_one, hn::Add(minus_one, hn::Set(d, 2.0f)));
+}
+
+template <class D, class V>
+HWY_INLINE V Exp(D d, V x) {
+  const auto e = SplitExp(d, AtLeast(d, -88.0f, x));
+  return hn::Mul(e.scale, hn::Add(hn::Set(d, 1.0f), e.fraction));
+}
+
+template <class D>
+struct SimdMath {
+  using V = hn::Vec<D>;
+  D d;
+
+  HWY_INLINE V Add(V a, V b) const { return hn::Add(a, b); }
+  HWY_INLINE V Sub(V a, V b) const { return hn::Sub(a, b); }
+  HWY_INLINE V Mul(V a, V b) const { return hn::Mul(a, b); }
+  HWY_INLINE V MulAdd(V a, V b, V c) const { return hn::MulAdd(a, b, c); }
+  HWY_INLINE V Sigmoid(V a) const { return HWY_NAMESPACE::Sigmoid(d, a); }
+  HWY_INLINE V Tanh(V a) const { return HWY_NAMESPACE::Tanh(d, a); }
+  HWY_INLINE V Relu(V a) const { return AtLeast(d, 0.0f, a); }
+  HWY_INLINE V OneMinus(V a) const { return hn::Sub(hn::Set(d, 1.0f), a); }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier
+HWY_AFTER_NAMESPACE();
+
+#endif  // ESPALIER_KERNELS_MATH_INL_H_

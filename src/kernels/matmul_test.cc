@@ -1,0 +1,279 @@
+// The contract suite of the matrix kernels: every format and tile on every target of this CPU, and
+// the generic kernel, against a double-precision product with the decoded matrix.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <tuple>
+
+#include "kernels/generic.h"
+#include "kernels/kernels.h"
+#include "kernels/tolerance.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using testing::ExpectError;
+using testing::ValueOrDie;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kUntouched = 12345.0f;
+constexpr size_t kPad = kPaddingBytes / sizeof(float);
+
+// x or y: `count` rows of `width` floats on the heap, with what the contract says around them: NaN
+// padding readable after each row of x, and y's bytes past `width` watched.
+struct Rows {
+  size_t width, stride, count;
+  std::vector<float> values;
+
+  Rows(size_t row_width, size_t row_count, float fill)
+      : width(row_width),
+        stride(row_width + kPad),
+        count(row_count),
+        values(stride * row_count, fill) {}
+  float* row(size_t n) { return values.data() + n * stride; }
+};
+
+Tensor RandomMatrix(int64_t rows, int64_t cols, double sparsity, Rng* rng) {
+  Tensor tensor({rows, cols});
+  for (float& value : tensor.values) {
+    if (rng->Uniform() >= sparsity) value = static_cast<float>(rng->Normal());
+  }
+  return tensor;
+}
+
+Rows RandomX(size_t cols, size_t count, Rng* rng) {
+  Rows x(cols, count, kNan);
+  for (size_t n = 0; n < count; ++n) {
+    for (size_t c = 0; c < cols; ++c) x.row(n)[c] = static_cast<float>(rng->Normal());
+  }
+  return x;
+}
+
+MatMulArgs ArgsOf(Rows* x, const std::vector<float>& init, Rows* y) {
+  MatMulArgs args;
+  args.x = x->values.data();
+  args.x_stride = x->stride;
+  args.init = init.empty() ? nullptr : init.data();
+  args.y = y->values.data();
+  args.y_stride = y->stride;
+  args.count = x->count;
+  return args;
+}
+
+// Compares y with the oracle, row by row, and checks that nothing past the rows was written.
+void ExpectProduct(const Tensor& w, Rows* x, const std::vector<float>& init, Rows* y) {
+  const auto rows = static_cast<size_t>(w.dim(0));
+  const auto cols = static_cast<size_t>(w.dim(1));
+  for (size_t n = 0; n < x->count; ++n) {
+    for (size_t r = 0; r < rows; ++r) {
+      double sum = init.empty() ? 0.0 : init[r];
+      double norm = std::abs(sum);
+      for (size_t c = 0; c < cols; ++c) {
+        const double term = static_cast<double>(w.values[r * cols + c]) * x->row(n)[c];
+        sum += term;
+        norm += std::abs(term);
+      }
+      ASSERT_NEAR(y->row(n)[r], sum, Tolerance(norm, cols)) << "row " << r << " of x " << n;
+    }
+    for (size_t i = rows; i < y->stride; ++i) {
+      ASSERT_EQ(y->row(n)[i], kUntouched) << "past the rows of y " << n;
+    }
+  }
+}
+
+using Case = std::tuple<const KernelTable*, FormatSpec>;
+
+class EveryKernel : public ::testing::TestWithParam<Case> {
+ protected:
+  MatMulFn kernel() const { return std::get<0>(GetParam())->find_matmul(spec()); }
+  FormatSpec spec() const { return std::get<1>(GetParam()); }
+};
+
+std::vector<int64_t> RaggedSizes() { return {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 97, 131}; }
+
+TEST_P(EveryKernel, MultipliesAsTheOracleDoes) {
+  Rng rng(1);
+  for (const int64_t rows : RaggedSizes()) {
+    for (const int64_t cols : RaggedSizes()) {
+      for (const double sparsity : {0.0, 0.5, 0.9, 0.99, 1.0}) {
+        const Tensor w = RandomMatrix(rows, cols, sparsity, &rng);
+        const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+        Rows x = RandomX(static_cast<size_t>(cols), 1, &rng);
+        Rows y(static_cast<size_t>(rows), 1, kUntouched);
+        kernel()(encoded.view(), ArgsOf(&x, {}, &y));
+        SCOPED_TRACE(::testing::Message() << rows << "x" << cols << " sparsity " << sparsity);
+        ASSERT_NO_FATAL_FAILURE(ExpectProduct(w, &x, {}, &y));
+      }
+    }
+  }
+}
+
+TEST_P(EveryKernel, AddsInit) {
+  Rng rng(2);
+  for (const int64_t rows : RaggedSizes()) {
+    const Tensor w = RandomMatrix(rows, 20, 0.5, &rng);
+    const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+    // Exactly `rows` long: a sanitizer sees a read past it.
+    std::vector<float> init(static_cast<size_t>(rows));
+    for (float& value : init) value = static_cast<float>(rng.Normal());
+    Rows x = RandomX(20, 3, &rng);
+    Rows y(static_cast<size_t>(rows), 3, kUntouched);
+    kernel()(encoded.view(), ArgsOf(&x, init, &y));
+    ASSERT_NO_FATAL_FAILURE(ExpectProduct(w, &x, init, &y));
+  }
+}
+
+TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
+  Rng rng(3);
+  constexpr size_t kMost = 29;
+  for (const int64_t rows : {1, 17, 64, 131}) {
+    for (const int64_t cols : {5, 48, 131}) {
+      const Tensor w = RandomMatrix(rows, cols, 0.6, &rng);
+      const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+      Rows x = RandomX(static_cast<size_t>(cols), kMost, &rng);
+      Rows alone(static_cast<size_t>(rows), kMost, kUntouched);
+      for (size_t n = 0; n < kMost; ++n) {
+        MatMulArgs args = ArgsOf(&x, {}, &alone);
+        args.x = x.row(n);
+        args.y = alone.row(n);
+        args.count = 1;
+        kernel()(encoded.view(), args);
+      }
+      ASSERT_NO_FATAL_FAILURE(ExpectProduct(w, &x, {}, &alone));
+      for (size_t count = 2; count <= kMost; ++count) {
+        Rows together(static_cast<size_t>(rows), kMost, kUntouched);
+        MatMulArgs args = ArgsOf(&x, {}, &together);
+        args.count = count;
+        kernel()(encoded.view(), args);
+        const size_t used = count * together.stride;
+        ASSERT_TRUE(std::equal(together.values.begin(), together.values.begin() + used,
+                               alone.values.begin()))
+            << rows << "x" << cols << " count " << count;
+      }
+    }
+  }
+}
+
+TEST_P(EveryKernel, WritesNothingForACountOfZero) {
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(Tensor({9, 9}))));
+  Rows x(9, 1, 1.0f);
+  Rows y(9, 1, kUntouched);
+  MatMulArgs args = ArgsOf(&x, {}, &y);
+  args.count = 0;
+  kernel()(encoded.view(), args);
+  EXPECT_EQ(y.values, std::vector<float>(y.stride, kUntouched));
+}
+
+TEST_P(EveryKernel, LetsNanAndInfinityThroughWhereAWeightIsStored) {
+  Rng rng(4);
+  for (const size_t count : {1, 11}) {
+    Tensor w({40, 40});
+    for (size_t r = 0; r < 40; ++r) w.values[r * 40 + r] = r % 2 == 0 ? 1.0f : -1.0f;
+    const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+    Rows x = RandomX(40, count, &rng);
+    x.row(count - 1)[20] = kInf;
+    x.row(count - 1)[33] = kNan;
+    Rows y(40, count, kUntouched);
+    kernel()(encoded.view(), ArgsOf(&x, {}, &y));
+    const float* last = y.row(count - 1);
+    // In `dense` every weight is stored and 0 * inf is NaN; in `slot` padding may be.
+    EXPECT_TRUE(spec().id == FormatId::k_csr ? last[20] == kInf : !std::isfinite(last[20]));
+    EXPECT_TRUE(std::isnan(last[33]));
+    for (size_t r = 0; r < 40; ++r) {
+      if (spec().id == FormatId::k_csr && r != 20 && r != 33) {
+        EXPECT_TRUE(std::isfinite(last[r]));
+      }
+      if (count > 1) {
+        EXPECT_TRUE(std::isfinite(y.row(0)[r]));
+      }
+    }
+  }
+}
+
+TEST_P(EveryKernel, KeepsInfinityInSlotsWithoutPadding) {
+  Tensor w({16, 64});
+  for (size_t r = 0; r < 16; ++r) w.values[r * 64 + 32 + r % 8] = 2.0f;
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+  Rows x(64, 1, 1.0f);
+  x.row(0)[35] = -kInf;
+  Rows y(16, 1, kUntouched);
+  kernel()(encoded.view(), ArgsOf(&x, {}, &y));
+  for (size_t r = 0; r < 16; ++r) {
+    if (spec().id == FormatId::k_dense) {
+      EXPECT_EQ(std::isnan(y.row(0)[r]), r % 8 != 3);
+    } else {
+      EXPECT_EQ(y.row(0)[r], r % 8 == 3 ? -kInf : 2.0f);
+    }
+  }
+}
+
+TEST_P(EveryKernel, IsNamedByTheGrammar) {
+  const std::string name = std::get<0>(GetParam())->matmul_name(spec());
+  std::string expected = "matvec_" + FormatName(spec());
+  const size_t tile = expected.find("_", 7);
+  expected.insert(tile == std::string::npos ? expected.size() : tile, "_f32");
+  EXPECT_EQ(name, expected);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryKernel,
+                         ::testing::Combine(::testing::ValuesIn(AvailableKernels()),
+                                            ::testing::ValuesIn(AllFormats())),
+                         [](const auto& test) {
+                           return std::string(std::get<0>(test.param)->target) + "_" +
+                                  FormatName(std::get<1>(test.param));
+                         });
+
+class GenericKernel : public ::testing::TestWithParam<FormatSpec> {};
+
+TEST_P(GenericKernel, MultipliesAsTheOracleDoes) {
+  Rng rng(5);
+  const Tensor w = RandomMatrix(33, 41, 0.7, &rng);
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(w)));
+  const std::vector<float> init(33, 0.5f);
+  Rows x = RandomX(41, 3, &rng);
+  Rows y(33, 3, kUntouched);
+  MatVecGeneric(encoded.view(), ArgsOf(&x, init, &y));
+  ExpectProduct(w, &x, init, &y);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, GenericKernel, ::testing::ValuesIn(AllFormats()),
+                         [](const auto& spec) { return FormatName(spec.param); });
+
+TEST(KernelTables, IncludeThePortableTargetLast) {
+  const std::string last = AvailableKernels().back()->target;
+  EXPECT_TRUE(last == "SCALAR" || last == "EMU128") << last;
+}
+
+#if defined(__x86_64__)
+TEST(KernelTables, IncludeEveryX86TargetThatThisCpuHas) {
+  if (__builtin_cpu_supports("sse4.2")) EXPECT_OK(FindKernels("SSE4"));
+  if (__builtin_cpu_supports("avx2")) EXPECT_OK(FindKernels("AVX2"));
+}
+#endif
+
+TEST(KernelTables, AreFoundByName) {
+  for (const KernelTable* table : AvailableKernels()) {
+    EXPECT_EQ(ValueOrDie(FindKernels(table->target)), table);
+  }
+}
+
+TEST(KernelTables, GiveTheBestForAnEmptyName) {
+  EXPECT_EQ(ValueOrDie(FindKernels("")), AvailableKernels().front());
+}
+
+TEST(KernelTables, NameThemselvesForAnUnknownTarget) {
+  ExpectError(FindKernels("AVX").status(), Code::kInvalidArgument,
+              {"'AVX' found", AvailableKernels().back()->target});
+}
+
+TEST(KernelTables, FallBackToTheGenericKernel) {
+  for (const KernelTable* table : AvailableKernels()) {
+    EXPECT_EQ(table->find_matmul({FormatId::k_slot, 4, 4}), MatVecGeneric);
+  }
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,126 @@
+// matvec_dense_f32: y = W x + init over format `dense`.
+//
+// One row of y is one chain of multiply-adds over the columns in order, whatever the tile, so that
+// the result for one x does not depend on how many there are. A single x takes several strips at
+// once, to have enough chains to hide the latency; several x take one strip at a time and read its
+// weights once per tile of columns.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/matvec_dense_f32.cc"
+#include "hwy/foreach_target.h"
+// clang-format off
+#include "hwy/highway.h"
+// clang-format on
+
+#include <algorithm>
+#include <span>
+
+#include "formats/dense.h"
+#include "kernels/hwy_compat-inl.h"
+#include "kernels/matmul_kernel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier {
+namespace HWY_NAMESPACE {
+namespace {
+
+using D = hn::CappedTag<float, kDenseStripRows>;
+constexpr size_t kLanes = hn::MaxLanes(D());
+constexpr size_t kVectors = kDenseStripRows / kLanes;  // of one column of a strip
+
+// x rows per tile: the sums of a tile, its weights and one broadcast fit in the registers.
+constexpr size_t kTileCount = kVectors == 1 ? 12 : kVectors == 2 ? 6 : kVectors == 4 ? 2 : 1;
+// Strips per pass over a single x: 8 sums hide 4 cycles of latency at two multiply-adds a cycle.
+constexpr size_t kTileStrips = kVectors == 1 ? 8 : kVectors == 2 ? 4 : kVectors == 4 ? 2 : 1;
+
+using V = hn::Vec<D>;
+
+// Strips [strip, strip + kStrips) of y rows [n, n + kCount).
+template <size_t kStrips, size_t kCount>
+HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, size_t n) {
+  const D d;
+  V sum[kStrips][kCount][kVectors];
+  for (size_t s = 0; s < kStrips; ++s) {
+    const size_t first_row = (strip + s) * kDenseStripRows;
+    for (size_t v = 0; v < kVectors; ++v) {
+      const size_t row = first_row + v * kLanes;
+      V init = hn::Zero(d);
+      if (args.init != nullptr && row < w.rows) {
+        init = row + kLanes <= w.rows ? hn::LoadU(d, args.init + row)
+                                      : LoadFirst(d, args.init + row, w.rows - row);
+      }
+      for (size_t i = 0; i < kCount; ++i) sum[s][i][v] = init;
+    }
+  }
+  const float* weights[kStrips];
+  for (size_t s = 0; s < kStrips; ++s) weights[s] = w.strip(strip + s);
+  const float* x[kCount];
+  for (size_t i = 0; i < kCount; ++i) x[i] = args.x + (n + i) * args.x_stride;
+
+  for (size_t c = 0; c < w.cols; ++c) {
+    V column[kCount];
+    for (size_t i = 0; i < kCount; ++i) column[i] = hn::Set(d, x[i][c]);
+    for (size_t s = 0; s < kStrips; ++s) {
+      for (size_t v = 0; v < kVectors; ++v) {
+        const V weight = hn::Load(d, weights[s] + c * kDenseStripRows + v * kLanes);
+        for (size_t i = 0; i < kCount; ++i) {
+          sum[s][i][v] = hn::MulAdd(weight, column[i], sum[s][i][v]);
+        }
+      }
+    }
+  }
+
+  for (size_t s = 0; s < kStrips; ++s) {
+    for (size_t v = 0; v < kVectors; ++v) {
+      const size_t row = (strip + s) * kDenseStripRows + v * kLanes;
+      if (row >= w.rows) break;
+      for (size_t i = 0; i < kCount; ++i) {
+        float* y = args.y + (n + i) * args.y_stride + row;
+        if (row + kLanes <= w.rows) {
+          hn::StoreU(sum[s][i][v], d, y);
+        } else {
+          StoreFirst(sum[s][i][v], d, y, w.rows - row);
+        }
+      }
+    }
+  }
+}
+
+// All strips of one x row, kStrips at a time and then fewer.
+template <size_t kStrips>
+HWY_INLINE void OneRow(const DenseView& w, const MatMulArgs& args, size_t n, size_t strip) {
+  for (; strip + kStrips <= w.strips; strip += kStrips) Tile<kStrips, 1>(w, args, strip, n);
+  if constexpr (kStrips > 1) OneRow<kStrips / 2>(w, args, n, strip);
+}
+
+// One strip of the last x rows: fewer than kTileCount of them.
+template <size_t kCount>
+HWY_INLINE void LastRows(const DenseView& w, const MatMulArgs& args, size_t strip, size_t n) {
+  if (args.count - n == kCount) {
+    Tile<1, kCount>(w, args, strip, n);
+  } else if constexpr (kCount > 1) {
+    LastRows<kCount - 1>(w, args, strip, n);
+  }
+}
+
+void Run(const EncodedView& matrix, const MatMulArgs& args) {
+  const DenseView w = ViewDense(matrix);
+  if (args.count == 1) {
+    OneRow<kTileStrips>(w, args, 0, 0);
+    return;
+  }
+  for (size_t strip = 0; strip < w.strips; ++strip) {
+    size_t n = 0;
+    for (; n + kTileCount <= args.count; n += kTileCount) Tile<1, kTileCount>(w, args, strip, n);
+    if constexpr (kTileCount > 1) LastRows<kTileCount - 1>(w, args, strip, n);
+  }
+}
+
+constexpr MatMulKernel kKernels[] = {{{FormatId::k_dense, 0, 0}, "matvec_dense_f32", Run}};
+
+}  // namespace
+
+std::span<const MatMulKernel> matvec_dense_f32() { return kKernels; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier
+HWY_AFTER_NAMESPACE();
