@@ -1,0 +1,188 @@
+#include "compile/tuner.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/stopwatch.h"
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+constexpr size_t kVerifyRows = 3;  // of x: more than one, since kernels may treat one apart
+// One sample lasts at least this long, so that reading the clock (about 25 ns) does not count.
+constexpr double kSampleNs = 20000.0;
+constexpr int64_t kMaxCalls = 10000;
+// Twice the last-level cache of a large desktop part; smaller may leave weights in the cache.
+constexpr size_t kEvictBytes = size_t{64} << 20;
+
+struct Rows {
+  size_t stride;
+  AlignedBuffer<float> values;
+
+  Rows(size_t count, size_t width)
+      : stride(RoundUp(width, kAlignmentBytes / sizeof(float))), values(count * stride) {}
+};
+
+Rows RandomRows(size_t count, size_t width, Rng* rng) {
+  Rows rows(count, width);
+  for (float& value : rows.values) value = static_cast<float>(rng->Normal());
+  return rows;
+}
+
+double Median(std::vector<double> samples) {
+  const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
+  std::nth_element(samples.begin(), middle, samples.end());
+  return *middle;
+}
+
+}  // namespace
+
+Tuner::Tuner(const CompileOptions& options, const KernelTable* kernels)
+    : options_(options), kernels_(kernels), now_ns_(options.now_ns), rng_(options.seed) {
+  candidates_.push_back(FormatSpec());
+  for (const FormatSpec& spec : options.candidates.empty() ? AllFormats() : options.candidates) {
+    if (std::find(candidates_.begin(), candidates_.end(), spec) == candidates_.end()) {
+      candidates_.push_back(spec);
+    }
+  }
+  if (!now_ns_) {
+    now_ns_ = [watch = Stopwatch()] { return watch.ElapsedNs(); };
+  }
+}
+
+Result<Tuner::Entry> Tuner::Prepare(const std::string& name, MatrixView matrix,
+                                    const FormatSpec& spec) {
+  Entry entry;
+  entry.spec = spec;
+  ESPALIER_ASSIGN_OR_RETURN(entry.encoded, Encode(spec, matrix));
+  entry.matmul = kernels_->find_matmul(spec);
+  if (entry.matmul == nullptr) {
+    return Unsupported(
+        StrCat("target ", kernels_->target, " has no kernel for format ", FormatName(spec)));
+  }
+  ESPALIER_RETURN_IF_ERROR(Verify(name, matrix, entry));
+  return entry;
+}
+
+// Any order of n products and sums in f32 is within n * 2^-24 * sum |w x| of the exact value
+// (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 3.1); twice that is allowed
+// here.
+Status Tuner::Verify(const std::string& name, MatrixView matrix, const Entry& entry) {
+  const auto rows = static_cast<size_t>(matrix.rows);
+  const auto cols = static_cast<size_t>(matrix.cols);
+  const Rows x = RandomRows(kVerifyRows, cols, &rng_);
+  const Rows init = RandomRows(1, rows, &rng_);
+  Rows y(kVerifyRows, rows);
+  entry.matmul(entry.encoded.view(), {x.values.data(), x.stride, init.values.data(),
+                                      y.values.data(), y.stride, kVerifyRows});
+  const double unit = std::ldexp(static_cast<double>(cols + 2), -23);
+  for (size_t n = 0; n < kVerifyRows; ++n) {
+    for (size_t r = 0; r < rows; ++r) {
+      double expected = double{init.values[r]};
+      double size = std::abs(expected);
+      for (size_t c = 0; c < cols; ++c) {
+        const double product =
+            double{matrix.data[r * cols + c]} * double{x.values[n * x.stride + c]};
+        expected += product;
+        size += std::abs(product);
+      }
+      const double found = double{y.values[n * y.stride + r]};
+      if (std::abs(found - expected) <= unit * size + 1e-30) continue;  // false for NaN
+      return Internal(StrCat(name, ": kernel ", kernels_->matmul_name(entry.spec), " gives ", found,
+                             " in row ", r, ", ", expected, " expected"));
+    }
+  }
+  return Ok();
+}
+
+void Tuner::Evict() {
+  if (evict_.empty()) evict_.resize(kEvictBytes / sizeof(uint64_t), 1);
+  constexpr size_t kLineWords = kAlignmentBytes / sizeof(uint64_t);
+  for (size_t i = 0; i < evict_.size(); i += kLineWords) evict_sum_ += ++evict_[i];
+}
+
+double Tuner::TimeOnce(const Entry& entry, const MatMulArgs& args, int64_t calls) {
+  const EncodedView view = entry.encoded.view();
+  if (options_.cache == CacheState::kCold) Evict();
+  const double start = now_ns_();
+  for (int64_t i = 0; i < calls; ++i) entry.matmul(view, args);
+  return (now_ns_() - start) / static_cast<double>(calls);
+}
+
+void Tuner::Measure(size_t count, std::vector<Entry>* entries) {
+  const EncodedMatrix& first = entries->front().encoded;
+  const Rows x = RandomRows(count, static_cast<size_t>(first.cols), &rng_);
+  Rows y(count, static_cast<size_t>(first.rows));
+  const MatMulArgs args{x.values.data(), x.stride, nullptr, y.values.data(), y.stride, count};
+  int64_t calls = 1;
+  if (options_.cache == CacheState::kWarm) {
+    const double once = std::max(1.0, TimeOnce(entries->front(), args, 1));
+    calls = std::clamp(static_cast<int64_t>(kSampleNs / once), int64_t{1}, kMaxCalls);
+  }
+  for (int i = 0; i < options_.repetitions; ++i) {
+    for (Entry& entry : *entries) {
+      entry.samples.push_back(TimeOnce(entry, args, calls) / static_cast<double>(count));
+    }
+  }
+  for (Entry& entry : *entries) entry.ns = Median(entry.samples);
+}
+
+// Precondition: entries is not empty and starts with dense.
+Choice Tuner::Rank(MatrixUse use, std::vector<Entry> entries,
+                   std::vector<Candidate> refused) const {
+  const bool is_timed = use != MatrixUse::kLookup && options_.tuning == Tuning::kMeasure;
+  const auto cost = [&](const Entry& entry) {
+    return is_timed ? entry.ns : static_cast<double>(entry.encoded.bytes.size());
+  };
+  const double dense_cost = cost(entries.front());
+  std::stable_sort(entries.begin(), entries.end(),
+                   [&](const Entry& a, const Entry& b) { return cost(a) < cost(b); });
+  const auto is_dense = [](const Entry& entry) { return entry.spec == FormatSpec(); };
+  const double limit = dense_cost * (is_timed ? 1.0 - kTieShare : 1.0);
+  auto winner = entries.begin();
+  if (cost(*winner) >= limit) winner = std::find_if(entries.begin(), entries.end(), is_dense);
+
+  Choice choice{winner->spec, kernels_->matmul_name(winner->spec), winner->ns, {}};
+  for (const Entry& entry : entries) {
+    if (&entry == &*winner) continue;
+    const char* reason = cost(entry) <= cost(*winner) ? "no better than dense beyond noise"
+                         : is_timed                   ? "slower"
+                                                      : "larger";
+    choice.runners_up.push_back({entry.spec, entry.ns, entry.encoded.bytes.size(), reason});
+  }
+  choice.runners_up.insert(choice.runners_up.end(), refused.begin(), refused.end());
+  return choice;
+}
+
+Result<Choice> Tuner::Choose(const std::string& name, MatrixView matrix, MatrixUse use) {
+  std::vector<Entry> entries;
+  std::vector<Candidate> refused;
+  for (const FormatSpec& spec : candidates_) {
+    Result<Entry> entry = Prepare(name, matrix, spec);
+    if (entry.ok()) {
+      entries.push_back(*std::move(entry));
+      continue;
+    }
+    const bool may_be_missing = entry.status().code() == Code::kUnsupported && !entries.empty();
+    if (!may_be_missing) return entry.status().WithContext(name);
+    refused.push_back({spec, 0.0, 0, entry.status().message()});
+  }
+  if (use != MatrixUse::kLookup && options_.tuning == Tuning::kMeasure) {
+    Measure(use == MatrixUse::kSingle ? 1 : static_cast<size_t>(options_.batched_rows), &entries);
+  }
+  for (const Entry& entry : entries) {
+    if (!options_.log.Wants(LogLevel::kDebug)) break;
+    options_.log.Debug(StrCat("candidate matrix=", name, " format=", FormatName(entry.spec),
+                              " ns=", entry.ns, " bytes=", entry.encoded.bytes.size()));
+  }
+  return Rank(use, std::move(entries), std::move(refused));
+}
+
+Result<Choice> Tuner::Force(const std::string& name, MatrixView matrix, const FormatSpec& spec) {
+  const Result<Entry> entry = Prepare(name, matrix, spec);
+  if (!entry.ok()) return entry.status().WithContext(name);
+  return Choice{spec, kernels_->matmul_name(spec), 0.0, {}};
+}
+
+}  // namespace espalier

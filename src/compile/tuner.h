@@ -1,0 +1,65 @@
+// The tuner: candidates of one matrix, verified, timed and ranked.
+#ifndef ESPALIER_COMPILE_TUNER_H_
+#define ESPALIER_COMPILE_TUNER_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "artifact/artifact.h"
+#include "base/aligned_buffer.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "base/status.h"
+#include "compile/compile.h"
+#include "formats/format.h"
+#include "kernels/kernels.h"
+
+namespace espalier {
+
+// What a session does with a matrix.
+enum class MatrixUse {
+  kLookup,   // takes rows of it (Embedding)
+  kSingle,   // multiplies one x at a time
+  kBatched,  // multiplies the x of all steps at once
+};
+
+class Tuner {
+ public:
+  // `options` must outlive the tuner and must have been checked.
+  Tuner(const CompileOptions& options, const KernelTable* kernels);
+
+  // Errors: as Compile. Throws std::bad_alloc.
+  Result<Choice> Choose(const std::string& name, MatrixView matrix, MatrixUse use);
+  // The choice without a choice: `spec`, verified. Errors: as Compile.
+  Result<Choice> Force(const std::string& name, MatrixView matrix, const FormatSpec& spec);
+
+ private:
+  struct Entry {
+    FormatSpec spec;
+    EncodedMatrix encoded;
+    MatMulFn matmul = nullptr;
+    double ns = 0.0;
+    std::vector<double> samples;
+  };
+
+  // Encodes, finds the kernel and verifies it.
+  Result<Entry> Prepare(const std::string& name, MatrixView matrix, const FormatSpec& spec);
+  Status Verify(const std::string& name, MatrixView matrix, const Entry& entry);
+  void Measure(size_t count, std::vector<Entry>* entries);
+  double TimeOnce(const Entry& entry, const MatMulArgs& args, int64_t calls);
+  void Evict();
+  Choice Rank(MatrixUse use, std::vector<Entry> entries, std::vector<Candidate> refused) const;
+
+  const CompileOptions& options_;
+  const KernelTable* kernels_;
+  std::vector<FormatSpec> candidates_;  // dense first
+  std::function<double()> now_ns_;
+  Rng rng_;
+  std::vector<uint64_t> evict_;
+  uint64_t evict_sum_ = 0;
+};
+
+}  // namespace espalier
+
+#endif  // ESPALIER_COMPILE_TUNER_H_
