@@ -15,7 +15,7 @@ namespace espalier {
 
 // Group norm: sqrt of the sum of squared saliencies over all rows and columns of the group's
 // matrices, each weight counted once, biases not at all. One score a group.
-// (Structure of Wen et al. 2018, arXiv:1709.05027, section 3.1, where each W_hh[k, k] counts
+// (Structure of Wen et al. 2018, arXiv:1709.05027, where each W_hh[k, k] counts
 // twice.) saliency: by weight name, [rows, cols]; a weight that is not there counts 0.
 std::vector<float> UnitScores(const Coupling& coupling,
                               const std::map<std::string, std::vector<float>>& saliency);

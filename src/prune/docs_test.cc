@@ -1,0 +1,33 @@
+// docs/methods.md has a row for every entry of every list, in the entry's own words.
+#include <filesystem>
+#include <regex>
+
+#include "base/file.h"
+#include "prune/allocation.h"
+#include "prune/criterion.h"
+#include "prune/granularity.h"
+#include "prune/schedule.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+template <typename Entry>
+void ExpectRows(std::span<const Entry* const> entries) {
+  const auto root = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
+  const std::string page = testing::ValueOrDie(ReadTextFile((root / "docs/methods.md").string()));
+  for (const Entry* entry : entries) {
+    const std::string formula = std::regex_replace(entry->formula, std::regex(R"(\|)"), R"(\|)");
+    const std::string row =
+        std::string("| `") + entry->name + "` | " + formula + " | " + entry->source + " |\n";
+    EXPECT_NE(page.find(row), std::string::npos) << "docs/methods.md lacks the row\n" << row;
+  }
+}
+
+TEST(MethodsPage, NamesEveryCriterion) { ExpectRows(AllCriteria()); }
+TEST(MethodsPage, NamesEveryGranularity) { ExpectRows(AllGranularities()); }
+TEST(MethodsPage, NamesEveryAllocation) { ExpectRows(AllAllocations()); }
+TEST(MethodsPage, NamesEverySchedule) { ExpectRows(AllSchedules()); }
+
+}  // namespace
+}  // namespace espalier
