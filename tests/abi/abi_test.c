@@ -1,0 +1,149 @@
+/* The C ABI in C99: abi_c_test MODEL.esp */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "espalier/espalier.h"
+
+static int failures = 0;
+
+static void expect(int condition, const char* what) {
+  if (condition) return;
+  printf("FAILED: %s\n", what);
+  ++failures;
+}
+
+static espalier_model* open_model(const char* path) {
+  espalier_error error;
+  espalier_model* model = NULL;
+  if (espalier_model_open(path, &model, &error) != ESPALIER_OK) {
+    printf("FAILED: %s\n", error.text);
+    exit(1);
+  }
+  return model;
+}
+
+static void describes_itself(const espalier_model* model) {
+  espalier_value_info info;
+  expect(espalier_model_input(model, &info, NULL) == ESPALIER_OK, "input");
+  expect(strcmp(info.name, "x") == 0 && info.features == 6, "input's name and features");
+  expect(info.element == ESPALIER_F32 && info.layout == ESPALIER_SEQUENCE, "input's type");
+  expect(espalier_model_output_count(model) == 1, "output count");
+  expect(espalier_model_output(model, 0, &info, NULL) == ESPALIER_OK, "output");
+  expect(info.features == 3 && info.layout == ESPALIER_VECTOR, "output's type");
+  expect(strcmp(espalier_model_metadata(model, "task"), "test") == 0, "metadata");
+  expect(espalier_model_metadata(model, "nothing") == NULL, "missing metadata is NULL");
+  expect(strcmp(espalier_version(), ESPALIER_VERSION) == 0, "version");
+  expect(espalier_model_check(model, NULL, NULL) == ESPALIER_OK, "golden sample");
+}
+
+/* The same numbers whole and step by step. */
+static void runs(const espalier_model* model) {
+  float x[4 * 6], whole[3], h[5], c[5];
+  size_t count = 0;
+  size_t i = 0;
+  espalier_session* session = NULL;
+  espalier_session_options options = {2, 4, NULL};
+  espalier_batch batch = {4, 1, NULL, NULL, NULL};
+  for (i = 0; i < 24; ++i) x[i] = (float)(i % 7) - 3.0f;
+  batch.features = x;
+  expect(espalier_session_create(model, &options, &session, NULL) == ESPALIER_OK, "create");
+  expect(espalier_session_output(session, 0, &count) == NULL && count == 0, "no output yet");
+  expect(espalier_session_run(session, &batch, NULL) == ESPALIER_OK, "run");
+  memcpy(whole, espalier_session_output(session, 0, &count), sizeof(whole));
+  expect(count == 3, "count of outputs");
+  expect(espalier_session_state_get(session, "lstm0.h", h, 5, NULL) == ESPALIER_OK, "get h");
+
+  espalier_session_reset(session);
+  batch.steps = 1;
+  for (i = 0; i < 4; ++i) {
+    batch.features = x + 6 * i;
+    expect(espalier_session_run(session, &batch, NULL) == ESPALIER_OK, "step");
+  }
+  expect(memcmp(whole, espalier_session_output(session, 0, NULL), sizeof(whole)) == 0,
+         "steps give what the whole gives");
+  expect(espalier_session_state_get(session, "lstm0.h", c, 5, NULL) == ESPALIER_OK, "get h");
+  expect(memcmp(h, c, sizeof(h)) == 0, "and the same state");
+
+  expect(espalier_session_reset_stream(session, 0, NULL) == ESPALIER_OK, "reset a stream");
+  expect(espalier_session_state_get(session, "lstm0.h", c, 5, NULL) == ESPALIER_OK, "get h");
+  expect(c[0] == 0.0f && c[4] == 0.0f, "a stream that was reset is 0");
+  expect(espalier_session_state_set(session, "lstm0.h", h, 5, NULL) == ESPALIER_OK, "set h");
+  expect(espalier_session_state_count(session) == 3, "state count: h, c, last");
+  espalier_session_free(session);
+}
+
+static void names_errors(const espalier_model* model) {
+  espalier_error error;
+  espalier_model* none = NULL;
+  espalier_session* session = NULL;
+  espalier_batch batch = {1, 1, NULL, NULL, NULL};
+  espalier_session_options options = {1, 1, "AVX9"};
+  float values[2] = {0.0f, 0.0f};
+  espalier_state_info state;
+
+  expect(espalier_model_open("/nowhere/x.esp", &none, &error) == ESPALIER_IO, "missing file");
+  expect(strstr(error.text, "/nowhere/x.esp") != NULL && none == NULL, "names the file");
+  expect(espalier_model_open(NULL, &none, &error) == ESPALIER_INVALID_ARGUMENT, "NULL path");
+  expect(espalier_model_open_memory("not one", 7, &none, &error) == ESPALIER_BAD_FORMAT, "bytes");
+  expect(strstr(error.text, "header") != NULL, "names the field");
+  expect(espalier_session_create(model, &options, &session, &error) == ESPALIER_INVALID_ARGUMENT,
+         "unknown target");
+  expect(strstr(error.text, "AVX9") != NULL && session == NULL, "names the target");
+  options.target = NULL;
+  options.max_batch = INT64_MAX;
+  expect(espalier_session_create(model, &options, &session, NULL) == ESPALIER_INVALID_ARGUMENT,
+         "absurd batch");
+
+  expect(espalier_session_create(model, NULL, &session, &error) == ESPALIER_OK, "defaults");
+  expect(espalier_session_run(session, &batch, &error) == ESPALIER_INVALID_ARGUMENT, "no input");
+  expect(strstr(error.text, "'x'") != NULL, "names the input");
+  batch.features = values;
+  batch.steps = INT64_MAX;
+  expect(espalier_session_run(session, &batch, &error) == ESPALIER_INVALID_ARGUMENT, "absurd T");
+  batch.steps = 1;
+  batch.size = -1;
+  expect(espalier_session_run(session, &batch, &error) == ESPALIER_INVALID_ARGUMENT, "B = -1");
+  expect(espalier_session_run(NULL, &batch, &error) == ESPALIER_INVALID_ARGUMENT, "no session");
+  expect(espalier_session_state_set(session, "lstm0.h", values, 2, &error) ==
+             ESPALIER_INVALID_ARGUMENT,
+         "state of the wrong size");
+  expect(espalier_session_state(session, 3, &state, &error) == ESPALIER_INVALID_ARGUMENT,
+         "state that is not there");
+  expect(espalier_session_reset_stream(session, 1, &error) == ESPALIER_INVALID_ARGUMENT,
+         "stream that is not there");
+  expect(espalier_session_output(session, 7, NULL) == NULL, "output that is not there");
+  espalier_session_free(session);
+  espalier_session_free(NULL);
+  espalier_model_free(NULL);
+}
+
+/* Bytes need no alignment: they are copied. */
+static void opens_memory(const char* path) {
+  static char bytes[1 << 20];
+  espalier_error error;
+  espalier_model* model = NULL;
+  FILE* file = fopen(path, "rb");
+  size_t size = 0;
+  if (file != NULL) size = fread(bytes + 1, 1, sizeof(bytes) - 1, file);
+  if (file != NULL) fclose(file);
+  expect(espalier_model_open_memory(bytes + 1, size, &model, &error) == ESPALIER_OK, "memory");
+  espalier_model_free(model);
+  bytes[1 + size / 2] ^= 1;
+  expect(espalier_model_open_memory(bytes + 1, size, &model, &error) == ESPALIER_BAD_FORMAT,
+         "damaged memory");
+  expect(strstr(error.text, "header.crc") != NULL, "names the checksum");
+}
+
+int main(int argc, char** argv) {
+  espalier_model* model = NULL;
+  if (argc != 2) return 2;
+  model = open_model(argv[1]);
+  describes_itself(model);
+  runs(model);
+  names_errors(model);
+  espalier_model_free(model);
+  opens_memory(argv[1]);
+  printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,60 @@
+// The header-only C++ layer: abi_cxx_test MODEL.esp
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "espalier/runtime.hpp"
+
+namespace er = espalier::runtime;
+
+namespace {
+
+int failures = 0;
+
+void Expect(bool condition, const char* what) {
+  if (condition) return;
+  std::printf("FAILED: %s\n", what);
+  ++failures;
+}
+
+void Runs(const er::Model& model) {
+  er::Session session(model, {1, 2, nullptr});
+  const std::vector<float> x(12, 0.25f);
+  session.Run({2, 1, x.data(), nullptr, nullptr});
+  const er::Values whole = session.Output(0);
+  Expect(whole.count == 3, "three outputs");
+  const std::vector<float> expected(whole.begin(), whole.end());
+  std::vector<float> h(static_cast<size_t>(session.State(0).width));
+  session.GetState(session.State(0).name, &h);
+  session.Reset();
+  session.Run({1, 1, x.data(), nullptr, nullptr});
+  session.Run({1, 1, x.data() + 6, nullptr, nullptr});
+  for (size_t i = 0; i < 3; ++i) Expect(session.Output(0)[i] == expected[i], "same as whole");
+  session.SetState("lstm0.h", h);
+  session.ResetStream(0);
+}
+
+void ThrowsWhatTheLibrarySays() {
+  try {
+    er::Model::Open("/nowhere/x.esp");
+    Expect(false, "an exception");
+  } catch (const er::Error& error) {
+    Expect(error.code() == ESPALIER_IO, "its code");
+    Expect(std::strstr(error.what(), "/nowhere/x.esp") != nullptr, "its text");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  const er::Model model = er::Model::Open(argv[1]);
+  model.Check();
+  Expect(model.Input().features == 6, "input");
+  Expect(model.OutputCount() == 1 && model.Output(0).features == 3, "output");
+  Expect(model.Metadata("nothing") == nullptr, "metadata");
+  Runs(model);
+  ThrowsWhatTheLibrarySays();
+  std::printf("%d failures\n", failures);
+  return failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,17 @@
+# Fails if LIBRARY exports anything but the functions that HEADER declares, or not all of them.
+execute_process(COMMAND ${NM} --dynamic --defined-only --format=posix ${LIBRARY}
+                OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
+string(REPLACE "\n" ";" lines "${output}")
+set(exported 0)
+foreach(line IN LISTS lines)
+  if(line MATCHES "^espalier_[a-z_]+(@@ESPALIER_0)? T ")
+    math(EXPR exported "${exported} + 1")
+  elseif(NOT line STREQUAL "" AND NOT line MATCHES "^ESPALIER_0")
+    message(SEND_ERROR "exported beside the C ABI: ${line}")
+  endif()
+endforeach()
+file(STRINGS ${HEADER} declared REGEX "^ESPALIER_API ")
+list(LENGTH declared declared_count)
+if(NOT exported EQUAL declared_count)
+  message(FATAL_ERROR "${declared_count} functions of ${HEADER} expected, ${exported} exported")
+endif()

@@ -1,0 +1,179 @@
+// Proves the promise of runtime/session.h: after Create, Run, Step and Reset neither allocate nor
+// enter the kernel. Every allocation of the process passes the counters below; the second proof
+// lets the operating system kill the process at its first system call.
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <memory>
+
+#include "kernels/kernels.h"
+#include "model/build.h"
+#include "runtime/session.h"
+#include "testing/testing.h"
+
+namespace {
+std::atomic<long> allocation_count{0};
+}  // namespace
+
+#if defined(__SANITIZE_ADDRESS__)
+// AddressSanitizer owns malloc and tells of every call.
+#include <sanitizer/allocator_interface.h>
+namespace {
+const int kHooks = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, size_t) { ++allocation_count; }, [](const volatile void*) {});
+}
+#else
+// These stand in front of the C library's for the whole process, operator new included.
+#define ESPALIER_INTERPOSE extern "C" __attribute__((visibility("default")))
+extern "C" void* __libc_malloc(size_t size);
+extern "C" void* __libc_calloc(size_t count, size_t size);
+extern "C" void* __libc_realloc(void* pointer, size_t size);
+extern "C" void* __libc_memalign(size_t alignment, size_t size);
+
+ESPALIER_INTERPOSE void* malloc(size_t size) {
+  ++allocation_count;
+  return __libc_malloc(size);
+}
+ESPALIER_INTERPOSE void* calloc(size_t count, size_t size) {
+  ++allocation_count;
+  return __libc_calloc(count, size);
+}
+ESPALIER_INTERPOSE void* realloc(void* pointer, size_t size) {
+  ++allocation_count;
+  return __libc_realloc(pointer, size);
+}
+ESPALIER_INTERPOSE void* aligned_alloc(size_t alignment, size_t size) {
+  ++allocation_count;
+  return __libc_memalign(alignment, size);
+}
+#endif
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::RandomBatch;
+using ::espalier::testing::ValueOrDie;
+using ::espalier::testing::ZeroRandomWeights;
+
+Graph EveryCellAndOperator(const GraphInput& input) {
+  Rng rng(1);
+  GraphBuilder builder("all", input, &rng);
+  if (input.type.element == Element::kI32) builder.Embedding(12);
+  for (const CellInfo& info : kCells) builder.Recurrent(info.kind, 12).Dropout(0.5);
+  builder.Recurrent(CellKind::kLstmCell, 6, {Direction::kBidirectional, 0.0});
+  builder.Activation(Op::kRelu).Activation(Op::kSigmoid).Activation(Op::kTanh);
+  const std::string top = builder.value();
+  builder.LastStep();
+  const std::string last = builder.value();
+  builder.From(top).MeanOverTime().Add(last).Concat(last).Gemm(5).Activation(Op::kSoftmax);
+  Graph graph = ValueOrDie(builder.Finish());
+  ZeroRandomWeights(0.7, &rng, &graph);
+  return graph;
+}
+
+Artifact ArtifactOf(const Graph& graph, const std::string& format) {
+  ArtifactContent content;
+  for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph))) {
+    content.choices[part.name].spec = ValueOrDie(FindFormat(format));
+  }
+  return ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
+}
+
+struct Case {
+  const char* name;
+  GraphInput input;
+};
+
+class Realtime : public ::testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    for (const FormatSpec& spec : AllFormats()) {
+      artifacts_.push_back(std::make_unique<Artifact>(ArtifactOf(graph_, FormatName(spec))));
+      for (const KernelTable* table : AvailableKernels()) {
+        SessionOptions options;
+        options.max_batch = 3;
+        options.max_steps = 6;
+        options.target = table->target;
+        sessions_.push_back(ValueOrDie(Session::Create(*artifacts_.back(), options)));
+      }
+    }
+    Rng rng(2);
+    batches_.push_back(RandomBatch(graph_, 6, 3, 0, &rng));
+    batches_.push_back(RandomBatch(graph_, 1, 1, 1, &rng));
+    batches_.push_back(RandomBatch(graph_, 4, 2, 0, &rng));
+    batches_.back().lengths = {0, 0};
+  }
+
+  // True if every call succeeded. No gtest macros: they allocate.
+  bool RunAll() {
+    bool ok = true;
+    for (Session& session : sessions_) {
+      for (const Batch& batch : batches_) {
+        ok = ok && session.Run(ViewOf(batch)).ok();
+        ok = ok && !session.Output(0).empty();
+      }
+      const Batch& one = batches_[1];
+      ok = ok && (one.ids.empty() ? session.Step(std::span<const float>(one.features))
+                                  : session.Step(std::span<const int32_t>(one.ids)))
+                     .ok();
+      ok = ok && session.ResetStream(1).ok();
+      session.Reset();
+    }
+    return ok;
+  }
+
+  const Graph graph_ = EveryCellAndOperator(GetParam().input);
+  std::vector<std::unique_ptr<Artifact>> artifacts_;
+  std::vector<Session> sessions_;
+  std::vector<Batch> batches_;
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    Inputs, Realtime,
+    ::testing::Values(Case{"features", {"x", {Element::kF32, Layout::kSequence, 12}}},
+                      Case{"ids", {"ids", {Element::kI32, Layout::kSequence, 9}}}),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST(Counter, SeesWhatTheStandardLibraryAllocates) {
+  const long before = allocation_count;
+  const std::string text = std::to_string(before) + std::string(100, 'x');
+  EXPECT_GT(allocation_count - before, 0) << text;
+}
+
+TEST(Counter, SeesAnAlignedBuffer) {
+  const long before = allocation_count;
+  const AlignedBuffer<float> buffer(10);
+  EXPECT_GT(allocation_count - before, 0) << buffer.size();
+}
+
+TEST_P(Realtime, RunsWithoutAnAllocation) {
+  const long before = allocation_count;
+  const bool ok = RunAll();
+  const long after = allocation_count;
+  EXPECT_TRUE(ok);
+  EXPECT_EQ(after - before, 0);
+}
+
+TEST_P(Realtime, RunsWithoutASystemCall) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    // From here on only read, write and exit are allowed; anything else kills.
+    if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0) != 0) ::_exit(77);
+    const bool ok = RunAll();
+    ::syscall(SYS_exit, ok ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "no seccomp here";
+  EXPECT_FALSE(WIFSIGNALED(status)) << "killed by signal " << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+}  // namespace
+}  // namespace espalier
