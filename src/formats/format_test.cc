@@ -206,7 +206,7 @@ TEST(SlotFormat, SpendsFourAndAHalfBytesAWeightOnAMatrixPrunedInSlots) {
   const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_slot, 16, 16}, ViewOf(matrix)));
   const size_t slots = 4 * 8;
   EXPECT_EQ(StoredCount(encoded.view()), slots * 16);
-  EXPECT_EQ(encoded.bytes.size(), 64 + slots * (16 * 4 + 8 + 2));
+  EXPECT_EQ(encoded.bytes.size(), 64 + 64 + slots * (16 * 4 + 8 + 2));
 }
 
 TEST(SlotFormat, RefusesAnIndexPastTheLastRaggedBank) {

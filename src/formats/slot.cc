@@ -1,6 +1,6 @@
 #include "formats/slot.h"
 
-#include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "base/strings.h"
@@ -10,115 +10,147 @@ namespace espalier {
 namespace {
 
 constexpr Tile kTiles[] = {{8, 8}, {8, 16}, {16, 16}, {16, 32}};
-constexpr int64_t kMaxBanks = 1 << 16;
-constexpr uint64_t kMaxSlots = std::numeric_limits<uint32_t>::max();
+constexpr size_t kMaxStripRows = 16;
+constexpr int64_t kMaxCols = 1 << 16;
+constexpr uint64_t kMaxRounds = std::numeric_limits<uint32_t>::max();
 
-uint64_t SizeOfStarts(const FormatSpec& spec, int64_t rows) {
-  const auto strips = static_cast<size_t>(DivideUp(rows, spec.strip_rows));
-  return RoundUp((strips + 1) * sizeof(uint32_t), kAlignmentBytes);
-}
+// Where the arrays are. Offsets in bytes.
+struct Layout {
+  uint64_t strips, groups, slots;
+  uint64_t strip, values, index, bank_col, end;
 
-uint64_t SizeOf(const FormatSpec& spec, int64_t rows, uint64_t slots) {
-  const auto strip_rows = static_cast<size_t>(spec.strip_rows);
-  const size_t index_bytes = SlotIndexBytes(strip_rows, static_cast<size_t>(spec.bank_cols));
-  return SizeOfStarts(spec, rows) + RoundUp(slots * strip_rows * sizeof(float), kAlignmentBytes) +
-         RoundUp(slots * index_bytes, kAlignmentBytes) + slots * sizeof(uint16_t);
-}
-
-// The part of a matrix where one strip crosses one bank.
-struct Crossing {
-  int64_t first_row, end_row, first_col, end_col;
-
-  Crossing(const FormatSpec& spec, const MatrixView& matrix, int64_t strip, int64_t bank)
-      : first_row(strip * spec.strip_rows),
-        end_row(std::min<int64_t>(matrix.rows, first_row + spec.strip_rows)),
-        first_col(bank * spec.bank_cols),
-        end_col(std::min<int64_t>(matrix.cols, first_col + spec.bank_cols)) {}
-
-  // Nonzeros of the fullest row.
-  size_t SlotCount(const MatrixView& matrix) const {
-    size_t most = 0;
-    for (int64_t row = first_row; row < end_row; ++row) {
-      const float* values = matrix.data + row * matrix.cols;
-      most = std::max(most, CountNonzeros({values + first_col, values + end_col}));
-    }
-    return most;
+  // `rounds` of all groups, `last_rounds` of the last one, whose strips may be fewer than 4.
+  Layout(const FormatSpec& spec, int64_t rows, uint64_t rounds, uint64_t last_rounds) {
+    const auto strip_rows = static_cast<uint64_t>(spec.strip_rows);
+    strips = static_cast<uint64_t>(DivideUp(rows, spec.strip_rows));
+    groups = static_cast<uint64_t>(DivideUp(static_cast<int64_t>(strips), kSlotGroup));
+    const uint64_t missing_strips = groups * kSlotGroup - strips;
+    slots = rounds * kSlotGroup - missing_strips * last_rounds;
+    strip = RoundUp((groups + 1) * sizeof(uint32_t), kAlignmentBytes);
+    values = strip + RoundUp(strips * sizeof(uint32_t), kAlignmentBytes);
+    index = values + RoundUp(slots * strip_rows * sizeof(float), kAlignmentBytes);
+    bank_col = index + RoundUp(slots * SlotIndexBytes(strip_rows, BankCols(spec)), kAlignmentBytes);
+    end = bank_col + slots * sizeof(uint16_t);
   }
+
+  static size_t BankCols(const FormatSpec& spec) { return static_cast<size_t>(spec.bank_cols); }
 };
+
+Layout LayoutOf(const EncodedView& matrix) {
+  const auto groups =
+      static_cast<size_t>(DivideUp(matrix.rows, matrix.spec.strip_rows * int64_t{kSlotGroup}));
+  const uint32_t* start = reinterpret_cast<const uint32_t*>(matrix.bytes.data());
+  return Layout(matrix.spec, matrix.rows, start[groups], start[groups] - start[groups - 1]);
+}
+
+struct Slot {
+  uint16_t bank_col = 0;
+  float values[kMaxStripRows] = {};
+  uint8_t index[kMaxStripRows] = {};
+};
+
+// Appends the slots of one strip in one bank: row r's j-th weight goes to slot j, and what is left
+// of a row names the column of its last weight.
+void AppendSlots(const FormatSpec& spec, const MatrixView& matrix, int64_t first_row,
+                 int64_t first_col, std::vector<Slot>* slots) {
+  const int64_t end_row = std::min<int64_t>(matrix.rows, first_row + spec.strip_rows);
+  const int64_t end_col = std::min<int64_t>(matrix.cols, first_col + spec.bank_cols);
+  const size_t begin = slots->size();
+  Slot empty;
+  empty.bank_col = static_cast<uint16_t>(first_col);
+  for (int64_t row = first_row; row < end_row; ++row) {
+    const auto lane = static_cast<size_t>(row - first_row);
+    size_t next = begin;
+    for (int64_t col = first_col; col < end_col; ++col) {
+      const float value = matrix.at(row, col);
+      if (value == 0.0f) continue;
+      if (next == slots->size()) slots->push_back(empty);
+      (*slots)[next].values[lane] = value;
+      (*slots)[next].index[lane] = static_cast<uint8_t>(col - first_col);
+      empty.index[lane] = (*slots)[next].index[lane];
+      ++next;
+    }
+    for (; next < slots->size(); ++next) (*slots)[next].index[lane] = empty.index[lane];
+  }
+}
+
+// A slot of zeros in the columns of `like`.
+Slot PaddingLike(const Slot& like) {
+  Slot padding = like;
+  std::fill_n(padding.values, kMaxStripRows, 0.0f);
+  return padding;
+}
 
 class SlotWriter {
  public:
-  SlotWriter(const FormatSpec& spec, const MatrixView& matrix, std::byte* bytes, uint64_t slots)
-      : matrix_(matrix) {
-    uint32_t* starts = reinterpret_cast<uint32_t*>(bytes);
-    starts[DivideUp(matrix.rows, spec.strip_rows)] = static_cast<uint32_t>(slots);
-    const uint64_t size_bytes = SizeOf(spec, matrix.rows, slots);
-    view_ = ViewSlot({spec, matrix.rows, matrix.cols, {bytes, size_bytes}});
-  }
+  SlotWriter(const FormatSpec& spec, const Layout& layout, std::byte* bytes)
+      : strip_rows_(static_cast<size_t>(spec.strip_rows)),
+        wide_index_(spec.bank_cols > 16),
+        values_(reinterpret_cast<float*>(bytes + layout.values)),
+        index_(reinterpret_cast<uint8_t*>(bytes + layout.index)),
+        bank_col_(reinterpret_cast<uint16_t*>(bytes + layout.bank_col)) {}
 
-  void BeginStrip(int64_t strip) { const_cast<uint32_t*>(view_.strip_start)[strip] = next_; }
-
-  // Row r's j-th nonzero of the crossing goes to slot j.
-  void Add(const Crossing& crossing, int64_t bank, size_t slot_count) {
-    for (size_t j = 0; j < slot_count; ++j) {
-      const_cast<uint16_t*>(view_.bank)[next_ + j] = static_cast<uint16_t>(bank);
+  void Append(const Slot& slot) {
+    std::copy_n(slot.values, strip_rows_, values_);
+    values_ += strip_rows_;
+    *bank_col_++ = slot.bank_col;
+    for (size_t lane = 0; lane < strip_rows_; lane += wide_index_ ? 1 : 2) {
+      const int high = wide_index_ ? 0 : slot.index[lane + 1] << 4;
+      *index_++ = static_cast<uint8_t>(slot.index[lane] | high);
     }
-    for (int64_t row = crossing.first_row; row < crossing.end_row; ++row) {
-      size_t slot = next_;
-      for (int64_t col = crossing.first_col; col < crossing.end_col; ++col) {
-        const float value = matrix_.at(row, col);
-        if (value == 0.0f) continue;
-        Set(slot++, static_cast<size_t>(row - crossing.first_row),
-            static_cast<unsigned>(col - crossing.first_col), value);
-      }
-    }
-    next_ += static_cast<uint32_t>(slot_count);
   }
 
  private:
-  // Precondition: the index is still 0 there.
-  void Set(size_t slot, size_t lane, unsigned index, float value) {
-    const_cast<float*>(view_.values)[slot * view_.strip_rows + lane] = value;
-    uint8_t* bytes = const_cast<uint8_t*>(view_.index);
-    if (view_.bank_cols > 16) {
-      bytes[slot * view_.strip_rows + lane] = static_cast<uint8_t>(index);
-    } else {
-      uint8_t& byte = bytes[slot * view_.strip_rows / 2 + lane / 2];
-      byte = static_cast<uint8_t>(byte | (lane % 2 == 0 ? index : index << 4));
-    }
-  }
-
-  MatrixView matrix_;
-  SlotView view_;  // over the bytes that this writes
-  uint32_t next_ = 0;
+  size_t strip_rows_;
+  bool wide_index_;
+  float* values_;
+  uint8_t* index_;
+  uint16_t* bank_col_;
 };
 
 Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView matrix) {
-  const int64_t strips = DivideUp(matrix.rows, spec.strip_rows);
-  const int64_t banks = DivideUp(matrix.cols, spec.bank_cols);
-  if (banks > kMaxBanks) {
-    return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxBanks * spec.bank_cols,
-                              " columns can be stored, ", matrix.cols, " found"));
+  if (matrix.cols > kMaxCols) {
+    return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxCols, " columns can be stored, ",
+                              matrix.cols, " found"));
   }
-  std::vector<size_t> counts;
-  uint64_t slots = 0;
-  for (int64_t strip = 0; strip < strips; ++strip) {
-    for (int64_t bank = 0; bank < banks; ++bank) {
-      counts.push_back(Crossing(spec, matrix, strip, bank).SlotCount(matrix));
-      slots += counts.back();
+  std::vector<std::vector<Slot>> strips(
+      static_cast<size_t>(DivideUp(matrix.rows, spec.strip_rows)));
+  for (size_t s = 0; s < strips.size(); ++s) {
+    for (int64_t col = 0; col < matrix.cols; col += spec.bank_cols) {
+      AppendSlots(spec, matrix, static_cast<int64_t>(s) * spec.strip_rows, col, &strips[s]);
     }
   }
-  if (slots > kMaxSlots) {
-    return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxSlots, " slots can be stored, ",
-                              slots, " found"));
+  std::vector<uint32_t> order(strips.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](uint32_t a, uint32_t b) { return strips[a].size() > strips[b].size(); });
+
+  std::vector<uint64_t> starts = {0};
+  for (size_t place = 0; place < order.size(); place += kSlotGroup) {
+    starts.push_back(starts.back() + strips[order[place]].size());
   }
-  AlignedBuffer<std::byte> bytes(SizeOf(spec, matrix.rows, slots));
-  SlotWriter writer(spec, matrix, bytes.data(), slots);
-  for (int64_t strip = 0; strip < strips; ++strip) {
-    writer.BeginStrip(strip);
-    for (int64_t bank = 0; bank < banks; ++bank) {
-      writer.Add(Crossing(spec, matrix, strip, bank), bank,
-                 counts[static_cast<size_t>(strip * banks + bank)]);
+  const uint64_t rounds = starts.back();
+  if (rounds > kMaxRounds) {
+    return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxRounds, " rounds can be stored, ",
+                              rounds, " found"));
+  }
+  const Layout layout(spec, matrix.rows, rounds, rounds - starts[starts.size() - 2]);
+  AlignedBuffer<std::byte> bytes(layout.end);
+  std::transform(starts.begin(), starts.end(), reinterpret_cast<uint32_t*>(bytes.data()),
+                 [](uint64_t start) { return static_cast<uint32_t>(start); });
+  std::copy(order.begin(), order.end(), reinterpret_cast<uint32_t*>(bytes.data() + layout.strip));
+  SlotWriter writer(spec, layout, bytes.data());
+  for (size_t place = 0; place < order.size(); place += kSlotGroup) {
+    const size_t end = std::min(order.size(), place + kSlotGroup);
+    for (size_t round = 0; round < strips[order[place]].size(); ++round) {
+      for (size_t p = place; p < end; ++p) {
+        const std::vector<Slot>& slots = strips[order[p]];
+        if (round < slots.size()) {
+          writer.Append(slots[round]);
+        } else {
+          writer.Append(slots.empty() ? Slot() : PaddingLike(slots.back()));
+        }
+      }
     }
   }
   return bytes;
@@ -127,12 +159,12 @@ Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView m
 // Every lane of every slot must name a column of the matrix, also the lanes of rows past the last:
 // kernels read x there.
 Status CheckSlot(const SlotView& view, size_t slot) {
-  const size_t banks = (view.cols + view.bank_cols - 1) / view.bank_cols;
-  if (view.bank[slot] >= banks) {
-    return BadFormat(StrCat("slot.bank[", slot, "]: less than ", banks, " expected, ",
-                            view.bank[slot], " found"));
+  const size_t bank_col = view.bank_col[slot];
+  if (bank_col >= view.cols || bank_col % view.bank_cols != 0) {
+    return BadFormat(StrCat("slot.bank_col[", slot, "]: a multiple of ", view.bank_cols, " below ",
+                            view.cols, " expected, ", bank_col, " found"));
   }
-  const size_t limit = std::min(view.bank_cols, view.cols - view.bank[slot] * view.bank_cols);
+  const size_t limit = std::min(view.bank_cols, view.cols - bank_col);
   for (size_t lane = 0; lane < view.strip_rows; ++lane) {
     if (view.IndexOf(slot, lane) >= limit) {
       return BadFormat(StrCat("slot.index[", slot, "][", lane, "]: less than ", limit,
@@ -142,33 +174,51 @@ Status CheckSlot(const SlotView& view, size_t slot) {
   return Ok();
 }
 
+// Every strip must come once, else rows of y would not be written.
+Status CheckOrder(const SlotView& view) {
+  std::vector<bool> seen(view.strips, false);
+  for (size_t place = 0; place < view.strips; ++place) {
+    const uint32_t strip = view.strip[place];
+    if (strip >= view.strips || seen[strip]) {
+      return BadFormat(StrCat("slot.strip[", place, "]: each of ", view.strips,
+                              " strips once expected, ", strip, " found",
+                              strip < view.strips ? " again" : ""));
+    }
+    seen[strip] = true;
+  }
+  return Ok();
+}
+
 Status ValidateSlot(const EncodedView& matrix) {
-  const uint64_t starts_bytes = SizeOfStarts(matrix.spec, matrix.rows);
-  if (matrix.bytes.size() < starts_bytes) {
-    return BadFormat(StrCat("slot.strip_start: ", starts_bytes, " bytes expected, ",
+  const Layout empty(matrix.spec, matrix.rows, 0, 0);
+  if (matrix.bytes.size() < empty.strip) {
+    return BadFormat(StrCat("slot.group_start: ", empty.strip, " bytes expected, ",
                             matrix.bytes.size(), " found"));
   }
-  const auto strips = static_cast<size_t>(DivideUp(matrix.rows, matrix.spec.strip_rows));
-  const uint32_t* strip_start = reinterpret_cast<const uint32_t*>(matrix.bytes.data());
-  ESPALIER_RETURN_IF_ERROR(CheckStarts("slot.strip_start", {strip_start, strips + 1}));
-  const uint32_t slots = strip_start[strips];
-  ESPALIER_RETURN_IF_ERROR(
-      CheckSize("slot", matrix.bytes.size(), SizeOf(matrix.spec, matrix.rows, slots)));
+  const uint32_t* start = reinterpret_cast<const uint32_t*>(matrix.bytes.data());
+  ESPALIER_RETURN_IF_ERROR(CheckStarts("slot.group_start", {start, empty.groups + 1}));
+  ESPALIER_RETURN_IF_ERROR(CheckSize("slot", matrix.bytes.size(), LayoutOf(matrix).end));
   const SlotView view = ViewSlot(matrix);
-  for (size_t slot = 0; slot < slots; ++slot) ESPALIER_RETURN_IF_ERROR(CheckSlot(view, slot));
+  ESPALIER_RETURN_IF_ERROR(CheckOrder(view));
+  for (size_t slot = 0; slot < view.slots; ++slot) {
+    ESPALIER_RETURN_IF_ERROR(CheckSlot(view, slot));
+  }
   return Ok();
 }
 
 void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) {
   const SlotView view = ViewSlot(matrix);
-  for (size_t strip = 0; strip < view.strips; ++strip) {
-    const size_t first_row = strip * view.strip_rows;
-    const size_t lanes = std::min(view.strip_rows, view.rows - first_row);
-    for (size_t slot = view.strip_start[strip]; slot < view.strip_start[strip + 1]; ++slot) {
-      for (size_t lane = 0; lane < lanes; ++lane) {
-        const size_t col = view.bank[slot] * view.bank_cols + view.IndexOf(slot, lane);
-        visit(context, static_cast<int64_t>(first_row + lane), static_cast<int64_t>(col),
-              view.values[slot * view.strip_rows + lane]);
+  size_t slot = 0;
+  for (size_t group = 0; group < view.groups; ++group) {
+    for (uint32_t round = view.group_start[group]; round < view.group_start[group + 1]; ++round) {
+      for (size_t k = 0; k < view.StripsOf(group); ++k, ++slot) {
+        const size_t first_row = view.strip[group * kSlotGroup + k] * view.strip_rows;
+        const size_t lanes = std::min(view.strip_rows, view.rows - first_row);
+        for (size_t lane = 0; lane < lanes; ++lane) {
+          visit(context, static_cast<int64_t>(first_row + lane),
+                static_cast<int64_t>(view.bank_col[slot] + view.IndexOf(slot, lane)),
+                view.values[slot * view.strip_rows + lane]);
+        }
       }
     }
   }
@@ -176,10 +226,29 @@ void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) 
 
 uint64_t StoredCountSlot(const EncodedView& matrix) {
   const SlotView view = ViewSlot(matrix);
-  return static_cast<uint64_t>(view.strip_start[view.strips]) * view.strip_rows;
+  return view.slots * view.strip_rows;
 }
 
 }  // namespace
+
+SlotView ViewSlot(const EncodedView& matrix) {
+  const Layout layout = LayoutOf(matrix);
+  const std::byte* bytes = matrix.bytes.data();
+  SlotView view{};
+  view.rows = static_cast<size_t>(matrix.rows);
+  view.cols = static_cast<size_t>(matrix.cols);
+  view.strip_rows = static_cast<size_t>(matrix.spec.strip_rows);
+  view.bank_cols = static_cast<size_t>(matrix.spec.bank_cols);
+  view.strips = layout.strips;
+  view.groups = layout.groups;
+  view.slots = layout.slots;
+  view.group_start = reinterpret_cast<const uint32_t*>(bytes);
+  view.strip = reinterpret_cast<const uint32_t*>(bytes + layout.strip);
+  view.values = reinterpret_cast<const float*>(bytes + layout.values);
+  view.index = reinterpret_cast<const uint8_t*>(bytes + layout.index);
+  view.bank_col = reinterpret_cast<const uint16_t*>(bytes + layout.bank_col);
+  return view;
+}
 
 const FormatOps slot_format = {kTiles, EncodeSlot, ValidateSlot, ForEachStoredSlot,
                                StoredCountSlot};

@@ -2,35 +2,47 @@
 //
 // Rows are cut in strips of S, columns in banks of B. A *slot* is one vector multiply-add: for each
 // of the S rows of a strip one weight and the index of its column inside one bank. The kernel
-// fetches the S values of x by a lane permutation of the bank, so it needs no gather. The slots of
-// a strip form one flat list, each with the number of its bank:
+// fetches the S values of x by a lane permutation of the bank, so it needs no gather.
 //
-//   strip_start  u32 [strips + 1]      where each strip's slots begin; the last is the slot count
+// Strips are sorted by their number of slots, most first, and taken in *groups* of 4 (the last
+// group has 1 to 4). Slots of a group are stored in *rounds*: one slot of each of its strips in
+// turn, so that a kernel runs 4 independent sums in one loop without remainders. Strips of a group
+// differ little in length; a shorter one is filled with slots of zeros.
+//
+//   group_start  u32 [groups + 1]     where each group's rounds begin; the last is their number
 //                0 to a multiple of 64 bytes
-//   values       f32 [slots, S]        by strip, banks ascending; 0 where a row has no weight left
+//   strip        u32 [strips]         the strip in each place of the sorted order
+//                0 to a multiple of 64 bytes
+//   values       f32 [slots, S]       0 where a row has no weight left
 //                0 to a multiple of 64 bytes
 //   index        B <= 16: 4 bits each, [slots, S / 2 bytes], row 2k in the low half of byte k
 //                B = 32: 8 bits each, [slots, S bytes]
 //                0 to a multiple of 64 bytes
-//   bank         u16 [slots]
+//   bank_col     u16 [slots]          first column of the slot's bank, a multiple of B
 //
-// strips = ceil(rows / S). A (strip, bank) has as many slots as its fullest row has weights there,
-// so any matrix can be stored exactly; one pruned in slots needs no padding. Padding is a stored 0:
-// if x is infinite in the column that it names, the row becomes NaN, as in `dense`.
+// strips = ceil(rows / S), groups = ceil(strips / 4), slots = 4 x rounds of the full groups + the
+// last group's strips x its rounds. A (strip, bank) has as many slots as its fullest row has
+// weights there, so any matrix can be stored exactly; one pruned in slots needs next to no padding.
+// Padding is a stored 0 at a column where its row has a weight in the same bank, or else the bank's
+// first: an infinite x there makes that row NaN.
 //
-// A flat list, not a count per (strip, bank): at 10 % density most banks hold 0 to 3 slots, and a
-// loop of that length costs more in mispredicted branches than the bank number costs in bytes.
-// S: 8 is one AVX2 register, 16 one of AVX-512. B: larger keeps more of the weights that matter,
-// smaller needs fewer permutations (AVX2: B / 8 of them).
+// Measured on Zen 3 (LSTM, H = 80, 7,400 weights): a count per (strip, bank) or one list per strip
+// lose 16 cycles to a mispredicted branch at each end; rounds of 4 strips have one end for four. S:
+// 8 is one AVX2 register, 16 one of AVX-512. B: larger keeps more of the weights that matter,
+// smaller needs fewer permutations (AVX2: B / 8, and a blend for all but one).
 #ifndef ESPALIER_FORMATS_SLOT_H_
 #define ESPALIER_FORMATS_SLOT_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 #include "formats/format.h"
 
 namespace espalier {
+
+// Strips per group: sums in flight hide the latency of a multiply-add (4 cycles on most cores).
+inline constexpr size_t kSlotGroup = 4;
 
 constexpr size_t SlotIndexBytes(size_t strip_rows, size_t bank_cols) {
   return bank_cols <= 16 ? strip_rows / 2 : strip_rows;
@@ -42,11 +54,15 @@ struct SlotView {
   size_t strip_rows;  // S
   size_t bank_cols;   // B
   size_t strips;
-  const uint32_t* strip_start;
+  size_t groups;
+  size_t slots;
+  const uint32_t* group_start;
+  const uint32_t* strip;
   const float* values;   // 64-byte aligned
   const uint8_t* index;  // 64-byte aligned
-  const uint16_t* bank;
+  const uint16_t* bank_col;
 
+  size_t StripsOf(size_t group) const { return std::min(kSlotGroup, strips - group * kSlotGroup); }
   // Column inside the bank of row `lane` of the strip in slot `slot`.
   size_t IndexOf(size_t slot, size_t lane) const {
     if (bank_cols > 16) return index[slot * strip_rows + lane];
@@ -55,25 +71,9 @@ struct SlotView {
   }
 };
 
-// Precondition: Validate passes.
-inline SlotView ViewSlot(const EncodedView& matrix) {
-  SlotView view{};
-  view.rows = static_cast<size_t>(matrix.rows);
-  view.cols = static_cast<size_t>(matrix.cols);
-  view.strip_rows = static_cast<size_t>(matrix.spec.strip_rows);
-  view.bank_cols = static_cast<size_t>(matrix.spec.bank_cols);
-  view.strips = (view.rows + view.strip_rows - 1) / view.strip_rows;
-  const std::byte* next = matrix.bytes.data();
-  view.strip_start = reinterpret_cast<const uint32_t*>(next);
-  const size_t slots = view.strip_start[view.strips];
-  next += RoundUp((view.strips + 1) * sizeof(uint32_t), kAlignmentBytes);
-  view.values = reinterpret_cast<const float*>(next);
-  next += RoundUp(slots * view.strip_rows * sizeof(float), kAlignmentBytes);
-  view.index = reinterpret_cast<const uint8_t*>(next);
-  next += RoundUp(slots * SlotIndexBytes(view.strip_rows, view.bank_cols), kAlignmentBytes);
-  view.bank = reinterpret_cast<const uint16_t*>(next);
-  return view;
-}
+// Precondition: Validate passes, or at least group_start is right and the bytes are as many as it
+// asks for.
+SlotView ViewSlot(const EncodedView& matrix);
 
 }  // namespace espalier
 

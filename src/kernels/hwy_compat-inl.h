@@ -43,6 +43,25 @@ HWY_INLINE void StoreFirst(hn::Vec<D> v, D d, float* to, size_t count) {
 #endif
 }
 
+// The rows [row, row + lanes) of an array of `rows`: those past the end are 0 and not read.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadRows(D d, const float* from, size_t row, size_t rows) {
+  constexpr size_t kLanes = hn::MaxLanes(D());
+  if (row + kLanes <= rows) return hn::LoadU(d, from + row);
+  return row < rows ? LoadFirst(d, from + row, rows - row) : hn::Zero(d);
+}
+
+// Writes the rows [row, row + lanes) of an array of `rows`, but not those past the end.
+template <class D>
+HWY_INLINE void StoreRows(hn::Vec<D> v, D d, float* to, size_t row, size_t rows) {
+  constexpr size_t kLanes = hn::MaxLanes(D());
+  if (row + kLanes <= rows) {
+    hn::StoreU(v, d, to + row);
+  } else if (row < rows) {
+    StoreFirst(v, d, to + row, rows - row);
+  }
+}
+
 // bank[index] for the lanes [first_lane, first_lane + lanes) of one slot. bank: B floats; index:
 // the slot's indices as format `slot` stores them (formats/slot.h).
 #if HWY_TARGET <= HWY_AVX2

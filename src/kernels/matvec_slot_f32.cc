@@ -27,8 +27,15 @@ class SlotKernel {
  public:
   static void Run(const EncodedView& matrix, const MatMulArgs& args) {
     const SlotView w = ViewSlot(matrix);
-    for (size_t strip = 0; strip < w.strips; ++strip) {
-      for (size_t n = 0; n < args.count; ++n) Strip(w, args, strip, n);
+    for (size_t group = 0; group < w.groups; ++group) {
+      for (size_t n = 0; n < args.count; ++n) {
+        switch (w.StripsOf(group)) {
+          case 1: Group<1>(w, args, group, n); break;
+          case 2: Group<2>(w, args, group, n); break;
+          case 3: Group<3>(w, args, group, n); break;
+          default: Group<kSlotGroup>(w, args, group, n);
+        }
+      }
     }
   }
 
@@ -37,47 +44,37 @@ class SlotKernel {
   using V = hn::Vec<D>;
   static constexpr size_t kLanes = hn::MaxLanes(D());
   static constexpr size_t kVectors = S / kLanes;
-  static constexpr size_t kChains = kVectors >= 4 ? 1 : 4 / kVectors;
 
-  static HWY_INLINE void Slot(const SlotView& w, const float* x, size_t slot, V* sum) {
-    const D d;
-    const float* bank = x + w.bank[slot] * B;
-    const uint8_t* index = w.index + slot * SlotIndexBytes(S, B);
-    for (size_t v = 0; v < kVectors; ++v) {
-      const V weight = hn::Load(d, w.values + slot * S + v * kLanes);
-      sum[v] = hn::MulAdd(weight, LookupBank<B>(d, bank, index, v * kLanes), sum[v]);
-    }
-  }
-
-  static HWY_INLINE void Strip(const SlotView& w, const MatMulArgs& args, size_t strip, size_t n) {
+  template <size_t kStrips>
+  static HWY_INLINE void Group(const SlotView& w, const MatMulArgs& args, size_t group, size_t n) {
     const D d;
     const float* x = args.x + n * args.x_stride;
-    const size_t first_row = strip * S;
-    V sum[kChains][kVectors];
-    for (size_t v = 0; v < kVectors; ++v) {
-      const size_t row = first_row + v * kLanes;
-      sum[0][v] = hn::Zero(d);
-      if (args.init != nullptr && row < w.rows) {
-        sum[0][v] = row + kLanes <= w.rows ? hn::LoadU(d, args.init + row)
-                                           : LoadFirst(d, args.init + row, w.rows - row);
+    V sum[kStrips][kVectors];
+    size_t first_row[kStrips];
+    for (size_t k = 0; k < kStrips; ++k) {
+      first_row[k] = w.strip[group * kSlotGroup + k] * S;
+      for (size_t v = 0; v < kVectors; ++v) {
+        sum[k][v] = args.init == nullptr
+                        ? hn::Zero(d)
+                        : LoadRows(d, args.init, first_row[k] + v * kLanes, w.rows);
       }
-      for (size_t k = 1; k < kChains; ++k) sum[k][v] = hn::Zero(d);
     }
-    size_t slot = w.strip_start[strip];
-    const size_t end = w.strip_start[strip + 1];
-    for (; slot + kChains <= end; slot += kChains) {
-      for (size_t k = 0; k < kChains; ++k) Slot(w, x, slot + k, sum[k]);
+    size_t slot = w.group_start[group] * kSlotGroup;
+    const size_t rounds = w.group_start[group + 1] - w.group_start[group];
+    for (size_t round = 0; round < rounds; ++round, slot += kStrips) {
+      for (size_t k = 0; k < kStrips; ++k) {
+        const float* bank = x + w.bank_col[slot + k];
+        const uint8_t* index = w.index + (slot + k) * SlotIndexBytes(S, B);
+        for (size_t v = 0; v < kVectors; ++v) {
+          const V weight = hn::Load(d, w.values + (slot + k) * S + v * kLanes);
+          sum[k][v] = hn::MulAdd(weight, LookupBank<B>(d, bank, index, v * kLanes), sum[k][v]);
+        }
+      }
     }
-    for (; slot < end; ++slot) Slot(w, x, slot, sum[0]);
-    for (size_t v = 0; v < kVectors; ++v) {
-      const size_t row = first_row + v * kLanes;
-      if (row >= w.rows) break;
-      for (size_t k = 1; k < kChains; ++k) sum[0][v] = hn::Add(sum[0][v], sum[k][v]);
-      float* y = args.y + n * args.y_stride + row;
-      if (row + kLanes <= w.rows) {
-        hn::StoreU(sum[0][v], d, y);
-      } else {
-        StoreFirst(sum[0][v], d, y, w.rows - row);
+    float* y = args.y + n * args.y_stride;
+    for (size_t k = 0; k < kStrips; ++k) {
+      for (size_t v = 0; v < kVectors; ++v) {
+        StoreRows(sum[k][v], d, y, first_row[k] + v * kLanes, w.rows);
       }
     }
   }
