@@ -191,6 +191,20 @@ TEST(SlotGranularity, KeepsTheLargestWeightsOfEachRowAndEquallyManyInAStrip) {
   }
 }
 
+TEST(SlotGranularity, LinesUpTheLargestWeightsOfRowsThatLostWeightsBefore) {
+  const GranularitySpec spec{&granularities::slot, 2, 4};
+  const std::vector<float> saliency = {0.1f, 0.4f, 0.3f, 0.2f,   //
+                                       0.8f, 0.7f, 0.6f, 0.5f};  //
+  const std::vector<uint8_t> alive = {1, 1, 1, 0,                //
+                                      0, 0, 0, 1};
+  const Partition partition = spec.kind->partition(spec, {saliency, alive, 2, 4});
+  EXPECT_EQ(partition.piece_of, (std::vector<int32_t>{2, 0, 1, -1, -1, -1, -1, 0}));
+  ASSERT_EQ(partition.pool.pieces.size(), 3u);
+  EXPECT_NEAR(partition.pool.pieces[0].score, 0.45f, 1e-6);
+  EXPECT_EQ(partition.pool.pieces[1].size, 1);
+  EXPECT_EQ(partition.pool.size, 8);
+}
+
 TEST(Granularity, RoundTripsItsName) {
   for (const char* text : {"element", "slot_8x16", "slot_16x32", "unit"}) {
     EXPECT_EQ(GranularityName(ValueOrDie(ParseGranularity(text))), text);

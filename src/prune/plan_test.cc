@@ -186,6 +186,20 @@ TEST(MakeMasks, MasksBiasesAndConsumersOfRemovedUnits) {
   EXPECT_EQ(UnitMasks(plan.coupling, keep), masks);
 }
 
+TEST(MakeMasks, CountsUnitsThatWereRemovedBefore) {
+  PruneSpec spec;
+  spec.granularity = "unit";
+  spec.sparsity = 0.25;
+  const MaskSet before = Masks(Digits(), spec);
+  spec.criterion = "random";  // another ranking
+  spec.sparsity = 0.5;
+  const Plan plan = ValueOrDie(MakePlan(Digits(), spec));
+  const auto kept =
+      KeptUnits(plan.coupling, AliveGroups(plan.coupling, Masks(Digits(), spec, before)));
+  EXPECT_EQ(kept.at("lstm0").size(), 12u);
+  EXPECT_EQ(kept.at("gru0").size(), 10u);
+}
+
 TEST(MakeMasks, CarriesAnElementMaskUnderAUnitMask) {
   const Graph graph = Digits();
   PruneSpec spec;
