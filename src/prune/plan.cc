@@ -86,23 +86,31 @@ Status PlanWeights(const Graph& graph, const std::vector<std::string>& chosen, P
 
 Status PlanUnits(const Graph& graph, const std::vector<std::string>& chosen, Plan* plan) {
   ESPALIER_ASSIGN_OR_RETURN(plan->coupling, FindCoupling(graph));
-  const std::set<std::string> names(chosen.begin(), chosen.end());
-  Keep may_go(plan->coupling.groups.size(), 0);
-  std::string reason = "no recurrent layer is among the chosen weights";
+  // By node: "*.weight_hh" does not match weight_hh_reverse, but directions shrink together.
+  std::set<std::string> nodes;
+  for (const std::string& name : chosen) nodes.insert(FindOwner(graph, name)->name);
   for (const UnitLayer& layer : plan->coupling.layers) {
-    const bool is_chosen =
-        names.contains(layer.direction.weight_ih) || names.contains(layer.direction.weight_hh);
-    plan->unit_layers.push_back(is_chosen);
-    if (!is_chosen) continue;
-    if (plan->multiple > layer.units) {
+    plan->unit_layers.push_back(nodes.contains(layer.node));
+    if (plan->unit_layers.back() != 0 && plan->multiple > layer.units) {
       return InvalidArgument(StrCat("multiple: at most ", layer.units, ", the units of ",
                                     layer.name(), ", expected, ", plan->multiple, " found"));
     }
-    for (const int32_t group : layer.groups) {
-      const std::string& pinned = plan->coupling.groups[static_cast<size_t>(group)].pinned;
-      may_go[static_cast<size_t>(group)] = pinned.empty();
-      if (!pinned.empty()) reason = "every unit of " + layer.name() + " " + pinned;
+  }
+  std::string reason = "no recurrent layer is among the chosen weights";
+  Keep may_go;
+  for (const UnitGroup& group : plan->coupling.groups) {
+    const UnitLayer* chosen_layer = nullptr;
+    const UnitLayer* other_layer = nullptr;
+    for (const Unit& unit : group.units) {
+      const auto layer = static_cast<size_t>(unit.layer);
+      (plan->unit_layers[layer] != 0 ? chosen_layer : other_layer) = &plan->coupling.layers[layer];
     }
+    may_go.push_back(chosen_layer != nullptr && other_layer == nullptr && group.pinned.empty());
+    if (chosen_layer == nullptr || may_go.back() != 0) continue;
+    reason = "a unit of " + chosen_layer->name() + " " +
+             (group.pinned.empty() ? "is added to one of " + other_layer->name() +
+                                         ", which is not among the chosen weights"
+                                   : group.pinned);
   }
   if (std::accumulate(may_go.begin(), may_go.end(), 0) == 0) {
     return Unsupported("granularity 'unit': no hidden unit can be removed, " + reason);

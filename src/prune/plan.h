@@ -31,7 +31,8 @@ struct PruneSpec {
   // In [0, 1): zeros / size of the chosen weights, or for "unit" removed units / all units.
   double sparsity = 0.9;
   // Patterns over weight names (* any run, ? any one), e.g. "*.weight_hh", "lstm0.*". Empty: every
-  // matrix of every Recurrent node. For "unit": a layer takes part if one of its matrices matches.
+  // matrix of every Recurrent node. For "unit": a node takes part, in both directions, if one of
+  // its matrices matches.
   std::vector<std::string> weights;
   // Least share of each tensor (layer) that is kept under "global"; in [0, 1].
   double floor = 0.01;

@@ -275,6 +275,33 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
          {"gemm0.weight", "slot_16x16", "slot_8x16"});
 }
 
+TEST(MakePlan, TakesBothDirectionsIfAPatternNamesOne) {
+  Rng rng(5);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 4}}, &rng);
+  builder.Recurrent(CellKind::kGruCell, 8, {Direction::kBidirectional, 0.0}).LastStep().Gemm(2);
+  const Graph graph = ValueOrDie(builder.Finish());
+  PruneSpec spec;
+  spec.granularity = "unit";
+  spec.weights = {"*.weight_hh"};
+  spec.sparsity = 0.5;
+  const Plan plan = ValueOrDie(MakePlan(graph, spec));
+  const auto kept = KeptUnits(plan.coupling, AliveGroups(plan.coupling, Masks(graph, spec)));
+  EXPECT_EQ(kept.at("gru0").size(), 4u);
+  EXPECT_EQ(kept.at("gru0_reverse").size(), 4u);
+}
+
+TEST(MakePlan, SaysThatUnitsAreTiedToALayerThatWasNotChosen) {
+  Rng rng(5);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 4}}, &rng);
+  const std::string first = builder.Recurrent(CellKind::kGruCell, 4).value();
+  builder.Recurrent(CellKind::kGruCell, 4).Add(first).LastStep().Gemm(2);
+  PruneSpec spec;
+  spec.granularity = "unit";
+  spec.weights = {"gru1.*"};
+  ExpectError(MakePlan(ValueOrDie(builder.Finish()), spec).status(), Code::kUnsupported,
+              {"gru1", "is added to one of gru0"});
+}
+
 TEST(MakePlan, SaysWhyNoUnitCanBeRemoved) {
   Rng rng(5);
   GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 4}}, &rng);
