@@ -1,0 +1,44 @@
+#include "report/charts.h"
+
+#include "base/strings.h"
+
+namespace espalier {
+
+Json ChartConfig() {
+  const char* const font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
+  return {{"background", nullptr},
+          {"font", font},
+          {"view", {{"stroke", nullptr}}},
+          {"axis",
+           {{"labelColor", "var(--muted)"},
+            {"labelFontSize", 12},
+            {"titleColor", "var(--muted)"},
+            {"titleFontSize", 12},
+            {"titleFontWeight", "normal"},
+            {"titlePadding", 8},
+            {"domain", false},
+            {"ticks", false},
+            {"labelPadding", 6},
+            {"gridColor", "var(--line)"}}},
+          {"legend",
+           {{"orient", "top"},
+            {"direction", "horizontal"},
+            {"title", nullptr},
+            {"labelColor", "var(--text)"},
+            {"labelFontSize", 12},
+            {"symbolSize", 90},
+            {"offset", 6}}},
+          {"text", {{"fill", "var(--text)"}, {"fontSize", 12}}}};
+}
+
+Json NewSpec(const std::string& description, size_t height) {
+  return {{"$schema", "https://vega.github.io/schema/vega-lite/v6.json"},
+          {"description", description},
+          {"width", "container"},
+          {"height", height},
+          {"autosize", {{"type", "fit-x"}, {"contains", "padding"}}}};
+}
+
+std::string RowKey(size_t index, const std::string& label) { return StrCat(100000 + index, label); }
+
+}  // namespace espalier

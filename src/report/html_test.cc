@@ -1,0 +1,83 @@
+#include "report/html.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using testing::ExpectError;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::ValueOrDie;
+
+size_t CountOf(const std::string& part, const std::string& text) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+RunRecord Named(const std::string& name) {
+  RunRecord record;
+  record.name = name;
+  record.machine.cpu = name;
+  record.command = name;
+  record.task.metric = name;
+  StageRecord stage;
+  stage.name = name;
+  stage.epochs = {{1, 1, 0.5, 0.5, 0.5, 0.1, 0.0, 1.0}};
+  record.stages = {stage};
+  return record;
+}
+
+TEST(ReportHtml, LetsNoNameBecomeMarkup) {
+  const std::string plain = ReportHtml(Named("plain"), {});
+  const std::string nasty = ReportHtml(Named("</script><b id=\"x\">"), {});
+  EXPECT_EQ(CountOf("<", nasty), CountOf("<", plain));
+  EXPECT_THAT(nasty, HasSubstr("&lt;/script&gt;&lt;b id=&quot;x&quot;&gt;"));
+}
+
+TEST(ReportHtml, NamesNoOtherPlace) {
+  const std::string html = ReportHtml(Named("plain"), {});
+  EXPECT_THAT(html, Not(HasSubstr("src=")));
+  EXPECT_THAT(html, Not(HasSubstr("href=")));
+  EXPECT_THAT(html, HasSubstr("default-src 'none'"));
+}
+
+TEST(ReportHtml, IsTheSameForTheSameRecord) {
+  EXPECT_EQ(ReportHtml(Named("plain"), {}), ReportHtml(Named("plain"), {}));
+}
+
+// A node_modules folder with one line of code and a licence in each library.
+void WriteLibraries(const std::string& root, const std::string& code) {
+  for (const std::string name : {"vega", "vega-lite", "vega-embed"}) {
+    std::filesystem::create_directories(root + "/" + name + "/build");
+    ASSERT_OK(WriteTextFileAtomic(root + "/" + name + "/LICENSE", "free */ to use"));
+    ASSERT_OK(WriteTextFileAtomic(root + "/" + name + "/build/" + name + ".min.js", code));
+  }
+}
+
+TEST(ChartLibraries, CannotEndTheScriptTheyStandIn) {
+  const testing::TempDir dir;
+  WriteLibraries(dir.path(), "let a = '</script><!--';\n//# sourceMappingURL=a.map");
+  const std::string script = ValueOrDie(LoadChartLibraries(dir.path())).script;
+  EXPECT_THAT(script, HasSubstr("let a = '<\\/script><\\!--';"));
+  EXPECT_THAT(script, Not(HasSubstr("</script")));
+  EXPECT_THAT(script, Not(HasSubstr("sourceMappingURL")));
+  EXPECT_THAT(script, HasSubstr("free * / to use"));
+}
+
+TEST(ChartLibraries, SayHowToGetTheOneThatIsMissing) {
+  const testing::TempDir dir;
+  WriteLibraries(dir.path(), "");
+  std::filesystem::remove(dir.path("vega-lite/build/vega-lite.min.js"));
+  ExpectError(LoadChartLibraries(dir.path()).status(), Code::kIo,
+              {"vega-lite/build/vega-lite.min.js", "tools/setup"});
+}
+
+}  // namespace
+}  // namespace espalier
