@@ -14,35 +14,6 @@ constexpr size_t kMaxStripRows = 16;
 constexpr int64_t kMaxCols = 1 << 16;
 constexpr uint64_t kMaxRounds = std::numeric_limits<uint32_t>::max();
 
-// Where the arrays are. Offsets in bytes.
-struct Layout {
-  uint64_t strips, groups, slots;
-  uint64_t strip, values, index, bank_col, end;
-
-  // `rounds` of all groups, `last_rounds` of the last one, whose strips may be fewer than 4.
-  Layout(const FormatSpec& spec, int64_t rows, uint64_t rounds, uint64_t last_rounds) {
-    const auto strip_rows = static_cast<uint64_t>(spec.strip_rows);
-    strips = static_cast<uint64_t>(DivideUp(rows, spec.strip_rows));
-    groups = static_cast<uint64_t>(DivideUp(static_cast<int64_t>(strips), kSlotGroup));
-    const uint64_t missing_strips = groups * kSlotGroup - strips;
-    slots = rounds * kSlotGroup - missing_strips * last_rounds;
-    strip = RoundUp((groups + 1) * sizeof(uint32_t), kAlignmentBytes);
-    values = strip + RoundUp(strips * sizeof(uint32_t), kAlignmentBytes);
-    index = values + RoundUp(slots * strip_rows * sizeof(float), kAlignmentBytes);
-    bank_col = index + RoundUp(slots * SlotIndexBytes(strip_rows, BankCols(spec)), kAlignmentBytes);
-    end = bank_col + slots * sizeof(uint16_t);
-  }
-
-  static size_t BankCols(const FormatSpec& spec) { return static_cast<size_t>(spec.bank_cols); }
-};
-
-Layout LayoutOf(const EncodedView& matrix) {
-  const auto groups =
-      static_cast<size_t>(DivideUp(matrix.rows, matrix.spec.strip_rows * int64_t{kSlotGroup}));
-  const uint32_t* start = reinterpret_cast<const uint32_t*>(matrix.bytes.data());
-  return Layout(matrix.spec, matrix.rows, start[groups], start[groups] - start[groups - 1]);
-}
-
 struct Slot {
   uint16_t bank_col = 0;
   float values[kMaxStripRows] = {};
@@ -83,7 +54,7 @@ Slot PaddingLike(const Slot& like) {
 
 class SlotWriter {
  public:
-  SlotWriter(const FormatSpec& spec, const Layout& layout, std::byte* bytes)
+  SlotWriter(const FormatSpec& spec, const SlotLayout& layout, std::byte* bytes)
       : strip_rows_(static_cast<size_t>(spec.strip_rows)),
         wide_index_(spec.bank_cols > 16),
         values_(reinterpret_cast<float*>(bytes + layout.values)),
@@ -134,7 +105,7 @@ Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView m
     return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxRounds, " rounds can be stored, ",
                               rounds, " found"));
   }
-  const Layout layout(spec, matrix.rows, rounds, rounds - starts[starts.size() - 2]);
+  const SlotLayout layout(spec, matrix.rows, rounds, rounds - starts[starts.size() - 2]);
   AlignedBuffer<std::byte> bytes(layout.end);
   std::transform(starts.begin(), starts.end(), reinterpret_cast<uint32_t*>(bytes.data()),
                  [](uint64_t start) { return static_cast<uint32_t>(start); });
@@ -190,14 +161,14 @@ Status CheckOrder(const SlotView& view) {
 }
 
 Status ValidateSlot(const EncodedView& matrix) {
-  const Layout empty(matrix.spec, matrix.rows, 0, 0);
+  const SlotLayout empty(matrix.spec, matrix.rows, 0, 0);
   if (matrix.bytes.size() < empty.strip) {
     return BadFormat(StrCat("slot.group_start: ", empty.strip, " bytes expected, ",
                             matrix.bytes.size(), " found"));
   }
   const uint32_t* start = reinterpret_cast<const uint32_t*>(matrix.bytes.data());
   ESPALIER_RETURN_IF_ERROR(CheckStarts("slot.group_start", {start, empty.groups + 1}));
-  ESPALIER_RETURN_IF_ERROR(CheckSize("slot", matrix.bytes.size(), LayoutOf(matrix).end));
+  ESPALIER_RETURN_IF_ERROR(CheckSize("slot", matrix.bytes.size(), SlotLayoutOf(matrix).end));
   const SlotView view = ViewSlot(matrix);
   ESPALIER_RETURN_IF_ERROR(CheckOrder(view));
   for (size_t slot = 0; slot < view.slots; ++slot) {
@@ -230,25 +201,6 @@ uint64_t StoredCountSlot(const EncodedView& matrix) {
 }
 
 }  // namespace
-
-SlotView ViewSlot(const EncodedView& matrix) {
-  const Layout layout = LayoutOf(matrix);
-  const std::byte* bytes = matrix.bytes.data();
-  SlotView view{};
-  view.rows = static_cast<size_t>(matrix.rows);
-  view.cols = static_cast<size_t>(matrix.cols);
-  view.strip_rows = static_cast<size_t>(matrix.spec.strip_rows);
-  view.bank_cols = static_cast<size_t>(matrix.spec.bank_cols);
-  view.strips = layout.strips;
-  view.groups = layout.groups;
-  view.slots = layout.slots;
-  view.group_start = reinterpret_cast<const uint32_t*>(bytes);
-  view.strip = reinterpret_cast<const uint32_t*>(bytes + layout.strip);
-  view.values = reinterpret_cast<const float*>(bytes + layout.values);
-  view.index = reinterpret_cast<const uint8_t*>(bytes + layout.index);
-  view.bank_col = reinterpret_cast<const uint16_t*>(bytes + layout.bank_col);
-  return view;
-}
 
 const FormatOps slot_format = {kTiles, EncodeSlot, ValidateSlot, ForEachStoredSlot,
                                StoredCountSlot};

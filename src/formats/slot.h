@@ -71,9 +71,52 @@ struct SlotView {
   }
 };
 
-// Precondition: Validate passes, or at least group_start is right and the bytes are as many as it
-// asks for.
-SlotView ViewSlot(const EncodedView& matrix);
+// Where the arrays are, in bytes from the start, and how many things they hold.
+struct SlotLayout {
+  uint64_t strips, groups, slots;
+  uint64_t strip, values, index, bank_col, end;
+
+  // `rounds` of all groups, `last_rounds` of the last one, whose strips may be fewer than 4.
+  SlotLayout(const FormatSpec& spec, int64_t rows, uint64_t rounds, uint64_t last_rounds) {
+    const auto strip_rows = static_cast<uint64_t>(spec.strip_rows);
+    const auto bank_cols = static_cast<uint64_t>(spec.bank_cols);
+    strips = (static_cast<uint64_t>(rows) + strip_rows - 1) / strip_rows;
+    groups = (strips + kSlotGroup - 1) / kSlotGroup;
+    slots = rounds * kSlotGroup - (groups * kSlotGroup - strips) * last_rounds;
+    strip = RoundUp((groups + 1) * sizeof(uint32_t), kAlignmentBytes);
+    values = strip + RoundUp(strips * sizeof(uint32_t), kAlignmentBytes);
+    index = values + RoundUp(slots * strip_rows * sizeof(float), kAlignmentBytes);
+    bank_col = index + RoundUp(slots * SlotIndexBytes(strip_rows, bank_cols), kAlignmentBytes);
+    end = bank_col + slots * sizeof(uint16_t);
+  }
+};
+
+// Precondition: group_start is checked.
+inline SlotLayout SlotLayoutOf(const EncodedView& matrix) {
+  const uint64_t groups = SlotLayout(matrix.spec, matrix.rows, 0, 0).groups;
+  const uint32_t* start = reinterpret_cast<const uint32_t*>(matrix.bytes.data());
+  return SlotLayout(matrix.spec, matrix.rows, start[groups], start[groups] - start[groups - 1]);
+}
+
+// Precondition: Validate passes. Inline, so that a kernel that knows its tile divides by constants.
+inline SlotView ViewSlot(const EncodedView& matrix) {
+  const SlotLayout layout = SlotLayoutOf(matrix);
+  const std::byte* bytes = matrix.bytes.data();
+  SlotView view{};
+  view.rows = static_cast<size_t>(matrix.rows);
+  view.cols = static_cast<size_t>(matrix.cols);
+  view.strip_rows = static_cast<size_t>(matrix.spec.strip_rows);
+  view.bank_cols = static_cast<size_t>(matrix.spec.bank_cols);
+  view.strips = layout.strips;
+  view.groups = layout.groups;
+  view.slots = layout.slots;
+  view.group_start = reinterpret_cast<const uint32_t*>(bytes);
+  view.strip = reinterpret_cast<const uint32_t*>(bytes + layout.strip);
+  view.values = reinterpret_cast<const float*>(bytes + layout.values);
+  view.index = reinterpret_cast<const uint8_t*>(bytes + layout.index);
+  view.bank_col = reinterpret_cast<const uint16_t*>(bytes + layout.bank_col);
+  return view;
+}
 
 }  // namespace espalier
 

@@ -36,7 +36,7 @@ HWY_INLINE void Each(float* values, size_t count, Op op) {
 
 // Functors, not lambdas: a lambda does not inherit the target's instruction set from its function.
 struct ReluOp {
-  HWY_INLINE V Apply(D d, V x) const { return SimdMath<D>{d}.Relu(x); }
+  HWY_INLINE V Apply(D d, V x) const { return AtLeast(d, 0.0f, x); }
 };
 struct SigmoidOp {
   HWY_INLINE V Apply(D d, V x) const { return Sigmoid(d, x); }

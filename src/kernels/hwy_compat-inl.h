@@ -62,12 +62,15 @@ HWY_INLINE void StoreRows(hn::Vec<D> v, D d, float* to, size_t row, size_t rows)
   }
 }
 
-// bank[index] for the lanes [first_lane, first_lane + lanes) of one slot. bank: B floats; index:
-// the slot's indices as format `slot` stores them (formats/slot.h).
+// A lookup in a bank of x has two halves, so that several x can share the first:
+//   BankIndices<B>(d, index, first_lane)  the indices of lanes [first_lane, first_lane + lanes) of
+//   one
+//                                         slot, from its bytes in format `slot` (formats/slot.h)
+//   LookupBank<B>(d, bank, indices)       bank[index] for each lane; bank: B readable floats
 #if HWY_TARGET <= HWY_AVX2
 
-// Keeps the load apart from the permutation: on Zen 3, vpermps with a memory operand takes two
-// cycles, with a register one.
+// Keeps a load apart from the permutation that uses it: on Zen 3, vpermps from memory takes two
+// cycles, from a register one.
 HWY_INLINE __m256 LoadApart(const float* from) {
   __m256 v = _mm256_loadu_ps(from);
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
@@ -77,74 +80,90 @@ HWY_INLINE __m256 LoadApart(const float* from) {
 }
 
 template <size_t B>
-HWY_INLINE hn::Vec256<float> LookupBank(hn::Full256<float> /*d*/, const float* bank,
-                                        const uint8_t* index, size_t first_lane) {
-  __m256i idx;
-  if constexpr (B <= 16) {
-    uint32_t nibbles;
-    std::memcpy(&nibbles, index + first_lane / 2, sizeof(nibbles));
-    // vpermps reads the low bits of a lane only, so what is above the nibble need not be cleared.
-    idx = _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(nibbles)),
-                            _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
-  } else {
-    idx =
-        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(index + first_lane)));
+HWY_INLINE __m256i BankIndices(hn::Full256<float> /*d*/, const uint8_t* index, size_t first_lane) {
+  if constexpr (B > 16) {
+    return _mm256_cvtepu8_epi32(
+        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(index + first_lane)));
   }
-  if constexpr (B == 8) {
-    return hn::Vec256<float>{_mm256_permutevar8x32_ps(LoadApart(bank), idx)};
-  } else {
+  uint32_t nibbles;
+  std::memcpy(&nibbles, index + first_lane / 2, sizeof(nibbles));
+  // Permutations read the low bits of a lane only, so what is above the nibble need not be cleared.
+  return _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(nibbles)),
+                           _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
+}
+
+// Lookup in 16 floats by the low 4 bits.
+HWY_INLINE __m256 Lookup16(const float* bank, __m256i indices) {
 #if HWY_TARGET <= HWY_AVX3
-    const __m256 low =
-        _mm256_permutex2var_ps(_mm256_loadu_ps(bank), idx, _mm256_loadu_ps(bank + 8));
-    if constexpr (B == 16) return hn::Vec256<float>{low};
-    const __m256 high =
-        _mm256_permutex2var_ps(_mm256_loadu_ps(bank + 16), idx, _mm256_loadu_ps(bank + 24));
+  return _mm256_permutex2var_ps(_mm256_loadu_ps(bank), indices, _mm256_loadu_ps(bank + 8));
 #else
-    const __m256 bit3 = _mm256_castsi256_ps(_mm256_slli_epi32(idx, 28));
-    const __m256 low = _mm256_blendv_ps(_mm256_permutevar8x32_ps(LoadApart(bank), idx),
-                                        _mm256_permutevar8x32_ps(LoadApart(bank + 8), idx), bit3);
-    if constexpr (B == 16) return hn::Vec256<float>{low};
-    const __m256 high = _mm256_blendv_ps(_mm256_permutevar8x32_ps(LoadApart(bank + 16), idx),
-                                         _mm256_permutevar8x32_ps(LoadApart(bank + 24), idx), bit3);
+  const __m256 low = _mm256_permutevar8x32_ps(LoadApart(bank), indices);
+  const __m256 high = _mm256_permutevar8x32_ps(LoadApart(bank + 8), indices);
+  return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(indices, 28)));
 #endif
-    const __m256 bit4 = _mm256_castsi256_ps(_mm256_slli_epi32(idx, 27));
-    return hn::Vec256<float>{_mm256_blendv_ps(low, high, bit4)};
+}
+
+template <size_t B>
+HWY_INLINE hn::Vec256<float> LookupBank(hn::Full256<float> /*d*/, const float* bank,
+                                        __m256i indices) {
+  if constexpr (B == 8) {
+    return hn::Vec256<float>{_mm256_permutevar8x32_ps(LoadApart(bank), indices)};
+  } else if constexpr (B == 16) {
+    return hn::Vec256<float>{Lookup16(bank, indices)};
+  } else {
+    static_assert(B == 32);
+    return hn::Vec256<float>{_mm256_blendv_ps(Lookup16(bank, indices), Lookup16(bank + 16, indices),
+                                              _mm256_castsi256_ps(_mm256_slli_epi32(indices, 27)))};
   }
 }
 
 #if HWY_TARGET <= HWY_AVX3
 template <size_t B>
-HWY_INLINE hn::Vec512<float> LookupBank(hn::Full512<float> /*d*/, const float* bank,
-                                        const uint8_t* index, size_t /*first_lane*/) {
-  static_assert(B == 16 || B == 32);
-  if constexpr (B == 16) {
-    uint32_t nibbles[2];
-    std::memcpy(nibbles, index, sizeof(nibbles));
-    const __m512i both = _mm512_mask_set1_epi32(_mm512_set1_epi32(static_cast<int>(nibbles[0])),
-                                                0xff00, static_cast<int>(nibbles[1]));
-    const __m512i shift =
-        _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
-    return hn::Vec512<float>{
-        _mm512_permutexvar_ps(_mm512_srlv_epi32(both, shift), _mm512_loadu_ps(bank))};
-  } else {
-    const __m512i idx =
-        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(index)));
-    return hn::Vec512<float>{
-        _mm512_permutex2var_ps(_mm512_loadu_ps(bank), idx, _mm512_loadu_ps(bank + 16))};
+HWY_INLINE __m512i BankIndices(hn::Full512<float> /*d*/, const uint8_t* index,
+                               size_t /*first_lane*/) {
+  if constexpr (B > 16) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(index)));
   }
+  uint32_t nibbles[2];
+  std::memcpy(nibbles, index, sizeof(nibbles));
+  const __m512i both = _mm512_mask_set1_epi32(_mm512_set1_epi32(static_cast<int>(nibbles[0])),
+                                              0xff00, static_cast<int>(nibbles[1]));
+  return _mm512_srlv_epi32(
+      both, _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28));
+}
+
+template <size_t B>
+HWY_INLINE hn::Vec512<float> LookupBank(hn::Full512<float> /*d*/, const float* bank,
+                                        __m512i indices) {
+  static_assert(B == 16 || B == 32);
+  const __m512 low = _mm512_loadu_ps(bank);
+  if constexpr (B == 16) return hn::Vec512<float>{_mm512_permutexvar_ps(indices, low)};
+  return hn::Vec512<float>{_mm512_permutex2var_ps(low, indices, _mm512_loadu_ps(bank + 16))};
 }
 #endif
 
 #else  // No permutation over a whole bank: one scalar load per lane.
 
+template <class D>
+struct LaneIndices {
+  uint8_t lane[hn::MaxLanes(D())];
+};
+
 template <size_t B, class D>
-HWY_INLINE hn::Vec<D> LookupBank(D d, const float* bank, const uint8_t* index, size_t first_lane) {
-  constexpr size_t kLanes = hn::MaxLanes(D());
-  HWY_ALIGN float lanes[kLanes];
-  for (size_t i = 0; i < kLanes; ++i) {
+HWY_INLINE LaneIndices<D> BankIndices(D /*d*/, const uint8_t* index, size_t first_lane) {
+  LaneIndices<D> indices;
+  for (size_t i = 0; i < hn::MaxLanes(D()); ++i) {
     const size_t lane = first_lane + i;
-    lanes[i] = bank[B > 16 ? index[lane] : (index[lane / 2] >> (4 * (lane % 2))) & 15];
+    const int nibble = (index[lane / 2] >> (4 * (lane % 2))) & 15;
+    indices.lane[i] = B > 16 ? index[lane] : static_cast<uint8_t>(nibble);
   }
+  return indices;
+}
+
+template <size_t B, class D>
+HWY_INLINE hn::Vec<D> LookupBank(D d, const float* bank, const LaneIndices<D>& indices) {
+  HWY_ALIGN float lanes[hn::MaxLanes(D())];
+  for (size_t i = 0; i < hn::MaxLanes(D()); ++i) lanes[i] = bank[indices.lane[i]];
   return hn::Load(d, lanes);
 }
 

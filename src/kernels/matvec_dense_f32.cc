@@ -42,12 +42,8 @@ HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, s
   for (size_t s = 0; s < kStrips; ++s) {
     const size_t first_row = (strip + s) * kDenseStripRows;
     for (size_t v = 0; v < kVectors; ++v) {
-      const size_t row = first_row + v * kLanes;
-      V init = hn::Zero(d);
-      if (args.init != nullptr && row < w.rows) {
-        init = row + kLanes <= w.rows ? hn::LoadU(d, args.init + row)
-                                      : LoadFirst(d, args.init + row, w.rows - row);
-      }
+      const V init = args.init == nullptr ? hn::Zero(d)
+                                          : LoadRows(d, args.init, first_row + v * kLanes, w.rows);
       for (size_t i = 0; i < kCount; ++i) sum[s][i][v] = init;
     }
   }
@@ -57,13 +53,18 @@ HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, s
   for (size_t i = 0; i < kCount; ++i) x[i] = args.x + (n + i) * args.x_stride;
 
   for (size_t c = 0; c < w.cols; ++c) {
-    V column[kCount];
-    for (size_t i = 0; i < kCount; ++i) column[i] = hn::Set(d, x[i][c]);
+    // Weights outside, x inside: one broadcast at a time is live, else the sums spill.
+    V weight[kStrips][kVectors];
     for (size_t s = 0; s < kStrips; ++s) {
       for (size_t v = 0; v < kVectors; ++v) {
-        const V weight = hn::Load(d, weights[s] + c * kDenseStripRows + v * kLanes);
-        for (size_t i = 0; i < kCount; ++i) {
-          sum[s][i][v] = hn::MulAdd(weight, column[i], sum[s][i][v]);
+        weight[s][v] = hn::Load(d, weights[s] + c * kDenseStripRows + v * kLanes);
+      }
+    }
+    for (size_t i = 0; i < kCount; ++i) {
+      const V column = hn::Set(d, x[i][c]);
+      for (size_t s = 0; s < kStrips; ++s) {
+        for (size_t v = 0; v < kVectors; ++v) {
+          sum[s][i][v] = hn::MulAdd(weight[s][v], column, sum[s][i][v]);
         }
       }
     }
@@ -72,14 +73,8 @@ HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, s
   for (size_t s = 0; s < kStrips; ++s) {
     for (size_t v = 0; v < kVectors; ++v) {
       const size_t row = (strip + s) * kDenseStripRows + v * kLanes;
-      if (row >= w.rows) break;
       for (size_t i = 0; i < kCount; ++i) {
-        float* y = args.y + (n + i) * args.y_stride + row;
-        if (row + kLanes <= w.rows) {
-          hn::StoreU(sum[s][i][v], d, y);
-        } else {
-          StoreFirst(sum[s][i][v], d, y, w.rows - row);
-        }
+        StoreRows(sum[s][i][v], d, args.y + (n + i) * args.y_stride, row, w.rows);
       }
     }
   }

@@ -22,21 +22,40 @@ namespace espalier {
 namespace HWY_NAMESPACE {
 namespace {
 
+// One x, and where its last bank is read: from a copy where a whole bank would pass the readable
+// padding after x.
+template <size_t B>
+class BankedX {
+ public:
+  void Set(const float* x, size_t cols) {
+    x_ = x;
+    if constexpr (kCopies) {
+      last_col_ = (cols - 1) / B * B;
+      std::copy_n(x + last_col_, cols - last_col_, last_);
+    }
+  }
+  HWY_INLINE const float* bank(size_t first_col) const {
+    if constexpr (kCopies) return first_col == last_col_ ? last_ : x_ + first_col;
+    return x_ + first_col;
+  }
+
+ private:
+  static constexpr bool kCopies = B * sizeof(float) > kPaddingBytes;
+  const float* x_ = nullptr;
+  size_t last_col_ = 0;
+  HWY_ALIGN float last_[kCopies ? B : 1] = {};
+};
+
 template <size_t S, size_t B>
 class SlotKernel {
  public:
   static void Run(const EncodedView& matrix, const MatMulArgs& args) {
-    const SlotView w = ViewSlot(matrix);
-    for (size_t group = 0; group < w.groups; ++group) {
-      for (size_t n = 0; n < args.count; ++n) {
-        switch (w.StripsOf(group)) {
-          case 1: Group<1>(w, args, group, n); break;
-          case 2: Group<2>(w, args, group, n); break;
-          case 3: Group<3>(w, args, group, n); break;
-          default: Group<kSlotGroup>(w, args, group, n);
-        }
-      }
-    }
+    EncodedView tile = matrix;
+    tile.spec = {FormatId::k_slot, S, B};  // the same, as constants
+    const SlotView w = ViewSlot(tile);
+    size_t n = 0;
+    for (; n + kMostRows <= args.count; n += kMostRows) XRows<kMostRows>(w, args, n);
+    for (; n < args.count; ++n) XRows<1>(w, args, n);
   }
 
  private:
@@ -44,37 +63,88 @@ class SlotKernel {
   using V = hn::Vec<D>;
   static constexpr size_t kLanes = hn::MaxLanes(D());
   static constexpr size_t kVectors = S / kLanes;
+  // Rows of x that share the weights and indices of a slot: as many as the registers hold sums for.
+  static constexpr size_t kMostRows = kVectors == 1 ? 3 : 1;
 
-  template <size_t kStrips>
-  static HWY_INLINE void Group(const SlotView& w, const MatMulArgs& args, size_t group, size_t n) {
+  template <size_t kRows>
+  static HWY_INLINE void XRows(const SlotView& w, const MatMulArgs& args, size_t n) {
+    BankedX<B> x[kRows];
+    for (size_t i = 0; i < kRows; ++i) x[i].Set(args.x + (n + i) * args.x_stride, w.cols);
+    const size_t full = w.strips / kSlotGroup;
+    for (size_t group = 0; group < full; ++group) Group<kSlotGroup>(w, args, x, group, n);
+    switch (w.strips % kSlotGroup) {
+      case 1: Group<1>(w, args, x, full, n); break;
+      case 2: Group<2>(w, args, x, full, n); break;
+      case 3: Group<3>(w, args, x, full, n); break;
+      default: break;
+    }
+  }
+
+  // The strips of one group; one of them may be the last of the matrix, with fewer rows.
+  template <size_t kStrips, size_t kRows>
+  static HWY_INLINE void Group(const SlotView& w, const MatMulArgs& args,
+                               const BankedX<B> (&x)[kRows], size_t group, size_t n) {
+    const uint32_t* strips = w.strip + group * kSlotGroup;
+    bool whole = true;
+    for (size_t k = 0; k < kStrips; ++k) whole &= (strips[k] + size_t{1}) * S <= w.rows;
+    if (HWY_LIKELY(whole)) {
+      Rounds<kStrips>(w, args, x, group, n, Whole());
+    } else {
+      Rounds<kStrips>(w, args, x, group, n, Ragged{w.rows});
+    }
+  }
+
+  // How rows of init and y are read and written.
+  struct Whole {
+    static HWY_INLINE V Load(D d, const float* from, size_t row) {
+      return hn::LoadU(d, from + row);
+    }
+    static HWY_INLINE void Store(V v, D d, float* to, size_t row) { hn::StoreU(v, d, to + row); }
+  };
+  struct Ragged {
+    size_t rows;
+    HWY_INLINE V Load(D d, const float* from, size_t row) const {
+      return LoadRows(d, from, row, rows);
+    }
+    HWY_INLINE void Store(V v, D d, float* to, size_t row) const { StoreRows(v, d, to, row, rows); }
+  };
+
+  template <size_t kStrips, size_t kRows, class Memory>
+  static HWY_INLINE void Rounds(const SlotView& w, const MatMulArgs& args,
+                                const BankedX<B> (&x)[kRows], size_t group, size_t n,
+                                Memory memory) {
     const D d;
-    const float* x = args.x + n * args.x_stride;
-    V sum[kStrips][kVectors];
-    size_t first_row[kStrips];
+    const uint32_t* strips = w.strip + group * kSlotGroup;
+    V sum[kRows][kStrips][kVectors];
     for (size_t k = 0; k < kStrips; ++k) {
-      first_row[k] = w.strip[group * kSlotGroup + k] * S;
       for (size_t v = 0; v < kVectors; ++v) {
-        sum[k][v] = args.init == nullptr
-                        ? hn::Zero(d)
-                        : LoadRows(d, args.init, first_row[k] + v * kLanes, w.rows);
+        const size_t row = strips[k] * S + v * kLanes;
+        sum[0][k][v] = args.init == nullptr ? hn::Zero(d) : memory.Load(d, args.init, row);
+        for (size_t i = 1; i < kRows; ++i) sum[i][k][v] = sum[0][k][v];
       }
     }
     size_t slot = w.group_start[group] * kSlotGroup;
-    const size_t rounds = w.group_start[group + 1] - w.group_start[group];
-    for (size_t round = 0; round < rounds; ++round, slot += kStrips) {
+    const size_t end = slot + (w.group_start[group + 1] - w.group_start[group]) * kStrips;
+    for (; slot < end; slot += kStrips) {
       for (size_t k = 0; k < kStrips; ++k) {
-        const float* bank = x + w.bank_col[slot + k];
+        const size_t bank_col = w.bank_col[slot + k];
         const uint8_t* index = w.index + (slot + k) * SlotIndexBytes(S, B);
         for (size_t v = 0; v < kVectors; ++v) {
           const V weight = hn::Load(d, w.values + (slot + k) * S + v * kLanes);
-          sum[k][v] = hn::MulAdd(weight, LookupBank<B>(d, bank, index, v * kLanes), sum[k][v]);
+          const auto lanes = BankIndices<B>(d, index, v * kLanes);
+          for (size_t i = 0; i < kRows; ++i) {
+            const V found = LookupBank<B>(d, x[i].bank(bank_col), lanes);
+            sum[i][k][v] = hn::MulAdd(weight, found, sum[i][k][v]);
+          }
         }
       }
     }
-    float* y = args.y + n * args.y_stride;
-    for (size_t k = 0; k < kStrips; ++k) {
-      for (size_t v = 0; v < kVectors; ++v) {
-        StoreRows(sum[k][v], d, y, first_row[k] + v * kLanes, w.rows);
+    for (size_t i = 0; i < kRows; ++i) {
+      float* y = args.y + (n + i) * args.y_stride;
+      for (size_t k = 0; k < kStrips; ++k) {
+        for (size_t v = 0; v < kVectors; ++v) {
+          memory.Store(sum[i][k][v], d, y, strips[k] * S + v * kLanes);
+        }
       }
     }
   }
