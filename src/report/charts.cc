@@ -39,6 +39,12 @@ Json NewSpec(const std::string& description, size_t height) {
           {"autosize", {{"type", "fit-x"}, {"contains", "padding"}}}};
 }
 
+Json BarScale(double most, int room) {
+  return {{"domain", {0.0, most > 0.0 ? most : 1.0}},
+          {"range", {0, {{"expr", StrCat("max(20, width - ", room, ")")}}}},
+          {"nice", false}};
+}
+
 std::string RowKey(size_t index, const std::string& label) { return StrCat(100000 + index, label); }
 
 }  // namespace espalier

@@ -25,6 +25,9 @@ Json ChartConfig();
 // `height` pixels high.
 Json NewSpec(const std::string& description, size_t height);
 
+// The scale of bars that have a number at their end: `room` pixels on the right are left to it.
+Json BarScale(double most, int room);
+
 // The category of the row or column `index` with that label, for an axis with kRowLabel. Labels
 // need not be unique and would otherwise become part of expressions that Vega parses; keys of one
 // axis sort by index.
@@ -39,7 +42,7 @@ std::vector<Chart> TrainingCharts(const RunRecord& record);
 std::vector<Chart> SparsityCharts(const ModelRecord& model);
 // One picture for each matrix of `model` that has a mask and zeros in it, gates side by side.
 std::vector<Chart> MaskCharts(const ModelRecord& model);
-// Bytes of each model's file.
+// Bytes of each model's file, and its weights that are not 0.
 std::vector<Chart> SizeCharts(const RunRecord& record);
 // Median time of each system with quartiles: a whole sequence, and one step where it was timed.
 std::vector<Chart> LatencyCharts(const RunRecord& record);

@@ -22,6 +22,11 @@ std::string SystemLabel(const std::string& system) {
   return program + ", " + system.substr(dash + 1);
 }
 
+std::string Capitalized(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] -= 'a' - 'A';
+  return text;
+}
+
 const char* SystemColor(const std::string& system) {
   if (system == "espalier-pruned") return "var(--accent)";
   return system.starts_with("espalier-") ? "var(--dense)" : "var(--peer)";
@@ -49,8 +54,11 @@ Json Bars(const std::string& description, Json values, const std::string& axis_f
         {{"x",
           {{"field", "value"},
            {"type", "quantitative"},
-           {"scale", {{"domain", {0.0, most > 0.0 ? 1.22 * most : 1.0}}, {"nice", false}}},
-           {"axis", {{"title", nullptr}, {"tickCount", 4}, {"format", axis_format}}}}},
+           {"scale", BarScale(most, 76)},
+           {"axis",
+            {{"title", nullptr},
+             {"tickCount", 4},
+             {"labelExpr", StrCat("format(datum.value, '", axis_format, "')")}}}}},
          {"color", {{"field", "color"}, {"type", "nominal"}, {"scale", nullptr}}},
          {"tooltip", tooltip}}}});
   for (Json& layer : extra) spec["layer"].push_back(std::move(layer));
@@ -89,7 +97,7 @@ Chart LatencyChart(const std::string& title, const std::vector<SystemRecord>& sy
         {"encoding", {{"x", {{"field", "p25"}, {"type", "quantitative"}}}}}},
        {{"mark", {{"type", "tick"}, {"color", "var(--text)"}, {"thickness", 1.5}, {"size", 9}}},
         {"encoding", {{"x", {{"field", "p75"}, {"type", "quantitative"}}}}}}});
-  Json spec = Bars(description, std::move(values), "~r", quartiles);
+  Json spec = Bars(description, std::move(values), ",~r", quartiles);
   return {title, description, std::move(spec)};
 }
 
@@ -185,24 +193,33 @@ Json ConfusionSpec(const RunRecord& record, const std::string& description,
 }  // namespace
 
 std::vector<Chart> SizeCharts(const RunRecord& record) {
-  Json values = Json::array();
-  std::string description = "Size of the files.";
-  for (const char* role : {"dense", "pruned"}) {
+  Json bytes = Json::array();
+  Json weights = Json::array();
+  std::string bytes_text = "Size of the files.";
+  std::string weights_text = "Number of weights that are not 0.";
+  for (const std::string role : {"dense", "pruned"}) {
     const ModelRecord* model = FindModel(record, role);
     if (model == nullptr) continue;
-    const std::string text = HumanBytes(static_cast<uint64_t>(model->bytes));
-    const auto bytes = static_cast<double>(model->bytes);
-    description += StrCat(" ", role, " ", text, ".");
-    values.push_back({{"label", StrCat(role, ", ", model->file)},
-                      {"value", bytes},
-                      {"end", bytes},
-                      {"text", text},
-                      {"color", SystemColor(StrCat("espalier-", role))}});
+    const auto bar = [&](const std::string& label, int64_t value, const std::string& text) -> Json {
+      return {{"label", label},
+              {"value", value},
+              {"end", value},
+              {"text", text},
+              {"color", SystemColor("espalier-" + role)}};
+    };
+    const std::string size = HumanBytes(static_cast<uint64_t>(model->bytes));
+    const std::string count = FormatCount(model->nonzeros);
+    bytes.push_back(bar(role + ", " + model->file, model->bytes, size));
+    weights.push_back(bar(role, model->nonzeros, count));
+    bytes_text += StrCat(" ", role, " ", size, ".");
+    weights_text += StrCat(" ", role, " ", count, ".");
   }
-  if (values.empty()) return {};
-  Json spec = Bars(description, std::move(values), "~s", Json::array());
   std::vector<Chart> charts;
-  charts.push_back({"Size of the file, bytes", description, std::move(spec)});
+  if (bytes.empty()) return charts;
+  charts.push_back({"Size of the file, bytes", bytes_text,
+                    Bars(bytes_text, std::move(bytes), "~s", Json::array())});
+  charts.push_back({"Weights that are not 0", weights_text,
+                    Bars(weights_text, std::move(weights), "~s", Json::array())});
   return charts;
 }
 
@@ -240,7 +257,7 @@ std::vector<Chart> ClassCharts(const RunRecord& record) {
   }
   if (points.empty()) return {};
   const std::string title = StrCat(
-      record.task.metric, " by class",
+      Capitalized(record.task.metric), " by class",
       shown.size() < record.task.classes.size()
           ? StrCat(", the ", shown.size(), " of ", record.task.classes.size(), " that lost most")
           : "");

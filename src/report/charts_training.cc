@@ -45,6 +45,24 @@ Json Points(const RunRecord& record, const Panel& panel) {
   return points;
 }
 
+// 1, 2 and 5 times the powers of ten about the points; powers alone where those are many.
+Json LogTicks(const Json& points) {
+  double low = points[0]["value"].get<double>();
+  double high = low;
+  for (const Json& point : points) {
+    low = std::min(low, point["value"].get<double>());
+    high = std::max(high, point["value"].get<double>());
+  }
+  Json ticks = Json::array();
+  const bool many = high / low > 100.0;
+  for (double power = std::floor(std::log10(low)); power <= std::ceil(std::log10(high)); ++power) {
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      if (factor == 1.0 || !many) ticks.push_back(factor * std::pow(10.0, power));
+    }
+  }
+  return ticks;
+}
+
 bool AllPositive(const Json& points) {
   return std::all_of(points.begin(), points.end(),
                      [](const Json& point) { return point["value"].get<double>() > 0.0; });
@@ -81,14 +99,17 @@ Json Lines(const RunRecord& record, const Panel& panel, Json points, bool log) {
   Json color = {{"field", "series"},
                 {"type", "nominal"},
                 {"scale", {{"domain", std::move(names)}, {"range", std::move(colors)}}}};
-  if (panel.series.size() == 1) color["legend"] = nullptr;
+  // Above the numbers of the stages.
+  color["legend"] = panel.series.size() == 1 ? Json() : Json{{"offset", 20}};
   Json axis = panel.axis;
   axis["title"] = nullptr;
   axis["tickCount"] = 5;
+  if (log) axis["values"] = LogTicks(points);
   Json scale = {{"type", log ? "log" : "linear"}};
   if (!log) scale["zero"] = panel.from_zero;
-  const double last = static_cast<double>(EpochCount(record)) + 0.5;
-  Json mark = {{"type", "line"}, {"strokeWidth", 2}, {"point", {{"size", 22}}}};
+  const int64_t epochs = EpochCount(record);
+  const double last = static_cast<double>(epochs) + 0.5;
+  Json mark = {{"type", "line"}, {"strokeWidth", 2}, {"point", {{"size", epochs > 60 ? 5 : 22}}}};
   mark["interpolate"] = panel.step ? "step-after" : "linear";
   return {
       {"data", {{"values", std::move(points)}}},

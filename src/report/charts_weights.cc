@@ -140,7 +140,7 @@ std::vector<Chart> SparsityCharts(const ModelRecord& model) {
   for (const WeightRecord& weight : model.weights) {
     description += StrCat(" ", weight.name, " ", FormatPercent(weight.sparsity, 1), ".");
     add(weight.name, kWhole, weight.sparsity);
-    for (const GateRecord& gate : weight.gates) add(gate.name, kGate, gate.sparsity);
+    for (const GateRecord& gate : weight.gates) add("gate " + gate.name, kGate, gate.sparsity);
   }
   if (bars.empty()) return {};
   Json spec = NewSpec(description, 19 * bars.size());
@@ -154,7 +154,7 @@ std::vector<Chart> SparsityCharts(const ModelRecord& model) {
       {"x",
        {{"field", "sparsity"},
         {"type", "quantitative"},
-        {"scale", {{"domain", {0.0, 1.1}}, {"nice", false}}},
+        {"scale", BarScale(1.0, 52)},
         {"axis",
          {{"title", nullptr}, {"format", ".0%"}, {"values", {0.0, 0.25, 0.5, 0.75, 1.0}}}}}}};
   const Json color = {

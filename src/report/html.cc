@@ -1,6 +1,7 @@
 #include "report/html.h"
 
-#include <cmath>
+#include <cctype>
+#include <utility>
 
 #include "base/strings.h"
 #include "report/charts.h"
@@ -30,10 +31,12 @@ std::string ScriptJson(const Json& json) {
   return safe;
 }
 
-// Escapes, and sets "us", "3.2x" and "-0.30" as a printer would.
+// Escapes, and sets "us", "->", "3.2x" and "-0.30" as a printer would.
 std::string Typeset(const std::string& text) {
   std::string html = EscapeHtml(text);
   if (html.starts_with("us per")) html = "&micro;s" + html.substr(2);
+  const size_t arrow = html.find(" -&gt; ");
+  if (arrow != std::string::npos) html.replace(arrow, 7, " &rarr; ");
   const size_t times = html.find("x ");
   const bool after_digit = times != std::string::npos && times > 0 &&
                            std::isdigit(static_cast<unsigned char>(html[times - 1])) != 0;
@@ -126,7 +129,7 @@ void Page::Head() {
 void Page::Tile(bool worse, const std::string& value, const std::string& label,
                 const std::string& detail) {
   html_ += StrCat("<li class=\"tile", worse ? " worse" : "", "\"><b>", Typeset(value), "</b><span>",
-                  EscapeHtml(label), "</span><small>", EscapeHtml(detail), "</small></li>\n");
+                  EscapeHtml(label), "</span><small>", Typeset(detail), "</small></li>\n");
 }
 
 void Page::Tiles() {
@@ -134,7 +137,7 @@ void Page::Tiles() {
   const std::string& metric = record_.task.metric;
   html_ += "<ul class=\"tiles\">\n";
   Tile(summary.pruned.metric < summary.dense.metric - 0.005,
-       FormatMetric(metric, summary.pruned.metric), metric,
+       FormatMetric(metric, summary.pruned.metric), "test " + metric,
        StrCat("dense ", FormatMetric(metric, summary.dense.metric)));
   Tile(false, FormatPercent(summary.weights_removed, 1), "of recurrent weights gone",
        StrCat(FormatCount(summary.dense.params), " -> ", FormatCount(summary.pruned.params),
@@ -142,7 +145,7 @@ void Page::Tiles() {
   const double own = summary.speedup_vs_own_dense;
   Tile(own < 1.0, FormatFixed(own, 2) + "x ", "as fast as our own dense network",
        StrCat(FormatTime(summary.dense.us_per_sequence), " -> ",
-              FormatTime(summary.pruned.us_per_sequence), " microseconds per sequence"));
+              FormatTime(summary.pruned.us_per_sequence), " \xc2\xb5s per sequence"));
   if (summary.speedup_vs_onnxruntime) {
     Tile(*summary.speedup_vs_onnxruntime < 1.0,
          FormatFixed(*summary.speedup_vs_onnxruntime, 2) + "x ", "as fast as ONNX Runtime",

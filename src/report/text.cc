@@ -91,6 +91,7 @@ std::string FormatCount(int64_t count) {
 
 std::string FormatTime(double value) {
   const double size = std::abs(value);
+  if (size >= 1000.0 && size < 1e15) return FormatCount(std::llround(value));
   return FormatFixed(value, size >= 100.0 ? 0 : size >= 10.0 ? 1 : size >= 1.0 ? 2 : 3);
 }
 

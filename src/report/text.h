@@ -16,7 +16,7 @@ namespace espalier {
 std::string FormatFixed(double value, int decimals);    // "-" if not finite
 std::string FormatPercent(double share, int decimals);  // 0.9861 -> "98.61 %"
 std::string FormatCount(int64_t count);                 // 83594 -> "83,594"
-std::string FormatTime(double value);                   // three digits that matter: "30.1", "0.812"
+std::string FormatTime(double value);                   // three digits that matter: "30.1", "1,623"
 std::string FormatSeconds(double seconds);              // "13.1 s", "4 min 05 s"
 // Accuracy in percent; any other metric as a plain number.
 std::string FormatMetric(const std::string& metric, double value);

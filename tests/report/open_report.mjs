@@ -57,6 +57,9 @@ function inspect() {
   });
   for (const table of document.querySelectorAll('main table')) {
     const heads = [...table.querySelectorAll('th')];
+    if (heads.some((head) => head.getBoundingClientRect().height > 160)) {
+      faults.push('table with a column too narrow for its words');
+    }
     if (heads.length === 0 || heads.some((head) => !head.scope)) faults.push('table without scopes');
   }
   for (const image of document.querySelectorAll('main img')) {

@@ -72,9 +72,9 @@ class ReportPage : public ::testing::Test {
 
 TEST_F(ReportPage, ShowsAWholeRun) {
   const RunRecord record = FullRecord();
-  // 4 of training, sparsity, 2 masks (the third matrix has no zeros), 2 times, size, classes, 2
+  // 4 of training, sparsity, 2 masks (the third matrix has no zeros), 2 times, 2 sizes, classes, 2
   // confusion matrices.
-  Open("full", record, 13,
+  Open("full", record, 14,
        {"quickstart", FormatMetric("accuracy", record.summary->pruned.metric),
         FormatMetric("accuracy", record.summary->dense.metric),
         FormatPercent(record.summary->weights_removed, 1), "3.16", "4.50", "51,234", "331,211",
@@ -82,8 +82,8 @@ TEST_F(ReportPage, ShowsAWholeRun) {
 }
 
 TEST_F(ReportPage, SurvivesARecordThatIsAllCorners) {
-  // 4 of training, sparsity, 2 masks, size, classes, 2 confusion matrices.
-  Open("nasty", NastyRecord(), 11, {"</script><b>&\"'<!--", "No times have been measured yet"});
+  // 4 of training, sparsity, 2 masks, 2 sizes, classes, 2 confusion matrices.
+  Open("nasty", NastyRecord(), 12, {"</script><b>&\"'<!--", "No times have been measured yet"});
 }
 
 TEST_F(ReportPage, SaysWhatARunThatHasJustBegunLacks) {
@@ -94,8 +94,8 @@ TEST_F(ReportPage, SaysWhatARunThatHasJustBegunLacks) {
 }
 
 TEST_F(ReportPage, HoldsALargeNetwork) {
-  // 4 of training, sparsity, 6 masks, time, size, classes; 100 classes have no confusion matrix.
-  Open("large", LargeRecord(), 14,
+  // 4 of training, sparsity, 6 masks, time, 2 sizes, classes; 100 classes have no confusion matrix.
+  Open("large", LargeRecord(), 15,
        {"the 40 of 100 that lost most", "1.12\xc3\x97 slower", "1.01\xc3\x97 larger"});
 }
 
