@@ -62,6 +62,33 @@ HWY_INLINE void StoreRows(hn::Vec<D> v, D d, float* to, size_t row, size_t rows)
   }
 }
 
+#if HWY_TARGET != HWY_SCALAR
+// Transposes a square of as many vectors as each has lanes: 8 x 8 or 4 x 4.
+template <class D>
+HWY_INLINE void TransposeSquare(D d, hn::Vec<D> (&row)[hn::MaxLanes(D())]) {
+  constexpr size_t kLanes = hn::MaxLanes(D());
+  static_assert(kLanes == 8 || kLanes == 4);
+  // 4 x 4 inside each block of 128 bits: interleave rows 0 2 and 1 3, then the results.
+  for (size_t i = 0; i < kLanes; i += 4) {
+    const auto even_low = hn::InterleaveLower(d, row[i], row[i + 2]);
+    const auto even_high = hn::InterleaveUpper(d, row[i], row[i + 2]);
+    const auto odd_low = hn::InterleaveLower(d, row[i + 1], row[i + 3]);
+    const auto odd_high = hn::InterleaveUpper(d, row[i + 1], row[i + 3]);
+    row[i] = hn::InterleaveLower(d, even_low, odd_low);
+    row[i + 1] = hn::InterleaveUpper(d, even_low, odd_low);
+    row[i + 2] = hn::InterleaveLower(d, even_high, odd_high);
+    row[i + 3] = hn::InterleaveUpper(d, even_high, odd_high);
+  }
+  if constexpr (kLanes == 8) {
+    for (size_t i = 0; i < 4; ++i) {
+      const auto low = hn::ConcatLowerLower(d, row[i + 4], row[i]);
+      row[i + 4] = hn::ConcatUpperUpper(d, row[i + 4], row[i]);
+      row[i] = low;
+    }
+  }
+}
+#endif
+
 // A lookup in a bank of x has two halves, so that several x can share the first:
 //   BankIndices<B>(d, index, first_lane)  the indices of lanes [first_lane, first_lane + lanes) of
 //   one
