@@ -282,7 +282,7 @@ std::string RunnersUp(const WeightRecord& weight) {
   std::string text;
   for (const CandidateRecord& candidate : weight.candidates) {
     if (candidate.format == weight.format) continue;
-    text += StrCat(text.empty() ? "" : ", ", candidate.format, " ", FormatTime(candidate.ns));
+    text += StrCat(text.empty() ? "" : "; ", candidate.format, " ", FormatTime(candidate.ns));
   }
   return text.empty() ? "-" : text;
 }
