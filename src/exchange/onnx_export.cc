@@ -1,10 +1,10 @@
 #include <onnx/onnx_pb.h>
 
+#include <charconv>
 #include <exception>
-#include <iomanip>
+#include <iterator>
 #include <limits>
 #include <set>
-#include <sstream>
 
 #include "base/file.h"
 #include "base/strings.h"
@@ -52,9 +52,10 @@ void SetType(const ValueType& type, onnx::ValueInfoProto* info) {
 
 // The shortest text that reads back as the same double.
 std::string ExactText(double value) {
-  std::ostringstream text;
-  text << std::setprecision(std::numeric_limits<double>::max_digits10) << value;
-  return text.str();
+  char text[32];
+  const auto [end, error] = std::to_chars(std::begin(text), std::end(text), value);
+  ESPALIER_ASSERT(error == std::errc());
+  return std::string(text, end);
 }
 
 class Exporter {
@@ -391,9 +392,9 @@ class Exporter {
       AddInput(last, onnx::TensorProto::FLOAT, {kBatch, {features, ""}});
       AddStateOutput(last + ".out", {kBatch, {features, ""}});
     }
+    // Every output is named: ONNX Runtime 1.30 wants that of a function.
     AddCall("LastStep", node.name, {node.inputs[0], kLengths, has_states_ ? last : Zero()},
-            {node.output});
-    if (has_states_) AddNode("Identity", last + "/state", {node.output}, {last + ".out"});
+            {node.output, has_states_ ? last + ".out" : Fresh(last + "/end")});
   }
 
   void ExportMeanOverTime(const Node& node) {
@@ -405,7 +406,6 @@ class Exporter {
     }
     const std::string lengths = has_lengths_ ? kLengths : FullLengths(node.inputs[0]);
     if (!has_states_) {
-      // Both end states are named too: ONNX Runtime 1.30 wants every output of a function.
       AddCall("MeanOverTime", node.name, {node.inputs[0], lengths, Zero(), Zero()},
               {node.output, Fresh(node.name + ".sum/end"), Fresh(node.name + ".count/end")});
       return;

@@ -68,7 +68,7 @@ class Body {
 };
 
 void AddLastStep(onnx::ModelProto* model) {
-  Body body("LastStep", {"X", "lengths", "last"}, {"Y"}, model);
+  Body body("LastStep", {"X", "lengths", "last"}, {"Y", "last_out"}, model);
   body.Ints("zero", {0}, 0);
   body.Ints("one", {1}, 0);
   body.Ints("axis_1", {1}, 1);
@@ -84,6 +84,7 @@ void AddLastStep(onnx::ModelProto* model) {
   body.Op("Greater", {"length", "zero"}, "is_valid");
   body.Op("Unsqueeze", {"is_valid", "axis_1"}, "is_valid_column");
   body.Op("Where", {"is_valid_column", "found", "last"}, "Y");
+  body.Op("Identity", {"Y"}, "last_out");
 }
 
 void AddMeanOverTime(onnx::ModelProto* model) {

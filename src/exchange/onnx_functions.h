@@ -1,18 +1,21 @@
 // The model-local functions of an exported file: what a Graph has and ONNX has no operator for,
 // with bodies of standard operators (opset 17), so that any runtime of IR 8 inlines them.
 //
-//   LastStep(X [T,B,F], lengths [B], last [B,F] or []) -> Y [B,F]
-//     Y[b] = lengths[b] > 0 ? X[lengths[b] - 1, b] : last[b]
+//   LastStep(X [T,B,F], lengths [B], last [B,F] or []) -> Y [B,F], last_out [B,F]
+//     Y[b] = last_out[b] = lengths[b] > 0 ? X[lengths[b] - 1, b] : last[b]
+//
 //   MeanOverTime(X [T,B,F], lengths [B], sum [B,F] or [], count [B,1] or [])
 //       -> Y [B,F], sum_out [B,F], count_out [B,1]
-//     sum_out = sum + sum of X[0 .. lengths[b])   count_out = count + lengths   Y =
-//     sum_out/count_out or 0
-//   ClampLengths(lengths [B]) -> at least 1 each. Runtimes differ on a length of 0 in LSTM, GRU,
-//   RNN
-//     (ONNX Runtime's end state is then not the start state), so those are run on one step ...
-//   MaskEmpty(Y [T,D,B,H], lengths [B]) -> Y with zeros where lengths[b] = 0     ... and the result
-//   EndState(end [D,B,H], start [D,B,H], lengths [B]) -> start where lengths[b] = 0     is put
-//   right. FullLengths(X [T,B,F]) -> lengths [B], all T
+//     sum_out = sum + sum of X[0 .. lengths[b])    count_out = count + lengths
+//     Y = count_out > 0 ? sum_out / count_out : 0
+//
+//   FullLengths(X [T,B,F]) -> lengths [B], all T
+//
+// A length of 0 is not well defined for LSTM, GRU and RNN in ONNX (ONNX Runtime 1.30 returns zeros
+// as the end state), so those run at least one step and the result is put right:
+//   ClampLengths(lengths [B]) -> max(lengths, 1)
+//   MaskEmpty(Y [T,D,B,H], lengths [B]) -> Y, 0 where lengths[b] = 0
+//   EndState(end [D,B,H], start [D,B,H], lengths [B]) -> end, start where lengths[b] = 0
 #ifndef ESPALIER_EXCHANGE_ONNX_FUNCTIONS_H_
 #define ESPALIER_EXCHANGE_ONNX_FUNCTIONS_H_
 

@@ -1,0 +1,133 @@
+// Importer: turns one onnx::GraphProto into a Graph. It walks the nodes in order and keeps, for
+// every ONNX value, what that value means to a Graph; operators that only rearrange (Squeeze,
+// Transpose, Reshape, our MaskEmpty, ...) change the meaning and make no node.
+#ifndef ESPALIER_EXCHANGE_ONNX_IMPORTER_H_
+#define ESPALIER_EXCHANGE_ONNX_IMPORTER_H_
+
+#include <onnx/onnx_pb.h>
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "exchange/onnx_node.h"
+#include "model/graph.h"
+
+namespace espalier {
+
+class OnnxImporter {
+ public:
+  explicit OnnxImporter(const onnx::ModelProto& model) : model_(model), in_(model.graph()) {}
+
+  Result<Graph> Import();
+
+ private:
+  enum class Role {
+    kInput,        // a graph input that no node has read yet
+    kValue,        // the Graph value `value`
+    kConstant,     // constants_[value]
+    kZeros,        // zeros of any shape
+    kShape,        // computed from shapes alone; its numbers are not needed
+    kLengths,      // the lengths of the sequences
+    kFullLengths,  // the same, if all sequences are T steps long
+    kState,        // a start or end state
+    kRecurrent,    // Y [T, D, B, H] of graph_.nodes[node]
+    kTransposed,   // the same as [T, B, D, H]
+    kEndH,         // Y_h [D, B, H] of graph_.nodes[node]
+  };
+  struct Meaning {
+    Role role = Role::kValue;
+    std::string value;
+    size_t node = 0;
+  };
+
+  // Whole-file parts.
+  Status CheckModel() const;
+  Status ReadInitializers();
+  Status ReadInputs();
+  Status ReadOutputs();
+  Status ImportNode(const OnnxNode& node);
+  Status ImportOwnFunction(const OnnxNode& node);
+
+  // One or more operators each. They check attributes and inputs themselves.
+  Status ImportRecurrent(const OnnxNode& node);
+  Status ImportGemm(const OnnxNode& node);
+  Status ImportMatMul(const OnnxNode& node);
+  Status ImportAdd(const OnnxNode& node);
+  Status ImportGather(const OnnxNode& node);
+  Status ImportDropout(const OnnxNode& node);
+  Status ImportActivation(const OnnxNode& node, Op op);
+  Status ImportSoftmax(const OnnxNode& node);
+  Status ImportConcat(const OnnxNode& node);
+  Status ImportReduceMean(const OnnxNode& node);
+  Status ImportConstant(const OnnxNode& node);
+  Status ImportConstantOfShape(const OnnxNode& node);
+  Status ImportSqueeze(const OnnxNode& node);
+  Status ImportTranspose(const OnnxNode& node);
+  Status ImportReshape(const OnnxNode& node);
+  Status ImportIdentity(const OnnxNode& node);
+  Status ImportShape(const OnnxNode& node);
+  Status ImportOnShapes(const OnnxNode& node);  // operators that are understood on shapes only
+
+  // Parts of ImportRecurrent.
+  Status ReadCell(const OnnxNode& node, Node* out) const;
+  Status ReadRecurrentWeights(const OnnxNode& node, Node* out, TensorStore* weights) const;
+
+  // Values.
+  Status Define(const OnnxNode& node, const std::string& name, Meaning meaning);
+  Result<Meaning> Find(const OnnxNode& node, int index) const;
+  // The Graph value of an input; a graph input becomes data by being read as such.
+  Result<std::string> Data(const OnnxNode& node, int index);
+  Status StartState(const OnnxNode& node, int index);
+  // Records that the node looks along time with these lengths; "" = all sequences are full.
+  Status LooksAlongTime(const OnnxNode& node, int lengths_index);
+  Result<const OnnxConstant*> Constant(const OnnxNode& node, int index) const;
+  // Errors: kUnsupported unless it is a constant f32 matrix.
+  Result<const OnnxConstant*> Matrix(const OnnxNode& node, int index) const;
+  // A bias of `size` elements from a constant of that many, or of one.
+  Result<Tensor> Bias(const OnnxNode& node, int index, int64_t size) const;
+  // The integers of input `index`, or of attribute `name` (older operator sets).
+  Result<std::vector<int64_t>> IntsOf(const OnnxNode& node, int index, const char* name) const;
+
+  // The Graph.
+  std::string NodeName(const OnnxNode& node, const std::string& kind);
+  std::string FreshNodeName(const std::string& kind);
+  std::string FreshValue(const std::string& wish);
+  // Infers the output's type and appends the node. Its weights are in `weights`.
+  Status Append(const OnnxNode& node, Node made, TensorStore weights);
+  // Append, and defines the ONNX value of made.output.
+  Status AppendAndDefine(const OnnxNode& node, Node made, TensorStore weights);
+  // The value of graph_.nodes[index]; the first wish that is not "" renames a Recurrent node's.
+  std::string NameOutput(size_t index, const std::string& wish);
+  const ValueType& TypeOf(const std::string& value) const { return types_.at(value); }
+  // Data times a constant matrix, [O, I] if has_rows_out, else [I, O]; bias_input -1 = no bias.
+  Status AppendLinear(const OnnxNode& node, const std::string& data, bool has_rows_out,
+                      int bias_input);
+  // Y_h [1, B, H] of a forward layer, as a vector: its last step.
+  Status LastStepOfEnd(const OnnxNode& node, const Meaning& end);
+  Status MakeLastStep(const OnnxNode& node, const std::string& sequence);
+  Result<double> Metadata(const std::string& key, double fallback) const;
+
+  const onnx::ModelProto& model_;
+  const onnx::GraphProto& in_;
+  Graph graph_;
+  std::map<std::string, Meaning> meanings_;           // by ONNX value
+  std::map<std::string, OnnxConstant> constants_;     // by ONNX value
+  std::map<std::string, ValueType> types_;            // by Graph value
+  std::map<std::string, ValueType> input_types_;      // of graph inputs that can be data
+  std::set<std::string> data_inputs_, other_inputs_;  // how graph inputs were read
+  std::set<std::string> names_;                       // of all ONNX values
+  std::set<std::string> node_names_;
+  std::map<std::string, int> uses_;         // of an ONNX value, by nodes and outputs
+  std::map<std::string, size_t> products_;  // MatMul's ONNX value -> its Gemm node
+  std::set<size_t> unnamed_;                // Recurrent nodes whose value no ONNX value names yet
+  std::optional<bool> has_lengths_;         // what the nodes seen so far say
+};
+
+}  // namespace espalier
+
+#endif  // ESPALIER_EXCHANGE_ONNX_IMPORTER_H_
