@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <system_error>
 
@@ -230,13 +231,14 @@ Status Training::Step(const std::vector<int64_t>& indices) {
   ESPALIER_ASSIGN_OR_RETURN(const double loss,
                             autograd_->LossAndGradient(batch_, loss_options, &state_.dropout));
   const double norm = MaskedNorm(keep_, autograd_->gradient());
-  if (!std::isfinite(loss) || !std::isfinite(norm)) {
-    const std::string kept = options_.checkpoint_path.empty() ? ""
-                                                              : "; the last good checkpoint is '" +
-                                                                    options_.checkpoint_path + "'";
-    return InvalidArgument(StrCat("step ", state_.step + 1, ": loss is ", loss,
-                                  " and the gradient's norm ", norm,
-                                  ", a lower learning rate or clip_norm may help", kept));
+  // The square of each element goes into Adam's second moment, a float.
+  const double largest_norm = std::sqrt(static_cast<double>(std::numeric_limits<float>::max()));
+  if (!std::isfinite(loss) || !(norm < largest_norm)) {
+    const std::string kept =
+        has_checkpoint_ ? ", the last good checkpoint is '" + options_.checkpoint_path + "'" : "";
+    return InvalidArgument(StrCat(
+        "step ", state_.step + 1, ": a finite loss and gradient expected, loss ", std::abs(loss),
+        " and gradient norm ", norm, " found; a lower learning rate or clip_norm may help", kept));
   }
   const double rate = RateAt(state_.step);
   const bool clips = options_.clip_norm > 0.0 && norm > options_.clip_norm;

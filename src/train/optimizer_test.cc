@@ -1,0 +1,100 @@
+#include "train/optimizer.h"
+
+#include <cmath>
+
+#include "base/rng.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+std::vector<float> RandomVector(size_t size, Rng* rng) {
+  std::vector<float> values(size);
+  for (float& value : values) value = static_cast<float>(rng->Normal());
+  return values;
+}
+
+// Algorithm 1 of Kingma and Ba 2015, in double, one element at a time.
+TEST(Optimizer, TakesAdamsSteps) {
+  constexpr size_t kSize = 13;
+  Rng rng(1);
+  const OptimizerOptions options;
+  std::vector<float> weights = RandomVector(kSize, &rng);
+  std::vector<double> expected(weights.begin(), weights.end());
+  std::vector<double> m(kSize, 0.0), v(kSize, 0.0);
+  Optimizer optimizer(options, kSize);
+  for (int t = 1; t <= 20; ++t) {
+    const std::vector<float> gradient = RandomVector(kSize, &rng);
+    optimizer.Step(0.01, 0.5, gradient, weights);
+    for (size_t i = 0; i < kSize; ++i) {
+      const double g = 0.5 * static_cast<double>(gradient[i]);
+      m[i] = options.beta1 * m[i] + (1.0 - options.beta1) * g;
+      v[i] = options.beta2 * v[i] + (1.0 - options.beta2) * g * g;
+      expected[i] -= 0.01 * (m[i] / (1.0 - std::pow(options.beta1, t))) /
+                     (std::sqrt(v[i] / (1.0 - std::pow(options.beta2, t))) + options.epsilon);
+    }
+  }
+  for (size_t i = 0; i < kSize; ++i) EXPECT_NEAR(weights[i], expected[i], 2e-6) << i;
+}
+
+class SgdTest : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Nesterov, SgdTest, ::testing::Bool());
+
+TEST_P(SgdTest, TakesTheStepsOfSutskeverAsPyTorchWritesThem) {
+  constexpr size_t kSize = 9;
+  Rng rng(2);
+  OptimizerOptions options;
+  options.kind = OptimizerKind::kSgd;
+  options.nesterov = GetParam();
+  std::vector<float> weights = RandomVector(kSize, &rng);
+  std::vector<double> expected(weights.begin(), weights.end());
+  std::vector<double> velocity(kSize, 0.0);
+  Optimizer optimizer(options, kSize);
+  for (int t = 0; t < 20; ++t) {
+    const std::vector<float> gradient = RandomVector(kSize, &rng);
+    optimizer.Step(0.01, 1.0, gradient, weights);
+    for (size_t i = 0; i < kSize; ++i) {
+      const auto g = static_cast<double>(gradient[i]);
+      velocity[i] = options.momentum * velocity[i] + g;
+      expected[i] -= 0.01 * (options.nesterov ? g + options.momentum * velocity[i] : velocity[i]);
+    }
+  }
+  for (size_t i = 0; i < kSize; ++i) EXPECT_NEAR(weights[i], expected[i], 2e-6) << i;
+}
+
+TEST(Optimizer, ForgetsTheMomentsOfMaskedWeights) {
+  Rng rng(3);
+  for (const OptimizerKind kind : {OptimizerKind::kAdam, OptimizerKind::kSgd}) {
+    OptimizerOptions options;
+    options.kind = kind;
+    Optimizer optimizer(options, 4);
+    std::vector<float> weights = {1.0f, 2.0f, 3.0f, 4.0f};
+    optimizer.Step(0.1, 1.0, RandomVector(4, &rng), weights);
+    const std::vector<float> keep = {1.0f, 0.0f, 1.0f, 0.0f};
+    optimizer.Mask(keep);
+    weights[1] = weights[3] = 0.0f;
+    for (int t = 0; t < 5; ++t) {
+      std::vector<float> gradient = RandomVector(4, &rng);
+      MaskedNorm(keep, gradient);
+      optimizer.Step(0.1, 1.0, gradient, weights);
+    }
+    EXPECT_EQ(weights[1], 0.0f);
+    EXPECT_EQ(weights[3], 0.0f);
+    EXPECT_NE(weights[0], 0.0f);
+  }
+}
+
+TEST(MaskedNorm, CountsOnlyWhatIsKept) {
+  std::vector<float> gradient = {3.0f, 100.0f, 4.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 12.0f};
+  const std::vector<float> keep = {1, 0, 1, 1, 1, 1, 1, 1, 1, 1};
+  EXPECT_DOUBLE_EQ(MaskedNorm(keep, gradient), 13.0);
+  EXPECT_EQ(gradient[1], 0.0f);
+}
+
+TEST(MaskedNorm, IsFiniteForTheLargestFloats) {
+  std::vector<float> gradient = {3e38f, 3e38f};
+  EXPECT_TRUE(std::isfinite(MaskedNorm({}, gradient)));
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,433 @@
+#include "train/trainer.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include "base/bytes.h"
+#include "base/file.h"
+#include "model/build.h"
+#include "model/reference.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ExpectError;
+using ::espalier::testing::MaxAbsDifference;
+using ::espalier::testing::TempDir;
+using ::espalier::testing::ValueOrDie;
+
+const ValueType kInput = {Element::kF32, Layout::kSequence, 3};
+constexpr int64_t kClasses = 4;
+
+// Sequences of 2 to 7 steps around 0; the class is the place of the largest mean, or the last if
+// all are negative: learnable by a small network, not trivial.
+Dataset MakeData(int64_t count, uint64_t seed) {
+  Rng rng(seed);
+  Dataset data;
+  data.input = kInput;
+  data.classes = kClasses;
+  data.offsets = {0};
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t length = 2 + static_cast<int64_t>(rng.Below(6));
+    const auto label = static_cast<int32_t>(rng.Below(kClasses));
+    for (int64_t t = 0; t < length; ++t) {
+      for (int64_t f = 0; f < kInput.features; ++f) {
+        const float shift = label == kClasses - 1 ? -0.7f : (f == label ? 1.0f : 0.0f);
+        data.features.push_back(shift + static_cast<float>(rng.Normal()));
+      }
+    }
+    data.offsets.push_back(data.offsets.back() + length);
+    data.labels.push_back(label);
+  }
+  return data;
+}
+
+Graph MakeGraph(double dropout, double recurrent_dropout) {
+  Rng rng(7);
+  GraphBuilder builder("small", {"x", kInput}, &rng);
+  builder.Recurrent(CellKind::kLstmCell, 12, {Direction::kForward, recurrent_dropout});
+  builder.Dropout(dropout).Recurrent(CellKind::kGruCell, 9).LastStep().Gemm(kClasses);
+  return ValueOrDie(builder.Finish());
+}
+
+Pruner MakePruner(const Graph& graph, int64_t end) {
+  PruneSpec spec;
+  spec.sparsity = 0.8;
+  ScheduleSpec schedule;
+  schedule.name = "cubic";
+  schedule.begin = 2;
+  schedule.end = end;
+  schedule.every = 3;
+  return ValueOrDie(Pruner::Create(graph, spec, schedule, {}));
+}
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  TrainerTest() {
+    job_.graph = MakeGraph(0.0, 0.0);
+    job_.train = &train_;
+    job_.valid = &valid_;
+    options_.epochs = 3;
+    options_.batch_size = 16;
+    options_.learning_rate.peak = 0.01;
+  }
+
+  const Dataset train_ = MakeData(200, 1);
+  const Dataset valid_ = MakeData(60, 2);
+  TrainJob job_;
+  TrainOptions options_;
+};
+
+TEST_F(TrainerTest, LearnsWhatCanBeLearned) {
+  options_.epochs = 12;
+  options_.learning_rate.schedule = LrSchedule::kOneCycle;
+  const TrainResult result = ValueOrDie(Train(job_, options_, {}));
+  EXPECT_GT(result.epochs.back().valid_metric, 0.75);
+  EXPECT_LT(result.epochs.back().train_loss, 0.7 * result.epochs.front().train_loss);
+  EXPECT_EQ(result.steps, 12 * 13);
+  EXPECT_EQ(result.best_epoch, 12);
+}
+
+TEST_F(TrainerTest, LearnsWithSgdAndClipping) {
+  options_.epochs = 12;
+  options_.optimizer.kind = OptimizerKind::kSgd;
+  options_.learning_rate.peak = 0.1;
+  options_.clip_norm = 1.0;
+  const TrainResult result = ValueOrDie(Train(job_, options_, {}));
+  EXPECT_GT(result.epochs.back().valid_metric, 0.75);
+}
+
+TEST_F(TrainerTest, GivesTheSameBitsForTheSameSeedAndOthersForAnother) {
+  job_.graph = MakeGraph(0.2, 0.2);
+  options_.epochs = 1;
+  const Graph first = ValueOrDie(Train(job_, options_, {})).graph;
+  EXPECT_EQ(ValueOrDie(Train(job_, options_, {})).graph, first);
+  options_.seed = 2;
+  EXPECT_NE(ValueOrDie(Train(job_, options_, {})).graph, first);
+}
+
+TEST_F(TrainerTest, KeepsStaticMasksThroughDecayAndMomentum) {
+  Rng rng(3);
+  testing::ZeroRandomWeights(0.5, &rng, &job_.graph);
+  for (const std::string& name : PrunableWeights(job_.graph)) {
+    job_.masks[name] = MaskOfNonzeros(job_.graph.weights.at(name));
+  }
+  options_.optimizer.weight_decay = 0.01;
+  const TrainResult result = ValueOrDie(Train(job_, options_, {}));
+  for (const auto& [name, mask] : job_.masks) {
+    EXPECT_EQ(MaskOfNonzeros(result.graph.weights.at(name)), mask) << name;
+  }
+  EXPECT_EQ(result.masks, job_.masks);
+  EXPECT_NEAR(result.epochs.back().sparsity, 0.5, 0.05);
+}
+
+TEST_F(TrainerTest, ReachesThePrunersSparsityAndKeepsIt) {
+  Pruner pruner = MakePruner(job_.graph, 20);
+  job_.pruner = &pruner;
+  const TrainResult result = ValueOrDie(Train(job_, options_, {}));
+  ASSERT_EQ(result.masks, pruner.masks());
+  ASSERT_FALSE(result.masks.empty());
+  for (const auto& [name, mask] : result.masks) {
+    EXPECT_NEAR(mask.Sparsity(), 0.8, 0.01) << name;
+    EXPECT_EQ(MaskOfNonzeros(result.graph.weights.at(name)), mask) << name;
+  }
+  EXPECT_GT(result.epochs.back().sparsity, result.epochs.front().sparsity);
+}
+
+TEST_F(TrainerTest, HoldsStaticMasksAndThePrunersTogether) {
+  Mask mask(job_.graph.weights.at("gemm0.weight").shape);
+  mask.keep[5] = 0;
+  job_.masks["gemm0.weight"] = mask;
+  Pruner pruner = MakePruner(job_.graph, 20);
+  job_.pruner = &pruner;
+  const TrainResult result = ValueOrDie(Train(job_, options_, {}));
+  EXPECT_EQ(result.graph.weights.at("gemm0.weight").values[5], 0.0f);
+  EXPECT_EQ(CountNonzeros(result.graph.weights.at("gemm0.weight").values), mask.keep.size() - 1);
+}
+
+// Stops after `steps` steps with a checkpoint, goes on in a new training, compares all bits.
+struct Stop {
+  const char* name;
+  int64_t steps;  // 13 an epoch
+};
+class ResumeTest : public TrainerTest, public ::testing::WithParamInterface<Stop> {};
+INSTANTIATE_TEST_SUITE_P(Stops, ResumeTest,
+                         ::testing::Values(Stop{"AtTheStart", 1}, Stop{"InsideAnEpoch", 7},
+                                           Stop{"BetweenEpochs", 13}, Stop{"LateInAnEpoch", 37}),
+                         [](const auto& stop) { return std::string(stop.param.name); });
+
+TEST_P(ResumeTest, GivesTheSameBitsAsWithoutAStop) {
+  const TempDir dir;
+  job_.graph = MakeGraph(0.2, 0.3);
+  options_.learning_rate.schedule = LrSchedule::kOneCycle;
+  options_.patience = 2;
+  Pruner whole_pruner = MakePruner(job_.graph, 20);
+  job_.pruner = &whole_pruner;
+  const TrainResult whole = ValueOrDie(Train(job_, options_, {}));
+
+  options_.checkpoint_path = dir.path("checkpoint");
+  options_.resume = true;
+  std::atomic<bool> cancel = false;
+  TrainHooks hooks;
+  hooks.cancel = &cancel;
+  hooks.on_step = [&](const TrainProgress& progress) {
+    if (progress.step == GetParam().steps) cancel = true;
+  };
+  Pruner first_pruner = MakePruner(job_.graph, 20);
+  job_.pruner = &first_pruner;
+  const TrainResult stopped = ValueOrDie(Train(job_, options_, hooks));
+  EXPECT_EQ(stopped.stopped, StopReason::kCancelled);
+  EXPECT_EQ(stopped.steps, GetParam().steps);
+  Pruner second_pruner = MakePruner(job_.graph, 20);
+  job_.pruner = &second_pruner;
+  const TrainResult resumed = ValueOrDie(Train(job_, options_, {}));
+
+  EXPECT_EQ(resumed.graph, whole.graph);
+  EXPECT_EQ(resumed.masks, whole.masks);
+  EXPECT_EQ(resumed.steps, whole.steps);
+  EXPECT_EQ(resumed.best_epoch, whole.best_epoch);
+  ASSERT_EQ(resumed.epochs.size(), whole.epochs.size());
+  for (size_t i = 0; i < whole.epochs.size(); ++i) {
+    EXPECT_EQ(resumed.epochs[i].train_loss, whole.epochs[i].train_loss) << "epoch " << i + 1;
+    EXPECT_EQ(resumed.epochs[i].valid_loss, whole.epochs[i].valid_loss) << "epoch " << i + 1;
+  }
+}
+
+TEST_F(TrainerTest, ReturnsAFinishedTrainingFromItsCheckpointAtOnce) {
+  const TempDir dir;
+  options_.checkpoint_path = dir.path("checkpoint");
+  options_.resume = true;
+  const TrainResult first = ValueOrDie(Train(job_, options_, {}));
+  TrainHooks hooks;
+  hooks.on_step = [](const TrainProgress&) { FAIL() << "no step expected"; };
+  const TrainResult second = ValueOrDie(Train(job_, options_, hooks));
+  EXPECT_EQ(second.graph, first.graph);
+  EXPECT_EQ(second.epochs.size(), first.epochs.size());
+}
+
+TEST_F(TrainerTest, GoesOnFromACheckpointWrittenBetweenSteps) {
+  const TempDir dir;
+  const TrainResult whole = ValueOrDie(Train(job_, options_, {}));
+  options_.checkpoint_path = dir.path("checkpoint");
+  options_.checkpoint_steps = 5;
+  TrainHooks hooks;  // takes away the checkpoint of step 10 before others replace it
+  hooks.on_step = [&](const TrainProgress& progress) {
+    if (progress.step == 11) {
+      std::filesystem::copy_file(dir.path("checkpoint"), dir.path("step10"));
+    }
+  };
+  ASSERT_OK(Train(job_, options_, hooks));
+  options_.checkpoint_path = dir.path("step10");
+  options_.resume = true;
+  EXPECT_EQ(ValueOrDie(Train(job_, options_, {})).graph, whole.graph);
+}
+
+TEST_F(TrainerTest, RefusesACheckpointOfOtherOptionsAndSaysWhich) {
+  const TempDir dir;
+  options_.epochs = 1;
+  options_.checkpoint_path = dir.path("checkpoint");
+  ASSERT_OK(Train(job_, options_, {}));
+  options_.resume = true;
+  options_.batch_size = 8;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"checkpoint", "batch_size 8 expected", "16 found"});
+  options_.batch_size = 16;
+  job_.graph = MakeGraph(0.5, 0.0);
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"checkpoint", "layers", "dropout0(0.5)", "dropout0(0)"});
+}
+
+TEST_F(TrainerTest, RefusesADamagedCheckpoint) {
+  const TempDir dir;
+  options_.epochs = 1;
+  options_.checkpoint_path = dir.path("checkpoint");
+  ASSERT_OK(Train(job_, options_, {}));
+  options_.resume = true;
+  const std::vector<std::byte> bytes = ValueOrDie(ReadFile(options_.checkpoint_path));
+  std::vector<std::byte> damaged = bytes;
+  damaged[bytes.size() / 2] ^= std::byte{1};
+  ASSERT_OK(WriteFileAtomic(options_.checkpoint_path, damaged));
+  ExpectError(Train(job_, options_, {}).status(), Code::kBadFormat, {"checksum"});
+  ASSERT_OK(WriteFileAtomic(options_.checkpoint_path, std::span(bytes).first(bytes.size() - 1)));
+  ExpectError(Train(job_, options_, {}).status(), Code::kBadFormat, {"payload"});
+}
+
+// A feature near the largest float overflows in a cell without saturation. Once it is repaired, the
+// training goes on from its last good checkpoint as if nothing had been.
+TEST_F(TrainerTest, StopsAtALossThatIsNotFiniteAndKeepsTheLastGoodCheckpoint) {
+  const TempDir dir;
+  Rng rng(5);
+  GraphBuilder builder("rectified", {"x", kInput}, &rng);
+  builder.Recurrent(CellKind::kRnnReluCell, 8).MeanOverTime().Gemm(kClasses);
+  job_.graph = ValueOrDie(builder.Finish());
+  const Graph expected = ValueOrDie(Train(job_, options_, {})).graph;
+  Dataset broken = train_;
+  broken.features[100] = 3e38f;
+  job_.train = &broken;
+  options_.checkpoint_path = dir.path("checkpoint");
+  options_.checkpoint_steps = 1;
+  int64_t good_steps = 0;
+  TrainHooks hooks;
+  hooks.on_step = [&](const TrainProgress& progress) { good_steps = progress.step; };
+  const Status status = Train(job_, options_, hooks).status();
+  ASSERT_GT(good_steps, 0);
+  ExpectError(
+      status, Code::kInvalidArgument,
+      {"step " + std::to_string(good_steps + 1), "gradient norm", options_.checkpoint_path});
+  job_.train = &train_;
+  options_.resume = true;
+  int64_t resumed_at = 0;
+  hooks.on_step = [&](const TrainProgress& progress) {
+    if (resumed_at == 0) resumed_at = progress.step;
+  };
+  EXPECT_EQ(ValueOrDie(Train(job_, options_, hooks)).graph, expected);
+  EXPECT_EQ(resumed_at, good_steps + 1);
+}
+
+TEST_F(TrainerTest, StopsWithoutImprovementAndReturnsTheBestEpoch) {
+  options_.epochs = 40;
+  options_.patience = 2;
+  options_.learning_rate.peak = 0.05;
+  const TrainResult result = ValueOrDie(Train(job_, options_, {}));
+  EXPECT_EQ(result.stopped, StopReason::kNoImprovement);
+  ASSERT_EQ(static_cast<int64_t>(result.epochs.size()), result.best_epoch + 2);
+  const Evaluation evaluation = ValueOrDie(Evaluate(result.graph, valid_, {}));
+  const auto best = static_cast<size_t>(result.best_epoch - 1);
+  EXPECT_EQ(evaluation.metric, result.epochs[best].valid_metric);
+  for (const TrainEpoch& epoch : result.epochs) EXPECT_LE(epoch.valid_metric, evaluation.metric);
+}
+
+// The teacher has learned other labels than those that the student sees.
+TEST_F(TrainerTest, DrawsAStudentToItsTeacher) {
+  options_.epochs = 12;
+  Dataset shifted = train_;
+  for (int32_t& label : shifted.labels) label = (label + 1) % kClasses;
+  job_.valid = nullptr;
+  job_.train = &shifted;
+  const Graph teacher = ValueOrDie(Train(job_, options_, {})).graph;
+  const std::vector<int32_t> wanted = ValueOrDie(Evaluate(teacher, train_, {})).predictions;
+  job_.train = &train_;
+  const auto agreement = [&](double weight) {
+    job_.distillation = {&teacher, weight, 2.0};
+    const Graph student = ValueOrDie(Train(job_, options_, {})).graph;
+    const std::vector<int32_t> found = ValueOrDie(Evaluate(student, train_, {})).predictions;
+    int64_t same = 0;
+    for (size_t i = 0; i < found.size(); ++i) same += found[i] == wanted[i];
+    return static_cast<double>(same) / static_cast<double>(found.size());
+  };
+  EXPECT_GT(agreement(1.0), 0.8);
+  EXPECT_LT(agreement(0.0), 0.3);
+}
+
+TEST_F(TrainerTest, TrainsThroughAFinalSoftmaxAsOnLogits) {
+  options_.epochs = 1;
+  Rng rng(4), same_rng(4);
+  GraphBuilder logits("net", {"x", kInput}, &rng);
+  GraphBuilder shares("net", {"x", kInput}, &same_rng);
+  logits.Recurrent(CellKind::kGruCell, 5).LastStep().Gemm(kClasses);
+  shares.Recurrent(CellKind::kGruCell, 5).LastStep().Gemm(kClasses).Activation(Op::kSoftmax);
+  job_.graph = ValueOrDie(logits.Finish());
+  const TensorStore expected = ValueOrDie(Train(job_, options_, {})).graph.weights;
+  job_.graph = ValueOrDie(shares.Finish());
+  EXPECT_EQ(ValueOrDie(Train(job_, options_, {})).graph.weights, expected);
+}
+
+TEST_F(TrainerTest, ReportsProgressAtEveryStep) {
+  TrainHooks hooks;
+  int64_t calls = 0;
+  hooks.on_step = [&](const TrainProgress& progress) {
+    EXPECT_EQ(progress.step, ++calls);
+    EXPECT_EQ(progress.epoch, (calls - 1) / 13 + 1);
+    EXPECT_GT(progress.sequences_per_second, 0.0);
+    EXPECT_TRUE(std::isfinite(progress.loss));
+  };
+  ASSERT_OK(Train(job_, options_, hooks));
+  EXPECT_EQ(calls, 39);
+}
+
+TEST_F(TrainerTest, RefusesADataSetOfAnotherShape) {
+  Dataset wide = train_;
+  wide.input.features = 1;
+  wide.features.resize(static_cast<size_t>(wide.offsets.back()));
+  job_.train = &wide;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"training set", "f32 [T, B, 3] expected", "f32 [T, B, 1] found"});
+}
+
+TEST_F(TrainerTest, RefusesAScheduleThatEndsAfterTheTraining) {
+  Pruner pruner = MakePruner(job_.graph, 39);
+  job_.pruner = &pruner;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"schedule.end", "39 steps", "39 found"});
+}
+
+TEST_F(TrainerTest, NamesTheOptionThatIsOutOfRange) {
+  options_.label_smoothing = 1.0;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"label_smoothing", "[0, 1)", "1 found"});
+}
+
+TEST(Evaluate, AgreesWithTheReferenceExecutor) {
+  const Graph graph = MakeGraph(0.2, 0.2);
+  const Dataset data = MakeData(37, 5);
+  const Evaluation evaluation =
+      ValueOrDie(Evaluate(graph, data, {.batch_size = 8, .keep_logits = true}));
+  int64_t right = 0;
+  for (int64_t i = 0; i < data.size(); ++i) {
+    LabelledBatch one;
+    MakeBatch(data, std::span(&i, 1), &one);
+    StateSet states = ZeroStates(graph, 1);
+    const auto values = ValueOrDie(RunReference(graph, one.batch, &states));
+    const std::vector<float>& expected = values.at(graph.outputs[0]).values;
+    const auto begin = evaluation.logits.begin() + i * kClasses;
+    EXPECT_LT(MaxAbsDifference(expected, std::vector<float>(begin, begin + kClasses)), 1e-5) << i;
+    const auto predicted = std::max_element(expected.begin(), expected.end()) - expected.begin();
+    EXPECT_EQ(evaluation.predictions[static_cast<size_t>(i)], predicted);
+    right += predicted == one.labels[0];
+  }
+  EXPECT_DOUBLE_EQ(evaluation.metric, static_cast<double>(right) / 37.0);
+  int64_t counted = 0;
+  for (const auto& row : evaluation.confusion) {
+    for (const int64_t n : row) counted += n;
+  }
+  EXPECT_EQ(counted, 37);
+}
+
+TEST(LearningRate, FollowsOneCycle) {
+  LearningRate rate;
+  rate.schedule = LrSchedule::kOneCycle;
+  rate.peak = 1.0;
+  rate.warmup = 0.25;
+  EXPECT_NEAR(LearningRateAt(rate, 0, 101, 10), 1.0 / 25.0, 1e-12);
+  EXPECT_DOUBLE_EQ(LearningRateAt(rate, 25, 101, 10), 1.0);
+  EXPECT_NEAR(LearningRateAt(rate, 100, 101, 10), 1e-4, 1e-12);
+}
+
+TEST(LearningRate, FallsByStepsOfEpochs) {
+  LearningRate rate;
+  rate.schedule = LrSchedule::kStep;
+  rate.peak = 1.0;
+  rate.every_epochs = 2;
+  EXPECT_DOUBLE_EQ(LearningRateAt(rate, 19, 100, 10), 1.0);
+  EXPECT_DOUBLE_EQ(LearningRateAt(rate, 20, 100, 10), 0.1);
+}
+
+TEST(LearningRate, FallsByACosine) {
+  LearningRate rate;
+  rate.schedule = LrSchedule::kCosine;
+  rate.peak = 1.0;
+  EXPECT_DOUBLE_EQ(LearningRateAt(rate, 0, 101, 10), 1.0);
+  EXPECT_NEAR(LearningRateAt(rate, 50, 101, 10), 0.5 * (1.0 + 1e-4), 1e-9);
+  EXPECT_NEAR(LearningRateAt(rate, 100, 101, 10), 1e-4, 1e-12);
+}
+
+TEST(TrainNames, SuggestTheNearest) {
+  EXPECT_EQ(ValueOrDie(ParseOptimizer("sgd")), OptimizerKind::kSgd);
+  EXPECT_EQ(ValueOrDie(ParseLrSchedule("one_cycle")), LrSchedule::kOneCycle);
+  ExpectError(ParseOptimizer("adm").status(), Code::kInvalidArgument, {"adm", "'adam'"});
+  ExpectError(ParseLrSchedule("cosin").status(), Code::kInvalidArgument, {"'cosine'"});
+}
+
+}  // namespace
+}  // namespace espalier
