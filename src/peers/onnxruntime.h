@@ -44,13 +44,13 @@ struct OnnxOutput {
 };
 
 struct OnnxSessionOptions {
+  int threads = 1;  // within an operator; 1 = the calling thread alone
+
   // kPacked is ONNX Runtime's default. A fair comparison times both and takes the better: an LSTM
   // of 128 units, I = 28, T = 28, batch 1 takes 119 us as stored and 146 us packed (AVX2, Zen 3),
   // one of 32 units 23 and 20, and with batch 8 packed is always better.
   enum class Weights { kPacked, kAsStored };
-
   Weights weights = Weights::kPacked;
-  int threads = 1;  // within an operator; 1 = the calling thread alone
 };
 
 // Inputs and outputs of a session, fixed in place. The spans' memory is read and written by every

@@ -11,6 +11,7 @@ namespace {
 using ::espalier::testing::MaxAbsDifference;
 using ::espalier::testing::OnnxRuntimeTest;
 using ::espalier::testing::RandomBatch;
+using ::espalier::testing::RandomNetwork;
 using ::espalier::testing::RandomStates;
 using ::espalier::testing::ValueOrDie;
 
@@ -66,36 +67,6 @@ class ExportTest : public OnnxRuntimeTest {
 
 const GraphInput kFeatures = {"x", {Element::kF32, Layout::kSequence, 5}};
 const GraphInput kIds = {"ids", {Element::kI32, Layout::kSequence, 11}};
-
-// A random network: layers of random cells and directions, then both ways to lose time.
-Graph RandomNetwork(const GraphInput& input, uint64_t seed) {
-  Rng rng(seed);
-  GraphBuilder builder("random", input, &rng);
-  if (input.type.element == Element::kI32) builder.Embedding(6);
-  const uint64_t layers = 1 + rng.Below(3);
-  for (uint64_t layer = 0; layer < layers; ++layer) {
-    const auto cell = static_cast<CellKind>(rng.Below(kCellCount));
-    const auto direction = static_cast<Direction>(rng.Below(3));
-    builder.Recurrent(cell, 1 + static_cast<int64_t>(rng.Below(9)), {direction, 0.0});
-    switch (rng.Below(5)) {
-      case 0: builder.Dropout(0.2); break;
-      case 1: builder.Gemm(4).Activation(Op::kSigmoid); break;
-      case 2: builder.Activation(Op::kTanh).Add(builder.value()); break;
-      case 3: builder.Concat(builder.value()); break;
-      default: break;
-    }
-  }
-  const std::string top = builder.value();
-  builder.Gemm(3).Activation(Op::kSoftmax);
-  const std::string by_step = builder.value();
-  builder.From(top).LastStep();
-  const std::string last = builder.value();
-  builder.From(top).MeanOverTime().Concat(last).Gemm(4).Activation(Op::kRelu);
-  builder.Gemm(3).Activation(Op::kSoftmax);
-  Graph graph = ValueOrDie(builder.Finish());
-  graph.outputs = {by_step, last, graph.outputs[0]};
-  return graph;
-}
 
 class EveryCell : public ExportTest,
                   public ::testing::WithParamInterface<std::tuple<CellKind, Direction>> {};
