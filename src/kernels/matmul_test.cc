@@ -130,7 +130,7 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
   Rng rng(3);
   constexpr size_t kMost = 29;
   for (const int64_t rows : {1, 17, 64, 131}) {
-    for (const int64_t cols : {5, 48, 131}) {
+    for (const int64_t cols : {5, 48, 131, 1030}) {
       const Tensor w = RandomMatrix(rows, cols, 0.6, &rng);
       const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
       Rows x = RandomX(static_cast<size_t>(cols), kMost, &rng);

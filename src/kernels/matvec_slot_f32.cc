@@ -1,8 +1,11 @@
 // matvec_slot_f32_<S>x<B>: y = W x + init over format `slot`.
 //
-// A slot is one load of weights, one lookup in a bank of x and one multiply-add. Slots of a strip
-// are dealt in turn to `kChains` sums, to hide the latency; which one depends on the slot's place
-// in the strip only, so the result for one x does not depend on how many there are.
+// A slot is one load of weights, one lookup in a bank of x and one multiply-add. The strips of a
+// group run side by side, one sum each, so that their latencies overlap. A row's sum takes its
+// weights in stored order, so the result for one x does not depend on how many there are.
+//
+// Zen 3, slot_8x8, [512, 128] at 10 %: 2.3 cycles a slot, of which the loop itself takes 2.0
+// whether indices are nibbles, bytes or 32-bit lanes (1.4 without the permutation).
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matvec_slot_f32.cc"
 #include "hwy/foreach_target.h"
