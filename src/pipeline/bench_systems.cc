@@ -35,7 +35,7 @@ Status BindWhole(const OnnxRuntime& runtime, const Graph& graph, int64_t steps, 
   ESPALIER_ASSIGN_OR_RETURN(
       const auto bytes,
       ExportOnnx(graph, {OnnxExportOptions::States::kZero, OnnxExportOptions::Lengths::kNone}));
-  ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session, runtime.Load(bytes, {threads}));
+  ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session, runtime.Load(bytes, {.threads = threads}));
   ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(graph));
   const ValueType& out = types.at(graph.outputs[0]);
   const int64_t width = graph.inputs[0].type.features;
@@ -55,7 +55,7 @@ Status BindStream(const OnnxRuntime& runtime, const Graph& graph, int threads, O
   ESPALIER_ASSIGN_OR_RETURN(
       const auto bytes,
       ExportOnnx(graph, {OnnxExportOptions::States::kExplicit, OnnxExportOptions::Lengths::kNone}));
-  ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session, runtime.Load(bytes, {threads}));
+  ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session, runtime.Load(bytes, {.threads = threads}));
   const int64_t width = graph.inputs[0].type.features;
   state->step_x.resize(static_cast<size_t>(width));
   std::vector<StateSpec> specs;

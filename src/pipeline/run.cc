@@ -10,6 +10,7 @@
 #include "base/stopwatch.h"
 #include "base/strings.h"
 #include "compile/compile.h"
+#include "espalier/espalier.h"
 #include "exchange/onnx.h"
 #include "kernels/kernels.h"
 #include "pipeline/bench.h"
@@ -18,10 +19,6 @@
 #include "pipeline/stages.h"
 #include "report/summary.h"
 #include "tasks/task.h"
-
-#ifndef ESPALIER_VERSION
-#define ESPALIER_VERSION "unknown"
-#endif
 
 namespace espalier {
 namespace {

@@ -1,6 +1,7 @@
 #include "report/summary.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <vector>
 
@@ -42,6 +43,24 @@ int64_t RecurrentNonzeros(const ModelRecord& model) {
   return count;
 }
 
+struct Spread {
+  double mean = 0.0;
+  double deviation = 0.0;  // of the sample; 0 for one run
+};
+
+template <typename Get>
+Spread MeanAndDeviation(const std::vector<SummaryRecord>& runs, const Get& get) {
+  Spread spread;
+  const auto count = static_cast<double>(runs.size());
+  for (const SummaryRecord& run : runs) spread.mean += get(run) / count;
+  for (const SummaryRecord& run : runs) {
+    const double gap = get(run) - spread.mean;
+    spread.deviation += gap * gap;
+  }
+  spread.deviation = runs.size() < 2 ? 0.0 : std::sqrt(spread.deviation / (count - 1.0));
+  return spread;
+}
+
 std::string PadLeft(std::string text, size_t width) {
   return text.size() < width ? std::string(width - text.size(), ' ') + text : text;
 }
@@ -72,6 +91,70 @@ Result<SummaryRecord> Summarize(const RunRecord& record, std::optional<double> a
   summary.agreement = agreement;
   summary.seeds = {record.seed};
   return summary;
+}
+
+Result<SummaryRecord> MeanSummary(const std::vector<SummaryRecord>& runs) {
+  if (runs.empty()) return InvalidArgument("summary: at least one run expected, none found");
+  SummaryRecord mean;
+  mean.task = runs[0].task;
+  for (const SummaryRecord& run : runs) {
+    if (run.task != mean.task) {
+      return InvalidArgument("summary: runs of one task expected, '" + mean.task + "' and '" +
+                             run.task + "' found");
+    }
+    mean.seeds.insert(mean.seeds.end(), run.seeds.begin(), run.seeds.end());
+  }
+  const auto average = [&](auto get) { return MeanAndDeviation(runs, get).mean; };
+  for (SummaryModel SummaryRecord::*model : {&SummaryRecord::dense, &SummaryRecord::pruned}) {
+    const auto field = [&](auto member) {
+      return average([=](const SummaryRecord& r) { return static_cast<double>(r.*model.*member); });
+    };
+    (mean.*model).metric = field(&SummaryModel::metric);
+    (mean.*model).bytes = std::llround(field(&SummaryModel::bytes));
+    (mean.*model).params = std::llround(field(&SummaryModel::params));
+    (mean.*model).us_per_sequence = field(&SummaryModel::us_per_sequence);
+  }
+  mean.weights_removed = average([](const SummaryRecord& r) { return r.weights_removed; });
+  mean.speedup_vs_own_dense =
+      average([](const SummaryRecord& r) { return r.speedup_vs_own_dense; });
+  const auto optional_mean = [&](std::optional<double> SummaryRecord::*member) {
+    const bool complete = std::all_of(
+        runs.begin(), runs.end(), [&](const SummaryRecord& r) { return (r.*member).has_value(); });
+    return complete ? std::optional(average([&](const SummaryRecord& r) { return *(r.*member); }))
+                    : std::nullopt;
+  };
+  mean.speedup_vs_onnxruntime = optional_mean(&SummaryRecord::speedup_vs_onnxruntime);
+  mean.agreement = optional_mean(&SummaryRecord::agreement);
+  return mean;
+}
+
+std::string SpreadText(const std::vector<SummaryRecord>& runs) {
+  std::string text = StrCat("\nmean +- standard deviation of ", runs.size(), " runs\n");
+  const auto percent = [&](const char* label, auto get) {
+    const Spread spread = MeanAndDeviation(runs, get);
+    text += StrCat("  ", label, ": ", FormatPercent(spread.mean, 2), " +- ",
+                   FormatPercent(spread.deviation, 2), "\n");
+  };
+  percent("dense metric", [](const SummaryRecord& r) { return r.dense.metric; });
+  percent("pruned metric", [](const SummaryRecord& r) { return r.pruned.metric; });
+  percent("weights removed", [](const SummaryRecord& r) { return r.weights_removed; });
+  const Spread speedup =
+      MeanAndDeviation(runs, [](const SummaryRecord& r) { return r.speedup_vs_own_dense; });
+  char line[96];
+  std::snprintf(line, sizeof(line), "  speedup over own dense: %.2f +- %.2f\n", speedup.mean,
+                speedup.deviation);
+  text += line;
+  const bool has_peer = std::all_of(runs.begin(), runs.end(), [](const SummaryRecord& r) {
+    return r.speedup_vs_onnxruntime.has_value();
+  });
+  if (has_peer) {
+    const Spread peer =
+        MeanAndDeviation(runs, [](const SummaryRecord& r) { return *r.speedup_vs_onnxruntime; });
+    std::snprintf(line, sizeof(line), "  speedup over ONNX Runtime dense: %.2f +- %.2f\n",
+                  peer.mean, peer.deviation);
+    text += line;
+  }
+  return text;
 }
 
 std::string SummaryTable(const RunRecord& record) {

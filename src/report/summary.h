@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "report/run_record.h"
@@ -16,6 +17,15 @@ namespace espalier {
 // are those of recurrent layers. agreement: see docs/run-record.md.
 // Errors: kInvalidArgument naming what the record lacks.
 Result<SummaryRecord> Summarize(const RunRecord& record, std::optional<double> agreement);
+
+// The mean of several runs of one recipe with different seeds: every number is the mean, a number
+// that one run lacks is lacking, `seeds` are all seeds. One run gives itself.
+// Errors: kInvalidArgument if there is none, or they are of different tasks.
+Result<SummaryRecord> MeanSummary(const std::vector<SummaryRecord>& runs);
+
+// Mean and sample standard deviation over runs of what the mean alone hides, one line each.
+// Precondition: at least two runs.
+std::string SpreadText(const std::vector<SummaryRecord>& runs);
 
 // One JSON object with the keys of docs/run-record.md, "summary"; ends with a newline.
 std::string SummaryJson(const SummaryRecord& summary);

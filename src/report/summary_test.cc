@@ -129,5 +129,47 @@ TEST(Text, EscapesWhatHtmlWouldRead) {
             "&lt;/script&gt;&lt;b a=&quot;1&quot; b=&#39;2&#39;&gt;&amp;");
 }
 
+TEST(MeanSummary, AveragesNumbersAndListsSeeds) {
+  SummaryRecord a;
+  a.task = "digits";
+  a.pruned = {0.9, 100, 10, 30.0};
+  a.speedup_vs_onnxruntime = 4.0;
+  a.seeds = {1};
+  SummaryRecord b = a;
+  b.pruned = {0.8, 103, 11, 34.0};
+  b.speedup_vs_onnxruntime = 5.0;
+  b.seeds = {2};
+  const Result<SummaryRecord> mean = MeanSummary({a, b});
+  ASSERT_TRUE(mean.ok());
+  EXPECT_DOUBLE_EQ(mean->pruned.metric, 0.85);
+  EXPECT_EQ(mean->pruned.bytes, 102);
+  EXPECT_DOUBLE_EQ(mean->pruned.us_per_sequence, 32.0);
+  EXPECT_DOUBLE_EQ(*mean->speedup_vs_onnxruntime, 4.5);
+  EXPECT_EQ(mean->seeds, (std::vector<int64_t>{1, 2}));
+}
+
+TEST(MeanSummary, LacksWhatOneRunLacks) {
+  SummaryRecord a;
+  a.speedup_vs_onnxruntime = 4.0;
+  EXPECT_FALSE(MeanSummary({a, SummaryRecord()})->speedup_vs_onnxruntime.has_value());
+}
+
+TEST(MeanSummary, RefusesRunsOfDifferentTasks) {
+  SummaryRecord a;
+  a.task = "digits";
+  SummaryRecord b;
+  b.task = "words";
+  EXPECT_EQ(MeanSummary({a, b}).status().code(), Code::kInvalidArgument);
+}
+
+TEST(SpreadText, GivesTheSampleDeviation) {
+  SummaryRecord a;
+  a.pruned.metric = 0.98;
+  SummaryRecord b;
+  b.pruned.metric = 0.99;
+  // 0.01 / sqrt(2)
+  EXPECT_NE(SpreadText({a, b}).find("pruned metric: 98.50 % +- 0.71 %"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace espalier

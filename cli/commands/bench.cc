@@ -1,0 +1,126 @@
+#include "pipeline/bench.h"
+
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "artifact/artifact.h"
+#include "base/strings.h"
+#include "command.h"
+#include "compile/compile.h"
+#include "exchange/onnx.h"
+
+namespace espalier {
+namespace {
+
+struct Flags {
+  std::vector<std::string> inputs;
+  std::string modules;
+  bool without_onnxruntime = false;
+  std::string target;
+  BenchOptions bench;
+};
+
+// A file on the bench: its network, and the artifact that a Session runs.
+struct Entrant {
+  std::string path;
+  Graph graph;
+  std::optional<Artifact> artifact;
+};
+
+Result<Entrant> LoadEntrant(const std::string& path, const Flags& flags) {
+  Entrant entrant;
+  entrant.path = path;
+  ESPALIER_ASSIGN_OR_RETURN(entrant.graph, LoadNetwork(path));
+  ESPALIER_ASSIGN_OR_RETURN(const bool is_artifact, IsArtifactFile(path));
+  if (is_artifact) {
+    ESPALIER_ASSIGN_OR_RETURN(entrant.artifact, Artifact::Open(path));
+  } else {
+    CompileOptions options;
+    options.target = flags.target;
+    ESPALIER_ASSIGN_OR_RETURN(auto bytes, Compile(entrant.graph, options));
+    ESPALIER_ASSIGN_OR_RETURN(entrant.artifact, Artifact::FromBytes(std::move(bytes)));
+  }
+  return entrant;
+}
+
+nlohmann::ordered_json TimingJson(const TimingRecord& timing) {
+  return {{"median", timing.median}, {"p25", timing.p25}, {"p75", timing.p75}};
+}
+
+void Print(const BenchRecord& record, Console* console) {
+  std::string text = StrCat("whole sequences of ", record.sequence_steps,
+                            " steps, and single steps; batch 1, us: median (quartiles)\n");
+  nlohmann::ordered_json json = {{"sequence_steps", record.sequence_steps},
+                                 {"repetitions", record.repetitions},
+                                 {"threads", record.threads}};
+  const auto show = [](const TimingRecord& t) {
+    return StrCat(Fixed(t.median, 2), " (", Fixed(t.p25, 2), " to ", Fixed(t.p75, 2), ")");
+  };
+  for (const SystemRecord& system : record.systems) {
+    text += StrCat("  ", system.system, ": ", show(system.us_per_sequence));
+    nlohmann::ordered_json row = {{"system", system.system},
+                                  {"us_per_sequence", TimingJson(system.us_per_sequence)},
+                                  {"us_per_step", nullptr}};
+    if (system.us_per_step) {
+      text += StrCat(", step ", show(*system.us_per_step));
+      row["us_per_step"] = TimingJson(*system.us_per_step);
+    }
+    text += "\n";
+    json["systems"].push_back(row);
+  }
+  console->Result(text, json.dump());
+}
+
+Status Run(const Flags& flags, Console* console) {
+  std::vector<Entrant> entrants;
+  for (const std::string& path : flags.inputs) {
+    ESPALIER_ASSIGN_OR_RETURN(Entrant entrant, LoadEntrant(path, flags));
+    entrants.push_back(std::move(entrant));
+  }
+  std::optional<OnnxRuntime> onnxruntime;
+  if (!flags.without_onnxruntime) {
+    const Result<std::string> library = FindOnnxRuntimeIn(flags.modules);
+    if (library.ok()) {
+      ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(*library));
+    } else {
+      console->Note("ONNX Runtime is not timed: " + library.status().message());
+    }
+  }
+  std::vector<BenchSystem> systems;
+  for (const Entrant& entrant : entrants) {
+    ESPALIER_ASSIGN_OR_RETURN(BenchSystem own,
+                              EspalierSystem("espalier " + entrant.path, *entrant.artifact,
+                                             entrant.graph, flags.bench.steps, flags.target));
+    systems.push_back(std::move(own));
+    if (!onnxruntime) continue;
+    ESPALIER_ASSIGN_OR_RETURN(BenchSystem peer,
+                              OnnxRuntimeSystem("onnxruntime " + entrant.path, *onnxruntime,
+                                                entrant.graph, flags.bench.steps, 1));
+    systems.push_back(std::move(peer));
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const BenchRecord record, RunBench(&systems, flags.bench));
+  Print(record, console);
+  return Ok();
+}
+
+}  // namespace
+
+Action AddBench(CLI::App* app) {
+  auto flags = std::make_shared<Flags>();
+  if (const char* target = std::getenv("ESPALIER_TARGET")) flags->target = target;
+  app->footer("example: espalier bench sparse.esp dense.onnx --steps 28");
+  app->add_option("inputs", flags->inputs, "Networks (.esp, or .onnx, which is compiled first)")
+      ->required();
+  app->add_option("--steps", flags->bench.steps, "Steps of a sequence")->capture_default_str();
+  app->add_option("--repetitions", flags->bench.repetitions, "Timed samples of each system")
+      ->capture_default_str();
+  app->add_option("--target", flags->target, "Instruction set (default: the best)");
+  app->add_option("--seed", flags->bench.seed, "Seed of the inputs")->capture_default_str();
+  AddNodeModulesOption(app, &flags->modules);
+  app->add_flag("--without-onnxruntime", flags->without_onnxruntime, "Time only espalier");
+  return [flags](Console* console) { return Run(*flags, console); };
+}
+
+}  // namespace espalier

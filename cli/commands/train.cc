@@ -1,0 +1,64 @@
+#include <memory>
+
+#include "base/strings.h"
+#include "command.h"
+#include "exchange/onnx.h"
+#include "pipeline/layers.h"
+#include "tasks/task.h"
+
+namespace espalier {
+namespace {
+
+struct Flags {
+  DataOptions data;
+  TrainFlags train;
+  std::string model = "lstm:128 last_step dropout:0.2 gemm:10";
+  std::string output;
+};
+
+Status Run(const Flags& flags, Console* console) {
+  ESPALIER_ASSIGN_OR_RETURN(const TrainOptions options, flags.train.Resolve());
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<LayerSpec> layers, ParseLayers(flags.model));
+  ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
+  ESPALIER_ASSIGN_OR_RETURN(const TaskData data, task.load(flags.data.data));
+  Rng rng(options.seed);
+  TrainJob job;
+  ESPALIER_ASSIGN_OR_RETURN(job.graph, BuildNetwork(task.name, data.train.input, layers, &rng));
+  job.train = &data.train;
+  job.valid = &data.valid;
+  ESPALIER_ASSIGN_OR_RETURN(const TrainResult result,
+                            Train(job, options, console->MakeTrainHooks()));
+  if (result.stopped == StopReason::kCancelled) {
+    return Unsupported(options.checkpoint_path.empty()
+                           ? "interrupted; without --checkpoint nothing was kept"
+                           : "interrupted; --resume goes on from " + options.checkpoint_path);
+  }
+  ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(result.graph, flags.output));
+  const TrainEpoch last = result.epochs.empty() ? TrainEpoch() : result.epochs.back();
+  console->Result(
+      flags.output + ": " + task.metric + " " + Percent(last.valid_metric) +
+          " on the validation split",
+      StrCat("{\"output\": ", Quoted(flags.output), ", \"epochs\": ", result.epochs.size(),
+             ", \"valid_loss\": ", last.valid_loss, ", \"valid_metric\": ", last.valid_metric,
+             ", \"seconds\": ", result.seconds, "}"));
+  return Ok();
+}
+
+}  // namespace
+
+Action AddTrain(CLI::App* app) {
+  auto flags = std::make_shared<Flags>();
+  app->footer(
+      "example: espalier train --task mnist-rows --model \"lstm:128 last_step dropout:0.2 "
+      "gemm:10\" "
+      "--epochs 6 --learning-rate 0.005 --lr-schedule one_cycle --clip-norm 1 -o dense.onnx");
+  AddDataOptions(app, TaskNeed::kRequired, &flags->data);
+  app->add_option("--model", flags->model,
+                  "Layers, e.g. \"gru:64:bidirectional mean_over_time gemm:10\"")
+      ->capture_default_str();
+  app->add_option("-o,--output", flags->output, "File to write (.onnx)")->required();
+  AddTrainOptions(app, &flags->train);
+  return [flags](Console* console) { return Run(*flags, console); };
+}
+
+}  // namespace espalier
