@@ -63,31 +63,38 @@ Result<std::vector<MatrixPart>> MatrixPartsOf(const Graph& graph) {
   return parts;
 }
 
-Result<Artifact> Artifact::Open(const std::string& path) {
-  const int saved_errno = errno;
+Result<std::unique_ptr<Artifact::MappedFile>> Artifact::MapFile(const std::string& path) {
   const auto fail = [&](const char* what) {
-    Status status = IoError(StrCat(path, ": ", what, ": ", std::strerror(errno)));
-    errno = saved_errno;
-    return status;
+    return IoError(StrCat(path, ": ", what, ": ", std::strerror(errno)));
   };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail("cannot open");
-  struct stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    ::close(fd);
-    return IoError(path + ": is not a regular file");
-  }
-  const auto size_bytes = static_cast<size_t>(info.st_size);
-  if (size_bytes < kHeaderBytes) {  // an empty file cannot be mapped
-    ::close(fd);
-    return BadFormat(StrCat(path, ": an .esp file of at least ", kHeaderBytes, " bytes expected, ",
-                            size_bytes, " found"));
-  }
-  void* address = ::mmap(nullptr, size_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+  const auto map = [&]() -> Result<std::unique_ptr<MappedFile>> {
+    struct stat info {};
+    if (::fstat(fd, &info) != 0) return fail("cannot look at");
+    if (!S_ISREG(info.st_mode)) return IoError(path + ": is not a regular file");
+    const auto size_bytes = static_cast<size_t>(info.st_size);
+    if (size_bytes < kHeaderBytes) {  // an empty file cannot be mapped
+      return BadFormat(StrCat(path, ": an .esp file of at least ", kHeaderBytes,
+                              " bytes expected, ", size_bytes, " found"));
+    }
+    void* address = ::mmap(nullptr, size_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (address == MAP_FAILED) return fail("cannot map");
+    return std::make_unique<MappedFile>(address, size_bytes);
+  };
+  auto mapped = map();
   ::close(fd);
-  if (address == MAP_FAILED) return fail("cannot map");
-  Result<Artifact> artifact = Parse(std::make_unique<MappedFile>(address, size_bytes),
-                                    {static_cast<const std::byte*>(address), size_bytes});
+  return mapped;
+}
+
+Result<Artifact> Artifact::Open(const std::string& path) {
+  const int saved_errno = errno;
+  auto mapped = MapFile(path);
+  errno = saved_errno;
+  if (!mapped.ok()) return mapped.status();
+  const std::span<const std::byte> bytes(static_cast<const std::byte*>((*mapped)->address),
+                                         (*mapped)->size_bytes);
+  Result<Artifact> artifact = Parse(*std::move(mapped), bytes);
   if (!artifact.ok()) return artifact.status().WithContext(path);
   return artifact;
 }

@@ -95,8 +95,10 @@ struct ArtifactContent {
   std::optional<GoldenSample> golden;
 };
 
-// Encodes the matrices of `graph` as chosen. The same arguments give the same bytes.
-// Errors: kInvalidArgument for an invalid graph or a choice that names no part; what Encode says.
+// Encodes the matrices of `graph` as chosen, and reads the result back once, so that what was
+// written can be opened. The same arguments give the same bytes. Errors: kInvalidArgument for an
+// invalid graph, a choice that names no part, or content that the reader refuses (e.g. a text of
+// more than 64 KB); what Encode says.
 Result<AlignedBuffer<std::byte>> WriteArtifact(const Graph& graph, const ArtifactContent& content);
 
 struct ArtifactMatrix {
@@ -145,6 +147,7 @@ class Artifact {
   struct MappedFile;
 
   Artifact() = default;
+  static Result<std::unique_ptr<MappedFile>> MapFile(const std::string& path);
   static Result<Artifact> Parse(std::unique_ptr<Owner> owner, std::span<const std::byte> bytes);
 
   std::unique_ptr<Owner> owner_;

@@ -298,6 +298,14 @@ TEST(WriteArtifact, NamesAChoiceThatFitsNoMatrix) {
               {"gemm0.wight", "did you mean 'gemm0.weight'?"});
 }
 
+TEST(WriteArtifact, RefusesAContentThatCouldNotBeReadBack) {
+  const Graph graph = TestGraph();
+  ArtifactContent content;
+  content.metadata["notes"] = std::string(70000, 'x');
+  ExpectError(WriteArtifact(graph, content).status(), Code::kInvalidArgument,
+              {"metadata.notes", "65536", "70000 found"});
+}
+
 TEST(WriteArtifact, RefusesAGraphThatIsNotValid) {
   Graph graph = TestGraph();
   graph.weights.erase("gemm0.bias");

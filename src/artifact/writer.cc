@@ -110,6 +110,8 @@ Result<AlignedBuffer<std::byte>> Write(const Graph& graph, const ArtifactContent
 
   AlignedBuffer<std::byte> bytes(writer.size());
   std::memcpy(bytes.data(), writer.bytes().data(), writer.size());
+  const Result<Artifact> read_back = Artifact::View({bytes.data(), bytes.size()});
+  if (!read_back.ok()) return InvalidArgument("content: " + read_back.status().message());
   return bytes;
 }
 

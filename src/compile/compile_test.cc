@@ -64,7 +64,7 @@ TEST(Compile, TakesDenseInATie) {
   const Artifact artifact = CompileOrDie(TestGraph(0.9), WithTimes(1000.0, 990.0));
   const Choice& choice = artifact.matrix("lstm0.weight_hh").choice;
   EXPECT_EQ(choice.spec, FormatSpec());
-  EXPECT_EQ(choice.runners_up[0].reason, "no better than dense beyond noise");
+  EXPECT_EQ(choice.runners_up[0].reason, "no gain over dense");
 }
 
 TEST(Compile, DividesTheTimeOfABatchedProductByItsRows) {

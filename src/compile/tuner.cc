@@ -99,7 +99,7 @@ Status Tuner::Verify(const std::string& name, MatrixView matrix, const Entry& en
 void Tuner::Evict() {
   if (evict_.empty()) evict_.resize(kEvictBytes / sizeof(uint64_t), 1);
   constexpr size_t kLineWords = kAlignmentBytes / sizeof(uint64_t);
-  for (size_t i = 0; i < evict_.size(); i += kLineWords) evict_sum_ += ++evict_[i];
+  for (size_t i = 0; i < evict_.size(); i += kLineWords) ++evict_[i];
 }
 
 double Tuner::TimeOnce(const Entry& entry, const MatMulArgs& args, int64_t calls) {
@@ -146,9 +146,8 @@ Choice Tuner::Rank(MatrixUse use, std::vector<Entry> entries,
   Choice choice{winner->spec, kernels_->matmul_name(winner->spec), winner->ns, {}};
   for (const Entry& entry : entries) {
     if (&entry == &*winner) continue;
-    const char* reason = cost(entry) <= cost(*winner) ? "no better than dense beyond noise"
-                         : is_timed                   ? "slower"
-                                                      : "larger";
+    const bool is_tie = is_dense(*winner) && cost(entry) <= cost(*winner);
+    const char* reason = is_tie ? "no gain over dense" : is_timed ? "slower" : "larger";
     choice.runners_up.push_back({entry.spec, entry.ns, entry.encoded.bytes.size(), reason});
   }
   choice.runners_up.insert(choice.runners_up.end(), refused.begin(), refused.end());

@@ -57,7 +57,6 @@ class Tuner {
   std::function<double()> now_ns_;
   Rng rng_;
   std::vector<uint64_t> evict_;
-  uint64_t evict_sum_ = 0;
 };
 
 }  // namespace espalier

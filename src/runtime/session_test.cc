@@ -1,118 +1,15 @@
 #include "runtime/session.h"
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 
-#include "kernels/kernels.h"
-#include "model/build.h"
 #include "runtime/denormals.h"
-#include "runtime/golden.h"
-#include "testing/testing.h"
+#include "runtime/session_testing.h"
 
 namespace espalier {
 namespace {
 
-using ::espalier::testing::Chunk;
-using ::espalier::testing::ExpectError;
-using ::espalier::testing::RandomBatch;
-using ::espalier::testing::RandomStates;
-using ::espalier::testing::ValueOrDie;
-using ::espalier::testing::ZeroRandomWeights;
-
-// f32 sums of up to 60 products, through at most 9 steps of 2 layers of contracting cells, against
-// sums in double: 2e-6 observed.
-constexpr double kTolerance = 1e-5;
-
-const GraphInput kFeatures = {"x", {Element::kF32, Layout::kSequence, 13}};
-const GraphInput kIds = {"ids", {Element::kI32, Layout::kSequence, 23}};
-
-// Two layers of one cell, ragged sizes, the sequence and its last step as outputs.
-Graph TwoLayers(CellKind cell, Direction direction, double sparsity) {
-  Rng rng(11);
-  GraphBuilder builder("two", kFeatures, &rng);
-  builder.Recurrent(cell, 19, {direction, 0.0}).Dropout(0.5).Recurrent(cell, 10, {direction, 0.0});
-  const std::string sequence = builder.value();
-  Graph graph = ValueOrDie(builder.LastStep().Gemm(5).Finish());
-  graph.outputs.push_back(sequence);
-  ZeroRandomWeights(sparsity, &rng, &graph);
-  return graph;
-}
-
-// Every operator, over time and after it.
-Graph EveryOperator() {
-  Rng rng(12);
-  GraphBuilder builder("all", kIds, &rng);
-  builder.Embedding(17);
-  const std::string embedded = builder.value();
-  builder.Gemm(17).Activation(Op::kRelu).Add(embedded).Dropout(0.1);
-  builder.Recurrent(CellKind::kGruCell, 8).Activation(Op::kSigmoid).Concat(embedded);
-  builder.Activation(Op::kTanh).Gemm(7).Activation(Op::kSoftmax);
-  const std::string top = builder.value();
-  builder.LastStep();
-  const std::string last = builder.value();
-  builder.From(top).MeanOverTime().Add(last).Gemm(6).Activation(Op::kSoftmax);
-  Graph graph = ValueOrDie(builder.Finish());
-  for (const Node& node : graph.nodes) {
-    if (node.output != graph.outputs[0]) graph.outputs.push_back(node.output);
-  }
-  return graph;
-}
-
-Artifact ArtifactOf(const Graph& graph, const FormatSpec& spec) {
-  ArtifactContent content;
-  for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph)))
-    content.choices[part.name].spec = spec;
-  return ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
-}
-
-Session SessionOf(const Artifact& artifact, int64_t max_batch, int64_t max_steps,
-                  const std::string& target = "") {
-  SessionOptions options;
-  options.max_batch = max_batch;
-  options.max_steps = max_steps;
-  options.target = target;
-  return ValueOrDie(Session::Create(artifact, options));
-}
-
-void SetStates(const StateSet& states, Session* session) {
-  for (const auto& [name, values] : states) ASSERT_OK(session->SetState(name, values));
-}
-
-StateSet GetStates(const Session& session, int64_t size) {
-  StateSet states;
-  for (const StateSpec& spec : session.states()) {
-    std::vector<float>& values = states[spec.name];
-    values.resize(static_cast<size_t>(spec.width * size));
-    EXPECT_OK(session.GetState(spec.name, values));
-  }
-  return states;
-}
-
-void ExpectNear(const std::vector<float>& expected, std::span<const float> found,
-                const std::string& what) {
-  ASSERT_EQ(expected.size(), found.size()) << what;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const double allowed = kTolerance * std::max(1.0, std::abs(double{expected[i]}));
-    ASSERT_NEAR(expected[i], found[i], allowed) << what << " at " << i;
-  }
-}
-
-// Runs both executors from the same states and compares all outputs and end states.
-void ExpectMatchesReference(const Graph& graph, const Batch& batch, const StateSet& start,
-                            Session* session) {
-  StateSet states = start;
-  const auto values = ValueOrDie(RunReference(graph, batch, &states));
-  session->Reset();
-  SetStates(start, session);
-  ASSERT_OK(session->Run(ViewOf(batch)));
-  for (size_t i = 0; i < graph.outputs.size(); ++i) {
-    ExpectNear(values.at(graph.outputs[i]).values, session->Output(i), graph.outputs[i]);
-  }
-  for (const auto& [name, found] : GetStates(*session, batch.size)) {
-    ExpectNear(states.at(name), found, name);
-  }
-}
+using namespace ::espalier::testing;
 
 struct Case {
   std::string target;
@@ -200,11 +97,6 @@ TEST_P(EveryTargetAndCell, GivesTheSameBitsAloneAndInABatch) {
 }
 
 class EveryTarget : public ::testing::TestWithParam<std::string> {};
-std::vector<std::string> Targets() {
-  std::vector<std::string> targets;
-  for (const KernelTable* table : AvailableKernels()) targets.emplace_back(table->target);
-  return targets;
-}
 INSTANTIATE_TEST_SUITE_P(Session, EveryTarget, ::testing::ValuesIn(Targets()),
                          [](const auto& test) { return test.param; });
 
@@ -346,112 +238,6 @@ TEST(FlushDenormals, MakesThemZeroWhileItLives) {
   const FlushDenormals flush;
   volatile float smallest = std::numeric_limits<float>::min();
   EXPECT_EQ(smallest * 0.5f, 0.0f);
-}
-
-class SessionErrors : public ::testing::Test {
- protected:
-  const Graph graph_ = TwoLayers(CellKind::kLstmCell, Direction::kForward, 0.0);
-  const Artifact artifact_ = ArtifactOf(graph_, FormatSpec());
-  Session session_ = SessionOf(artifact_, 2, 3);
-  const std::vector<float> x_ = std::vector<float>(100 * 13, 0.0f);
-
-  std::span<const float> Rows(size_t rows) const { return {x_.data(), rows * 13}; }
-};
-
-TEST_F(SessionErrors, NamesABatchThatIsTooLarge) {
-  ExpectError(session_.Run({1, 3, Rows(3), {}, {}}), Code::kInvalidArgument,
-              {"B of 1 to max_batch = 2", "3 found"});
-}
-
-TEST_F(SessionErrors, NamesTooManySteps) {
-  ExpectError(session_.Run({4, 1, Rows(4), {}, {}}), Code::kInvalidArgument,
-              {"T of 0 to max_steps = 3", "4 found"});
-}
-
-TEST_F(SessionErrors, NamesAnInputOfTheWrongSize) {
-  ExpectError(session_.Run({3, 2, Rows(5), {}, {}}), Code::kInvalidArgument,
-              {"input 'x'", "78 elements", "65 found"});
-}
-
-TEST_F(SessionErrors, NamesALengthOutOfRange) {
-  const std::vector<int32_t> lengths = {1, 4};
-  ExpectError(session_.Run({3, 2, Rows(6), {}, lengths}), Code::kInvalidArgument,
-              {"lengths[1]", "4 found"});
-}
-
-TEST_F(SessionErrors, NamesACountOfLengthsThatIsWrong) {
-  const std::vector<int32_t> lengths = {1};
-  ExpectError(session_.Run({3, 2, Rows(6), {}, lengths}), Code::kInvalidArgument,
-              {"lengths: 2 expected, 1 found"});
-}
-
-TEST_F(SessionErrors, NamesAnIdOutOfRange) {
-  const Graph graph = EveryOperator();
-  const Artifact artifact = ArtifactOf(graph, FormatSpec());
-  Session session = SessionOf(artifact, 2, 1);
-  const std::vector<int32_t> ids = {3, 23};
-  ExpectError(session.Step(std::span<const int32_t>(ids)), Code::kInvalidArgument,
-              {"input 'ids'", "23 found at element 1"});
-}
-
-TEST_F(SessionErrors, NamesAnUnknownState) {
-  std::vector<float> values(19);
-  ExpectError(session_.GetState("lstm0.g", values), Code::kInvalidArgument,
-              {"lstm0.g", "did you mean 'lstm0.h'?"});
-}
-
-TEST_F(SessionErrors, NamesAStateOfTheWrongSize) {
-  ExpectError(session_.SetState("lstm0.h", std::vector<float>(20)), Code::kInvalidArgument,
-              {"lstm0.h", "19 values", "20 found"});
-}
-
-TEST_F(SessionErrors, NamesAStreamThatIsNotThere) {
-  ExpectError(session_.ResetStream(2), Code::kInvalidArgument, {"0 to 1", "2 found"});
-}
-
-TEST_F(SessionErrors, NamesAnUnknownTarget) {
-  SessionOptions options;
-  options.target = "AVX9";
-  ExpectError(Session::Create(artifact_, options).status(), Code::kInvalidArgument, {"AVX9"});
-}
-
-TEST_F(SessionErrors, RefusesNoBatch) {
-  SessionOptions options;
-  options.max_batch = 0;
-  ExpectError(Session::Create(artifact_, options).status(), Code::kInvalidArgument,
-              {"max_batch", "0 found"});
-}
-
-TEST_F(SessionErrors, RefusesTwoInputs) {
-  Graph graph = graph_;
-  graph.inputs.push_back({"y", {Element::kF32, Layout::kVector, 3}});
-  const Artifact artifact = ArtifactOf(graph, FormatSpec());
-  ExpectError(Session::Create(artifact, {}).status(), Code::kUnsupported, {"1 input", "2 found"});
-}
-
-TEST(CheckGolden, PassesOnEveryTarget) {
-  const Graph graph = TwoLayers(CellKind::kLstmCell, Direction::kBidirectional, 0.5);
-  ArtifactContent content;
-  content.golden = ValueOrDie(MakeGoldenSample(graph, 1));
-  const Artifact artifact =
-      ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
-  for (const std::string& target : Targets()) EXPECT_OK(CheckGolden(artifact, target));
-}
-
-TEST(CheckGolden, NamesTheOutputThatIsOff) {
-  const Graph graph = TwoLayers(CellKind::kLstmCell, Direction::kForward, 0.5);
-  ArtifactContent content;
-  content.golden = ValueOrDie(MakeGoldenSample(graph, 1));
-  content.golden->outputs[0][3] += 0.01f;
-  const Artifact artifact =
-      ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
-  ExpectError(CheckGolden(artifact, ""), Code::kInternal, {"gemm0.out", "value 3"});
-}
-
-TEST(CheckGolden, SaysThatThereIsNone) {
-  const Artifact artifact =
-      ArtifactOf(TwoLayers(CellKind::kLstmCell, Direction::kForward, 0.5), FormatSpec());
-  ExpectError(CheckGolden(artifact, ""), Code::kInvalidArgument, {"no sample"});
 }
 
 }  // namespace

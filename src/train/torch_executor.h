@@ -66,6 +66,10 @@ CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun&
 CellRun RunCellFused(CellKind cell, const CellWeights& weights, const CellRun& start,
                      const std::vector<int64_t>& step_sizes, const at::Tensor& dropout);
 
+// The fused form of CellKind::kLstmCell.
+CellRun RunLstm(const CellWeights& weights, const CellRun& start,
+                const std::vector<int64_t>& step_sizes, const at::Tensor& dropout);
+
 // [rows, cols] of factors 0 (with probability rate) or 1 / (1 - rate).
 at::Tensor DropoutFactors(int64_t rows, int64_t cols, double rate, Rng* rng);
 

@@ -55,16 +55,19 @@ CellRun RunTextual(const CellWeights& w, const CellRun& start,
   const int64_t direct = Cell::kResetBefore ? gates - 1 : gates;
   const at::Tensor weight_hh = w.weight_hh.narrow(0, 0, direct * hidden).t();
   const at::Tensor bias_hh = w.bias_hh.narrow(0, 0, direct * hidden);
-  const at::Tensor ax_rows = at::addmm(w.bias_ih, start.rows, w.weight_ih.t());
+  // split, not narrow at each step: its backward joins the steps once, narrow's would fill [N, G*H]
+  // with zeros at each.
+  const std::vector<at::Tensor> ax_steps =
+      at::addmm(w.bias_ih, start.rows, w.weight_ih.t()).split_with_sizes(step_sizes);
   CellState<at::Tensor> state{start.h, start.c};
   EndStates ended_h, ended_c;
   std::vector<at::Tensor> outputs;
-  int64_t row = 0;
-  for (const int64_t size : step_sizes) {
+  for (size_t step = 0; step < step_sizes.size(); ++step) {
+    const int64_t size = step_sizes[step];
     ended_h.Shrink(size, &state.h);
     ended_c.Shrink(size, &state.c);
     const at::Tensor h = dropout.defined() ? state.h * dropout.narrow(0, 0, size) : state.h;
-    const std::vector<at::Tensor> ax = ax_rows.narrow(0, row, size).chunk(gates, 1);
+    const std::vector<at::Tensor> ax = ax_steps[step].chunk(gates, 1);
     std::vector<at::Tensor> ah = at::addmm(bias_hh, h, weight_hh).chunk(direct, 1);
     if constexpr (Cell::kResetBefore) {
       const at::Tensor reset_h = Cell::ResetHidden(m, ax.data(), ah.data(), h);
@@ -75,7 +78,6 @@ CellRun RunTextual(const CellWeights& w, const CellRun& start,
     Cell::Step(m, ax.data(), ah.data(), state, &next);
     state = next;
     outputs.push_back(state.h);
-    row += size;
   }
   return {at::cat(outputs, 0), ended_h.Join(state.h),
           state.c.defined() ? ended_c.Join(state.c) : at::Tensor()};
@@ -97,23 +99,21 @@ CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun&
 
 CellRun RunCellFused(CellKind cell, const CellWeights& w, const CellRun& start,
                      const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
-  if (dropout.defined()) return RunCellTextual(cell, w, start, step_sizes, dropout);
-  const at::Tensor sizes = at::tensor(at::ArrayRef<int64_t>(step_sizes), at::kLong);
+  if (cell == CellKind::kLstmCell) return RunLstm(w, start, step_sizes, dropout);
+  // libtorch's own forms for equal lengths; its packed ones are slower than the textual form, as
+  // their backward narrows at each step.
+  const bool is_full = step_sizes.front() == step_sizes.back();
+  if (!is_full || dropout.defined()) return RunCellTextual(cell, w, start, step_sizes, dropout);
   const std::vector<at::Tensor> params = {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh};
-  const at::Tensor h = start.h.unsqueeze(0);
-  constexpr bool kHasBiases = true, kTrain = true, kBidirectional = false;
-  constexpr int64_t kLayers = 1;
-  constexpr double kDropout = 0.0;
-  if (cell == CellKind::kLstmCell) {
-    const auto [rows, end_h, end_c] =
-        at::lstm(start.rows, sizes, {h, start.c.unsqueeze(0)}, params, kHasBiases, kLayers,
-                 kDropout, kTrain, kBidirectional);
-    return {rows, end_h.squeeze(0), end_c.squeeze(0)};
-  }
+  const auto steps = static_cast<int64_t>(step_sizes.size());
+  const at::Tensor x = start.rows.view({steps, step_sizes.front(), start.rows.size(1)});
   const auto run = [&](const auto& library_form) -> CellRun {
-    const auto [rows, end_h] = library_form(start.rows, sizes, h, params, kHasBiases, kLayers,
-                                            kDropout, kTrain, kBidirectional);
-    return {rows, end_h.squeeze(0), at::Tensor()};
+    constexpr bool kHasBiases = true, kTrain = true, kBidirectional = false, kBatchFirst = false;
+    constexpr int64_t kLayers = 1;
+    constexpr double kDropout = 0.0;
+    const auto [out, end_h] = library_form(x, start.h.unsqueeze(0), params, kHasBiases, kLayers,
+                                           kDropout, kTrain, kBidirectional, kBatchFirst);
+    return {out.reshape({start.rows.size(0), out.size(2)}), end_h.squeeze(0), at::Tensor()};
   };
   // Overloaded names cannot be passed as they are.
   if (cell == CellKind::kGruCell) return run([](auto&&... a) { return at::gru(a...); });

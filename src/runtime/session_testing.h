@@ -1,0 +1,122 @@
+// Helpers of the session's tests: graphs, sessions over them, comparison with the reference.
+#ifndef ESPALIER_RUNTIME_SESSION_TESTING_H_
+#define ESPALIER_RUNTIME_SESSION_TESTING_H_
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "artifact/artifact.h"
+#include "kernels/kernels.h"
+#include "model/build.h"
+#include "runtime/session.h"
+#include "testing/testing.h"
+
+namespace espalier::testing {
+
+// f32 sums of up to 60 products, through at most 9 steps of 5 layers, against sums in double; times
+// max(1, |expected|).
+inline constexpr double kTolerance = 3e-6;
+
+inline const GraphInput kFeatures = {"x", {Element::kF32, Layout::kSequence, 13}};
+inline const GraphInput kIds = {"ids", {Element::kI32, Layout::kSequence, 23}};
+
+// Two layers of one cell, ragged sizes, the sequence and its last step as outputs.
+inline Graph TwoLayers(CellKind cell, Direction direction, double sparsity) {
+  Rng rng(11);
+  GraphBuilder builder("two", kFeatures, &rng);
+  builder.Recurrent(cell, 19, {direction, 0.0}).Dropout(0.5).Recurrent(cell, 10, {direction, 0.0});
+  const std::string sequence = builder.value();
+  Graph graph = ValueOrDie(builder.LastStep().Gemm(5).Finish());
+  graph.outputs.push_back(sequence);
+  ZeroRandomWeights(sparsity, &rng, &graph);
+  return graph;
+}
+
+// Every operator, over time and after it.
+inline Graph EveryOperator() {
+  Rng rng(12);
+  GraphBuilder builder("all", kIds, &rng);
+  builder.Embedding(17);
+  const std::string embedded = builder.value();
+  builder.Gemm(17).Activation(Op::kRelu).Add(embedded).Dropout(0.1);
+  builder.Recurrent(CellKind::kGruCell, 8).Activation(Op::kSigmoid).Concat(embedded);
+  builder.Activation(Op::kTanh).Gemm(7).Activation(Op::kSoftmax);
+  const std::string top = builder.value();
+  builder.LastStep();
+  const std::string last = builder.value();
+  builder.From(top).MeanOverTime().Add(last).Gemm(6).Activation(Op::kSoftmax);
+  Graph graph = ValueOrDie(builder.Finish());
+  for (const Node& node : graph.nodes) {
+    if (node.output != graph.outputs[0]) graph.outputs.push_back(node.output);
+  }
+  return graph;
+}
+
+inline Artifact ArtifactOf(const Graph& graph, const FormatSpec& spec) {
+  ArtifactContent content;
+  for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph)))
+    content.choices[part.name].spec = spec;
+  return ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
+}
+
+inline Session SessionOf(const Artifact& artifact, int64_t max_batch, int64_t max_steps,
+                         const std::string& target = "") {
+  SessionOptions options;
+  options.max_batch = max_batch;
+  options.max_steps = max_steps;
+  options.target = target;
+  return ValueOrDie(Session::Create(artifact, options));
+}
+
+inline void SetStates(const StateSet& states, Session* session) {
+  for (const auto& [name, values] : states) ASSERT_OK(session->SetState(name, values));
+}
+
+inline StateSet GetStates(const Session& session, int64_t size) {
+  StateSet states;
+  for (const StateSpec& spec : session.states()) {
+    std::vector<float>& values = states[spec.name];
+    values.resize(static_cast<size_t>(spec.width * size));
+    EXPECT_OK(session.GetState(spec.name, values));
+  }
+  return states;
+}
+
+inline void ExpectNear(const std::vector<float>& expected, std::span<const float> found,
+                       const std::string& what) {
+  ASSERT_EQ(expected.size(), found.size()) << what;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double allowed = kTolerance * std::max(1.0, std::abs(double{expected[i]}));
+    ASSERT_NEAR(expected[i], found[i], allowed) << what << " at " << i;
+  }
+}
+
+// Runs both executors from the same states and compares all outputs and end states.
+inline void ExpectMatchesReference(const Graph& graph, const Batch& batch, const StateSet& start,
+                                   Session* session) {
+  StateSet states = start;
+  const auto values = ValueOrDie(RunReference(graph, batch, &states));
+  session->Reset();
+  SetStates(start, session);
+  ASSERT_OK(session->Run(ViewOf(batch)));
+  for (size_t i = 0; i < graph.outputs.size(); ++i) {
+    ExpectNear(values.at(graph.outputs[i]).values, session->Output(i), graph.outputs[i]);
+  }
+  for (const auto& [name, found] : GetStates(*session, batch.size)) {
+    ExpectNear(states.at(name), found, name);
+  }
+}
+
+// The instruction sets of this machine, best first.
+inline std::vector<std::string> Targets() {
+  std::vector<std::string> targets;
+  for (const KernelTable* table : AvailableKernels()) targets.emplace_back(table->target);
+  return targets;
+}
+
+}  // namespace espalier::testing
+
+#endif  // ESPALIER_RUNTIME_SESSION_TESTING_H_
