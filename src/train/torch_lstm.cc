@@ -1,8 +1,7 @@
 // The LSTM over packed rows as one autograd function with few large products: the input's for all
 // steps at once, and one for each weight's gradient over all rows. libtorch's own adds a [4H, .]
 // product a step to each weight's gradient, and its packed form fills a [N, 4H] gradient with zeros
-// at every step. Measured by bench/train_overhead: see docs/performance notes in that file.
-// Oracle: the textual form, cells/lstm.inl.
+// at every step. // Oracle: the textual form, cells/lstm.inl.
 #include "train/torch_executor.h"
 
 namespace espalier {
@@ -48,6 +47,11 @@ void BackwardStep(const StepGradient& step, int64_t size, int64_t hidden) {
   }
 }
 
+// Not a bare tensor: Function::apply takes no undefined one as an argument.
+struct Dropout {
+  at::Tensor factors;  // [n, H], or undefined for none
+};
+
 class LstmFunction : public torch::autograd::Function<LstmFunction> {
  public:
   // Returns rows [N, H], end h and end c [n, H].
@@ -55,7 +59,9 @@ class LstmFunction : public torch::autograd::Function<LstmFunction> {
                                const at::Tensor& h, const at::Tensor& c,
                                const at::Tensor& weight_ih, const at::Tensor& weight_hh,
                                const at::Tensor& bias_ih, const at::Tensor& bias_hh,
-                               const at::Tensor& dropout, const std::vector<int64_t>& step_sizes) {
+                               const Dropout& recurrent_dropout,
+                               const std::vector<int64_t>& step_sizes) {
+    const at::Tensor& dropout = recurrent_dropout.factors;
     const int64_t hidden = weight_hh.size(1);
     const int64_t count = rows.size(0);
     at::Tensor gates = at::addmm(bias_ih + bias_hh, rows, weight_ih.t());
@@ -146,7 +152,7 @@ CellRun RunLstm(const CellWeights& w, const CellRun& start, const std::vector<in
                 const at::Tensor& dropout) {
   const variable_list end =
       LstmFunction::apply(start.rows, start.h, start.c, w.weight_ih, w.weight_hh, w.bias_ih,
-                          w.bias_hh, dropout, step_sizes);
+                          w.bias_hh, Dropout{dropout}, step_sizes);
   return {end[0], end[1], end[2]};
 }
 
