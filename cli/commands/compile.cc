@@ -81,6 +81,9 @@ Action AddCompile(CLI::App* app) {
   app->add_flag("--cold", flags->cold, "Time with weights in memory, not in the caches");
   app->add_option("--repetitions", options.repetitions, "Timed samples of each candidate")
       ->capture_default_str();
+  app->add_option("--batched-rows", options.batched_rows,
+                  "Steps that input matrices are tuned for at once, 1 = streaming")
+      ->capture_default_str();
   app->add_option("--seed", options.seed, "Seed of the golden sample")->capture_default_str();
   return [flags](Console* console) { return Run(*flags, console); };
 }

@@ -126,6 +126,7 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
       map->ReadStrings("formats", &stage->compile.formats);
       map->Read("measure", &stage->compile.measure);
       map->Read("repetitions", &stage->compile.repetitions);
+      map->Read("batched_rows", &stage->compile.batched_rows);
       return Ok();
     case StageKind::kEvaluate: return Ok();
     case StageKind::kBench:

@@ -38,6 +38,9 @@ struct CompileSpec {
   std::vector<std::string> formats;  // candidates by name, empty = all
   bool measure = true;               // false: smallest encoding, reproducible to the byte
   int64_t repetitions = 25;
+  // Rows of x in one product with an input matrix: 1 = tuned for single steps (streaming), more =
+  // for chunks of that many steps.
+  int64_t batched_rows = 16;
 };
 
 struct BenchSpec {

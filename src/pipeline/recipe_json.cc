@@ -71,7 +71,8 @@ Json BodyJson(const StageSpec& stage) {
       return {{"target", stage.compile.target},
               {"formats", stage.compile.formats},
               {"measure", stage.compile.measure},
-              {"repetitions", stage.compile.repetitions}};
+              {"repetitions", stage.compile.repetitions},
+              {"batched_rows", stage.compile.batched_rows}};
     case StageKind::kEvaluate: return Json::object();
     case StageKind::kBench:
       return {{"repetitions", stage.bench.repetitions}, {"onnxruntime", stage.bench.onnxruntime}};

@@ -310,6 +310,7 @@ Status Run::CompileStage(const StageSpec& stage, size_t index) {
   compile.target = stage.compile.target;
   compile.tuning = stage.compile.measure ? Tuning::kMeasure : Tuning::kOff;
   compile.repetitions = static_cast<int>(stage.compile.repetitions);
+  compile.batched_rows = stage.compile.batched_rows;
   compile.metadata = {
       {"task", task_.name}, {"source", InputFileOf(index)}, {"seed", std::to_string(recipe_.seed)}};
   for (const std::string& name : stage.compile.formats) {
