@@ -1,6 +1,6 @@
 #include "runtime/golden.h"
 
-#include "runtime/session_testing.h"
+#include "runtime/session_test_support.h"
 
 namespace espalier {
 namespace {

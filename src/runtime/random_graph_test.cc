@@ -1,5 +1,5 @@
 // Random graphs, batches, lengths and states against the reference executor.
-#include "runtime/session_testing.h"
+#include "runtime/session_test_support.h"
 
 namespace espalier {
 namespace {

@@ -1,5 +1,5 @@
 #include "runtime/session.h"
-#include "runtime/session_testing.h"
+#include "runtime/session_test_support.h"
 
 namespace espalier {
 namespace {

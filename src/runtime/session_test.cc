@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "runtime/denormals.h"
-#include "runtime/session_testing.h"
+#include "runtime/session_test_support.h"
 
 namespace espalier {
 namespace {

@@ -1,6 +1,6 @@
 // Helpers of the session's tests: graphs, sessions over them, comparison with the reference.
-#ifndef ESPALIER_RUNTIME_SESSION_TESTING_H_
-#define ESPALIER_RUNTIME_SESSION_TESTING_H_
+#ifndef ESPALIER_RUNTIME_SESSION_TEST_SUPPORT_H_
+#define ESPALIER_RUNTIME_SESSION_TEST_SUPPORT_H_
 
 #include <algorithm>
 #include <cmath>
@@ -119,4 +119,4 @@ inline std::vector<std::string> Targets() {
 
 }  // namespace espalier::testing
 
-#endif  // ESPALIER_RUNTIME_SESSION_TESTING_H_
+#endif  // ESPALIER_RUNTIME_SESSION_TEST_SUPPORT_H_
