@@ -25,7 +25,11 @@ constexpr Command kCommands[] = {
 #undef ESPALIER_COMMAND
 };
 
-void AddOutputOptions(CLI::App* app, Console* console) {
+// Options that every command has.
+void AddCommonOptions(CLI::App* app, Console* console) {
+  if (app->get_option_no_throw("--seed") == nullptr && app->get_subcommands(nullptr).empty()) {
+    app->add_option("--seed", "Taken by every command; nothing in this one is random");
+  }
   app->add_flag("--json", console->json, "Print the result as one JSON object");
   app->add_flag("--quiet", console->quiet, "Print nothing but results and errors");
   app->add_flag("--verbose", console->verbose, "Say which choices were made and why");
@@ -43,9 +47,9 @@ int Main(int argc, char** argv) {
   for (const Command& command : kCommands) {
     CLI::App* sub = app.add_subcommand(command.name, command.summary);
     actions[sub] = command.add(sub);
-    AddOutputOptions(sub, &console);
+    AddCommonOptions(sub, &console);
     // `espalier recipe run ... --json`: the options belong to the innermost command.
-    for (CLI::App* inner : sub->get_subcommands(nullptr)) AddOutputOptions(inner, &console);
+    for (CLI::App* inner : sub->get_subcommands(nullptr)) AddCommonOptions(inner, &console);
   }
   try {
     app.parse(argc, argv);

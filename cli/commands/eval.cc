@@ -73,7 +73,6 @@ Action AddEval(CLI::App* app) {
   app->add_option("--against", flags->against, "Compare predictions with this network");
   app->add_option("--target", flags->target, "Instruction set for .esp (default: the best)");
   app->add_option("--threads", flags->threads, "Threads of libtorch")->capture_default_str();
-  app->add_option("--seed", "Accepted for uniformity; nothing here is random");
   AddDataOptions(app, TaskNeed::kRequired, &flags->data);
   return [flags](Console* console) { return Run(*flags, console); };
 }

@@ -146,7 +146,6 @@ Action AddInspect(CLI::App* app) {
   auto path = std::make_shared<std::string>();
   app->footer("example: espalier inspect sparse.esp");
   app->add_option("file", *path, "Network (.onnx or .esp)")->required();
-  app->add_option("--seed", "Accepted for uniformity; nothing here is random");
   return [path](Console* console) { return Run(*path, console); };
 }
 

@@ -73,7 +73,6 @@ Action AddReport(CLI::App* app) {
                 "Print dense against pruned; of several runs, the mean");
   app->add_option("-o,--output", flags->output, "File to write (default: RUN/report.html)");
   AddNodeModulesOption(app, &flags->modules);
-  app->add_option("--seed", "Accepted for uniformity; nothing here is random");
   return [flags](Console* console) { return Run(*flags, console); };
 }
 

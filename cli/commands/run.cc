@@ -201,7 +201,6 @@ Action AddRun(CLI::App* app) {
   app->add_flag("--stream", flags->stream, "Print the output after every step");
   app->add_flag("--check", flags->check, "First check the golden sample that the file carries");
   app->add_option("--target", flags->target, "Instruction set (default: the best)");
-  app->add_option("--seed", "Accepted for uniformity; nothing here is random");
   return [flags](Console* console) { return Run(*flags, console); };
 }
 
