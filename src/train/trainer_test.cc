@@ -302,7 +302,7 @@ TEST_F(TrainerTest, StopsWithoutImprovementAndReturnsTheBestEpoch) {
 TEST_F(TrainerTest, DrawsAStudentToItsTeacher) {
   options_.epochs = 12;
   Dataset shifted = train_;
-  for (int32_t& label : shifted.labels) label = (label + 1) % kClasses;
+  for (int32_t& label : shifted.labels) label = static_cast<int32_t>((label + 1) % kClasses);
   job_.valid = nullptr;
   job_.train = &shifted;
   const Graph teacher = ValueOrDie(Train(job_, options_, {})).graph;
