@@ -71,18 +71,6 @@ Status CheckAtLeast(const char* field, int64_t value, int64_t least) {
   return InvalidArgument(StrCat(field, ": at least ", least, " expected, ", value, " found"));
 }
 
-Status ValidateMasks(const Graph& graph, const MaskSet& masks) {
-  for (const auto& [name, mask] : masks) {
-    const auto it = graph.weights.find(name);
-    if (it == graph.weights.end()) return InvalidArgument("mask '" + name + "': no such weight");
-    if (it->second.shape != mask.shape || mask.keep.size() != it->second.size()) {
-      return InvalidArgument(StrCat("mask '", name, "': ", ShapeString(it->second.shape),
-                                    " expected, ", ShapeString(mask.shape), " found"));
-    }
-  }
-  return Ok();
-}
-
 // The pruner was made for this graph, not for one of other shapes.
 Status ValidatePruner(const Graph& graph, const Pruner& pruner) {
   for (const Plan::Target& target : pruner.plan().targets) {
@@ -202,6 +190,18 @@ double LearningRateAt(const LearningRate& rate, int64_t step, int64_t steps,
                     (share - rate.warmup) / (1.0 - rate.warmup));
   }
   return rate.peak;
+}
+
+Status ValidateMasks(const Graph& graph, const MaskSet& masks) {
+  for (const auto& [name, mask] : masks) {
+    const auto it = graph.weights.find(name);
+    if (it == graph.weights.end()) return InvalidArgument("mask '" + name + "': no such weight");
+    if (it->second.shape != mask.shape || mask.keep.size() != it->second.size()) {
+      return InvalidArgument(StrCat("mask '", name, "': ", ShapeString(it->second.shape),
+                                    " expected, ", ShapeString(mask.shape), " found"));
+    }
+  }
+  return Ok();
 }
 
 Status ValidateOptions(const TrainOptions& options) {

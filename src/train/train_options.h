@@ -19,6 +19,9 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
 Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
                     const std::string& what);
 
+// Each mask names a weight and has its shape. Errors: kInvalidArgument.
+Status ValidateMasks(const Graph& graph, const MaskSet& masks);
+
 // Everything that the steps depend on. Left out: threads, checkpoint_path, checkpoint_steps.
 TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options);
 

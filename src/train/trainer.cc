@@ -51,11 +51,11 @@ class Training {
   }
 
   Status Restore();
+  bool IsConsistent(const TrainState& state) const;
   Status MaskFromPruner();
   void PutMasksInForce();
   Status RunEpoch();
   Status Step(const std::vector<int64_t>& indices);
-  Status TeacherLogits(const Batch& batch);
   Status FinishEpoch();
   void TrackBest(const TrainEpoch& epoch);
   Status Save();
@@ -122,15 +122,10 @@ Status Training::Restore() {
   ESPALIER_ASSIGN_OR_RETURN(state_, LoadCheckpoint(options_.checkpoint_path, identity_));
   const std::string context = "checkpoint '" + options_.checkpoint_path + "'";
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(state_.graph).WithContext(context));
-  Graph expected = job_.graph;
-  expected.weights = state_.graph.weights;
-  const auto has_size = [&](const std::vector<float>& moment, const std::vector<float>& wanted) {
-    return moment.size() == wanted.size();
-  };
-  if (state_.graph != expected || !has_size(state_.optimizer.first, optimizer_.state().first) ||
-      !has_size(state_.optimizer.second, optimizer_.state().second) ||
-      (state_.pruner_last_step == kNoPruner) != (job_.pruner == nullptr)) {
-    return BadFormat(context + ": its graph, optimizer and pruner do not fit its own identity");
+  ESPALIER_RETURN_IF_ERROR(ValidateMasks(job_.graph, state_.masks).WithContext(context));
+  ESPALIER_RETURN_IF_ERROR(ValidateMasks(job_.graph, state_.pruner_masks).WithContext(context));
+  if (!IsConsistent(state_)) {
+    return BadFormat(context + ": its graph, optimizer, pruner and position do not fit together");
   }
   has_checkpoint_ = true;
   autograd_->SetWeights(state_.graph.weights);
@@ -139,6 +134,23 @@ Status Training::Restore() {
     job_.pruner->Restore(std::move(state_.pruner_masks), state_.pruner_last_step);
   }
   return Ok();
+}
+
+// Holds what a checkpoint says against the job; its masks are checked on their own.
+bool Training::IsConsistent(const TrainState& state) const {
+  Graph expected = job_.graph;
+  expected.weights = state.graph.weights;
+  Graph best = job_.graph;
+  if (state.best_epoch > 0) best.weights = state.best_weights;
+  const Optimizer::State& moments = optimizer_.state();
+  return state.graph == expected && ValidateGraph(best).ok() &&
+         state.optimizer.first.size() == moments.first.size() &&
+         state.optimizer.second.size() == moments.second.size() &&
+         (state.pruner_last_step == kNoPruner) == (job_.pruner == nullptr) && state.epoch >= 0 &&
+         state.epoch <= options_.epochs && state.epoch_batches >= 0 &&
+         state.epoch_batches < steps_per_epoch_ &&
+         state.step == state.epoch * steps_per_epoch_ + state.epoch_batches &&
+         static_cast<int64_t>(state.epochs.size()) == state.epoch;
 }
 
 // Masks weights and moments, once; from here on the masked gradient keeps them at 0.
@@ -219,13 +231,11 @@ Status Training::RunEpoch() {
   return Ok();
 }
 
-Status Training::TeacherLogits(const Batch& batch) {
-  return teacher_ == nullptr ? Ok() : teacher_->Logits(batch, &teacher_logits_);
-}
-
 Status Training::Step(const std::vector<int64_t>& indices) {
   MakeBatch(*job_.train, indices, &batch_);
-  ESPALIER_RETURN_IF_ERROR(TeacherLogits(batch_.batch));
+  if (teacher_ != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(teacher_->Logits(batch_.batch, &teacher_logits_));
+  }
   const LossOptions loss_options{options_.label_smoothing, teacher_logits_,
                                  job_.distillation.weight, job_.distillation.temperature};
   ESPALIER_ASSIGN_OR_RETURN(const double loss,
@@ -285,10 +295,12 @@ Status Training::FinishEpoch() {
   epoch.step = state_.step;
   epoch.train_loss = state_.loss_sum / static_cast<double>(state_.sequences);
   if (job_.valid != nullptr) {
-    ESPALIER_ASSIGN_OR_RETURN(const Evaluation evaluation,
-                              EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions()));
-    epoch.valid_loss = evaluation.loss;
-    epoch.valid_metric = evaluation.metric;
+    const auto evaluation = EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions());
+    if (!evaluation.ok()) {
+      return evaluation.status().WithContext(StrCat("validation of epoch ", epoch.epoch));
+    }
+    epoch.valid_loss = evaluation->loss;
+    epoch.valid_metric = evaluation->metric;
   }
   epoch.learning_rate = RateAt(state_.step - 1);
   epoch.sparsity = sparsity_;

@@ -8,6 +8,8 @@
 #include "model/build.h"
 #include "model/reference.h"
 #include "testing/testing.h"
+#include "train/checkpoint.h"
+#include "train/train_options.h"
 
 namespace espalier {
 namespace {
@@ -251,6 +253,24 @@ TEST_F(TrainerTest, RefusesADamagedCheckpoint) {
   ExpectError(Train(job_, options_, {}).status(), Code::kBadFormat, {"checksum"});
   ASSERT_OK(WriteFileAtomic(options_.checkpoint_path, std::span(bytes).first(bytes.size() - 1)));
   ExpectError(Train(job_, options_, {}).status(), Code::kBadFormat, {"payload"});
+}
+
+TEST_F(TrainerTest, RefusesACheckpointThatContradictsItself) {
+  const TempDir dir;
+  options_.epochs = 1;
+  options_.checkpoint_path = dir.path("checkpoint");
+  ASSERT_OK(Train(job_, options_, {}));
+  options_.resume = true;
+  const TrainIdentity identity = IdentityOf(job_, options_);
+  TrainState state = ValueOrDie(LoadCheckpoint(options_.checkpoint_path, identity));
+  state.epoch_batches = 1;
+  ASSERT_OK(SaveCheckpoint(options_.checkpoint_path, identity, state));
+  ExpectError(Train(job_, options_, {}).status(), Code::kBadFormat, {"position"});
+  state.epoch_batches = 0;
+  state.masks["gemm0.weight"] = Mask({1, 1});
+  ASSERT_OK(SaveCheckpoint(options_.checkpoint_path, identity, state));
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"checkpoint", "mask 'gemm0.weight'", "4x9 expected", "1x1 found"});
 }
 
 // A feature near the largest float overflows in a cell without saturation. Once it is repaired, the
