@@ -13,7 +13,7 @@
 namespace espalier {
 namespace {
 
-// Leaves no errno behind (CONVENTIONS.md, section 5).
+// Leaves no errno behind (docs/conventions.md, section 5).
 class ErrnoGuard {
  public:
   ErrnoGuard() : saved_(errno) {}
