@@ -28,7 +28,7 @@ struct CellState {
 };
 
 enum class CellKind : uint8_t {
-#define ESPALIER_CELL(name, Class) k##Class,
+#define ESPALIER_CELL(name, Class, ...) k##Class,
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
 };
@@ -44,11 +44,9 @@ struct CellInfo {
 };
 
 inline constexpr CellInfo kCells[] = {
-    {CellKind::kLstmCell, "lstm", "LSTM", 4, "ifgo", true, false},
-    {CellKind::kGruCell, "gru", "GRU", 3, "rzn", false, false},
-    {CellKind::kGruResetBeforeCell, "gru_reset_before", "GRU", 3, "rzn", false, true},
-    {CellKind::kRnnTanhCell, "rnn_tanh", "RNN", 1, "h", false, false},
-    {CellKind::kRnnReluCell, "rnn_relu", "RNN", 1, "h", false, false},
+#define ESPALIER_CELL(name, Class, ...) {CellKind::k##Class, #name, __VA_ARGS__},
+#include "cells/cells.inc"
+#undef ESPALIER_CELL
 };
 inline constexpr size_t kCellCount = sizeof(kCells) / sizeof(kCells[0]);
 
@@ -61,22 +59,6 @@ constexpr const CellInfo* FindCell(std::string_view name) {
   }
   return nullptr;
 }
-
-namespace cells_internal {
-constexpr bool ListMatchesTable() {
-  constexpr std::string_view names[] = {
-#define ESPALIER_CELL(name, Class) #name,
-#include "cells/cells.inc"
-#undef ESPALIER_CELL
-  };
-  if (sizeof(names) / sizeof(names[0]) != kCellCount) return false;
-  for (size_t i = 0; i < kCellCount; ++i) {
-    if (names[i] != kCells[i].name || static_cast<size_t>(kCells[i].kind) != i) return false;
-  }
-  return true;
-}
-static_assert(ListMatchesTable(), "cells.inc and kCells must name the same cells in one order");
-}  // namespace cells_internal
 
 }  // namespace espalier
 

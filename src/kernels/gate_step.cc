@@ -15,11 +15,7 @@ namespace espalier {
 namespace HWY_NAMESPACE {
 namespace {
 
-#include "cells/gru.inl"
-#include "cells/gru_reset_before.inl"
-#include "cells/lstm.inl"
-#include "cells/rnn_relu.inl"
-#include "cells/rnn_tanh.inl"
+#include "cells/all_cells.inl"
 
 using D = hn::CappedTag<float, 16>;
 constexpr size_t kLanes = hn::MaxLanes(D());
@@ -100,7 +96,7 @@ HWY_INLINE void EachUnit(size_t hidden, Op op) {
 
 }  // namespace
 
-#define ESPALIER_CELL(name, Class)                                     \
+#define ESPALIER_CELL(name, Class, ...)                                \
   void gate_step_##name(const GateStepArgs& args) {                    \
     EachUnit(args.hidden, StepOp<Class, CellKind::k##Class>{args});    \
   }                                                                    \

@@ -23,11 +23,7 @@ struct DoubleMath {
   static V OneMinus(V a) { return 1.0 - a; }
 };
 
-#include "cells/gru.inl"
-#include "cells/gru_reset_before.inl"
-#include "cells/lstm.inl"
-#include "cells/rnn_relu.inl"
-#include "cells/rnn_tanh.inl"
+#include "cells/all_cells.inl"
 
 using Step = void (*)(const double* ax, const double* ah, CellState<double> in,
                       CellState<double>* out);
@@ -38,7 +34,7 @@ void StepOf(const double* ax, const double* ah, CellState<double> in, CellState<
 }
 
 constexpr Step kSteps[] = {
-#define ESPALIER_CELL(name, Class) StepOf<Class<DoubleMath>>,
+#define ESPALIER_CELL(name, Class, ...) StepOf<Class<DoubleMath>>,
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
 };

@@ -22,7 +22,7 @@ namespace HWY_NAMESPACE {
 #define ESPALIER_KERNEL(name) std::span<const MatMulKernel> name();
 #include "kernels/kernels.inc"
 #undef ESPALIER_KERNEL
-#define ESPALIER_CELL(name, Class)                 \
+#define ESPALIER_CELL(name, Class, ...)            \
   void gate_step_##name(const GateStepArgs& args); \
   void reset_hidden_##name(const GateStepArgs& args, float* reset_h);
 #include "cells/cells.inc"
@@ -57,12 +57,12 @@ constexpr KernelTable kTable = {
     FindMatMul,
     MatMulName,
     {
-#define ESPALIER_CELL(name, Class) gate_step_##name,
+#define ESPALIER_CELL(name, Class, ...) gate_step_##name,
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
     },
     {
-#define ESPALIER_CELL(name, Class) \
+#define ESPALIER_CELL(name, Class, ...) \
   InfoOf(CellKind::k##Class).reset_before ? reset_hidden_##name : nullptr,
 #include "cells/cells.inc"
 #undef ESPALIER_CELL

@@ -21,11 +21,7 @@ struct ScalarMath {
   static V OneMinus(V a) { return 1.0 - a; }
 };
 
-#include "cells/gru.inl"
-#include "cells/gru_reset_before.inl"
-#include "cells/lstm.inl"
-#include "cells/rnn_relu.inl"
-#include "cells/rnn_tanh.inl"
+#include "cells/all_cells.inl"
 
 // out[r] = sum_c w[r, c] x[c] + b[r], for rows [first, first + count).
 void MatVec(const Tensor& w, const Tensor& b, int64_t first, int64_t count, const double* x,
@@ -85,7 +81,7 @@ void CellStepOf(const Graph& graph, const Node& node, const RecurrentDirection& 
                 const std::vector<double>& x, std::vector<double>* h, std::vector<double>* c) {
   const CellInfo& info = InfoOf(node.cell);
   switch (node.cell) {
-#define ESPALIER_CELL(name, Class)                                \
+#define ESPALIER_CELL(name, Class, ...)                                \
   case CellKind::k##Class:                                        \
     CellStep<Class<ScalarMath>>(graph, direction, info, x, h, c); \
     return;

@@ -19,11 +19,7 @@ struct TensorMath {
   static V OneMinus(const V& a) { return 1.0 - a; }
 };
 
-#include "cells/gru.inl"
-#include "cells/gru_reset_before.inl"
-#include "cells/lstm.inl"
-#include "cells/rnn_relu.inl"
-#include "cells/rnn_tanh.inl"
+#include "cells/all_cells.inl"
 
 // States of sequences that end early, in packed order: the longest sequences come first.
 class EndStates {
@@ -88,7 +84,7 @@ CellRun RunTextual(const CellWeights& w, const CellRun& start,
 CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun& start,
                        const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
   switch (cell) {
-#define ESPALIER_CELL(name, Class) \
+#define ESPALIER_CELL(name, Class, ...) \
   case CellKind::k##Class:         \
     return RunTextual<Class<TensorMath>>(weights, start, step_sizes, dropout);
 #include "cells/cells.inc"
