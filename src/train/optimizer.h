@@ -38,6 +38,10 @@ class Optimizer {
   void set_state(State state) { state_ = std::move(state); }
 
  private:
+  void AdamStep(double rate, float scale, std::span<const float> gradient,
+                std::span<float> weights);
+  void SgdStep(double rate, float scale, std::span<const float> gradient, std::span<float> weights);
+
   OptimizerOptions options_;
   State state_;
 };
@@ -45,7 +49,10 @@ class Optimizer {
 // w -= rate * decay * w.
 void DecayWeights(double rate, double decay, std::span<float> weights);
 
-// Multiplies the gradient by `keep` (empty: leaves it) and returns its 2-norm.
+// The 2-norm; not finite only if an element is not.
+double Norm(std::span<const float> values);
+
+// Multiplies the gradient by `keep` (empty: leaves it) and returns its Norm.
 double MaskedNorm(std::span<const float> keep, std::span<float> gradient);
 
 }  // namespace espalier

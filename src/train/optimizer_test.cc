@@ -84,6 +84,31 @@ TEST(Optimizer, ForgetsTheMomentsOfMaskedWeights) {
   }
 }
 
+// Regrowth: element 1 moves, is dropped for a step, and comes back. From then on it moves as one
+// that was never touched.
+TEST(Optimizer, LetsAWeightComeBackWithoutItsOldMoments) {
+  for (const OptimizerKind kind : {OptimizerKind::kAdam, OptimizerKind::kSgd}) {
+    OptimizerOptions options;
+    options.kind = kind;
+    Optimizer optimizer(options, 2);
+    Optimizer untouched(options, 2);
+    std::vector<float> weights = {1.0f, 2.0f};
+    std::vector<float> expected = {1.0f, 0.0f};
+    optimizer.Step(0.1, 1.0, std::vector<float>{1.0f, -1.0f}, weights);
+    untouched.Step(0.1, 1.0, std::vector<float>{1.0f, 0.0f}, expected);
+    optimizer.Mask(std::vector<float>{1.0f, 0.0f});
+    weights[1] = 0.0f;
+    optimizer.Step(0.1, 1.0, std::vector<float>{0.5f, 0.0f}, weights);
+    untouched.Step(0.1, 1.0, std::vector<float>{0.5f, 0.0f}, expected);
+    for (int t = 0; t < 3; ++t) {
+      optimizer.Step(0.1, 1.0, std::vector<float>{0.2f, 0.3f}, weights);
+      untouched.Step(0.1, 1.0, std::vector<float>{0.2f, 0.3f}, expected);
+    }
+    EXPECT_EQ(weights, expected);
+    EXPECT_LT(weights[1], 0.0f);
+  }
+}
+
 TEST(MaskedNorm, CountsOnlyWhatIsKept) {
   std::vector<float> gradient = {3.0f, 100.0f, 4.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 12.0f};
   const std::vector<float> keep = {1, 0, 1, 1, 1, 1, 1, 1, 1, 1};

@@ -85,7 +85,7 @@ CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun&
                        const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
   switch (cell) {
 #define ESPALIER_CELL(name, Class, ...) \
-  case CellKind::k##Class:         \
+  case CellKind::k##Class:              \
     return RunTextual<Class<TensorMath>>(weights, start, step_sizes, dropout);
 #include "cells/cells.inc"
 #undef ESPALIER_CELL

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <limits>
 #include <memory>
 #include <system_error>
 
@@ -17,6 +16,10 @@
 
 namespace espalier {
 namespace {
+
+// Adam's second moment is the square of a gradient, and products of weights are floats too: no norm
+// may be so large that its square is none.
+constexpr double kLargestNorm = 1.8446743e19;  // square root of the largest float
 
 // Elementwise and; a mask that only one set has is taken as it is.
 MaskSet Intersect(const MaskSet& a, const MaskSet& b) {
@@ -56,8 +59,11 @@ class Training {
   void PutMasksInForce();
   Status RunEpoch();
   Status Step(const std::vector<int64_t>& indices);
+  Status UpdateWeights(double gradient_norm);
+  std::string LastGoodCheckpoint() const;
   Status FinishEpoch();
   void TrackBest(const TrainEpoch& epoch);
+  Status ProveGood();
   Status Save();
   void Report() const;
 
@@ -241,26 +247,13 @@ Status Training::Step(const std::vector<int64_t>& indices) {
   ESPALIER_ASSIGN_OR_RETURN(const double loss,
                             autograd_->LossAndGradient(batch_, loss_options, &state_.dropout));
   const double norm = MaskedNorm(keep_, autograd_->gradient());
-  // The square of each element goes into Adam's second moment, a float.
-  const double largest_norm = std::sqrt(static_cast<double>(std::numeric_limits<float>::max()));
-  if (!std::isfinite(loss) || !(norm < largest_norm)) {
-    const std::string kept =
-        has_checkpoint_ ? ", the last good checkpoint is '" + options_.checkpoint_path + "'" : "";
-    return InvalidArgument(StrCat(
-        "step ", state_.step + 1, ": a finite loss and gradient expected, loss ", std::abs(loss),
-        " and gradient norm ", norm, " found; a lower learning rate or clip_norm may help", kept));
+  if (!std::isfinite(loss) || !(norm < kLargestNorm)) {
+    return InvalidArgument(
+        StrCat("step ", state_.step + 1, ": a finite loss and gradient expected, loss ",
+               std::abs(loss), " and gradient norm ", norm,
+               " found; a lower learning rate or clip_norm may help", LastGoodCheckpoint()));
   }
-  const double rate = RateAt(state_.step);
-  const bool clips = options_.clip_norm > 0.0 && norm > options_.clip_norm;
-  const double decay = options_.optimizer.weight_decay;
-  if (decay > 0.0) {
-    for (const WeightSlice& slice : autograd_->slices()) {
-      if (slice.shape.size() != 2) continue;
-      DecayWeights(rate, decay, autograd_->weights().subspan(slice.offset, slice.size));
-    }
-  }
-  optimizer_.Step(rate, clips ? options_.clip_norm / norm : 1.0, autograd_->gradient(),
-                  autograd_->weights());
+  ESPALIER_RETURN_IF_ERROR(UpdateWeights(norm));
   const auto size = static_cast<int64_t>(indices.size());
   state_.loss_sum += loss * static_cast<double>(size);
   state_.sequences += size;
@@ -269,6 +262,32 @@ Status Training::Step(const std::vector<int64_t>& indices) {
   sequences_here_ += size;
   ++steps_here_;
   return Ok();
+}
+
+// One optimiser step. Weights that are no longer finite end the training here, before they get into
+// a checkpoint or a validation.
+Status Training::UpdateWeights(double gradient_norm) {
+  const double rate = RateAt(state_.step);
+  const double decay = options_.optimizer.weight_decay;
+  if (decay > 0.0) {
+    for (const WeightSlice& slice : autograd_->slices()) {
+      if (slice.shape.size() != 2) continue;
+      DecayWeights(rate, decay, autograd_->weights().subspan(slice.offset, slice.size));
+    }
+  }
+  const bool clips = options_.clip_norm > 0.0 && gradient_norm > options_.clip_norm;
+  optimizer_.Step(rate, clips ? options_.clip_norm / gradient_norm : 1.0, autograd_->gradient(),
+                  autograd_->weights());
+  const double norm = Norm(autograd_->weights());
+  if (norm < kLargestNorm) return Ok();
+  return InvalidArgument(StrCat("step ", state_.step + 1, ": finite weights expected, norm ", norm,
+                                " found; a lower learning rate may help", LastGoodCheckpoint()));
+}
+
+// "" if there is none.
+std::string Training::LastGoodCheckpoint() const {
+  if (!has_checkpoint_) return "";
+  return ", the last good checkpoint is '" + options_.checkpoint_path + "'";
 }
 
 void Training::Report() const {
@@ -297,7 +316,9 @@ Status Training::FinishEpoch() {
   if (job_.valid != nullptr) {
     const auto evaluation = EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions());
     if (!evaluation.ok()) {
-      return evaluation.status().WithContext(StrCat("validation of epoch ", epoch.epoch));
+      const Status status = evaluation.status().WithContext(
+          StrCat("step ", state_.step, ", validation of epoch ", epoch.epoch));
+      return Status(status.code(), status.message() + LastGoodCheckpoint());
     }
     epoch.valid_loss = evaluation->loss;
     epoch.valid_metric = evaluation->metric;
@@ -329,8 +350,21 @@ void Training::TrackBest(const TrainEpoch& epoch) {
   state_.best_weights = autograd_->ToGraph().weights;
 }
 
+// Finite weights may still be so large that a network without saturation overflows.
+Status Training::ProveGood() {
+  std::vector<float> logits;
+  ESPALIER_RETURN_IF_ERROR(autograd_->Logits(batch_.batch, &logits));
+  if (std::isfinite(Norm(logits))) return Ok();
+  return InvalidArgument(StrCat("step ", state_.step,
+                                ": finite logits expected after it, others found; a lower learning "
+                                "rate may help",
+                                LastGoodCheckpoint()));
+}
+
+// Writes nothing that a later training could not go on from.
 Status Training::Save() {
   if (options_.checkpoint_path.empty()) return Ok();
+  ESPALIER_RETURN_IF_ERROR(ProveGood());
   state_.graph = autograd_->ToGraph();
   state_.optimizer = optimizer_.state();
   if (job_.pruner != nullptr) {

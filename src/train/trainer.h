@@ -159,9 +159,10 @@ struct TrainResult {
   double seconds = 0.0;
 };
 
-// Errors: kInvalidArgument for a wrong job or option; kInvalidArgument, naming the step, if
-// the loss or the gradient is no longer finite: the last checkpoint stays; kIo if a checkpoint
-// cannot be written; kBadFormat for a damaged one; Pruner::Update's.
+// Errors: kInvalidArgument for a wrong job or option; kInvalidArgument, naming the step, if the
+// loss, the gradient or a weight is no longer finite: the last checkpoint, which has finite
+// weights, stays; kIo if a checkpoint cannot be written; kBadFormat for a damaged one;
+// Pruner::Update's.
 Result<TrainResult> Train(const TrainJob& job, const TrainOptions& options,
                           const TrainHooks& hooks);
 

@@ -8,6 +8,7 @@
 #include "model/build.h"
 #include "model/reference.h"
 #include "testing/testing.h"
+#include "train/autograd.h"
 #include "train/checkpoint.h"
 #include "train/train_options.h"
 
@@ -100,6 +101,39 @@ TEST_F(TrainerTest, LearnsWithSgdAndClipping) {
   EXPECT_GT(result.epochs.back().valid_metric, 0.75);
 }
 
+// One step over all sequences, so that the gradient is known: w -= rate g min(1, clip / |g|).
+TEST_F(TrainerTest, ClipsTheGradientOfAStepToItsNorm) {
+  options_.epochs = 1;
+  options_.batch_size = train_.size();
+  options_.optimizer.kind = OptimizerKind::kSgd;
+  options_.learning_rate.peak = 0.5;
+  const auto autograd = ValueOrDie(Autograd::Create(job_.graph));
+  std::vector<int64_t> all(static_cast<size_t>(train_.size()));
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
+  LabelledBatch batch;
+  MakeBatch(train_, all, &batch);
+  Rng no_dropout(1);
+  ASSERT_OK(autograd->LossAndGradient(batch, {}, &no_dropout));
+  double square = 0.0;
+  for (const float g : autograd->gradient()) square += static_cast<double>(g) * g;
+  const double norm = std::sqrt(square);
+  for (const double clip_norm : {0.0, norm / 3.0, norm * 3.0}) {
+    options_.clip_norm = clip_norm;
+    const bool clips = clip_norm > 0.0 && clip_norm < norm;
+    const double factor = 0.5 * (clips ? clip_norm / norm : 1.0);
+    const Graph trained = ValueOrDie(Train(job_, options_, {})).graph;
+    for (const WeightSlice& slice : autograd->slices()) {
+      std::vector<float> expected = job_.graph.weights.at(slice.name).values;
+      const auto gradient = autograd->gradient().subspan(slice.offset, slice.size);
+      for (size_t i = 0; i < slice.size; ++i) {
+        expected[i] -= static_cast<float>(factor * static_cast<double>(gradient[i]));
+      }
+      EXPECT_LT(MaxAbsDifference(expected, trained.weights.at(slice.name).values), 1e-6)
+          << slice.name << ", clip_norm " << clip_norm << ", norm " << norm;
+    }
+  }
+}
+
 TEST_F(TrainerTest, GivesTheSameBitsForTheSameSeedAndOthersForAnother) {
   job_.graph = MakeGraph(0.2, 0.2);
   options_.epochs = 1;
@@ -109,13 +143,29 @@ TEST_F(TrainerTest, GivesTheSameBitsForTheSameSeedAndOthersForAnother) {
   EXPECT_NE(ValueOrDie(Train(job_, options_, {})).graph, first);
 }
 
-TEST_F(TrainerTest, KeepsStaticMasksThroughDecayAndMomentum) {
+struct Moments {
+  const char* name;
+  OptimizerOptions options;
+};
+class MomentsTest : public TrainerTest, public ::testing::WithParamInterface<Moments> {
+ protected:
+  MomentsTest() {
+    options_.optimizer = GetParam().options;
+    options_.optimizer.weight_decay = 0.01;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(
+    Optimizers, MomentsTest,
+    ::testing::Values(Moments{"Adam", {}}, Moments{"Sgd", {.kind = OptimizerKind::kSgd}},
+                      Moments{"Nesterov", {.kind = OptimizerKind::kSgd, .nesterov = true}}),
+    [](const auto& moments) { return std::string(moments.param.name); });
+
+TEST_P(MomentsTest, KeepsStaticMasks) {
   Rng rng(3);
   testing::ZeroRandomWeights(0.5, &rng, &job_.graph);
   for (const std::string& name : PrunableWeights(job_.graph)) {
     job_.masks[name] = MaskOfNonzeros(job_.graph.weights.at(name));
   }
-  options_.optimizer.weight_decay = 0.01;
   const TrainResult result = ValueOrDie(Train(job_, options_, {}));
   for (const auto& [name, mask] : job_.masks) {
     EXPECT_EQ(MaskOfNonzeros(result.graph.weights.at(name)), mask) << name;
@@ -124,7 +174,8 @@ TEST_F(TrainerTest, KeepsStaticMasksThroughDecayAndMomentum) {
   EXPECT_NEAR(result.epochs.back().sparsity, 0.5, 0.05);
 }
 
-TEST_F(TrainerTest, ReachesThePrunersSparsityAndKeepsIt) {
+// Weights have a velocity when they are dropped: it must not carry them away from 0.
+TEST_P(MomentsTest, ReachesThePrunersSparsityAndKeepsIt) {
   Pruner pruner = MakePruner(job_.graph, 20);
   job_.pruner = &pruner;
   const TrainResult result = ValueOrDie(Train(job_, options_, {}));
@@ -303,6 +354,76 @@ TEST_F(TrainerTest, StopsAtALossThatIsNotFiniteAndKeepsTheLastGoodCheckpoint) {
   };
   EXPECT_EQ(ValueOrDie(Train(job_, options_, hooks)).graph, expected);
   EXPECT_EQ(resumed_at, good_steps + 1);
+}
+
+// A checkpoint after every step, and a rate that makes weights infinite: first at once, then after
+// good steps (a step schedule that jumps at the second epoch).
+TEST_F(TrainerTest, NeverWritesWeightsThatAreNotFiniteToACheckpoint) {
+  const TempDir dir;
+  options_.optimizer.kind = OptimizerKind::kSgd;
+  options_.checkpoint_path = dir.path("checkpoint");
+  options_.checkpoint_steps = 1;
+  options_.learning_rate.peak = 1e300;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"step 1: finite weights expected"});
+  EXPECT_FALSE(std::filesystem::exists(options_.checkpoint_path));
+
+  options_.learning_rate = {.schedule = LrSchedule::kStep, .factor = 1e300, .every_epochs = 1};
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"step 14: finite weights expected", options_.checkpoint_path});
+  const TrainState state =
+      ValueOrDie(LoadCheckpoint(options_.checkpoint_path, IdentityOf(job_, options_)));
+  EXPECT_EQ(state.step, 13);
+  EXPECT_TRUE(std::isfinite(ValueOrDie(Evaluate(state.graph, valid_, {})).loss));
+}
+
+// The only step of the second epoch breaks the weights: the step is named, not the validation.
+TEST_F(TrainerTest, StopsAtWeightsThatAreNotFiniteAfterAnEpochsLastStep) {
+  const TempDir dir;
+  options_.batch_size = train_.size();
+  options_.optimizer.kind = OptimizerKind::kSgd;
+  options_.learning_rate = {.schedule = LrSchedule::kStep, .factor = 1e300, .every_epochs = 1};
+  options_.checkpoint_path = dir.path("checkpoint");
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"step 2: finite weights expected", "last good checkpoint"});
+  const TrainState state =
+      ValueOrDie(LoadCheckpoint(options_.checkpoint_path, IdentityOf(job_, options_)));
+  EXPECT_EQ(state.step, 1);
+  ASSERT_OK(ValidateGraph(state.graph));
+}
+
+// Weights that are finite, but large enough for a cell without saturation to overflow.
+class OverflowTest : public TrainerTest {
+ protected:
+  OverflowTest() {
+    Rng rng(5);
+    GraphBuilder builder("rectified", {"x", kInput}, &rng);
+    builder.Recurrent(CellKind::kRnnReluCell, 8).MeanOverTime().Gemm(kClasses);
+    job_.graph = ValueOrDie(builder.Finish());
+    options_.batch_size = train_.size() / 2;  // 2 steps an epoch, and the second epoch is too fast
+    options_.optimizer.kind = OptimizerKind::kSgd;
+    options_.learning_rate = {.schedule = LrSchedule::kStep, .factor = 1e18, .every_epochs = 1};
+    options_.checkpoint_path = dir_.path("checkpoint");
+  }
+  int64_t CheckpointStep() const {
+    return ValueOrDie(LoadCheckpoint(options_.checkpoint_path, IdentityOf(job_, options_))).step;
+  }
+
+  const TempDir dir_;
+};
+
+TEST_F(OverflowTest, LeavesTheCheckpointWhoseLogitsAreFinite) {
+  options_.checkpoint_steps = 1;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"step 3: finite logits expected", "last good checkpoint"});
+  EXPECT_EQ(CheckpointStep(), 2);
+}
+
+TEST_F(OverflowTest, NamesTheStepAndTheCheckpointIfAValidationIsNotFinite) {
+  options_.batch_size = train_.size();
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"step 2, validation of epoch 2", "finite logits", "last good checkpoint"});
+  EXPECT_EQ(CheckpointStep(), 1);
 }
 
 TEST_F(TrainerTest, StopsWithoutImprovementAndReturnsTheBestEpoch) {
