@@ -5,23 +5,12 @@
 #include <limits>
 #include <tuple>
 
+#include "cells/double_math.h"
 #include "kernels/kernels.h"
 #include "testing/testing.h"
 
 namespace espalier {
 namespace {
-
-struct DoubleMath {
-  using V = double;
-  static V Add(V a, V b) { return a + b; }
-  static V Sub(V a, V b) { return a - b; }
-  static V Mul(V a, V b) { return a * b; }
-  static V MulAdd(V a, V b, V c) { return a * b + c; }
-  static V Sigmoid(V a) { return 1.0 / (1.0 + std::exp(-a)); }
-  static V Tanh(V a) { return std::tanh(a); }
-  static V Relu(V a) { return a < 0.0 ? 0.0 : a; }
-  static V OneMinus(V a) { return 1.0 - a; }
-};
 
 #include "cells/all_cells.inl"
 

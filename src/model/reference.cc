@@ -4,30 +4,22 @@
 #include <cmath>
 
 #include "base/strings.h"
+#include "cells/double_math.h"
 
 namespace espalier {
 namespace {
 
-// The math policy of the oracle: one double at a time. See cells/cells.h.
-struct ScalarMath {
-  using V = double;
-  static V Add(V a, V b) { return a + b; }
-  static V Sub(V a, V b) { return a - b; }
-  static V Mul(V a, V b) { return a * b; }
-  static V MulAdd(V a, V b, V c) { return a * b + c; }
-  static V Sigmoid(V a) { return 1.0 / (1.0 + std::exp(-a)); }
-  static V Tanh(V a) { return std::tanh(a); }
-  static V Relu(V a) { return a < 0.0 ? 0.0 : a; }  // keeps NaN
-  static V OneMinus(V a) { return 1.0 - a; }
-};
-
 #include "cells/all_cells.inl"
 
-// out[r] = sum_c w[r, c] x[c] + b[r], for rows [first, first + count).
-void MatVec(const Tensor& w, const Tensor& b, int64_t first, int64_t count, const double* x,
-            double* out) {
+struct RowRange {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+// out[r] = sum_c w[r, c] x[c] + b[r] for the rows of the range.
+void MatVec(const Tensor& w, const Tensor& b, RowRange rows, const double* x, double* out) {
   const int64_t cols = w.dim(1);
-  for (int64_t r = first; r < first + count; ++r) {
+  for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
     double sum = b.values[static_cast<size_t>(r)];
     for (int64_t c = 0; c < cols; ++c) {
       sum += static_cast<double>(w.values[static_cast<size_t>(r * cols + c)]) * x[c];
@@ -36,20 +28,26 @@ void MatVec(const Tensor& w, const Tensor& b, int64_t first, int64_t count, cons
   }
 }
 
-// One step of one sequence: h and c are [H] and are replaced.
+// Of one sequence.
+struct LayerState {
+  std::vector<double> h;  // [H]
+  std::vector<double> c;  // [H], or empty for a cell without
+};
+
+// One step of one sequence: replaces the state.
 template <class Cell>
 void CellStep(const Graph& graph, const RecurrentDirection& direction, const CellInfo& info,
-              const std::vector<double>& x, std::vector<double>* h, std::vector<double>* c) {
+              const std::vector<double>& x, LayerState* state) {
   const Tensor& weight_hh = graph.weights.at(direction.weight_hh);
   const Tensor& bias_hh = graph.weights.at(direction.bias_hh);
   const int64_t hidden = weight_hh.dim(1);
   const int64_t rows = info.gates * hidden;
   std::vector<double> ax(static_cast<size_t>(rows));
   std::vector<double> ah(static_cast<size_t>(rows));
-  MatVec(graph.weights.at(direction.weight_ih), graph.weights.at(direction.bias_ih), 0, rows,
+  MatVec(graph.weights.at(direction.weight_ih), graph.weights.at(direction.bias_ih), {0, rows},
          x.data(), ax.data());
-  MatVec(weight_hh, bias_hh, 0, rows, h->data(), ah.data());
-  const ScalarMath m;
+  MatVec(weight_hh, bias_hh, {0, rows}, state->h.data(), ah.data());
+  const DoubleMath m;
   const auto gather = [&](const std::vector<double>& from, int64_t unit, double* out) {
     for (int64_t g = 0; g < info.gates; ++g) out[g] = from[static_cast<size_t>(g * hidden + unit)];
   };
@@ -60,30 +58,29 @@ void CellStep(const Graph& graph, const RecurrentDirection& direction, const Cel
     for (int64_t k = 0; k < hidden; ++k) {
       gather(ax, k, unit_ax);
       gather(ah, k, unit_ah);
-      reset_h[static_cast<size_t>(k)] =
-          Cell::ResetHidden(m, unit_ax, unit_ah, (*h)[static_cast<size_t>(k)]);
+      const auto unit = static_cast<size_t>(k);
+      reset_h[unit] = Cell::ResetHidden(m, unit_ax, unit_ah, state->h[unit]);
     }
-    MatVec(weight_hh, bias_hh, rows - hidden, hidden, reset_h.data(), ah.data());
+    MatVec(weight_hh, bias_hh, {rows - hidden, hidden}, reset_h.data(), ah.data());
   }
   for (int64_t k = 0; k < hidden; ++k) {
     gather(ax, k, unit_ax);
     gather(ah, k, unit_ah);
     const auto unit = static_cast<size_t>(k);
-    const CellState<double> in{(*h)[unit], info.has_cell_state ? (*c)[unit] : 0.0};
+    const CellState<double> in{state->h[unit], info.has_cell_state ? state->c[unit] : 0.0};
     CellState<double> out{0.0, 0.0};
     Cell::Step(m, unit_ax, unit_ah, in, &out);
-    (*h)[unit] = out.h;
-    if (info.has_cell_state) (*c)[unit] = out.c;
+    state->h[unit] = out.h;
+    if (info.has_cell_state) state->c[unit] = out.c;
   }
 }
 
-void CellStepOf(const Graph& graph, const Node& node, const RecurrentDirection& direction,
-                const std::vector<double>& x, std::vector<double>* h, std::vector<double>* c) {
-  const CellInfo& info = InfoOf(node.cell);
-  switch (node.cell) {
-#define ESPALIER_CELL(name, Class, ...)                                \
-  case CellKind::k##Class:                                        \
-    CellStep<Class<ScalarMath>>(graph, direction, info, x, h, c); \
+void CellStepOf(const Graph& graph, CellKind cell, const RecurrentDirection& direction,
+                const std::vector<double>& x, LayerState* state) {
+  switch (cell) {
+#define ESPALIER_CELL(name, Class, ...)                                                  \
+  case CellKind::k##Class:                                                               \
+    CellStep<Class<DoubleMath>>(graph, direction, InfoOf(CellKind::k##Class), x, state); \
     return;
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
@@ -103,26 +100,32 @@ struct Run {
   }
 };
 
+// Where a direction writes: columns [first, first + H) of the value.
+struct Columns {
+  Value* value = nullptr;
+  int64_t first = 0;
+};
+
 void RunDirection(const Node& node, const RecurrentDirection& direction, const Value& in,
-                  int64_t out_offset, Run* run, Value* out) {
+                  Columns out, Run* run) {
   const int64_t hidden = node.hidden_size;
   const bool has_c = !direction.c.empty();
   for (int64_t b = 0; b < in.size; ++b) {
     float* h_state = run->StateRow(direction.h, b);
     float* c_state = has_c ? run->StateRow(direction.c, b) : nullptr;
-    std::vector<double> h(h_state, h_state + hidden);
-    std::vector<double> c =
-        has_c ? std::vector<double>(c_state, c_state + hidden) : std::vector<double>();
+    LayerState state;
+    state.h.assign(h_state, h_state + hidden);
+    if (has_c) state.c.assign(c_state, c_state + hidden);
     const int64_t length = run->batch.lengths[static_cast<size_t>(b)];
     for (int64_t s = 0; s < length; ++s) {
       const int64_t t = direction.reverse ? length - 1 - s : s;
       const float* row = in.row(t, b);
-      CellStepOf(run->graph, node, direction, std::vector<double>(row, row + in.type.features), &h,
-                 &c);
-      std::copy(h.begin(), h.end(), out->row(t, b) + out_offset);
+      const std::vector<double> x(row, row + in.type.features);
+      CellStepOf(run->graph, node.cell, direction, x, &state);
+      std::copy(state.h.begin(), state.h.end(), out.value->row(t, b) + out.first);
     }
-    std::copy(h.begin(), h.end(), h_state);
-    if (has_c) std::copy(c.begin(), c.end(), c_state);
+    std::copy(state.h.begin(), state.h.end(), h_state);
+    if (has_c) std::copy(state.c.begin(), state.c.end(), c_state);
   }
 }
 
@@ -133,7 +136,7 @@ void RunGemm(const Graph& graph, const Node& node, const Value& in, Value* out) 
   for (int64_t i = 0; i < in.steps * in.size; ++i) {
     const float* row = in.row(0, i);
     const std::vector<double> x(row, row + in.type.features);
-    MatVec(w, bias, 0, w.dim(0), x.data(), y.data());
+    MatVec(w, bias, {0, w.dim(0)}, x.data(), y.data());
     std::copy(y.begin(), y.end(), out->row(0, i));
   }
 }
@@ -147,7 +150,7 @@ void RunEmbedding(const Graph& graph, const Node& node, const Batch& batch, Valu
 }
 
 void RunActivation(Op op, const Value& in, Value* out) {
-  const ScalarMath m;
+  const DoubleMath m;
   std::transform(in.values.begin(), in.values.end(), out->values.begin(), [&](float x) {
     if (op == Op::kRelu) return static_cast<float>(m.Relu(x));
     if (op == Op::kSigmoid) return static_cast<float>(m.Sigmoid(x));
@@ -210,7 +213,7 @@ void RunNode(const Node& node, const std::vector<const Value*>& in, Run* run, Va
     case Op::kRecurrent: {
       int64_t offset = 0;
       for (const RecurrentDirection& direction : DirectionsOf(node)) {
-        RunDirection(node, direction, *in[0], offset, run, out);
+        RunDirection(node, direction, *in[0], {out, offset}, run);
         offset += node.hidden_size;
       }
       return;

@@ -52,17 +52,24 @@ ComparisonRow CompareMetrics(const RunRecord& record, const ModelRecord* dense,
   return row;
 }
 
-ComparisonRow CompareSizes(const std::string& label, const ModelRecord* dense,
-                           const ModelRecord* pruned, int64_t ModelRecord::*field,
-                           std::string_view better, std::string_view worse) {
+// A count of a model, the smaller the better.
+struct Size {
+  const char* label;
+  int64_t ModelRecord::*field;
+  const char* better;
+  const char* worse;
+};
+
+ComparisonRow CompareSizes(const Size& size, const ModelRecord* dense, const ModelRecord* pruned) {
   const auto text = [&](const ModelRecord* model) -> std::string {
-    return model == nullptr ? kNone : FormatCount(model->*field);
+    return model == nullptr ? kNone : FormatCount(model->*size.field);
   };
   const auto value = [&](const ModelRecord* model) -> std::optional<double> {
     if (model == nullptr) return std::nullopt;
-    return static_cast<double>(model->*field);
+    return static_cast<double>(model->*size.field);
   };
-  return {label, text(dense), text(pruned), GainOrNone(value(dense), value(pruned), better, worse)};
+  return {size.label, text(dense), text(pruned),
+          GainOrNone(value(dense), value(pruned), size.better, size.worse)};
 }
 
 }  // namespace
@@ -136,11 +143,12 @@ std::vector<ComparisonRow> CompareModels(const RunRecord& record) {
   const ModelRecord* dense = FindModel(record, "dense");
   const ModelRecord* pruned = FindModel(record, "pruned");
   return {CompareMetrics(record, dense, pruned),
-          CompareSizes("weights that are not 0", dense, pruned, &ModelRecord::nonzeros, "fewer",
-                       "more"),
-          CompareSizes("file, bytes", dense, pruned, &ModelRecord::bytes, "smaller", "larger"),
-          CompareSizes("multiply-adds per step", dense, pruned,
-                       &ModelRecord::multiply_adds_per_step, "fewer", "more"),
+          CompareSizes({"weights that are not 0", &ModelRecord::nonzeros, "fewer", "more"}, dense,
+                       pruned),
+          CompareSizes({"file, bytes", &ModelRecord::bytes, "smaller", "larger"}, dense, pruned),
+          CompareSizes(
+              {"multiply-adds per step", &ModelRecord::multiply_adds_per_step, "fewer", "more"},
+              dense, pruned),
           CompareTimes("us per sequence", SequenceTime(record, "espalier-dense"),
                        SequenceTime(record, "espalier-pruned")),
           CompareTimes("us per step, streaming", StepTime(record, "espalier-dense"),
