@@ -154,15 +154,12 @@ std::map<std::string, std::vector<float>> GradientsOf(const Graph& graph, const 
   return gradients;
 }
 
-class EveryCell : public ::testing::TestWithParam<CellKind> {};
-INSTANTIATE_TEST_SUITE_P(Cells, EveryCell,
-                         ::testing::Values(CellKind::kLstmCell, CellKind::kGruCell,
-                                           CellKind::kGruResetBeforeCell, CellKind::kRnnTanhCell,
-                                           CellKind::kRnnReluCell),
-                         [](const auto& cell) { return std::string(InfoOf(cell.param).name); });
+class EveryCell : public ::testing::TestWithParam<CellInfo> {};
+INSTANTIATE_TEST_SUITE_P(Cells, EveryCell, ::testing::ValuesIn(kCells),
+                         [](const auto& cell) { return std::string(cell.param.name); });
 
 TEST_P(EveryCell, HasTheSameGradientFusedAndTextual) {
-  const Graph graph = RichGraph(GetParam(), Direction::kBidirectional);
+  const Graph graph = RichGraph(GetParam().kind, Direction::kBidirectional);
   Rng rng(6);
   for (const int64_t min_length : {8, 0}) {
     const Batch batch = RandomBatch(graph, 8, 5, min_length, &rng);
@@ -176,7 +173,7 @@ TEST_P(EveryCell, HasTheSameGradientFusedAndTextual) {
 }
 
 TEST_P(EveryCell, HasTheSameGradientFusedAndTextualUnderDropout) {
-  const Graph graph = RichGraph(GetParam(), Direction::kForward);
+  const Graph graph = RichGraph(GetParam().kind, Direction::kForward);
   Rng rng(7);
   const Batch batch = RandomBatch(graph, 8, 5, 0, &rng);
   const StateSet start = RandomStates(graph, 5, &rng);
@@ -205,7 +202,7 @@ double ReferenceScalar(const Graph& graph, const Batch& batch) {
 TEST_P(EveryCell, HasTheGradientOfFiniteDifferences) {
   Rng rng(12);
   GraphBuilder builder("tiny", {"x", {Element::kF32, Layout::kSequence, 2}}, &rng);
-  builder.Recurrent(GetParam(), 3).LastStep().Gemm(2);
+  builder.Recurrent(GetParam().kind, 3).LastStep().Gemm(2);
   Graph graph = ValueOrDie(builder.Finish());
   const Batch batch = RandomBatch(graph, 4, 3, 1, &rng);
   const TorchTensors weights = TensorsOf(graph);

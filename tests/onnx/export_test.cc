@@ -69,23 +69,22 @@ const GraphInput kFeatures = {"x", {Element::kF32, Layout::kSequence, 5}};
 const GraphInput kIds = {"ids", {Element::kI32, Layout::kSequence, 11}};
 
 class EveryCell : public ExportTest,
-                  public ::testing::WithParamInterface<std::tuple<CellKind, Direction>> {};
-INSTANTIATE_TEST_SUITE_P(
-    Cells, EveryCell,
-    ::testing::Combine(
-        ::testing::Values(CellKind::kLstmCell, CellKind::kGruCell, CellKind::kGruResetBeforeCell,
-                          CellKind::kRnnTanhCell, CellKind::kRnnReluCell),
-        ::testing::Values(Direction::kForward, Direction::kReverse, Direction::kBidirectional)),
-    [](const auto& cell) {
-      return StrCat(InfoOf(std::get<0>(cell.param)).name, "_",
-                    DirectionName(std::get<1>(cell.param)));
-    });
+                  public ::testing::WithParamInterface<std::tuple<CellInfo, Direction>> {};
+INSTANTIATE_TEST_SUITE_P(Cells, EveryCell,
+                         ::testing::Combine(::testing::ValuesIn(kCells),
+                                            ::testing::Values(Direction::kForward,
+                                                              Direction::kReverse,
+                                                              Direction::kBidirectional)),
+                         [](const auto& cell) {
+                           return StrCat(std::get<0>(cell.param).name, "_",
+                                         DirectionName(std::get<1>(cell.param)));
+                         });
 
 TEST_P(EveryCell, GivesTheSameNumbersInOnnxRuntime) {
   const auto& [cell, direction] = GetParam();
   Rng rng(7);
   GraphBuilder builder("layer", kFeatures, &rng);
-  builder.Recurrent(cell, 8, {direction, 0.1});
+  builder.Recurrent(cell.kind, 8, {direction, 0.1});
   Graph graph = ValueOrDie(builder.Finish());
   ExpectSameNumbersInEveryForm(graph, 1);
 }
