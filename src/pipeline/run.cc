@@ -1,12 +1,12 @@
 #include "pipeline/run.h"
 
 #include <filesystem>
-#include <fstream>
 #include <optional>
 
 #include "artifact/artifact.h"
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
 #include "compile/compile.h"
@@ -413,16 +413,6 @@ Status Run::BenchStage(const StageSpec& stage, size_t index) {
 }
 
 }  // namespace
-
-std::string CpuName() {
-  std::ifstream in("/proc/cpuinfo");
-  for (std::string line; std::getline(in, line);) {
-    if (!line.starts_with("model name")) continue;
-    const size_t colon = line.find(':');
-    if (colon != std::string::npos && colon + 2 <= line.size()) return line.substr(colon + 2);
-  }
-  return "unknown";
-}
 
 Result<RunRecord> RunRecipe(const Recipe& recipe, const RunOptions& options,
                             const RunHooks& hooks) {

@@ -41,9 +41,6 @@ struct RunHooks {
 // how to go on; the front end knows that it cancelled.
 Result<RunRecord> RunRecipe(const Recipe& recipe, const RunOptions& options, const RunHooks& hooks);
 
-// "model name" of /proc/cpuinfo, or "unknown".
-std::string CpuName();
-
 }  // namespace espalier
 
 #endif  // ESPALIER_PIPELINE_RUN_H_
