@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/status.h"
 #include "model/graph.h"
+#include "model/random_batch.h"
 #include "model/reference.h"
 
 namespace espalier::testing {
@@ -47,13 +48,9 @@ T ValueOrDie(Result<T> result) {
   return *std::move(result);
 }
 
-// A batch for the graph's one input: features standard normal, ids uniform, lengths uniform in
-// [min_length, steps] except that the first is `steps`; what is past a length is filled with noise,
-// since no result may depend on it.
-Batch RandomBatch(const Graph& graph, int64_t steps, int64_t size, int64_t min_length, Rng* rng);
-
-// Every state element uniform in [-1, 1]; counts of MeanOverTime stay 0.
-StateSet RandomStates(const Graph& graph, int64_t size, Rng* rng);
+// Tests ask for everything in this namespace.
+using ::espalier::RandomBatch;
+using ::espalier::RandomStates;
 
 // The steps [first, first + count) of a batch, with lengths clipped to them.
 Batch Chunk(const Graph& graph, const Batch& batch, int64_t first, int64_t count);
