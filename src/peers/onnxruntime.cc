@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "base/file.h"
 #include "base/strings.h"
 #include "model/tensor.h"
 #include "peers/onnxruntime_api.h"
@@ -318,14 +317,6 @@ Result<OnnxSession> OnnxRuntime::Load(std::span<const std::byte> model,
   ESPALIER_RETURN_IF_ERROR(ReadNames(api, impl->session.get(), api.SessionGetOutputCount,
                                      api.SessionGetOutputName, &impl->output_names));
   return OnnxSession(std::move(impl));
-}
-
-Result<OnnxSession> OnnxRuntime::LoadFile(const std::string& path,
-                                          const OnnxSessionOptions& options) const {
-  ESPALIER_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, ReadFile(path));
-  auto session = Load(bytes, options);
-  if (!session.ok()) return session.status().WithContext(path);
-  return session;
 }
 
 }  // namespace espalier

@@ -104,7 +104,6 @@ class OnnxRuntime {
   // Errors: kInvalidArgument with ONNX Runtime's message if it refuses the model.
   Result<OnnxSession> Load(std::span<const std::byte> model,
                            const OnnxSessionOptions& options) const;
-  Result<OnnxSession> LoadFile(const std::string& path, const OnnxSessionOptions& options) const;
 
  private:
   friend class OnnxSession;

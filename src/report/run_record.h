@@ -7,7 +7,6 @@
 #define ESPALIER_REPORT_RUN_RECORD_H_
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -176,8 +175,6 @@ Result<RunRecord> ParseRunRecord(std::string_view json);
 // record that was there.
 Result<RunRecord> ReadRunRecord(const std::string& path);
 Status WriteRunRecord(const std::string& path, const RunRecord& record);
-// Reads, changes and writes: how a single command adds its stage to a run folder.
-Status UpdateRunRecord(const std::string& path, const std::function<void(RunRecord*)>& change);
 
 // nullptr if there is none.
 const ModelRecord* FindModel(const RunRecord& record, std::string_view role);

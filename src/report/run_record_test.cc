@@ -174,25 +174,22 @@ TEST(RunRecord, RefusesToWriteParametersThatAreNoObject) {
               {"stages[0].parameters", "a list of 2"});
 }
 
-TEST(RunRecord, IsUpdatedInItsFile) {
-  const testing::TempDir dir;
-  const std::string path = dir.path("run.json");
-  ASSERT_OK(WriteRunRecord(path, SmallRecord()));
-  ASSERT_OK(UpdateRunRecord(path, [](RunRecord* record) {
-    record->stages.emplace_back();
-    record->stages.back().name = "compact";
-  }));
-  const RunRecord record = ValueOrDie(ReadRunRecord(path));
-  ASSERT_EQ(record.stages.size(), 2u);
-  EXPECT_EQ(record.stages[1].name, "compact");
-}
-
-TEST(RunRecord, LeavesADamagedFileAlone) {
+TEST(RunRecord, NamesTheFileThatIsDamaged) {
   const testing::TempDir dir;
   const std::string path = dir.path("run.json");
   ASSERT_OK(WriteTextFileAtomic(path, "{\"schema\""));
-  ExpectError(UpdateRunRecord(path, [](RunRecord*) {}), Code::kBadFormat, {path, "line 1"});
-  EXPECT_EQ(ValueOrDie(ReadTextFile(path)), "{\"schema\"");
+  ExpectError(ReadRunRecord(path).status(), Code::kBadFormat, {path, "line 1"});
+}
+
+TEST(RunRecord, LeavesTheFileThatWasThereIfItCannotBeWritten) {
+  const testing::TempDir dir;
+  const std::string path = dir.path("run.json");
+  ASSERT_OK(WriteRunRecord(path, SmallRecord()));
+  const std::string before = ValueOrDie(ReadTextFile(path));
+  RunRecord record = SmallRecord();
+  record.stages[0].parameters_json = "[1, 2]";
+  ExpectError(WriteRunRecord(path, record), Code::kInvalidArgument, {path});
+  EXPECT_EQ(ValueOrDie(ReadTextFile(path)), before);
 }
 
 TEST(Base64, GivesTheVectorsOfRfc4648) {

@@ -181,12 +181,6 @@ Status WriteRunRecord(const std::string& path, const RunRecord& record) {
   return WriteTextFileAtomic(path, *json);
 }
 
-Status UpdateRunRecord(const std::string& path, const std::function<void(RunRecord*)>& change) {
-  ESPALIER_ASSIGN_OR_RETURN(RunRecord record, ReadRunRecord(path));
-  change(&record);
-  return WriteRunRecord(path, record);
-}
-
 const ModelRecord* FindModel(const RunRecord& record, std::string_view role) {
   const auto it = record.models.find(std::string(role));
   return it == record.models.end() ? nullptr : &it->second;
