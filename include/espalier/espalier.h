@@ -41,8 +41,9 @@ typedef enum espalier_status {
   ESPALIER_BAD_FORMAT = 2,       /* bytes that are not what they claim to be */
   ESPALIER_UNSUPPORTED = 3,      /* valid, but not something this build can do */
   ESPALIER_OUT_OF_MEMORY = 4,
-  ESPALIER_IO = 5,      /* the file system said no */
-  ESPALIER_INTERNAL = 6 /* a bug, or a machine that computes wrong */
+  ESPALIER_IO = 5,       /* the file system said no */
+  ESPALIER_INTERNAL = 6, /* a bug, or a machine that computes wrong */
+  ESPALIER_CANCELLED = 7 /* the toolkit only: no call of this header returns it */
 } espalier_status;
 
 /* One sentence that names the thing, the value found and what was expected; cut to fit. */

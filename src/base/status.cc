@@ -11,6 +11,7 @@ const char* CodeName(Code code) {
     case Code::kOutOfMemory: return "OutOfMemory";
     case Code::kIo: return "Io";
     case Code::kInternal: return "Internal";
+    case Code::kCancelled: return "Cancelled";
   }
   return "Unknown";
 }

@@ -18,8 +18,9 @@ enum class Code : int32_t {
   kBadFormat = 2,        // bytes that are not what they claim to be
   kUnsupported = 3,      // valid, but not something this build or method can do
   kOutOfMemory = 4,
-  kIo = 5,        // the file system said no
-  kInternal = 6,  // a promise between our own functions was broken: a bug
+  kIo = 5,         // the file system said no
+  kInternal = 6,   // a promise between our own functions was broken: a bug
+  kCancelled = 7,  // the caller asked to stop; what was done so far is kept
 };
 
 // Returns e.g. "InvalidArgument"; static storage.
@@ -49,6 +50,7 @@ inline Status Unsupported(std::string m) { return {Code::kUnsupported, std::move
 inline Status OutOfMemory(std::string m) { return {Code::kOutOfMemory, std::move(m)}; }
 inline Status IoError(std::string m) { return {Code::kIo, std::move(m)}; }
 inline Status Internal(std::string m) { return {Code::kInternal, std::move(m)}; }
+inline Status Cancelled(std::string m) { return {Code::kCancelled, std::move(m)}; }
 
 // A T, or the Status that says why there is none.
 template <typename T>

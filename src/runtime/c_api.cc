@@ -35,6 +35,7 @@ static_assert(static_cast<int>(Code::kUnsupported) == ESPALIER_UNSUPPORTED);
 static_assert(static_cast<int>(Code::kOutOfMemory) == ESPALIER_OUT_OF_MEMORY);
 static_assert(static_cast<int>(Code::kIo) == ESPALIER_IO);
 static_assert(static_cast<int>(Code::kInternal) == ESPALIER_INTERNAL);
+static_assert(static_cast<int>(Code::kCancelled) == ESPALIER_CANCELLED);
 static_assert(static_cast<int>(espalier::Element::kI32) == ESPALIER_I32);
 static_assert(static_cast<int>(espalier::Layout::kVector) == ESPALIER_VECTOR);
 
