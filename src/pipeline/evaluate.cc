@@ -54,8 +54,6 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
   evaluation.logits.resize(count * static_cast<size_t>(classes));
   evaluation.predictions.resize(count);
   const auto class_count = static_cast<size_t>(classes);
-  evaluation.confusion.assign(class_count, std::vector<int64_t>(class_count, 0));
-  int64_t correct = 0;
   LabelledBatch batch;
   for (const std::vector<int64_t>& indices : MakeEpoch(dataset, {kBatchSize, 1}, nullptr)) {
     MakeBatch(dataset, indices, &batch);
@@ -65,22 +63,13 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
       const float* row = session.Output(0).data() + b * class_count;
       const auto index = static_cast<size_t>(indices[b]);
       std::copy_n(row, class_count, evaluation.logits.data() + index * class_count);
-      const int64_t predicted = ArgMax(row, classes);
-      evaluation.predictions[index] = static_cast<int32_t>(predicted);
-      if (predicted < 0) continue;  // NaN: never right
-      const int32_t label = batch.labels[b];
-      ++evaluation.confusion[static_cast<size_t>(label)][static_cast<size_t>(predicted)];
-      if (predicted == label) ++correct;
+      evaluation.predictions[index] = static_cast<int32_t>(ArgMax(row, classes));
     }
   }
-  evaluation.metric = count == 0 ? 0.0 : static_cast<double>(correct) / static_cast<double>(count);
-  std::vector<int64_t> totals(class_count, 0);
-  for (const int32_t label : dataset.labels) ++totals[static_cast<size_t>(label)];
-  for (size_t k = 0; k < class_count; ++k) {
-    const auto right = static_cast<double>(evaluation.confusion[k][k]);
-    evaluation.class_metric.push_back(totals[k] == 0 ? 0.0
-                                                     : right / static_cast<double>(totals[k]));
-  }
+  Score score = ScoreOf(evaluation.predictions, dataset);
+  evaluation.metric = score.metric;
+  evaluation.class_metric = std::move(score.class_metric);
+  evaluation.confusion = std::move(score.confusion);
   return evaluation;
 }
 

@@ -1,4 +1,3 @@
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -97,16 +96,6 @@ TEST_F(MnistRows, RefusesMoreLabelsThanImages) {
   bytes.push_back(1);
   Write("t10k-labels-idx1-ubyte", bytes);
   ExpectError(Load(), Code::kBadFormat, {"7 labels expected", "8 found"});
-}
-
-TEST(FindTask, SuggestsTheNearestName) {
-  ExpectError(FindTask("mnist-row").status(), Code::kInvalidArgument,
-              {"mnist-row", "did you mean 'mnist-rows'"});
-}
-
-TEST(CountCorrect, TakesTheLowestOfEqualLogitsAndNeverNan) {
-  const std::vector<float> logits = {1, 1, 0, std::nanf(""), 5, 0, 0, 2, 9};
-  EXPECT_EQ(CountCorrect(logits, {0, 1, 2}, 3), 2);
 }
 
 }  // namespace

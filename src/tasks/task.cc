@@ -26,16 +26,6 @@ Result<TaskInfo> FindTask(const std::string& name) {
                          DidYouMean(name, names));
 }
 
-int64_t CountCorrect(const std::vector<float>& logits, const std::vector<int32_t>& labels,
-                     int64_t classes) {
-  int64_t correct = 0;
-  for (size_t i = 0; i < labels.size(); ++i) {
-    const float* row = logits.data() + static_cast<int64_t>(i) * classes;
-    if (ArgMax(row, classes) == labels[i]) ++correct;
-  }
-  return correct;
-}
-
 int64_t ArgMax(const float* row, int64_t count) {
   int64_t best = -1;
   for (int64_t k = 0; k < count; ++k) {
@@ -43,6 +33,29 @@ int64_t ArgMax(const float* row, int64_t count) {
     if (best < 0 || row[k] > row[best]) best = k;
   }
   return best;
+}
+
+Score ScoreOf(const std::vector<int32_t>& predictions, const Dataset& dataset) {
+  const auto classes = static_cast<size_t>(dataset.classes);
+  const auto share = [](int64_t part, int64_t all) {
+    return all == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(all);
+  };
+  Score score;
+  score.confusion.assign(classes, std::vector<int64_t>(classes, 0));
+  std::vector<int64_t> totals(classes, 0);
+  int64_t right = 0;
+  for (size_t i = 0; i < dataset.labels.size(); ++i) {
+    const auto label = static_cast<size_t>(dataset.labels[i]);
+    ++totals[label];
+    if (predictions[i] < 0) continue;
+    ++score.confusion[label][static_cast<size_t>(predictions[i])];
+    if (predictions[i] == dataset.labels[i]) ++right;
+  }
+  for (size_t k = 0; k < classes; ++k) {
+    score.class_metric.push_back(share(score.confusion[k][k], totals[k]));
+  }
+  score.metric = share(right, dataset.size());
+  return score;
 }
 
 }  // namespace espalier

@@ -1,7 +1,9 @@
-// Task: a data set, its metric and where the data comes from. tasks.inc lists them.
+// Task: a labelled data set, where it comes from, and how predictions for it are scored. tasks.inc
+// lists them.
 #ifndef ESPALIER_TASKS_TASK_H_
 #define ESPALIER_TASKS_TASK_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,7 +21,7 @@ struct TaskData {
 struct TaskInfo {
   std::string name;     // in recipes and on the command line, e.g. "mnist-rows"
   std::string summary;  // one line
-  std::string metric;   // "accuracy": share of sequences whose largest logit is the label's
+  std::string metric;   // what ScoreOf's metric is called: "accuracy"
   std::vector<std::string> class_names;
   // Reads the data under `dir`. The validation split depends on nothing but the data. Errors: kIo
   // or kBadFormat, naming the file, what was expected and how to get it.
@@ -33,9 +35,15 @@ Result<TaskInfo> FindTask(const std::string& name);
 // Index of the largest of `count` values, the lowest one if several are equal; -1 if one is NaN.
 int64_t ArgMax(const float* row, int64_t count);
 
-// Number of rows of `logits` [B, classes] whose ArgMax is the label.
-int64_t CountCorrect(const std::vector<float>& logits, const std::vector<int32_t>& labels,
-                     int64_t classes);
+// How well predictions meet a data set's labels. The metric of every task is accuracy.
+struct Score {
+  double metric = 0.0;                          // share of right sequences; 0 if there are none
+  std::vector<double> class_metric;             // [classes]; 0 for a class without sequences
+  std::vector<std::vector<int64_t>> confusion;  // [true][predicted], counts
+};
+// predictions: the class of each sequence, or -1 for none (ArgMax of a NaN), which is wrong and in
+// no cell of the confusion. Precondition: as many as sequences, each below the number of classes.
+Score ScoreOf(const std::vector<int32_t>& predictions, const Dataset& dataset);
 
 }  // namespace espalier
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/strings.h"
+#include "tasks/task.h"
 #include "train/train_options.h"
 
 namespace espalier {
@@ -24,7 +25,6 @@ Result<Evaluation> EvaluateWith(Autograd* autograd, const Dataset& dataset,
   const auto classes = static_cast<size_t>(autograd->classes());
   const auto count = static_cast<size_t>(dataset.size());
   Evaluation evaluation;
-  evaluation.confusion.assign(classes, std::vector<int64_t>(classes, 0));
   evaluation.predictions.assign(count, 0);
   if (options.keep_logits) evaluation.logits.assign(count * classes, 0.0f);
   LabelledBatch batch;
@@ -44,24 +44,17 @@ Result<Evaluation> EvaluateWith(Autograd* autograd, const Dataset& dataset,
       const auto predicted = std::max_element(row.begin(), row.end()) - row.begin();
       evaluation.loss += CrossEntropy(row, label);
       evaluation.predictions[sequence] = static_cast<int32_t>(predicted);
-      ++evaluation.confusion[static_cast<size_t>(label)][static_cast<size_t>(predicted)];
       if (options.keep_logits) {
         std::copy(row.begin(), row.end(),
                   evaluation.logits.begin() + static_cast<ptrdiff_t>(sequence * classes));
       }
     }
   }
-  int64_t right = 0;
-  for (size_t c = 0; c < classes; ++c) {
-    const std::vector<int64_t>& row = evaluation.confusion[c];
-    int64_t in_class = 0;
-    for (const int64_t n : row) in_class += n;
-    evaluation.class_metric.push_back(
-        in_class == 0 ? 0.0 : static_cast<double>(row[c]) / static_cast<double>(in_class));
-    right += row[c];
-  }
+  Score score = ScoreOf(evaluation.predictions, dataset);
+  evaluation.metric = score.metric;
+  evaluation.class_metric = std::move(score.class_metric);
+  evaluation.confusion = std::move(score.confusion);
   evaluation.loss /= static_cast<double>(count);
-  evaluation.metric = static_cast<double>(right) / static_cast<double>(count);
   return evaluation;
 }
 
