@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/machine.h"
 #include "base/rng.h"
 #include "base/stopwatch.h"
 #include "kernels/generic.h"
@@ -249,9 +250,11 @@ void Print(const Options& options, const KernelTable& table, double cycle_ns,
     const double limit = c.bytes / kBytesPerCycle * cycle_ns;
     if (options.json) {
       std::printf(
-          "{\"case\": \"%s\", \"target\": \"%s\", \"best_ns\": %.1f, \"median_ns\": %.1f, "
+          "{\"case\": \"%s\", \"cpu\": \"%s\", \"target\": \"%s\", \"best_ns\": %.1f, "
+          "\"median_ns\": %.1f, "
           "\"mad_ns\": %.1f, \"bytes\": %.0f, \"limit_ns\": %.1f, \"cycle_ns\": %.3f}\n",
-          c.name.c_str(), table.target, best, median, Median(deviations), c.bytes, limit, cycle_ns);
+          c.name.c_str(), CpuName().c_str(), table.target, best, median, Median(deviations),
+          c.bytes, limit, cycle_ns);
     } else {
       std::printf("%-58s %11.1f %11.1f %9.1f %6.0f%%\n", c.name.c_str(), best, median,
                   Median(deviations), 100.0 * limit / best);
