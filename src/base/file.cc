@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/strings.h"
@@ -39,7 +41,7 @@ Status ReadInto(int fd, const std::string& path, std::span<std::byte> out) {
   return Ok();
 }
 
-Status WriteAll(int fd, const std::string& path, std::span<const std::byte> bytes) {
+Status WriteBytes(int fd, const std::string& path, std::span<const std::byte> bytes) {
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t count = ::write(fd, bytes.data() + done, bytes.size() - done);
@@ -47,9 +49,32 @@ Status WriteAll(int fd, const std::string& path, std::span<const std::byte> byte
     if (count < 0) return ErrnoStatus(path, "cannot write");
     done += static_cast<size_t>(count);
   }
+  return Ok();
+}
+
+Status WriteAll(int fd, const std::string& path, std::span<const std::byte> bytes) {
+  ESPALIER_RETURN_IF_ERROR(WriteBytes(fd, path, bytes));
   // fsync before rename: after a power cut the name must not point to an empty file.
   if (::fsync(fd) != 0) return ErrnoStatus(path, "cannot flush");
   return Ok();
+}
+
+// A device or a pipe has nothing to be kept, and must not be replaced by a file.
+Status WriteInPlace(const std::string& path, std::span<const std::byte> bytes) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(path, "cannot open");
+  const Status status = WriteBytes(fd, path, bytes);
+  ::close(fd);
+  return status;
+}
+
+// Replaces what a link points to, not the link.
+Status WriteThroughLink(const std::string& path, std::span<const std::byte> bytes) {
+  char target[PATH_MAX];
+  if (::realpath(path.c_str(), target) == nullptr) {
+    return ErrnoStatus(path, "cannot follow the link");
+  }
+  return WriteFileAtomic(target, bytes);
 }
 
 }  // namespace
@@ -77,6 +102,12 @@ Result<std::string> ReadTextFile(const std::string& path) {
 
 Status WriteFileAtomic(const std::string& path, std::span<const std::byte> bytes) {
   ErrnoGuard guard;
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) == 0) {
+    if (S_ISLNK(info.st_mode)) return WriteThroughLink(path, bytes);
+    if (S_ISDIR(info.st_mode)) return IoError(path + ": is a folder, a file name expected");
+    if (!S_ISREG(info.st_mode)) return WriteInPlace(path, bytes);
+  }
   const std::string temporary = path + ".tmp" + std::to_string(::getpid());
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return ErrnoStatus(path, "cannot create");

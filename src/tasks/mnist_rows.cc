@@ -67,7 +67,8 @@ Result<Dataset> LoadSplit(const std::string& dir, const std::string& prefix) {
                             ReadIdx(images_path, {0x803, 0, kSide, kSide}, &image_count));
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<std::byte> labels,
                             ReadIdx(labels_path, {0x801, 0}, &label_count));
-  if (image_count != label_count || image_count == 0) {
+  if (image_count == 0) return BadFormat(images_path + ": at least 1 image expected, 0 found");
+  if (image_count != label_count) {
     return BadFormat(StrCat(labels_path, ": ", image_count, " labels expected (one an image), ",
                             label_count, " found"));
   }
