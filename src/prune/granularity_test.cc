@@ -233,7 +233,8 @@ TEST(SlotGranularity, NamesTheWeightAndTheNearestTileThatFits) {
   EXPECT_OK(check("slot_8x16", 8, 3));
   ExpectError(check("slot_8x16", 6, 16), Code::kInvalidArgument,
               {"gru0.weight_hh", "slot_8x16", "slot_4x16"});
-  ExpectError(check("slot_12x16", 64, 16), Code::kInvalidArgument, {"slot_12x16", "slot_8x16"});
+  ExpectError(check("slot_12x16", 64, 16), Code::kInvalidArgument, {"slot_12x16", "slot_16x16"});
+  ExpectError(check("slot_7x3", 64, 16), Code::kInvalidArgument, {"slot_7x3", "slot_8x4"});
   ExpectError(check("slot_8x512", 64, 16), Code::kInvalidArgument, {"slot_8x512", "slot_8x256"});
 }
 

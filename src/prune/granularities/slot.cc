@@ -24,9 +24,13 @@ namespace {
 constexpr int32_t kMaxStripRows = 64;
 constexpr int32_t kMaxBankCols = 256;
 
+// Ties go up: 3 -> 4, 6 -> 8.
 int32_t NearestPowerOfTwo(int32_t value, int32_t largest) {
-  return static_cast<int32_t>(
-      std::bit_floor(static_cast<uint32_t>(std::clamp(value, int32_t{1}, largest))));
+  const auto clamped = static_cast<uint32_t>(std::clamp(value, int32_t{1}, largest));
+  const uint32_t below = std::bit_floor(clamped);
+  const uint32_t above = std::bit_ceil(clamped);
+  const bool goes_up = above - clamped <= clamped - below;
+  return static_cast<int32_t>(goes_up && above <= static_cast<uint32_t>(largest) ? above : below);
 }
 
 Status Check(const GranularitySpec& spec, const std::string& weight, int64_t rows,
