@@ -1,8 +1,10 @@
 // Benchmark of whole networks: batch 1, whole sequences and streaming steps, systems interleaved
-// (A B A B) in one process, every system verified against the reference before it is timed.
+// (A B A B) in one process, every system verified on every sequence against the reference before it
+// is timed.
 #ifndef ESPALIER_PIPELINE_BENCH_H_
 #define ESPALIER_PIPELINE_BENCH_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -32,11 +34,13 @@ struct BenchSystem {
 
 struct BenchOptions {
   int64_t steps = 28;         // T of a sequence
-  int64_t repetitions = 200;  // timed samples of each system
-  int threads = 1;
+  int64_t repetitions = 200;  // timed samples of each system; each fills about 200 us with calls
+  int threads = 1;            // for the record; the systems have their own
   uint64_t seed = 1;
   // Sequences to run, [N, T, F]; empty: standard normal numbers. All systems see the same.
   std::vector<float> sequences;
+  // true: RunBench stops before the next sample.
+  const std::atomic<bool>* cancel = nullptr;
 };
 
 // A Session of `artifact`, which must outlive the system; `graph` is its network, for verification.
@@ -48,7 +52,7 @@ Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime
                                       const Graph& graph, int64_t steps, int threads);
 
 // Errors: kUnsupported for a network whose input is not f32; kInternal naming the system whose
-// numbers are wrong (nothing is timed then).
+// numbers are wrong (nothing is timed then); kCancelled.
 Result<BenchRecord> RunBench(std::vector<BenchSystem>* systems, const BenchOptions& options);
 
 }  // namespace espalier

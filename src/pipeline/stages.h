@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "model/graph.h"
 #include "pipeline/recipe.h"
+#include "prune/compact.h"
 #include "tasks/task.h"
 #include "train/trainer.h"
 
@@ -20,6 +21,7 @@ struct PruneOutcome {
   Graph graph;
   std::vector<TrainEpoch> epochs;
   StopReason stopped = StopReason::kFinished;
+  double seconds = 0.0;  // of the fine-tuning; across a resume, the sum
 };
 
 // Prunes as `stage` (of kind prune) says and fine-tunes under the masks for stage.train.epochs.
@@ -28,9 +30,12 @@ struct PruneOutcome {
 Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage, const TaskData* data,
                                   const Graph* teacher, const TrainHooks& hooks);
 
-// Removes the hidden units that influence nothing, and proves on random batches, lengths and states
-// that the smaller network gives the same numbers. `removed` gets, by layer, how many units went.
-// Errors: kInternal if the proof fails (nothing is returned).
+// Checks on random batches of several lengths and states that both give the same outputs and leave
+// the same states. Errors: kInternal naming the first value that differs, or is NaN in either.
+Status ProveEqual(const Graph& masked, const Compacted& compacted);
+
+// Removes the hidden units that influence nothing, if ProveEqual agrees. `removed` gets, by layer,
+// how many units went. Errors: ProveEqual's (nothing is returned).
 Result<Graph> CompactNetwork(const Graph& graph, std::map<std::string, int64_t>* removed);
 
 }  // namespace espalier
