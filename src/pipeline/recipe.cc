@@ -1,11 +1,15 @@
 #include "pipeline/recipe.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "formats/format.h"
+#include "kernels/kernels.h"
 #include "pipeline/yaml_reader.h"
 #include "prune/schedule.h"
+#include "tasks/task.h"
 
 namespace espalier {
 namespace {
@@ -31,8 +35,22 @@ Status ReadLearningRate(const YAML::Node& node, const std::string& path, Learnin
   return map.Finish();
 }
 
+Status Expected(const std::string& path, const std::string& expected, const std::string& found) {
+  return InvalidArgument(path + ": " + expected + " expected, " + found + " found");
+}
+
+Status CheckAtLeast(const YamlMap& map, const char* key, int64_t least, int64_t value) {
+  if (value >= least) return Ok();
+  return Expected(map.PathOf(key), StrCat("at least ", least), StrCat(value));
+}
+
+Status CheckShare(const YamlMap& map, const char* key, double value) {
+  if (value >= 0.0 && value <= 1.0) return Ok();
+  return Expected(map.PathOf(key), "a share in [0, 1]", StrCat(value));
+}
+
 // The keys that train stages and prune stages (for their fine-tuning) share.
-Status ReadTrainOptions(YamlMap* map, TrainOptions* options) {
+Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* options) {
   map->Read("epochs", &options->epochs);
   map->Read("batch_size", &options->batch_size);
   map->ReadName("optimizer", ParseOptimizer, &options->optimizer.kind);
@@ -45,23 +63,37 @@ Status ReadTrainOptions(YamlMap* map, TrainOptions* options) {
   map->Read("clip_norm", &options->clip_norm);
   map->Read("label_smoothing", &options->label_smoothing);
   map->Read("patience", &options->patience);
-  return ReadLearningRate(map->Take("learning_rate"), map->PathOf("learning_rate"),
-                          &options->learning_rate);
+  ESPALIER_RETURN_IF_ERROR(ReadLearningRate(map->Take("learning_rate"),
+                                            map->PathOf("learning_rate"), &options->learning_rate));
+  ESPALIER_RETURN_IF_ERROR(map->status());
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast(*map, "epochs", fewest_epochs, options->epochs));
+  TrainOptions checked = *options;
+  checked.epochs = std::max<int64_t>(1, checked.epochs);
+  return ValidateOptions(checked).WithContext(map->path());
 }
 
-Status ReadTeacher(const YAML::Node& node, const std::string& path, TeacherSpec* teacher) {
+Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainOptions& train,
+                   TeacherSpec* teacher) {
   YamlMap map(node, path);
   map.Read("stage", &teacher->stage);
   map.Read("weight", &teacher->weight);
   map.Read("temperature", &teacher->temperature);
   ESPALIER_RETURN_IF_ERROR(map.Finish());
   if (node.IsDefined() && teacher->stage.empty()) {
-    return InvalidArgument(path + ".stage: the name of an earlier stage expected, nothing found");
+    return Expected(path + ".stage", "the name of an earlier stage", "nothing");
   }
-  return Ok();
+  if (node.IsDefined() && train.epochs == 0) {
+    return Expected(path, "a stage that fine-tunes", "epochs = 0");
+  }
+  if (!(teacher->temperature > 0.0)) {
+    return Expected(path + ".temperature", "a number above 0", StrCat(teacher->temperature));
+  }
+  return CheckShare(map, "weight", teacher->weight);
 }
 
-Status ReadRamp(const YAML::Node& node, const std::string& path, double epochs, RampSpec* ramp) {
+Status ReadRamp(const YAML::Node& node, const std::string& path, const StageSpec& stage,
+                RampSpec* ramp) {
+  const auto epochs = static_cast<double>(stage.train.epochs);
   ramp->end_epoch = epochs * 2.0 / 3.0;  // a third of the epochs to recover, unless said otherwise
   YamlMap map(node, path);
   map.Read("name", &ramp->schedule);
@@ -71,9 +103,11 @@ Status ReadRamp(const YAML::Node& node, const std::string& path, double epochs, 
   map.Read("initial_sparsity", &ramp->initial_sparsity);
   ESPALIER_RETURN_IF_ERROR(map.Finish());
   ESPALIER_RETURN_IF_ERROR(FindSchedule(ramp->schedule).status().WithContext(path + ".name"));
-  if (ramp->every_steps < 1) {
-    return InvalidArgument(
-        StrCat(path, ".every_steps: at least 1 expected, ", ramp->every_steps, " found"));
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast(map, "every_steps", 1, ramp->every_steps));
+  if (!(ramp->initial_sparsity >= 0.0 && ramp->initial_sparsity <= stage.prune.sparsity)) {
+    return Expected(path + ".initial_sparsity",
+                    StrCat("0 to ", stage.prune.sparsity, ", the sparsity of the stage,"),
+                    StrCat(ramp->initial_sparsity));
   }
   if (!(ramp->begin_epoch >= 0.0 && ramp->begin_epoch <= ramp->end_epoch &&
         ramp->end_epoch <= epochs)) {
@@ -82,6 +116,25 @@ Status ReadRamp(const YAML::Node& node, const std::string& path, double epochs, 
                                   " found"));
   }
   return Ok();
+}
+
+// What does not need the graph is checked before anything is trained.
+Status CheckPrune(const YamlMap& map, const PruneSpec& spec) {
+  const auto in = [&](const char* key, const Status& status) {
+    return status.WithContext(map.PathOf(key));
+  };
+  ESPALIER_RETURN_IF_ERROR(in("criterion", FindCriterion(spec.criterion).status()));
+  ESPALIER_RETURN_IF_ERROR(in("granularity", ParseGranularity(spec.granularity).status()));
+  ESPALIER_RETURN_IF_ERROR(in("allocation", FindAllocation(spec.allocation).status()));
+  if (!(spec.sparsity >= 0.0 && spec.sparsity < 1.0)) {
+    return Expected(map.PathOf("sparsity"), "a share in [0, 1)", StrCat(spec.sparsity));
+  }
+  ESPALIER_RETURN_IF_ERROR(CheckShare(map, "floor", spec.floor));
+  if (spec.allocation == "global" && spec.floor > 1.0 - spec.sparsity + 1e-9) {
+    return Expected(map.PathOf("floor"), StrCat("at most 1 - sparsity = ", 1.0 - spec.sparsity),
+                    StrCat(spec.floor));
+  }
+  return CheckAtLeast(map, "multiple", 1, spec.multiple);
 }
 
 Status ReadPrune(YamlMap* map, StageSpec* stage) {
@@ -97,42 +150,44 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
   map->Read("regrowth", &regrowth);
   spec.regrowth = regrowth ? Regrowth::kAllowed : Regrowth::kNever;
   stage->train.epochs = 0;
-  ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, &stage->train));
+  ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, 0, &stage->train));
+  ESPALIER_RETURN_IF_ERROR(CheckPrune(*map, spec));
+  ESPALIER_RETURN_IF_ERROR(ReadTeacher(map->Take("distillation"), map->PathOf("distillation"),
+                                       stage->train, &stage->teacher));
+  return ReadRamp(map->Take("schedule"), map->PathOf("schedule"), *stage, &stage->ramp);
+}
+
+Status ReadCompile(YamlMap* map, CompileSpec* compile) {
+  map->Read("target", &compile->target);
+  map->ReadStrings("formats", &compile->formats);
+  map->Read("measure", &compile->measure);
+  map->Read("repetitions", &compile->repetitions);
+  map->Read("batched_rows", &compile->batched_rows);
+  ESPALIER_RETURN_IF_ERROR(map->status());
   ESPALIER_RETURN_IF_ERROR(
-      ReadTeacher(map->Take("distillation"), map->PathOf("distillation"), &stage->teacher));
-  ESPALIER_RETURN_IF_ERROR(ReadRamp(map->Take("schedule"), map->PathOf("schedule"),
-                                    static_cast<double>(stage->train.epochs), &stage->ramp));
-  // What does not need the graph is checked before anything is trained.
-  const auto check = [&](const char* key, const Status& status) {
-    return status.WithContext(map->PathOf(key));
-  };
-  ESPALIER_RETURN_IF_ERROR(check("criterion", FindCriterion(spec.criterion).status()));
-  ESPALIER_RETURN_IF_ERROR(check("granularity", ParseGranularity(spec.granularity).status()));
-  ESPALIER_RETURN_IF_ERROR(check("allocation", FindAllocation(spec.allocation).status()));
-  if (!(spec.sparsity >= 0.0 && spec.sparsity < 1.0)) {
-    return InvalidArgument(
-        StrCat(map->PathOf("sparsity"), ": a share in [0, 1) expected, ", spec.sparsity, " found"));
+      FindKernels(compile->target).status().WithContext(map->PathOf("target")));
+  for (const std::string& name : compile->formats) {
+    ESPALIER_RETURN_IF_ERROR(FindFormat(name).status().WithContext(map->PathOf("formats")));
   }
-  return Ok();
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast(*map, "repetitions", 1, compile->repetitions));
+  return CheckAtLeast(*map, "batched_rows", 1, compile->batched_rows);
+}
+
+Status ReadBench(YamlMap* map, BenchSpec* bench) {
+  map->Read("repetitions", &bench->repetitions);
+  map->Read("onnxruntime", &bench->onnxruntime);
+  ESPALIER_RETURN_IF_ERROR(map->status());
+  return CheckAtLeast(*map, "repetitions", 1, bench->repetitions);
 }
 
 Status ReadStageBody(YamlMap* map, StageSpec* stage) {
   switch (stage->kind) {
-    case StageKind::kTrain: return ReadTrainOptions(map, &stage->train);
+    case StageKind::kTrain: return ReadTrainOptions(map, 1, &stage->train);
     case StageKind::kPrune: return ReadPrune(map, stage);
     case StageKind::kCompact: return Ok();
-    case StageKind::kCompile:
-      map->Read("target", &stage->compile.target);
-      map->ReadStrings("formats", &stage->compile.formats);
-      map->Read("measure", &stage->compile.measure);
-      map->Read("repetitions", &stage->compile.repetitions);
-      map->Read("batched_rows", &stage->compile.batched_rows);
-      return Ok();
+    case StageKind::kCompile: return ReadCompile(map, &stage->compile);
     case StageKind::kEvaluate: return Ok();
-    case StageKind::kBench:
-      map->Read("repetitions", &stage->bench.repetitions);
-      map->Read("onnxruntime", &stage->bench.onnxruntime);
-      return Ok();
+    case StageKind::kBench: return ReadBench(map, &stage->bench);
   }
   return Internal("unknown stage kind");
 }
@@ -201,43 +256,61 @@ Result<LayerSpec> ReadLayer(const YAML::Node& node, const std::string& path) {
   return layer;
 }
 
-// Every stage's input is an earlier stage's output, and names are unique and usable as file names.
+Status CheckName(const std::string& where, const StageSpec& stage,
+                 const std::set<std::string>& earlier) {
+  if (stage.name.empty() ||
+      stage.name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                   "0123456789_-") != std::string::npos) {
+    return Expected(where + ".name", "letters, digits, _ and -", "'" + stage.name + "'");
+  }
+  if (earlier.contains(stage.name)) {
+    return InvalidArgument(where + ".name: '" + stage.name + "' is used twice");
+  }
+  return Ok();
+}
+
+// The one order: train, prune and compact as often as wanted, compile, evaluate, bench.
+Status CheckOrder(const std::string& where, StageKind kind, const std::set<StageKind>& earlier) {
+  const auto has = [&](StageKind other) { return earlier.contains(other); };
+  const bool changes = kind == StageKind::kPrune || kind == StageKind::kCompact;
+  if (kind != StageKind::kTrain && !has(StageKind::kTrain)) {
+    return InvalidArgument(where + ": the first stage must be train");
+  }
+  if (kind == StageKind::kTrain && has(StageKind::kTrain)) {
+    return InvalidArgument(where + ": only the first stage may be train");
+  }
+  if (changes && has(StageKind::kCompile)) {
+    return InvalidArgument(where + ": must come before the compile stage");
+  }
+  if (!changes && has(kind)) return InvalidArgument(where + ": only one such stage is possible");
+  if (kind == StageKind::kEvaluate && !has(StageKind::kCompile)) {
+    return InvalidArgument(where + ": must come after a compile stage");
+  }
+  if (kind == StageKind::kBench && !has(StageKind::kEvaluate)) {
+    return InvalidArgument(where + ": must come after an evaluate stage");
+  }
+  return Ok();
+}
+
+// A network that an earlier stage wrote.
+Status CheckTeacher(const std::string& where, const std::string& teacher,
+                    const std::set<std::string>& networks) {
+  if (teacher.empty() || networks.contains(teacher)) return Ok();
+  return InvalidArgument(where + ".distillation.stage: no earlier stage is named '" + teacher +
+                         "'" + DidYouMean(teacher, {networks.begin(), networks.end()}));
+}
+
 Status ValidateStages(const std::vector<StageSpec>& stages) {
-  std::set<std::string> seen;
-  bool trained = false;
-  bool compiled = false;
+  std::set<std::string> names;
+  std::set<StageKind> kinds;
   for (size_t i = 0; i < stages.size(); ++i) {
     const StageSpec& stage = stages[i];
     const std::string where = StrCat("stages[", i, "].", StageKindName(stage.kind));
-    if (stage.name.empty() ||
-        stage.name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                     "0123456789_-") != std::string::npos) {
-      return InvalidArgument(where + ".name: letters, digits, _ and - expected, '" + stage.name +
-                             "' found");
-    }
-    if (!stage.teacher.stage.empty() && !seen.contains(stage.teacher.stage)) {
-      return InvalidArgument(where + ".distillation.stage: no earlier stage is named '" +
-                             stage.teacher.stage + "'" +
-                             DidYouMean(stage.teacher.stage, {seen.begin(), seen.end()}));
-    }
-    if (!seen.insert(stage.name).second) {
-      return InvalidArgument(where + ".name: '" + stage.name + "' is used twice");
-    }
-    if ((stage.kind == StageKind::kTrain) == trained) {
-      return InvalidArgument(where + (trained ? ": only the first stage may be train"
-                                              : ": the first stage must be train"));
-    }
-    trained = true;
-    const bool wants_compiled =
-        stage.kind == StageKind::kEvaluate || stage.kind == StageKind::kBench;
-    if (wants_compiled != compiled && stage.kind != StageKind::kCompile) {
-      return InvalidArgument(where + (compiled ? ": must come before the compile stage"
-                                               : ": must come after a compile stage"));
-    }
-    if (stage.kind == StageKind::kCompile && compiled) {
-      return InvalidArgument(where + ": only one compile stage is possible");
-    }
-    compiled = compiled || stage.kind == StageKind::kCompile;
+    ESPALIER_RETURN_IF_ERROR(CheckName(where, stage, names));
+    ESPALIER_RETURN_IF_ERROR(CheckTeacher(where, stage.teacher.stage, names));
+    ESPALIER_RETURN_IF_ERROR(CheckOrder(where, stage.kind, kinds));
+    names.insert(stage.name);
+    kinds.insert(stage.kind);
   }
   return Ok();
 }
@@ -263,9 +336,10 @@ Result<Recipe> ParseRecipe(const std::string& yaml) {
                              " found");
     }
   }
-  if (recipe.task.empty()) return InvalidArgument("task: a name expected, nothing found");
+  if (recipe.task.empty()) return Expected("task", "a name", "nothing");
+  ESPALIER_RETURN_IF_ERROR(FindTask(recipe.task).status());
   if (recipe.threads < 1 || recipe.threads > 1024) {
-    return InvalidArgument(StrCat("threads: 1 to 1024 expected, ", recipe.threads, " found"));
+    return Expected("threads", "1 to 1024", StrCat(recipe.threads));
   }
   for (size_t i = 0; i < model.size(); ++i) {
     ESPALIER_ASSIGN_OR_RETURN(LayerSpec layer, ReadLayer(model[i], StrCat("model[", i, "]")));

@@ -61,9 +61,11 @@ class YamlMap {
   // The node under `key`, undefined if it is missing.
   YAML::Node Take(const std::string& key);
 
+  const std::string& path() const { return path_; }
   std::string PathOf(const std::string& key) const;
   void Fail(const std::string& where, const std::string& what);
 
+  const Status& status() const { return status_; }  // the first wrong value
   // The first error, or kInvalidArgument naming an unknown key and the nearest known one.
   Status Finish();
 

@@ -10,8 +10,6 @@
 
 namespace espalier {
 
-// Errors: kInvalidArgument, naming the field.
-Status ValidateOptions(const TrainOptions& options);
 // Everything about the job that needs no libtorch: data sets fit the graph, masks fit the weights,
 // the pruner's schedule ends before the last of `steps`.
 Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t steps);

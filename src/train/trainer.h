@@ -92,6 +92,9 @@ struct TrainOptions {
   bool resume = false;
 };
 
+// The ranges above; Train checks them first. Errors: kInvalidArgument, naming the field.
+Status ValidateOptions(const TrainOptions& options);
+
 // Loss = (1 - weight) cross-entropy + weight T^2 KL(teacher || student), both softened by T
 // (Hinton et al. 2015, arXiv:1503.02531).
 struct Distillation {

@@ -1,0 +1,258 @@
+#include "pipeline/recipe.h"
+
+#include "base/file.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ExpectError;
+using ::espalier::testing::TempDir;
+using ::espalier::testing::ValueOrDie;
+
+constexpr char kHead[] = R"(
+name: small
+task: mnist-rows
+seed: 3
+model:
+  - lstm: {hidden: 8, direction: bidirectional, recurrent_dropout: 0.1}
+  - last_step
+  - dropout: 0.1
+  - gemm: 10
+stages:
+)";
+
+// A recipe whose stages are these.
+std::string WithStages(const std::string& stages) { return kHead + stages; }
+
+// A recipe whose train stage has these keys, or whose second stage is this one.
+std::string WithTrain(const std::string& keys) {
+  return WithStages("  - train: {name: dense, " + keys + "}\n");
+}
+std::string WithSecond(const std::string& stage) {
+  return WithStages("  - train: {name: dense}\n  - " + stage + "\n");
+}
+
+std::string Replaced(std::string text, const std::string& from, const std::string& to) {
+  return text.replace(text.find(from), from.size(), to);
+}
+
+TEST(Recipe, HoldsWhatTheFileSays) {
+  const Recipe recipe = ValueOrDie(ParseRecipe(WithStages(R"(
+  - train: {name: dense, epochs: 4, optimizer: sgd, learning_rate: {schedule: cosine, peak: 0.01}}
+  - prune: {name: units, granularity: unit, sparsity: 0.5, epochs: 3, regrowth: true,
+            weights: "*.weight_hh", distillation: {stage: dense}, learning_rate: 0.003}
+  - compact: {name: small}
+  - compile: {name: pruned, formats: [dense, csr], measure: false}
+  - evaluate
+  - bench: {repetitions: 20}
+)")));
+  EXPECT_EQ(recipe.name, "small");
+  EXPECT_EQ(recipe.task, "mnist-rows");
+  EXPECT_EQ(recipe.seed, 3u);
+  EXPECT_EQ(recipe.threads, 1);
+  ASSERT_EQ(recipe.model.size(), 4u);
+  EXPECT_EQ(recipe.model[0].size, 8);
+  EXPECT_EQ(recipe.model[0].direction, Direction::kBidirectional);
+  EXPECT_EQ(recipe.model[0].recurrent_dropout, 0.1);
+  EXPECT_EQ(recipe.model[2].rate, 0.1);
+  ASSERT_EQ(recipe.stages.size(), 6u);
+  EXPECT_EQ(recipe.stages[0].train.optimizer.kind, OptimizerKind::kSgd);
+  EXPECT_EQ(recipe.stages[0].train.learning_rate.schedule, LrSchedule::kCosine);
+  const StageSpec& units = recipe.stages[1];
+  EXPECT_EQ(units.train.learning_rate.peak, 0.003);
+  EXPECT_EQ(units.prune.weights, std::vector<std::string>{"*.weight_hh"});
+  EXPECT_EQ(units.prune.regrowth, Regrowth::kAllowed);
+  EXPECT_EQ(units.teacher.stage, "dense");
+  EXPECT_EQ(units.ramp.end_epoch, 2.0);  // two thirds of the epochs
+  EXPECT_EQ(recipe.stages[3].compile.formats, (std::vector<std::string>{"dense", "csr"}));
+  EXPECT_FALSE(recipe.stages[3].compile.measure);
+  EXPECT_EQ(recipe.stages[4].name, "evaluate");
+  EXPECT_EQ(recipe.stages[5].bench.repetitions, 20);
+}
+
+TEST(Recipe, PrunesWithoutFineTuningUnlessEpochsAreGiven) {
+  EXPECT_EQ(ValueOrDie(ParseRecipe(WithSecond("prune"))).stages[1].train.epochs, 0);
+}
+
+TEST(Recipe, ComesBackFromItsJson) {
+  const Recipe recipe = ValueOrDie(ParseRecipe(WithSecond("prune: {epochs: 2, sparsity: 0.4}")));
+  const std::string json = RecipeJson(recipe);
+  EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);  // JSON is YAML
+}
+
+TEST(Recipe, NamesItsFileInErrors) {
+  const TempDir dir;
+  ASSERT_OK(WriteTextFileAtomic(dir.path("r.yaml"), "task: [\n"));
+  ExpectError(ReadRecipe(dir.path("r.yaml")).status(), Code::kBadFormat,
+              {dir.path("r.yaml"), "line "});
+}
+
+struct BadRecipe {
+  const char* name;
+  std::string yaml;
+  std::vector<std::string> parts;  // of the message: path, expected, found
+};
+
+class RefusedRecipe : public ::testing::TestWithParam<BadRecipe> {};
+
+TEST_P(RefusedRecipe, NamesThePathTheValueAndWhatWasExpected) {
+  ExpectError(ParseRecipe(GetParam().yaml).status(), Code::kInvalidArgument, GetParam().parts);
+}
+
+const BadRecipe kBadHeads[] = {
+    {"List", "- a\n", {"a mapping expected", "a list found"}},
+    {"NoStages", Replaced(kHead, "stages:", "stages: {}"), {"stages: a list", "a mapping found"}},
+    {"EmptyModel", "task: mnist-rows\nmodel: []\nstages: [train]\n", {"model: a list expected"}},
+    {"NoTask", "model: [last_step]\nstages: [train]\n", {"task: a name expected, nothing found"}},
+    {"UnknownTask",
+     Replaced(WithStages("  - train\n"), "mnist-rows", "mnist-row"),
+     {"task 'mnist-row'", "did you mean 'mnist-rows'"}},
+    {"UnknownKey", "tsk: a\n", {"tsk (line 1)", "did you mean 'task'"}},
+    {"NegativeSeed", Replaced(WithStages("  - train\n"), "seed: 3", "seed: -3"), {"seed", "'-3'"}},
+    {"NoThreads",
+     "threads: 0\n" + WithStages("  - train\n"),
+     {"threads: 1 to 1024 expected, 0 found"}},
+    {"UnknownLayer", Replaced(WithStages("  - train\n"), "gemm", "gem"), {"'gem'", "'gemm'"}},
+    {"Direction",
+     Replaced(WithStages("  - train\n"), "bidirectional", "both"),
+     {"model[0].lstm.direction", "forward, reverse or bidirectional", "'both'"}},
+    {"NoHidden",
+     Replaced(WithStages("  - train\n"), "hidden: 8", "hidden: 0"),
+     {"model[0].lstm", "at least 1", "0 found"}},
+    {"RecurrentDropout",
+     Replaced(WithStages("  - train\n"), "recurrent_dropout: 0.1", "recurrent_dropout: 1"),
+     {"model[0].lstm.recurrent_dropout", "[0, 1)", "1 found"}},
+    {"LayerList",
+     Replaced(WithStages("  - train\n"), "- last_step", "- [last_step]"),
+     {"model[1]", "one layer", "a list found"}},
+};
+
+const BadRecipe kBadTrains[] = {
+    {"Text", WithTrain("epochs: four"), {"stages[0].train.epochs", "a whole number", "'four'"}},
+    {"UnknownKey", WithTrain("clip_nrm: 1"), {"stages[0].train.clip_nrm", "'clip_norm'"}},
+    {"TwiceKey", WithTrain("epochs: 1, epochs: 2"), {"stages[0].train.epochs", "twice"}},
+    {"NoEpochs", WithTrain("epochs: 0"), {"stages[0].train.epochs", "at least 1", "0 found"}},
+    {"NoBatch", WithTrain("batch_size: 0"), {"stages[0].train", "batch_size", "0 found"}},
+    {"Optimizer", WithTrain("optimizer: adm"), {"stages[0].train.optimizer", "'adam'"}},
+    {"Rate", WithTrain("learning_rate: 0"), {"stages[0].train", "learning_rate.peak", "0 found"}},
+    {"RateText", WithTrain("learning_rate: x"), {"stages[0].train.learning_rate", "'x' found"}},
+    {"RateNan", WithTrain("learning_rate: .nan"), {"learning_rate.peak", "nan found"}},
+    {"RateSchedule",
+     WithTrain("learning_rate: {schedule: cosin}"),
+     {"stages[0].train.learning_rate.schedule", "'cosine'"}},
+    {"Warmup",
+     WithTrain("learning_rate: {schedule: one_cycle, warmup: 1}"),
+     {"stages[0].train", "learning_rate.warmup", "[0, 1)", "1 found"}},
+    {"Name",
+     WithTrain("epochs: 1").replace(WithTrain("epochs: 1").find("dense"), 5, "a/b"),
+     {"stages[0].train.name", "letters, digits", "'a/b'"}},
+};
+
+const BadRecipe kBadPrunes[] = {
+    {"Sparsity",
+     WithSecond("prune: {sparsity: 1}"),
+     {"stages[1].prune.sparsity", "[0, 1)", "1 found"}},
+    {"Criterion",
+     WithSecond("prune: {criterion: magnitud}"),
+     {"stages[1].prune.criterion", "'magnitude'"}},
+    {"Granularity",
+     WithSecond("prune: {granularity: units}"),
+     {"stages[1].prune.granularity", "'unit'"}},
+    {"Allocation",
+     WithSecond("prune: {allocation: globl}"),
+     {"stages[1].prune.allocation", "'global'"}},
+    {"Floor", WithSecond("prune: {floor: 2}"), {"stages[1].prune.floor", "[0, 1]", "2 found"}},
+    {"GlobalFloor",
+     WithSecond("prune: {allocation: global, sparsity: 0.9, floor: 0.5}"),
+     {"stages[1].prune.floor", "1 - sparsity", "0.5 found"}},
+    {"Multiple",
+     WithSecond("prune: {multiple: 0}"),
+     {"stages[1].prune.multiple", "at least 1", "0 found"}},
+    {"Epochs",
+     WithSecond("prune: {epochs: -1}"),
+     {"stages[1].prune.epochs", "at least 0", "-1 found"}},
+    {"Options",
+     WithSecond("prune: {epochs: 0, clip_norm: -1}"),
+     {"stages[1].prune", "clip_norm", "-1 found"}},
+    {"Schedule",
+     WithSecond("prune: {epochs: 2, schedule: {name: cubi}}"),
+     {"stages[1].prune.schedule.name", "'cubic'"}},
+    {"ScheduleEnd",
+     WithSecond("prune: {epochs: 2, schedule: {end_epoch: 3}}"),
+     {"stages[1].prune.schedule", "epochs = 2", "3 found"}},
+    {"ScheduleNan",
+     WithSecond("prune: {epochs: 2, schedule: {begin_epoch: .nan}}"),
+     {"stages[1].prune.schedule", "nan"}},
+    {"EverySteps",
+     WithSecond("prune: {epochs: 2, schedule: {every_steps: 0}}"),
+     {"stages[1].prune.schedule.every_steps", "at least 1", "0 found"}},
+    {"InitialSparsity",
+     WithSecond("prune: {epochs: 2, sparsity: 0.5, schedule: {initial_sparsity: 0.6}}"),
+     {"stages[1].prune.schedule.initial_sparsity", "0 to 0.5", "0.6 found"}},
+    {"Teacher",
+     WithSecond("prune: {epochs: 2, distillation: {stage: dens}}"),
+     {"stages[1].prune.distillation.stage", "'dens'", "'dense'"}},
+    {"NoTeacher",
+     WithSecond("prune: {epochs: 2, distillation: {weight: 0.5}}"),
+     {"stages[1].prune.distillation.stage", "an earlier stage", "nothing found"}},
+    {"TeacherOfNoTraining",
+     WithSecond("prune: {distillation: {stage: dense}}"),
+     {"stages[1].prune.distillation", "fine-tunes", "epochs = 0"}},
+    {"TeacherWeight",
+     WithSecond("prune: {epochs: 1, distillation: {stage: dense, weight: 2}}"),
+     {"stages[1].prune.distillation.weight", "[0, 1]", "2 found"}},
+    {"Temperature",
+     WithSecond("prune: {epochs: 1, distillation: {stage: dense, temperature: 0}}"),
+     {"stages[1].prune.distillation.temperature", "above 0", "0 found"}},
+};
+
+const BadRecipe kBadCompiles[] = {
+    {"Format",
+     WithSecond("compile: {formats: [dense, cs]}"),
+     {"stages[1].compile.formats", "'cs'", "'csr'"}},
+    {"Target", WithSecond("compile: {target: AVX9}"), {"stages[1].compile.target", "'AVX9'"}},
+    {"Repetitions",
+     WithSecond("compile: {repetitions: 0}"),
+     {"stages[1].compile.repetitions", "at least 1", "0 found"}},
+    {"Rows",
+     WithSecond("compile: {batched_rows: 0}"),
+     {"stages[1].compile.batched_rows", "at least 1", "0 found"}},
+    {"Measure",
+     WithSecond("compile: {measure: maybe}"),
+     {"stages[1].compile.measure", "true or false", "'maybe'"}},
+    {"Bench",
+     WithStages("  - train\n  - compile\n  - evaluate\n  - bench: {repetitions: 0}\n"),
+     {"stages[3].bench.repetitions", "at least 1", "0 found"}},
+};
+
+const BadRecipe kBadOrders[] = {
+    {"NoTrain", WithStages("  - prune\n"), {"stages[0].prune", "the first stage must be train"}},
+    {"TwoTrains", WithSecond("train"), {"stages[1].train", "only the first stage"}},
+    {"UnknownStage", WithSecond("compct"), {"stages[1]", "'compct'", "'compact'"}},
+    {"TwoKeys", WithStages("  - {train: {}, prune: {}}\n"), {"stages[0]", "one stage"}},
+    {"SameName", WithSecond("prune: {name: dense}"), {"stages[1].prune.name", "'dense'", "twice"}},
+    {"PruneAfterCompile",
+     WithStages("  - train\n  - compile\n  - prune\n"),
+     {"stages[2].prune", "before the compile stage"}},
+    {"TwoCompiles",
+     WithStages("  - train\n  - compile\n  - compile: {name: more}\n"),
+     {"stages[2].compile", "only one"}},
+    {"EvaluateWithoutCompile",
+     WithSecond("evaluate"),
+     {"stages[1].evaluate", "after a compile stage"}},
+    {"BenchWithoutEvaluate",
+     WithStages("  - train\n  - compile\n  - bench\n"),
+     {"stages[2].bench", "after an evaluate stage"}},
+};
+
+std::string NameOf(const ::testing::TestParamInfo<BadRecipe>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Head, RefusedRecipe, ::testing::ValuesIn(kBadHeads), NameOf);
+INSTANTIATE_TEST_SUITE_P(Train, RefusedRecipe, ::testing::ValuesIn(kBadTrains), NameOf);
+INSTANTIATE_TEST_SUITE_P(Prune, RefusedRecipe, ::testing::ValuesIn(kBadPrunes), NameOf);
+INSTANTIATE_TEST_SUITE_P(Compile, RefusedRecipe, ::testing::ValuesIn(kBadCompiles), NameOf);
+INSTANTIATE_TEST_SUITE_P(Order, RefusedRecipe, ::testing::ValuesIn(kBadOrders), NameOf);
+
+}  // namespace
+}  // namespace espalier
