@@ -343,7 +343,6 @@ void Page::Repeat() {
     html_ += StrCat("<pre tabindex=\"0\" aria-label=\"Command\"><code>",
                     EscapeHtml(record_.command), "</code></pre>\n");
   }
-  const std::string commit = record_.commit.empty() ? "" : ", commit " + record_.commit;
   html_ +=
       "<div class=\"grid\" style=\"margin-top:14px\">\n<div class=\"card\">\n<h3>Machine and "
       "program</h3>\n<dl>\n";
@@ -353,7 +352,7 @@ void Page::Repeat() {
   fact("CPU", record_.machine.cpu);
   fact("instruction set", record_.machine.target);
   fact("threads", std::to_string(record_.machine.threads));
-  fact("espalier", record_.version + commit);
+  fact("espalier", record_.version);
   fact("seed", std::to_string(record_.seed));
   for (const auto& [role, model] : record_.models) {
     for (const auto& [layer, size] : model.hidden_sizes) {

@@ -59,6 +59,9 @@ struct StageRecord {
   std::string parameters_json = "{}";  // text of one JSON object
   std::vector<EpochRecord> epochs;
   std::string output;  // file name in the run folder; "" if there is none
+  // CRC-32C of the output, 8 hexadecimal digits; of a compile stage, of its file and the dense
+  // network's one after the other. "" if there is no output.
+  std::string crc32c;
 };
 
 struct GateRecord {
@@ -143,9 +146,8 @@ struct SummaryRecord {
 };
 
 struct RunRecord {
-  std::string name;     // the run folder's
+  std::string name;     // the recipe's, or the run folder's if it has none
   std::string version;  // of espalier
-  std::string commit;   // "" if unknown
   std::string command;  // that repeats the run; "" if unknown
   MachineRecord machine;
   int64_t seed = 0;

@@ -72,7 +72,8 @@ Status ReadStage(const ObjectReader& object, StageRecord* stage) {
     stage->parameters_json = PrintJson(*parameters, -1);
   }
   ESPALIER_RETURN_IF_ERROR(ReadListIfAny(object, "epochs", &stage->epochs, ReadEpoch));
-  return object.TextOr("output", "", &stage->output);
+  ESPALIER_RETURN_IF_ERROR(object.TextOr("output", "", &stage->output));
+  return object.TextOr("crc32c", "", &stage->crc32c);
 }
 
 Status ReadGate(const ObjectReader& object, GateRecord* gate) {
@@ -231,7 +232,6 @@ Status ReadHead(const ObjectReader& object, RunRecord* record) {
   ESPALIER_RETURN_IF_ERROR(object.Text("name", &record->name));
   ESPALIER_ASSIGN_OR_RETURN(const ObjectReader espalier, object.Object("espalier"));
   ESPALIER_RETURN_IF_ERROR(espalier.Text("version", &record->version));
-  ESPALIER_RETURN_IF_ERROR(espalier.TextOr("commit", "", &record->commit));
   ESPALIER_RETURN_IF_ERROR(object.TextOr("command", "", &record->command));
   ESPALIER_ASSIGN_OR_RETURN(const ObjectReader machine, object.Object("machine"));
   ESPALIER_RETURN_IF_ERROR(machine.Text("cpu", &record->machine.cpu));

@@ -31,6 +31,7 @@ RunRecord SmallRecord() {
   stage.parameters_json = R"({"epochs":1})";
   stage.epochs = {{1, 430, 0.71, 0.25, 0.923, 0.003, 0.5, 13.1}};
   stage.output = "dense.onnx";
+  stage.crc32c = "0a1b2c3d";
   record.stages = {stage};
   WeightRecord weight;
   weight.name = "rnn.weight_hh";

@@ -47,7 +47,7 @@ Result<Json> StageJson(const std::string& path, const StageRecord& stage) {
   return Json{
       {"name", stage.name},          {"kind", stage.kind},    {"seconds", stage.seconds},
       {"seed", stage.seed},          {"key", stage.key},      {"parameters", std::move(parameters)},
-      {"epochs", std::move(epochs)}, {"output", stage.output}};
+      {"epochs", std::move(epochs)}, {"output", stage.output}, {"crc32c", stage.crc32c}};
 }
 
 Json WeightJson(const WeightRecord& weight) {
@@ -143,7 +143,7 @@ Result<std::string> RunRecordJson(const RunRecord& record) {
   ESPALIER_ASSIGN_OR_RETURN(Json recipe, ParseObject("recipe", record.recipe_json));
   Json json = {{"schema", kRunRecordSchema},
                {"name", record.name},
-               {"espalier", {{"version", record.version}, {"commit", record.commit}}},
+               {"espalier", {{"version", record.version}}},
                {"command", record.command},
                {"machine",
                 {{"cpu", record.machine.cpu},

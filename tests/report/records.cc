@@ -117,7 +117,6 @@ RunRecord Base(const std::string& name) {
   RunRecord record;
   record.name = name;
   record.version = "0.1.0";
-  record.commit = "abc1234";
   record.machine = {"AMD EPYC 7763 64-Core Processor", "AVX2", 1};
   record.seed = 1;
   record.task.name = "mnist-rows";
@@ -201,7 +200,6 @@ RunRecord NastyRecord() {
   Rng rng(2);
   RunRecord record = Base(nasty);
   record.command = nasty;
-  record.commit = nasty;
   record.machine = {nasty, nasty, 2};
   record.task.name = nasty;
   record.task.metric = nasty;

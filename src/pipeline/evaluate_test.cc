@@ -1,0 +1,102 @@
+#include "pipeline/evaluate.h"
+
+#include <limits>
+
+#include "compile/compile.h"
+#include "pipeline/layers.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ExpectError;
+using ::espalier::testing::ValueOrDie;
+
+// Two sequences, three classes.
+Evaluation Logits(std::vector<float> logits, std::vector<int32_t> predictions) {
+  Evaluation evaluation;
+  evaluation.logits = std::move(logits);
+  evaluation.predictions = std::move(predictions);
+  return evaluation;
+}
+
+TEST(Compare, AgreesWhereBothPredictTheSame) {
+  const Evaluation a = Logits({3, 1, 2, 0, 5, 1}, {0, 1});
+  const Agreement agreement = Compare(a, a, 3);
+  EXPECT_EQ(agreement.share, 1.0);
+  EXPECT_EQ(agreement.differences, 0);
+}
+
+TEST(Compare, ExplainsADifferenceBetweenLogitsThatTie) {
+  const Evaluation a = Logits({3, 3.00005f, -2, 0, 5, 1}, {1, 1});
+  const Evaluation b = Logits({3, 3, -2, 0, 5, 1}, {0, 1});
+  const Agreement agreement = Compare(a, b, 3);
+  EXPECT_EQ(agreement.share, 0.5);
+  EXPECT_EQ(agreement.differences, 1);
+  EXPECT_EQ(agreement.unexplained, 0);
+  EXPECT_NEAR(agreement.largest_gap, 5e-5, 1e-6);
+}
+
+TEST(Compare, DoesNotExplainADifferenceBetweenLogitsThatDoNotTie) {
+  const Evaluation a = Logits({3, 2.999f, -2, 0, 5, 1}, {0, 1});
+  const Evaluation b = Logits({2.999f, 3, -2, 0, 5, 1}, {1, 1});
+  EXPECT_EQ(Compare(a, b, 3).unexplained, 1);
+}
+
+TEST(Compare, DoesNotExplainANan) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Evaluation a = Logits({nan, 1, 2, 0, 5, 1}, {-1, 1});
+  const Evaluation b = Logits({3, 1, 2, 0, 5, 1}, {0, 1});
+  EXPECT_EQ(Compare(a, b, 3).unexplained, 1);
+}
+
+class EvaluateArtifactTest : public ::testing::Test {
+ protected:
+  EvaluateArtifactTest() {
+    graph_ = ValueOrDie(BuildNetwork("small", {Element::kF32, Layout::kSequence, 5},
+                                     ValueOrDie(ParseLayers("lstm:6 last_step gemm:3")), &rng_));
+    dataset_.input = graph_.inputs[0].type;
+    dataset_.classes = 3;
+    dataset_.offsets = {0};
+    for (int32_t i = 0; i < 50; ++i) {  // more than one batch, of unequal lengths
+      dataset_.offsets.push_back(dataset_.offsets.back() + 1 + i % 7);
+      dataset_.labels.push_back(i % 3);
+    }
+    dataset_.features.resize(static_cast<size_t>(dataset_.offsets.back()) * 5);
+    for (float& x : dataset_.features) x = static_cast<float>(rng_.Normal());
+  }
+
+  Artifact Compiled() const {
+    CompileOptions options;
+    options.tuning = Tuning::kOff;
+    return ValueOrDie(Artifact::FromBytes(ValueOrDie(Compile(graph_, options))));
+  }
+
+  Rng rng_{7};
+  Graph graph_;
+  Dataset dataset_;
+};
+
+TEST_F(EvaluateArtifactTest, PredictsWhatLibtorchPredicts) {
+  const Evaluation expected = ValueOrDie(Evaluate(graph_, dataset_, {.keep_logits = true}));
+  const Evaluation found = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, ""));
+  EXPECT_LE(testing::MaxAbsDifference(expected.logits, found.logits), 1e-5);
+  EXPECT_EQ(Compare(expected, found, 3).unexplained, 0);
+  EXPECT_EQ(expected.metric, found.metric);
+  EXPECT_EQ(expected.confusion, found.confusion);
+}
+
+TEST_F(EvaluateArtifactTest, RefusesADataSetOfOtherFeatures) {
+  dataset_.input.features = 4;
+  ExpectError(EvaluateArtifact(Compiled(), dataset_, "").status(), Code::kInvalidArgument,
+              {"input", "4", "5"});
+}
+
+TEST_F(EvaluateArtifactTest, RefusesADataSetOfOtherClasses) {
+  dataset_.classes = 4;
+  ExpectError(EvaluateArtifact(Compiled(), dataset_, "").status(), Code::kInvalidArgument,
+              {"output", "4", "3"});
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,351 @@
+#include "pipeline/run_stages.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "artifact/artifact.h"
+#include "base/file.h"
+#include "base/stopwatch.h"
+#include "base/strings.h"
+#include "compile/compile.h"
+#include "exchange/onnx.h"
+#include "pipeline/bench.h"
+#include "pipeline/evaluate.h"
+#include "pipeline/model_record.h"
+#include "pipeline/stages.h"
+#include "report/summary.h"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kDense[] = "dense";
+constexpr char kPruned[] = "pruned";
+
+EpochRecord RecordOf(const TrainEpoch& epoch) {
+  return {epoch.epoch,        epoch.step,          epoch.train_loss, epoch.valid_loss,
+          epoch.valid_metric, epoch.learning_rate, epoch.sparsity,   epoch.seconds};
+}
+
+Result<Artifact> CompileToFile(const Graph& graph, const CompileOptions& options,
+                               const std::string& path) {
+  ESPALIER_ASSIGN_OR_RETURN(const auto bytes, Compile(graph, options));
+  ESPALIER_RETURN_IF_ERROR(WriteFileAtomic(path, bytes));
+  return Artifact::Open(path);
+}
+
+Status Interrupted(const RunContext& run, const std::string& from) {
+  return Cancelled(StrCat("interrupted; the same command",
+                          run.options.fresh ? " without --fresh" : "", " goes on ", from));
+}
+
+Status CheckCancel(const RunContext& run) {
+  const bool cancelled = run.hooks.cancel != nullptr && run.hooks.cancel->load();
+  return cancelled ? Interrupted(run, "with this stage") : Ok();
+}
+
+std::string OutputOf(const RunContext& run, size_t index) {
+  return OutputsOf(run.recipe, index)[0];
+}
+
+std::string DenseFile(const RunContext& run) { return OutputOf(run, 0); }
+
+std::string DenseCompiledFile(const Recipe& recipe) { return recipe.stages[0].name + ".esp"; }
+
+Result<const TaskData*> DataOf(RunContext* run) {
+  if (!run->data) {
+    ESPALIER_ASSIGN_OR_RETURN(run->data, run->task.load(run->options.data_dir));
+    run->record.task.train = run->data->train.size();
+    run->record.task.valid = run->data->valid.size();
+    run->record.task.test = run->data->test.size();
+  }
+  return &*run->data;
+}
+
+// The output of the last stage before `index` that made an .onnx file.
+std::string InputFileOf(const RunContext& run, size_t index) {
+  for (size_t i = index; i-- > 0;) {
+    const std::vector<std::string> outputs = OutputsOf(run.recipe, i);
+    if (!outputs.empty() && outputs[0].ends_with(".onnx")) return outputs[0];
+  }
+  return "";
+}
+
+Result<Graph> ReadNetwork(const RunContext& run, const std::string& file) {
+  return ImportOnnxFile(run.Path(file));
+}
+
+Result<Artifact> OpenCompiled(const RunContext& run, size_t index) {
+  size_t i = index;
+  while (run.recipe.stages[i].kind != StageKind::kCompile) --i;
+  return Artifact::Open(run.Path(OutputOf(run, i)));
+}
+
+TrainHooks HooksOf(const RunContext& run) {
+  return {run.hooks.on_step, run.hooks.on_epoch, run.hooks.cancel};
+}
+
+// What a training stage takes from the run: its seed, threads and checkpoint.
+StageSpec WithRun(const RunContext& run, size_t index) {
+  StageSpec resolved = run.recipe.stages[index];
+  resolved.train.seed = run.recipe.seed * 1000003u + index;
+  resolved.train.threads = run.recipe.threads;
+  resolved.train.checkpoint_path = run.Path(CheckpointOf(run, index));
+  resolved.train.resume = true;
+  resolved.prune.seed = resolved.train.seed;
+  return resolved;
+}
+
+// What became of a training, in a stage that trains. `seconds` are the training's, those before an
+// interruption included; `watch` ran since this process began it.
+struct Training {
+  const Graph& graph;
+  const std::vector<TrainEpoch>& epochs;
+  StopReason stopped = StopReason::kFinished;
+  double seconds = 0.0;
+};
+
+Status FinishTraining(const RunContext& run, size_t index, const Training& training,
+                      const Stopwatch& watch, StageRecord* stage) {
+  if (training.stopped == StopReason::kCancelled) {
+    return Interrupted(run, "from " + run.Path(CheckpointOf(run, index)));
+  }
+  for (const TrainEpoch& epoch : training.epochs) stage->epochs.push_back(RecordOf(epoch));
+  stage->seconds = std::max(0.0, training.seconds - watch.ElapsedSeconds());
+  return ExportOnnxFile(training.graph, run.Path(OutputOf(run, index)));
+}
+
+Status TrainStage(RunContext* run, size_t index, StageRecord* stage) {
+  ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
+  Rng rng(run->recipe.seed);
+  TrainJob job;
+  ESPALIER_ASSIGN_OR_RETURN(
+      job.graph, BuildNetwork(run->task.name, data->train.input, run->recipe.model, &rng));
+  job.train = &data->train;
+  job.valid = &data->valid;
+  const Stopwatch watch;
+  ESPALIER_ASSIGN_OR_RETURN(const TrainResult result,
+                            Train(job, WithRun(*run, index).train, HooksOf(*run)));
+  ESPALIER_RETURN_IF_ERROR(FinishTraining(
+      *run, index, {result.graph, result.epochs, result.stopped, result.seconds}, watch, stage));
+  ModelRecord model = DescribeNetwork(result.graph);
+  model.file = OutputOf(*run, index);
+  model.bytes = static_cast<int64_t>(fs::file_size(run->Path(model.file)));
+  run->record.models[kDense] = std::move(model);
+  return Ok();
+}
+
+Status PruneStage(RunContext* run, size_t index, StageRecord* stage) {
+  const StageSpec spec = WithRun(*run, index);
+  ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, InputFileOf(*run, index)));
+  std::optional<Graph> teacher;
+  if (!spec.teacher.stage.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(teacher, ReadNetwork(*run, spec.teacher.stage + ".onnx"));
+  }
+  const TaskData* data = nullptr;
+  if (spec.train.epochs > 0) {
+    ESPALIER_ASSIGN_OR_RETURN(data, DataOf(run));
+  }
+  const Stopwatch watch;
+  ESPALIER_ASSIGN_OR_RETURN(
+      const PruneOutcome outcome,
+      PruneNetwork(graph, spec, data, teacher ? &*teacher : nullptr, HooksOf(*run)));
+  return FinishTraining(
+      *run, index, {outcome.graph, outcome.epochs, outcome.stopped, outcome.seconds}, watch, stage);
+}
+
+Status CompactStage(RunContext* run, size_t index) {
+  ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, InputFileOf(*run, index)));
+  std::map<std::string, int64_t> removed;
+  ESPALIER_ASSIGN_OR_RETURN(const Graph compacted, CompactNetwork(graph, &removed));
+  for (const auto& [layer, count] : removed) {
+    run->Note(StrCat(layer, ": ", count, " hidden units removed; masked and compacted agree"));
+  }
+  return ExportOnnxFile(compacted, run->Path(OutputOf(*run, index)));
+}
+
+Result<CompileOptions> CompileOptionsOf(const CompileSpec& spec) {
+  CompileOptions options;
+  options.target = spec.target;
+  options.tuning = spec.measure ? Tuning::kMeasure : Tuning::kOff;
+  options.repetitions = static_cast<int>(spec.repetitions);
+  options.batched_rows = spec.batched_rows;
+  for (const std::string& name : spec.formats) {
+    ESPALIER_ASSIGN_OR_RETURN(const FormatSpec format, FindFormat(name));
+    options.candidates.push_back(format);
+  }
+  return options;
+}
+
+Status CompileStage(RunContext* run, size_t index) {
+  const std::string input = InputFileOf(*run, index);
+  const std::string output = OutputOf(*run, index);
+  ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, input));
+  ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
+  ESPALIER_ASSIGN_OR_RETURN(CompileOptions options,
+                            CompileOptionsOf(run->recipe.stages[index].compile));
+  options.metadata = {
+      {"task", run->task.name}, {"source", input}, {"seed", std::to_string(run->recipe.seed)}};
+  ESPALIER_ASSIGN_OR_RETURN(const Artifact pruned,
+                            CompileToFile(graph, options, run->Path(output)));
+  ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
+  // The yardstick: the dense network in our own dense kernels.
+  options.candidates = {FormatSpec{}};
+  options.metadata["source"] = DenseFile(*run);
+  ESPALIER_ASSIGN_OR_RETURN(
+      const Artifact dense_artifact,
+      CompileToFile(dense, options, run->Path(DenseCompiledFile(run->recipe))));
+  run->record.models[kDense].weights = DescribeNetwork(dense).weights;
+  DescribeArtifact(dense_artifact, &run->record.models[kDense]);
+  ModelRecord model = DescribeNetwork(graph);
+  DescribeArtifact(pruned, &model);
+  model.file = output;
+  model.onnx = input;
+  model.bytes = static_cast<int64_t>(pruned.total_bytes());
+  run->record.models[kPruned] = std::move(model);
+  for (const ArtifactMatrix& matrix : pruned.matrices()) {
+    run->Note(StrCat(matrix.part.name, ": ", FormatName(matrix.choice.spec), ", ",
+                     matrix.view.bytes.size(), " bytes"));
+  }
+  return Ok();
+}
+
+void SetMetrics(const Evaluation& evaluation, ModelRecord* model) {
+  model->metric = evaluation.metric;
+  model->class_metric = evaluation.class_metric;
+  model->confusion = evaluation.confusion;
+}
+
+Status EvaluateStage(RunContext* run, size_t index) {
+  ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
+  ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
+  ESPALIER_ASSIGN_OR_RETURN(const Graph masked, ReadNetwork(*run, InputFileOf(*run, index)));
+  ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, OpenCompiled(*run, index));
+  EvaluateOptions options;
+  options.threads = run->recipe.threads;
+  ESPALIER_ASSIGN_OR_RETURN(const Evaluation dense_result, Evaluate(dense, data->test, options));
+  ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
+  options.keep_logits = true;
+  ESPALIER_ASSIGN_OR_RETURN(const Evaluation masked_result, Evaluate(masked, data->test, options));
+  ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
+  ESPALIER_ASSIGN_OR_RETURN(const Evaluation compiled, EvaluateArtifact(artifact, data->test, ""));
+  const Agreement agreement = Compare(masked_result, compiled, data->test.classes);
+  if (agreement.unexplained > 0) {
+    return Internal(StrCat(agreement.unexplained, " of ", data->test.size(),
+                           " test sequences: the compiled file and the masked network in libtorch "
+                           "predict different classes, though the two best logits are up to ",
+                           agreement.largest_gap, " apart (at most ", kTieMargin, " expected)"));
+  }
+  SetMetrics(dense_result, &run->record.models[kDense]);
+  SetMetrics(compiled, &run->record.models[kPruned]);
+  run->record.agreement = agreement.share;
+  run->Note(StrCat(run->task.metric, " on the test split: dense ", dense_result.metric, ", pruned ",
+                   compiled.metric, "; ", agreement.differences,
+                   " predictions differ from libtorch's"));
+  return Ok();
+}
+
+// Sequences of the test split, of its mean length.
+BenchOptions BenchOptionsOf(const Recipe& recipe, const BenchSpec& spec, const Dataset& test) {
+  constexpr size_t kMostSequences = 32;
+  BenchOptions bench;
+  bench.repetitions = spec.repetitions;
+  bench.seed = recipe.seed;
+  bench.steps = std::max<int64_t>(1, test.offsets.back() / std::max<int64_t>(1, test.size()));
+  const auto window = static_cast<size_t>(bench.steps * test.input.features);
+  const size_t count = std::min(kMostSequences, test.features.size() / window);
+  const auto end = test.features.begin() + static_cast<std::ptrdiff_t>(count * window);
+  bench.sequences.assign(test.features.begin(), end);
+  return bench;
+}
+
+Status BenchStage(RunContext* run, size_t index) {
+  const BenchSpec& spec = run->recipe.stages[index].bench;
+  ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
+  ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
+  ESPALIER_ASSIGN_OR_RETURN(const Graph masked, ReadNetwork(*run, InputFileOf(*run, index)));
+  ESPALIER_ASSIGN_OR_RETURN(const Artifact pruned, OpenCompiled(*run, index));
+  ESPALIER_ASSIGN_OR_RETURN(const Artifact dense_artifact,
+                            Artifact::Open(run->Path(DenseCompiledFile(run->recipe))));
+  BenchOptions bench = BenchOptionsOf(run->recipe, spec, data->test);
+  bench.cancel = run->hooks.cancel;
+
+  std::vector<BenchSystem> systems;
+  const auto add = [&](Result<BenchSystem> system) {
+    if (!system.ok()) return system.status();
+    systems.push_back(*std::move(system));
+    return CheckCancel(*run);
+  };
+  ESPALIER_RETURN_IF_ERROR(add(EspalierSystem("espalier-pruned", pruned, masked, bench.steps, "")));
+  ESPALIER_RETURN_IF_ERROR(
+      add(EspalierSystem("espalier-dense", dense_artifact, dense, bench.steps, "")));
+  std::optional<OnnxRuntime> onnxruntime;
+  if (spec.onnxruntime && !run->options.onnxruntime.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(run->options.onnxruntime));
+    ESPALIER_RETURN_IF_ERROR(
+        add(OnnxRuntimeSystem("onnxruntime-dense", *onnxruntime, dense, bench.steps, 1)));
+    ESPALIER_RETURN_IF_ERROR(
+        add(OnnxRuntimeSystem("onnxruntime-pruned", *onnxruntime, masked, bench.steps, 1)));
+  } else {
+    run->Note("ONNX Runtime is not timed: it is not installed or was switched off");
+  }
+  Result<BenchRecord> record = RunBench(&systems, bench);
+  if (record.status().code() == Code::kCancelled) return Interrupted(*run, "with this stage");
+  ESPALIER_ASSIGN_OR_RETURN(run->record.bench, std::move(record));
+  ESPALIER_ASSIGN_OR_RETURN(run->record.summary, Summarize(run->record, run->record.agreement));
+  return Ok();
+}
+
+// Is this file the checkpoint of a stage of that name, under any key?
+bool IsCheckpoint(const std::string& file, const std::string& stage) {
+  constexpr size_t kDigits = 8;
+  const std::string head = stage + "-";
+  const std::string tail = ".ckpt";
+  if (file.size() != head.size() + kDigits + tail.size()) return false;
+  if (!file.starts_with(head) || !file.ends_with(tail)) return false;
+  return file.find_first_not_of("0123456789abcdef", head.size()) == head.size() + kDigits;
+}
+
+}  // namespace
+
+std::vector<std::string> OutputsOf(const Recipe& recipe, size_t index) {
+  const StageSpec& stage = recipe.stages[index];
+  switch (stage.kind) {
+    case StageKind::kTrain:
+    case StageKind::kPrune:
+    case StageKind::kCompact: return {stage.name + ".onnx"};
+    case StageKind::kCompile: return {stage.name + ".esp", DenseCompiledFile(recipe)};
+    case StageKind::kEvaluate:
+    case StageKind::kBench: return {};
+  }
+  return {};
+}
+
+std::string CheckpointOf(const RunContext& run, size_t index) {
+  return run.recipe.stages[index].name + "-" + run.keys[index].substr(0, 8) + ".ckpt";
+}
+
+void RemoveCheckpoints(const RunContext& run, size_t index) {
+  std::error_code ignored;  // a file that stays does no harm
+  for (const auto& entry : fs::directory_iterator(run.options.run_dir, ignored)) {
+    if (!IsCheckpoint(entry.path().filename().string(), run.recipe.stages[index].name)) continue;
+    fs::remove(entry.path(), ignored);
+  }
+}
+
+Status RunStage(RunContext* run, size_t index, StageRecord* stage) {
+  ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
+  switch (run->recipe.stages[index].kind) {
+    case StageKind::kTrain: return TrainStage(run, index, stage);
+    case StageKind::kPrune: return PruneStage(run, index, stage);
+    case StageKind::kCompact: return CompactStage(run, index);
+    case StageKind::kCompile: return CompileStage(run, index);
+    case StageKind::kEvaluate: return EvaluateStage(run, index);
+    case StageKind::kBench: return BenchStage(run, index);
+  }
+  return Internal("unknown stage kind");
+}
+
+}  // namespace espalier

@@ -1,0 +1,320 @@
+#include "pipeline/run.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/file.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+using ::espalier::testing::ExpectError;
+using ::espalier::testing::TempDir;
+using ::espalier::testing::ValueOrDie;
+
+constexpr char kRecipe[] = R"(
+name: small
+task: mnist-rows
+model: [{lstm: 8}, last_step, {gemm: 10}]
+stages:
+  - train: {name: dense, epochs: 3, batch_size: 12, learning_rate: 0.01}
+  - prune: {name: slots, granularity: slot_8x8, sparsity: 0.5, epochs: 3, batch_size: 12}
+  - compile: {name: pruned, measure: false}
+  - evaluate
+  - bench: {repetitions: 2}
+)";
+
+void Append32(uint32_t value, std::string* out) {
+  for (int shift = 24; shift >= 0; shift -= 8) out->push_back(static_cast<char>(value >> shift));
+}
+
+// idx files of `count` images of noise; label i % 10.
+void WriteImages(const TempDir& dir, const std::string& prefix, uint32_t count) {
+  Rng rng(count);
+  std::string images;
+  std::string labels;
+  Append32(0x803, &images);
+  for (const uint32_t value : {count, 28u, 28u}) Append32(value, &images);
+  Append32(0x801, &labels);
+  Append32(count, &labels);
+  for (uint32_t i = 0; i < count; ++i) {
+    for (int p = 0; p < 784; ++p) images.push_back(static_cast<char>(rng.Below(256)));
+    labels.push_back(static_cast<char>(i % 10));
+  }
+  std::ofstream(dir.path(prefix + "-images-idx3-ubyte"), std::ios::binary) << images;
+  std::ofstream(dir.path(prefix + "-labels-idx1-ubyte"), std::ios::binary) << labels;
+}
+
+class RunRecipeTest : public ::testing::Test {
+ protected:
+  RunRecipeTest() {
+    WriteImages(data_, "train", 40);  // 36 to train with: 3 steps an epoch
+    WriteImages(data_, "t10k", 20);
+    options_.run_dir = dir_.path("run");
+    options_.data_dir = data_.path();
+    options_.command = "first";
+    hooks_.cancel = &cancel_;
+    hooks_.on_stage = [this](const StageSpec& stage, size_t, size_t, bool reused) {
+      (reused ? reused_ : ran_).push_back(stage.name);
+      if (stage.name == cancel_at_stage_) cancel_ = true;
+    };
+    hooks_.on_epoch = [this](const TrainEpoch& epoch) {
+      ++epochs_;
+      if (epoch.epoch == cancel_after_epoch_) cancel_ = true;
+    };
+  }
+
+  Result<RunRecord> Run() {
+    ran_.clear();
+    reused_.clear();
+    epochs_ = 0;
+    cancel_ = false;
+    return RunRecipe(recipe_, options_, hooks_);
+  }
+  RunRecord RunToItsEnd() {
+    cancel_at_stage_.clear();
+    cancel_after_epoch_ = 0;
+    return ValueOrDie(Run());
+  }
+  Status RunUntilEpoch(int64_t epoch) {
+    cancel_after_epoch_ = epoch;
+    return Run().status();
+  }
+  Status RunUntilStage(const std::string& stage) {
+    cancel_at_stage_ = stage;
+    return Run().status();
+  }
+
+  std::string Path(const std::string& file) const { return options_.run_dir + "/" + file; }
+  RunRecord OnDisk() const { return ValueOrDie(ReadRunRecord(Path("run.json"))); }
+  std::vector<std::string> Checkpoints() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(options_.run_dir)) {
+      if (entry.path().extension() == ".ckpt") names.push_back(entry.path().filename().string());
+    }
+    return names;
+  }
+
+  TempDir data_;
+  TempDir dir_;
+  Recipe recipe_ = ValueOrDie(ParseRecipe(kRecipe));
+  RunOptions options_;
+  RunHooks hooks_;
+  std::atomic<bool> cancel_{false};
+  std::string cancel_at_stage_;
+  int64_t cancel_after_epoch_ = 0;
+  std::vector<std::string> ran_;
+  std::vector<std::string> reused_;
+  int epochs_ = 0;  // that this process trained
+};
+
+using Names = std::vector<std::string>;
+const Names kAll = {"dense", "slots", "pruned", "evaluate", "bench"};
+
+TEST_F(RunRecipeTest, RecordsEveryStageAndBothModels) {
+  const RunRecord record = RunToItsEnd();
+  ASSERT_EQ(record.stages.size(), 5u);
+  EXPECT_EQ(record.stages[0].epochs.size(), 3u);
+  EXPECT_EQ(record.stages[0].output, "dense.onnx");
+  EXPECT_EQ(record.stages[2].output, "pruned.esp");
+  EXPECT_EQ(record.stages[3].output, "");
+  EXPECT_TRUE(record.models.at("dense").metric.has_value());
+  EXPECT_TRUE(record.models.at("pruned").metric.has_value());
+  EXPECT_TRUE(record.summary.has_value());
+  EXPECT_EQ(record.agreement, 1.0);
+  EXPECT_EQ(record.task.train, 36);
+  EXPECT_TRUE(Checkpoints().empty());
+  EXPECT_EQ(ValueOrDie(RunRecordJson(OnDisk())), ValueOrDie(RunRecordJson(record)));
+}
+
+TEST_F(RunRecipeTest, ReusesWhatIsDone) {
+  const std::string before = ValueOrDie(RunRecordJson(RunToItsEnd()));
+  options_.command = "second";
+  EXPECT_EQ(ValueOrDie(RunRecordJson(RunToItsEnd())), before);
+  EXPECT_EQ(reused_, kAll);
+}
+
+TEST_F(RunRecipeTest, RunsAStageAgainWhoseOutputWasChanged) {
+  RunToItsEnd();
+  std::string bytes = ValueOrDie(ReadTextFile(Path("slots.onnx")));
+  bytes[bytes.size() / 2] ^= 1;
+  ASSERT_OK(WriteTextFileAtomic(Path("slots.onnx"), bytes));
+  RunToItsEnd();
+  EXPECT_EQ(reused_, Names{"dense"});
+}
+
+TEST_F(RunRecipeTest, RunsTheCompileStageAgainIfTheDenseFileWasChanged) {
+  RunToItsEnd();
+  ASSERT_OK(WriteTextFileAtomic(Path("dense.esp"), "other"));
+  RunToItsEnd();
+  EXPECT_EQ(reused_, (Names{"dense", "slots"}));
+}
+
+// An output was written, and then the process was killed before run.json was.
+TEST_F(RunRecipeTest, DoesNotTakeTheOutputOfAnotherRecipeForItsOwn) {
+  RunToItsEnd();
+  const std::string record = ValueOrDie(ReadTextFile(Path("run.json")));
+  recipe_.stages[0].train.epochs = 1;
+  RunToItsEnd();
+  ASSERT_OK(WriteTextFileAtomic(Path("run.json"), record));
+  recipe_.stages[0].train.epochs = 3;
+  RunToItsEnd();
+  EXPECT_TRUE(reused_.empty());
+}
+
+TEST_F(RunRecipeTest, ForgetsWhatStagesBeforeThatRanAgainSaid) {
+  RunToItsEnd();
+  recipe_.stages[0].train.epochs = 2;
+  EXPECT_FALSE(RunUntilStage("slots").ok());
+  const RunRecord record = OnDisk();
+  ASSERT_EQ(record.stages.size(), 1u);
+  EXPECT_EQ(record.models.count("pruned"), 0u);
+  EXPECT_FALSE(record.models.at("dense").metric.has_value());
+  EXPECT_EQ(record.models.at("dense").weights[0].format, "");
+  EXPECT_FALSE(record.agreement.has_value());
+  EXPECT_FALSE(record.bench.has_value());
+  EXPECT_FALSE(record.summary.has_value());
+}
+
+TEST_F(RunRecipeTest, KeepsTheModelsIfOnlyTheBenchRunsAgain) {
+  RunToItsEnd();
+  recipe_.stages[4].bench.repetitions = 3;
+  const RunRecord record = RunToItsEnd();
+  EXPECT_EQ(ran_, Names{"bench"});
+  EXPECT_TRUE(record.models.at("pruned").metric.has_value());
+  EXPECT_EQ(record.bench->repetitions, 3);
+}
+
+TEST_F(RunRecipeTest, ForgetsStagesThatTheRecipeNoLongerHas) {
+  RunToItsEnd();
+  recipe_.stages.pop_back();
+  RunToItsEnd();
+  EXPECT_TRUE(ran_.empty());
+  EXPECT_EQ(OnDisk().stages.size(), 4u);
+  EXPECT_FALSE(OnDisk().bench.has_value());
+}
+
+TEST_F(RunRecipeTest, TakesItsNameFromTheRecipe) { EXPECT_EQ(RunToItsEnd().name, "small"); }
+
+TEST_F(RunRecipeTest, TakesItsNameFromTheFolderIfTheRecipeHasNone) {
+  recipe_.name.clear();
+  options_.run_dir += "/";
+  EXPECT_EQ(RunToItsEnd().name, "run");
+}
+
+TEST_F(RunRecipeTest, GoesOnFromACheckpointToTheSameBits) {
+  RunToItsEnd();
+  const std::string expected = ValueOrDie(ReadTextFile(Path("slots.onnx")));
+  options_.run_dir = dir_.path("other");
+  ExpectError(RunUntilEpoch(2), Code::kCancelled,
+              {"stage 'dense'", "the same command goes on from " + Path("dense-")});
+  RunToItsEnd();
+  EXPECT_EQ(epochs_, 1 + 3);
+  EXPECT_EQ(ValueOrDie(ReadTextFile(Path("slots.onnx"))), expected);
+  EXPECT_TRUE(Checkpoints().empty());
+}
+
+TEST_F(RunRecipeTest, KeepsTheEpochsAndTheTimeBeforeAnInterruption) {
+  EXPECT_FALSE(RunUntilEpoch(2).ok());
+  const StageRecord stage = RunToItsEnd().stages[0];
+  ASSERT_EQ(stage.epochs.size(), 3u);
+  double seconds = 0.0;
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(stage.epochs[i].epoch, static_cast<int64_t>(i) + 1);
+    seconds += stage.epochs[i].seconds;
+  }
+  EXPECT_GE(stage.seconds, seconds * 0.999);
+}
+
+TEST_F(RunRecipeTest, KeepsTheEpochsOfAnInterruptedFineTuning) {
+  EXPECT_FALSE(RunUntilStage("slots").ok());
+  cancel_at_stage_.clear();
+  EXPECT_FALSE(RunUntilEpoch(2).ok());
+  EXPECT_EQ(reused_, Names{"dense"});
+  const RunRecord record = RunToItsEnd();
+  EXPECT_EQ(record.stages[1].epochs.size(), 3u);
+  EXPECT_EQ(epochs_, 1);
+}
+
+TEST_F(RunRecipeTest, StartsAStageAnewWhoseRecipeChangedAfterAnInterruption) {
+  EXPECT_FALSE(RunUntilEpoch(2).ok());
+  recipe_.stages[0].train.epochs = 4;
+  const RunRecord record = RunToItsEnd();
+  EXPECT_EQ(record.stages[0].epochs.size(), 4u);
+  EXPECT_TRUE(Checkpoints().empty());  // the old one too
+}
+
+class CancelledStage : public RunRecipeTest, public ::testing::WithParamInterface<size_t> {};
+
+TEST_P(CancelledStage, IsNotRunAndTheSameCommandGoesOnWithIt) {
+  const std::string stage = kAll[GetParam()];
+  ExpectError(RunUntilStage(stage), Code::kCancelled, {"stage '" + stage + "'", "interrupted"});
+  EXPECT_EQ(ran_, Names(kAll.begin(), kAll.begin() + static_cast<std::ptrdiff_t>(GetParam()) + 1));
+  EXPECT_EQ(OnDisk().stages.size(), GetParam());
+  RunToItsEnd();
+  EXPECT_EQ(reused_.size(), GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(AfterTheFirst, CancelledStage, ::testing::Range<size_t>(1, 5));
+
+TEST_F(RunRecipeTest, RunsEveryStageAgainIfFresh) {
+  RunToItsEnd();
+  options_.fresh = true;
+  RunToItsEnd();
+  EXPECT_EQ(ran_, kAll);
+}
+
+TEST_F(RunRecipeTest, ForgetsCheckpointsIfFresh) {
+  EXPECT_FALSE(RunUntilEpoch(2).ok());
+  options_.fresh = true;
+  RunToItsEnd();
+  EXPECT_EQ(epochs_, 3 + 3);
+}
+
+TEST_F(RunRecipeTest, LeavesTheOldResultsUntilAFreshStageHasEnded) {
+  RunToItsEnd();
+  options_.fresh = true;
+  EXPECT_FALSE(RunUntilEpoch(1).ok());
+  EXPECT_EQ(OnDisk().stages.size(), 5u);
+  EXPECT_TRUE(OnDisk().summary.has_value());
+}
+
+TEST_F(RunRecipeTest, GoesOnWithAnInterruptedFreshRunWithoutFresh) {
+  RunToItsEnd();
+  options_.fresh = true;
+  ExpectError(RunUntilEpoch(2), Code::kCancelled,
+              {"the same command without --fresh goes on from " + Path("dense-")});
+  options_.fresh = false;
+  RunToItsEnd();
+  EXPECT_EQ(ran_, kAll);
+  EXPECT_EQ(epochs_, 1 + 3);
+}
+
+TEST_F(RunRecipeTest, DoesNotGoOnFromAnInterruptedFreshRunIfFreshAgain) {
+  options_.fresh = true;
+  EXPECT_FALSE(RunUntilEpoch(2).ok());
+  RunToItsEnd();
+  EXPECT_EQ(epochs_, 3 + 3);
+}
+
+TEST_F(RunRecipeTest, RefusesADamagedRecordUnlessFresh) {
+  fs::create_directories(options_.run_dir);
+  ASSERT_OK(WriteTextFileAtomic(Path("run.json"), "{"));
+  ExpectError(Run().status(), Code::kBadFormat, {"run.json", "--fresh"});
+  options_.fresh = true;
+  EXPECT_FALSE(RunUntilEpoch(2).ok());
+  options_.fresh = false;
+  RunToItsEnd();
+  EXPECT_EQ(epochs_, 1 + 3);
+}
+
+TEST_F(RunRecipeTest, NamesTheStageThatFails) {
+  fs::remove(data_.path("train-labels-idx1-ubyte"));
+  ExpectError(Run().status(), Code::kIo, {"stage 'dense'", "train-labels-idx1-ubyte"});
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,28 @@
+// StageKeys: what each stage's result depends on, in 16 hexadecimal digits.
+#ifndef ESPALIER_PIPELINE_STAGE_KEYS_H_
+#define ESPALIER_PIPELINE_STAGE_KEYS_H_
+
+#include <string>
+#include <vector>
+
+#include "pipeline/recipe.h"
+
+namespace espalier {
+
+// What stages depend on beside the recipe and the version of espalier.
+struct RunFacts {
+  std::string data;         // where the data is: the train stage
+  std::string cpu;          // compile and bench
+  std::string target;       // the best instruction set there: compile and bench
+  std::string onnxruntime;  // path of the library, "" = none: bench
+};
+
+// One key a stage. It changes whenever anything changes that the stage's result depends on: its own
+// parameters, the seed, threads, task and model, the facts above, or the key of the stage before.
+// The recipe's name and what comes after the stage do not matter. What the data files hold is not
+// looked at.
+std::vector<std::string> StageKeys(const Recipe& recipe, const RunFacts& facts);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PIPELINE_STAGE_KEYS_H_

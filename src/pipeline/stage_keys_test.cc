@@ -1,0 +1,91 @@
+#include "pipeline/stage_keys.h"
+
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ValueOrDie;
+
+constexpr char kRecipe[] = R"(
+name: one
+task: mnist-rows
+model: [{lstm: 4}, last_step, {gemm: 10}]
+stages:
+  - train: {epochs: 2}
+  - prune: {sparsity: 0.5}
+  - compile
+  - evaluate
+  - bench
+)";
+
+const RunFacts kFacts = {"data", "a CPU", "AVX2", "ort.so"};
+
+// The first stage whose key differs; 5 if none does. All after it must differ too.
+size_t FirstChanged(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  size_t first = 0;
+  while (first < a.size() && a[first] == b[first]) ++first;
+  for (size_t i = first; i < a.size(); ++i) EXPECT_NE(a[i], b[i]) << "stage " << i;
+  return first;
+}
+
+class StageKeysTest : public ::testing::Test {
+ protected:
+  size_t Changed() const {
+    return FirstChanged(StageKeys(before_, kFacts), StageKeys(recipe_, facts_));
+  }
+
+  const Recipe before_ = ValueOrDie(ParseRecipe(kRecipe));
+  Recipe recipe_ = before_;
+  RunFacts facts_ = kFacts;
+};
+
+TEST_F(StageKeysTest, AreTheSameForTheSameRun) { EXPECT_EQ(Changed(), 5u); }
+
+TEST_F(StageKeysTest, DoNotDependOnTheRecipesName) {
+  recipe_.name = "two";
+  EXPECT_EQ(Changed(), 5u);
+}
+
+TEST_F(StageKeysTest, DependOnTheSeed) {
+  recipe_.seed = 2;
+  EXPECT_EQ(Changed(), 0u);
+}
+
+TEST_F(StageKeysTest, DependOnTheThreads) {
+  recipe_.threads = 2;
+  EXPECT_EQ(Changed(), 0u);
+}
+
+TEST_F(StageKeysTest, DependOnTheModel) {
+  recipe_.model[0].size = 5;
+  EXPECT_EQ(Changed(), 0u);
+}
+
+TEST_F(StageKeysTest, DependOnWhereTheDataIs) {
+  facts_.data = "elsewhere";
+  EXPECT_EQ(Changed(), 0u);
+}
+
+TEST_F(StageKeysTest, DependOnAStagesParametersFromThatStageOn) {
+  recipe_.stages[1].prune.sparsity = 0.6;
+  EXPECT_EQ(Changed(), 1u);
+}
+
+TEST_F(StageKeysTest, DependOnTheCpuFromTheCompileStageOn) {
+  facts_.cpu = "another CPU";
+  EXPECT_EQ(Changed(), 2u);
+}
+
+TEST_F(StageKeysTest, DependOnTheInstructionSetFromTheCompileStageOn) {
+  facts_.target = "AVX3";
+  EXPECT_EQ(Changed(), 2u);
+}
+
+TEST_F(StageKeysTest, DependOnOnnxRuntimeInTheBenchStageOnly) {
+  facts_.onnxruntime = "";
+  EXPECT_EQ(Changed(), 4u);
+}
+
+}  // namespace
+}  // namespace espalier
