@@ -18,7 +18,8 @@ Result<std::string> ReadTextFile(const std::string& path);
 
 // Writes `bytes` under a temporary name beside `path`, flushes it to disk and renames it over
 // `path`. On an error (full disk, no right) the temporary file is removed and what was at `path`
-// stays. A link is followed; a device or pipe is written to as it is. Errors: kIo with the path and the reason.
+// stays. A link is followed; a device or pipe is written to as it is. Errors: kIo with the path and
+// the reason.
 Status WriteFileAtomic(const std::string& path, std::span<const std::byte> bytes);
 Status WriteTextFileAtomic(const std::string& path, std::string_view text);
 

@@ -44,10 +44,15 @@ Result<Json> StageJson(const std::string& path, const StageRecord& stage) {
                             ParseObject(path + ".parameters", stage.parameters_json));
   Json epochs = Json::array();
   for (const EpochRecord& epoch : stage.epochs) epochs.push_back(EpochJson(epoch));
-  return Json{
-      {"name", stage.name},          {"kind", stage.kind},    {"seconds", stage.seconds},
-      {"seed", stage.seed},          {"key", stage.key},      {"parameters", std::move(parameters)},
-      {"epochs", std::move(epochs)}, {"output", stage.output}, {"crc32c", stage.crc32c}};
+  return Json{{"name", stage.name},
+              {"kind", stage.kind},
+              {"seconds", stage.seconds},
+              {"seed", stage.seed},
+              {"key", stage.key},
+              {"parameters", std::move(parameters)},
+              {"epochs", std::move(epochs)},
+              {"output", stage.output},
+              {"crc32c", stage.crc32c}};
 }
 
 Json WeightJson(const WeightRecord& weight) {
