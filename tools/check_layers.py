@@ -203,6 +203,16 @@ def check_guard(path, text, faults):
         fault(faults, path, 1, "guard", f"include guard {guard} expected")
 
 
+def check_types(path, text, seen, faults):
+    """Two types of one name in one namespace: the linker takes either's functions for both."""
+    bare = blank(text, keep_strings=False)
+    for match in re.finditer(r"^(?:struct|class|enum(?: class)?) (\w+)[^;{()]*\{", bare, re.M):
+        first = seen.setdefault(match.group(1), path)
+        if first != path:
+            fault(faults, path, bare.count("\n", 0, match.start()) + 1, "type",
+                  f"'{match.group(1)}' is the name of a type in {first} too")
+
+
 def check_text(path, data, faults):
     for number, line in enumerate(data.split(b"\n"), 1):
         if any(byte > 126 or (byte < 32 and byte != 9) for byte in line):
@@ -255,6 +265,7 @@ def check_tree(root):
     if "CMakeLists.txt" in files:
         check_cmake(read("CMakeLists.txt").decode("utf-8", "replace"), rooms, faults)
 
+    types = {}  # name of a type in a header of src/ -> that header
     for path in files:
         extension = os.path.splitext(path)[1]
         if extension not in TEXT:
@@ -276,6 +287,8 @@ def check_tree(root):
                   f"{lines} lines; at most {MAX_LINES} expected (or a reason in LONG_FILES)")
         if extension in (".h", ".hpp"):
             check_guard(path, text, faults)
+            if path.startswith("src/"):
+                check_types(path, text, types, faults)
         name = room_of(path, rooms)
         if name is None:
             continue

@@ -6,7 +6,7 @@
 namespace espalier {
 namespace {
 
-constexpr Tile kTiles[] = {{0, 0}};
+constexpr FormatTile kTiles[] = {{0, 0}};
 constexpr int64_t kMaxCols = 1 << 16;
 constexpr uint64_t kMaxStored = std::numeric_limits<uint32_t>::max();
 

@@ -5,7 +5,7 @@
 namespace espalier {
 namespace {
 
-constexpr Tile kTiles[] = {{0, 0}};
+constexpr FormatTile kTiles[] = {{0, 0}};
 
 uint64_t StoredCountDense(const EncodedView& matrix) {
   const auto strips = static_cast<uint64_t>(DivideUp(matrix.rows, kDenseStripRows));

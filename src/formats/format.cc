@@ -32,14 +32,14 @@ const Entry* FindEntry(FormatId id) {
 const FormatOps& OpsOf(FormatId id) { return *FindEntry(id)->ops; }
 
 bool HasTile(const FormatOps& ops, const FormatSpec& spec) {
-  return std::any_of(ops.tiles.begin(), ops.tiles.end(), [&](const Tile& tile) {
+  return std::any_of(ops.tiles.begin(), ops.tiles.end(), [&](const FormatTile& tile) {
     return tile.strip_rows == spec.strip_rows && tile.bank_cols == spec.bank_cols;
   });
 }
 
 std::string TileList(const Entry& entry) {
   std::vector<std::string> names;
-  for (const Tile& tile : entry.ops->tiles) {
+  for (const FormatTile& tile : entry.ops->tiles) {
     names.push_back(FormatName({entry.id, tile.strip_rows, tile.bank_cols}));
   }
   return StrJoin(names, ", ");
@@ -75,7 +75,7 @@ std::string FormatName(const FormatSpec& spec) {
 std::vector<FormatSpec> AllFormats() {
   std::vector<FormatSpec> specs;
   for (const Entry& entry : kFormats) {
-    for (const Tile& tile : entry.ops->tiles) {
+    for (const FormatTile& tile : entry.ops->tiles) {
       specs.push_back({entry.id, tile.strip_rows, tile.bank_cols});
     }
   }

@@ -13,14 +13,14 @@
 
 namespace espalier {
 
-struct Tile {
+struct FormatTile {
   int32_t strip_rows;
   int32_t bank_cols;
 };
 
 // Every function may rely on 1 <= rows, cols <= kMaxDim and on a tile of `tiles`.
 struct FormatOps {
-  std::span<const Tile> tiles;  // the tiles it can encode; {0, 0} for a format without tiles
+  std::span<const FormatTile> tiles;  // the tiles it can encode; {0, 0} for a format without tiles
   Result<AlignedBuffer<std::byte>> (*encode)(const FormatSpec& spec, MatrixView matrix);
   Status (*validate)(const EncodedView& matrix);
   void (*for_each_stored)(const EncodedView& matrix, void* context, VisitFn visit);

@@ -9,7 +9,7 @@
 namespace espalier {
 namespace {
 
-constexpr Tile kTiles[] = {{8, 8}, {8, 16}, {16, 16}, {16, 32}};
+constexpr FormatTile kTiles[] = {{8, 8}, {8, 16}, {16, 16}, {16, 32}};
 constexpr size_t kMaxStripRows = 16;
 constexpr int64_t kMaxCols = 1 << 16;
 constexpr uint64_t kMaxRounds = std::numeric_limits<uint32_t>::max();

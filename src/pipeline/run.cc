@@ -27,7 +27,7 @@ RunFacts FactsOf(const RunOptions& options) {
 }
 
 // CRC-32C of files one after the other, as StageRecord has it.
-Result<std::string> ChecksumOf(const RunContext& run, const std::vector<std::string>& files) {
+Result<std::string> ChecksumOf(const RecipeRun& run, const std::vector<std::string>& files) {
   if (files.empty()) return std::string();
   std::vector<std::byte> all;
   for (const std::string& file : files) {
@@ -40,7 +40,7 @@ Result<std::string> ChecksumOf(const RunContext& run, const std::vector<std::str
 }
 
 // Are the stage's results there, unchanged, and still what the recipe asks for?
-bool IsDone(const RunContext& run, size_t index) {
+bool IsDone(const RecipeRun& run, size_t index) {
   if (index >= run.record.stages.size()) return false;
   const StageRecord& done = run.record.stages[index];
   if (done.key != run.keys[index]) return false;
@@ -86,14 +86,14 @@ void ForgetFrom(size_t index, RunRecord* record) {
 
 // A fresh run trusts nothing that is there, but leaves it until it has something newer. Without
 // keys, the record tells every later run not to trust it either.
-Status ForgetKeys(RunContext* run) {
+Status ForgetKeys(RecipeRun* run) {
   for (size_t i = 0; i < run->recipe.stages.size(); ++i) RemoveCheckpoints(*run, i);
   for (StageRecord& stage : run->record.stages) stage.key.clear();
   return WriteRunRecord(run->Path("run.json"), run->record);
 }
 
 // Reads what the folder has, if anything.
-Status ReadEarlier(RunContext* run) {
+Status ReadEarlier(RecipeRun* run) {
   const std::string path = run->Path("run.json");
   if (fs::exists(path)) {
     Result<RunRecord> record = ReadRunRecord(path);
@@ -106,12 +106,12 @@ Status ReadEarlier(RunContext* run) {
   return run->options.fresh ? ForgetKeys(run) : Ok();
 }
 
-std::string NameOf(const RunContext& run) {
+std::string NameOf(const RecipeRun& run) {
   if (!run.recipe.name.empty()) return run.recipe.name;
   return fs::path(run.options.run_dir + "/.").parent_path().filename().string();
 }
 
-void DescribeRecipe(RunContext* run) {
+void DescribeRecipe(RecipeRun* run) {
   run->record.name = NameOf(*run);
   run->record.seed = static_cast<int64_t>(run->recipe.seed);
   run->record.recipe_json = RecipeJson(run->recipe);
@@ -120,7 +120,7 @@ void DescribeRecipe(RunContext* run) {
   run->record.task.classes = run->task.class_names;
 }
 
-Status RunAndRecord(RunContext* run, size_t index) {
+Status RunAndRecord(RecipeRun* run, size_t index) {
   const StageSpec& spec = run->recipe.stages[index];
   ForgetFrom(index, &run->record);
   StageRecord stage;
@@ -147,7 +147,7 @@ Status RunAndRecord(RunContext* run, size_t index) {
   return Ok();
 }
 
-Status RunStages(RunContext* run) {
+Status RunStages(RecipeRun* run) {
   const size_t count = run->recipe.stages.size();
   size_t done = 0;
   while (done < count && IsDone(*run, done)) ++done;
@@ -171,7 +171,7 @@ Result<RunRecord> RunRecipe(const Recipe& recipe, const RunOptions& options,
   std::error_code error;
   fs::create_directories(options.run_dir, error);
   if (error) return IoError(options.run_dir + ": cannot create: " + error.message());
-  RunContext run = {recipe, options, hooks, StageKeys(recipe, FactsOf(options)), {}, {}, {}};
+  RecipeRun run = {recipe, options, hooks, StageKeys(recipe, FactsOf(options)), {}, {}, {}};
   ESPALIER_ASSIGN_OR_RETURN(run.task, FindTask(recipe.task));
   ESPALIER_RETURN_IF_ERROR(ReadEarlier(&run));
   ESPALIER_RETURN_IF_ERROR(RunStages(&run));

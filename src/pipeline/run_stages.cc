@@ -36,25 +36,23 @@ Result<Artifact> CompileToFile(const Graph& graph, const CompileOptions& options
   return Artifact::Open(path);
 }
 
-Status Interrupted(const RunContext& run, const std::string& from) {
+Status Interrupted(const RecipeRun& run, const std::string& from) {
   return Cancelled(StrCat("interrupted; the same command",
                           run.options.fresh ? " without --fresh" : "", " goes on ", from));
 }
 
-Status CheckCancel(const RunContext& run) {
+Status CheckCancel(const RecipeRun& run) {
   const bool cancelled = run.hooks.cancel != nullptr && run.hooks.cancel->load();
   return cancelled ? Interrupted(run, "with this stage") : Ok();
 }
 
-std::string OutputOf(const RunContext& run, size_t index) {
-  return OutputsOf(run.recipe, index)[0];
-}
+std::string OutputOf(const RecipeRun& run, size_t index) { return OutputsOf(run.recipe, index)[0]; }
 
-std::string DenseFile(const RunContext& run) { return OutputOf(run, 0); }
+std::string DenseFile(const RecipeRun& run) { return OutputOf(run, 0); }
 
 std::string DenseCompiledFile(const Recipe& recipe) { return recipe.stages[0].name + ".esp"; }
 
-Result<const TaskData*> DataOf(RunContext* run) {
+Result<const TaskData*> DataOf(RecipeRun* run) {
   if (!run->data) {
     ESPALIER_ASSIGN_OR_RETURN(run->data, run->task.load(run->options.data_dir));
     run->record.task.train = run->data->train.size();
@@ -65,7 +63,7 @@ Result<const TaskData*> DataOf(RunContext* run) {
 }
 
 // The output of the last stage before `index` that made an .onnx file.
-std::string InputFileOf(const RunContext& run, size_t index) {
+std::string InputFileOf(const RecipeRun& run, size_t index) {
   for (size_t i = index; i-- > 0;) {
     const std::vector<std::string> outputs = OutputsOf(run.recipe, i);
     if (!outputs.empty() && outputs[0].ends_with(".onnx")) return outputs[0];
@@ -73,22 +71,22 @@ std::string InputFileOf(const RunContext& run, size_t index) {
   return "";
 }
 
-Result<Graph> ReadNetwork(const RunContext& run, const std::string& file) {
+Result<Graph> ReadNetwork(const RecipeRun& run, const std::string& file) {
   return ImportOnnxFile(run.Path(file));
 }
 
-Result<Artifact> OpenCompiled(const RunContext& run, size_t index) {
+Result<Artifact> OpenCompiled(const RecipeRun& run, size_t index) {
   size_t i = index;
   while (run.recipe.stages[i].kind != StageKind::kCompile) --i;
   return Artifact::Open(run.Path(OutputOf(run, i)));
 }
 
-TrainHooks HooksOf(const RunContext& run) {
+TrainHooks HooksOf(const RecipeRun& run) {
   return {run.hooks.on_step, run.hooks.on_epoch, run.hooks.cancel};
 }
 
 // What a training stage takes from the run: its seed, threads and checkpoint.
-StageSpec WithRun(const RunContext& run, size_t index) {
+StageSpec WithRun(const RecipeRun& run, size_t index) {
   StageSpec resolved = run.recipe.stages[index];
   resolved.train.seed = run.recipe.seed * 1000003u + index;
   resolved.train.threads = run.recipe.threads;
@@ -107,7 +105,7 @@ struct Training {
   double seconds = 0.0;
 };
 
-Status FinishTraining(const RunContext& run, size_t index, const Training& training,
+Status FinishTraining(const RecipeRun& run, size_t index, const Training& training,
                       const Stopwatch& watch, StageRecord* stage) {
   if (training.stopped == StopReason::kCancelled) {
     return Interrupted(run, "from " + run.Path(CheckpointOf(run, index)));
@@ -117,7 +115,7 @@ Status FinishTraining(const RunContext& run, size_t index, const Training& train
   return ExportOnnxFile(training.graph, run.Path(OutputOf(run, index)));
 }
 
-Status TrainStage(RunContext* run, size_t index, StageRecord* stage) {
+Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
   Rng rng(run->recipe.seed);
   TrainJob job;
@@ -137,7 +135,7 @@ Status TrainStage(RunContext* run, size_t index, StageRecord* stage) {
   return Ok();
 }
 
-Status PruneStage(RunContext* run, size_t index, StageRecord* stage) {
+Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
   const StageSpec spec = WithRun(*run, index);
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, InputFileOf(*run, index)));
   std::optional<Graph> teacher;
@@ -156,7 +154,7 @@ Status PruneStage(RunContext* run, size_t index, StageRecord* stage) {
       *run, index, {outcome.graph, outcome.epochs, outcome.stopped, outcome.seconds}, watch, stage);
 }
 
-Status CompactStage(RunContext* run, size_t index) {
+Status CompactStage(RecipeRun* run, size_t index) {
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, InputFileOf(*run, index)));
   std::map<std::string, int64_t> removed;
   ESPALIER_ASSIGN_OR_RETURN(const Graph compacted, CompactNetwork(graph, &removed));
@@ -179,7 +177,7 @@ Result<CompileOptions> CompileOptionsOf(const CompileSpec& spec) {
   return options;
 }
 
-Status CompileStage(RunContext* run, size_t index) {
+Status CompileStage(RecipeRun* run, size_t index) {
   const std::string input = InputFileOf(*run, index);
   const std::string output = OutputOf(*run, index);
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, input));
@@ -218,7 +216,7 @@ void SetMetrics(const Evaluation& evaluation, ModelRecord* model) {
   model->confusion = evaluation.confusion;
 }
 
-Status EvaluateStage(RunContext* run, size_t index) {
+Status EvaluateStage(RecipeRun* run, size_t index) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
   ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
   ESPALIER_ASSIGN_OR_RETURN(const Graph masked, ReadNetwork(*run, InputFileOf(*run, index)));
@@ -261,7 +259,7 @@ BenchOptions BenchOptionsOf(const Recipe& recipe, const BenchSpec& spec, const D
   return bench;
 }
 
-Status BenchStage(RunContext* run, size_t index) {
+Status BenchStage(RecipeRun* run, size_t index) {
   const BenchSpec& spec = run->recipe.stages[index].bench;
   ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
   ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
@@ -323,11 +321,11 @@ std::vector<std::string> OutputsOf(const Recipe& recipe, size_t index) {
   return {};
 }
 
-std::string CheckpointOf(const RunContext& run, size_t index) {
+std::string CheckpointOf(const RecipeRun& run, size_t index) {
   return run.recipe.stages[index].name + "-" + run.keys[index].substr(0, 8) + ".ckpt";
 }
 
-void RemoveCheckpoints(const RunContext& run, size_t index) {
+void RemoveCheckpoints(const RecipeRun& run, size_t index) {
   std::error_code ignored;  // a file that stays does no harm
   for (const auto& entry : fs::directory_iterator(run.options.run_dir, ignored)) {
     if (!IsCheckpoint(entry.path().filename().string(), run.recipe.stages[index].name)) continue;
@@ -335,7 +333,7 @@ void RemoveCheckpoints(const RunContext& run, size_t index) {
   }
 }
 
-Status RunStage(RunContext* run, size_t index, StageRecord* stage) {
+Status RunStage(RecipeRun* run, size_t index, StageRecord* stage) {
   ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
   switch (run->recipe.stages[index].kind) {
     case StageKind::kTrain: return TrainStage(run, index, stage);

@@ -13,7 +13,7 @@
 namespace espalier {
 
 // One run: what was asked for, and the record so far.
-struct RunContext {
+struct RecipeRun {
   const Recipe& recipe;
   const RunOptions& options;
   const RunHooks& hooks;
@@ -33,13 +33,13 @@ std::vector<std::string> OutputsOf(const Recipe& recipe, size_t index);
 
 // The checkpoint of stage `index` while it trains, and the end of all checkpoints of that stage,
 // whatever their key.
-std::string CheckpointOf(const RunContext& run, size_t index);
-void RemoveCheckpoints(const RunContext& run, size_t index);
+std::string CheckpointOf(const RecipeRun& run, size_t index);
+void RemoveCheckpoints(const RecipeRun& run, size_t index);
 
 // Runs stage `index`: writes its files, and adds what it found out to run->record and to `*stage`
 // (epochs; seconds gets what an interrupted run spent before). Precondition: the stages before it
 // are done.
-Status RunStage(RunContext* run, size_t index, StageRecord* stage);
+Status RunStage(RecipeRun* run, size_t index, StageRecord* stage);
 
 }  // namespace espalier
 

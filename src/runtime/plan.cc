@@ -17,7 +17,7 @@ class Planner {
   Planner(const Artifact& artifact, const PlanOptions& options)
       : artifact_(artifact), graph_(artifact.graph()), options_(options) {}
 
-  Result<Plan> Make() {
+  Result<SessionPlan> Make() {
     if (graph_.inputs.size() != 1) {
       return Unsupported(
           StrCat("graph '", graph_.name, "': 1 input expected, ", graph_.inputs.size(), " found"));
@@ -206,7 +206,7 @@ class Planner {
   const Artifact& artifact_;
   const Graph& graph_;
   const PlanOptions& options_;
-  Plan plan_;
+  SessionPlan plan_;
   std::map<std::string, std::string> alias_;  // output of a Dropout -> the value that it repeats
   std::map<std::string, RowBuffer> values_;
   std::map<std::string, RowBuffer> states_;
@@ -215,7 +215,7 @@ class Planner {
 
 }  // namespace
 
-Result<Plan> MakePlan(const Artifact& artifact, const PlanOptions& options) {
+Result<SessionPlan> MakePlan(const Artifact& artifact, const PlanOptions& options) {
   return Planner(artifact, options).Make();
 }
 

@@ -1,4 +1,4 @@
-// Plan: the operations of a graph in order, over buffers that it owns.
+// SessionPlan: the operations of a graph in order, over buffers that it owns.
 #ifndef ESPALIER_RUNTIME_PLAN_H_
 #define ESPALIER_RUNTIME_PLAN_H_
 
@@ -24,7 +24,7 @@ struct PlanOptions {
   LogSink log;
 };
 
-struct Plan {
+struct SessionPlan {
   GraphInput input_spec;
   RowBuffer input;  // empty if the input is i32
   std::vector<RowBuffer> outputs;
@@ -37,7 +37,7 @@ struct Plan {
 
 // `artifact` must outlive the plan. Errors: kUnsupported, as Session::Create says. Throws
 // std::bad_alloc.
-Result<Plan> MakePlan(const Artifact& artifact, const PlanOptions& options);
+Result<SessionPlan> MakePlan(const Artifact& artifact, const PlanOptions& options);
 
 }  // namespace espalier
 

@@ -30,7 +30,7 @@ Status CheckOptions(const SessionOptions& options) {
 }  // namespace
 
 struct Session::Impl {
-  Plan plan;
+  SessionPlan plan;
   const KernelTable* kernels = nullptr;
   int64_t max_batch = 0;
   int64_t max_steps = 0;

@@ -107,6 +107,13 @@ class CheckLayers(unittest.TestCase):
         self.expect_fault({"src/base/b.h": "#ifndef ESPALIER_B_H_\n#endif\n"},
                           "src/base/b.h:1: guard: ", "ESPALIER_BASE_B_H_")
 
+    def test_refuses_two_types_of_one_name(self):
+        def header(guard, code):
+            return f"#ifndef {guard}\n#define {guard}\n{code}\n#endif\n"
+        self.expect_fault({"src/kernels/a.h": header("ESPALIER_KERNELS_A_H_", "struct Plan {\n};"),
+                           "src/prune/b.h": header("ESPALIER_PRUNE_B_H_", "class Plan;\nenum class Plan : int { k };")},
+                          "src/prune/b.h:4: type: ", "'Plan'", "src/kernels/a.h")
+
     def test_refuses_text_that_is_not_ascii(self):
         self.expect_fault({"src/base/a.cc": "\n// caf\u00e9\n"}, "src/base/a.cc:2: ascii: ")
 
