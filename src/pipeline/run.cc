@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "espalier/espalier.h"
 #include "kernels/kernels.h"
+#include "pipeline/run_lock.h"
 #include "pipeline/run_stages.h"
 #include "pipeline/stage_keys.h"
 
@@ -171,6 +172,8 @@ Result<RunRecord> RunRecipe(const Recipe& recipe, const RunOptions& options,
   std::error_code error;
   fs::create_directories(options.run_dir, error);
   if (error) return IoError(options.run_dir + ": cannot create: " + error.message());
+  // Before anything in the folder is read: it would be another run's, half done.
+  ESPALIER_ASSIGN_OR_RETURN(const RunLock lock, RunLock::Acquire(options.run_dir));
   RecipeRun run = {recipe, options, hooks, StageKeys(recipe, FactsOf(options)), {}, {}, {}};
   ESPALIER_ASSIGN_OR_RETURN(run.task, FindTask(recipe.task));
   ESPALIER_RETURN_IF_ERROR(ReadEarlier(&run));

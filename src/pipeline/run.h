@@ -2,10 +2,11 @@
 //
 // Files: <stage>.onnx or .esp for each stage's output, <first stage>.esp for the dense network in
 // our own dense format (what the pruned one is compared with), <stage>-<8 digits of its key>.ckpt
-// while a stage trains, run.json. Each is written whole or not at all. A stage is not run again if
-// run.json has its key (stage_keys.h) and the CRC-32C of the files that it wrote, and no stage
-// before it runs again; one that was interrupted goes on from its checkpoint. What a run found out
-// earlier stays in run.json until the first stage that runs again has ended.
+// while a stage trains, run.json, .lock (run_lock.h: one run at a time). Each result is written
+// whole or not at all. A stage is not run again if run.json has its key (stage_keys.h) and the
+// CRC-32C of the files that it wrote, and no stage before it runs again; one that was interrupted
+// goes on from its checkpoint. What a run found out earlier stays in run.json until the first stage
+// that runs again has ended.
 #ifndef ESPALIER_PIPELINE_RUN_H_
 #define ESPALIER_PIPELINE_RUN_H_
 
@@ -42,9 +43,10 @@ struct RunHooks {
   const std::atomic<bool>* cancel = nullptr;
 };
 
-// Errors: kIo if the run folder cannot be made or written; kBadFormat or kUnsupported for a
-// run.json that cannot be read (not if options.fresh); those of the stages, with the stage's name
-// in front; kCancelled if hooks.cancel stopped it, saying how to go on.
+// Errors: kIo if the run folder cannot be made or written, or if another run is using it;
+// kBadFormat or kUnsupported for a run.json that cannot be read (not if options.fresh); those of
+// the stages, with the stage's name in front; kCancelled if hooks.cancel stopped it, saying how to
+// go on.
 Result<RunRecord> RunRecipe(const Recipe& recipe, const RunOptions& options, const RunHooks& hooks);
 
 }  // namespace espalier

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "pipeline/run_lock.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -324,6 +325,16 @@ TEST_F(RunRecipeTest, RefusesADamagedRecordUnlessFresh) {
   options_.fresh = false;
   RunToItsEnd();
   EXPECT_EQ(epochs_, 1 + 3);
+}
+
+TEST_F(RunRecipeTest, TouchesNothingInAFolderThatAnotherRunUses) {
+  fs::create_directories(options_.run_dir);
+  ASSERT_OK(WriteTextFileAtomic(Path("run.json"), "{"));  // half written, as far as we know
+  const RunLock other = ValueOrDie(RunLock::Acquire(options_.run_dir));
+  options_.fresh = true;
+  ExpectError(Run().status(), Code::kIo, {options_.run_dir, "another espalier"});
+  EXPECT_EQ(ValueOrDie(ReadTextFile(Path("run.json"))), "{");
+  EXPECT_TRUE(ran_.empty());
 }
 
 TEST_F(RunRecipeTest, NamesTheStageThatFails) {
