@@ -154,8 +154,9 @@ Status RunStages(RecipeRun* run) {
   while (done < count && IsDone(*run, done)) ++done;
   for (size_t i = 0; i < count; ++i) {
     const StageSpec& stage = run->recipe.stages[i];
-    if (run->hooks.on_stage) run->hooks.on_stage(stage, i, count, i < done);
-    if (i < done) continue;
+    const StageStart start = i < done ? StageStart::kReused : StageStart::kRuns;
+    if (run->hooks.on_stage) run->hooks.on_stage(stage, i, count, start);
+    if (start == StageStart::kReused) continue;
     ESPALIER_RETURN_IF_ERROR(RunAndRecord(run, i).WithContext("stage '" + stage.name + "'"));
   }
   // A recipe that lost its last stages, or has another name, runs none.

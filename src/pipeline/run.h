@@ -11,6 +11,8 @@
 #define ESPALIER_PIPELINE_RUN_H_
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -31,10 +33,16 @@ struct RunOptions {
   bool fresh = false;
 };
 
+// What happens to a stage whose turn it is.
+enum class StageStart : uint8_t {
+  kRuns,
+  kReused,  // its results are there already
+};
+
 // All optional. Called on the caller's thread.
 struct RunHooks {
-  // index from 0; `reused`: the stage's results are there already.
-  std::function<void(const StageSpec&, size_t index, size_t count, bool reused)> on_stage;
+  // index from 0.
+  std::function<void(const StageSpec&, size_t index, size_t count, StageStart start)> on_stage;
   std::function<void(const StageRecord&)> on_stage_end;
   std::function<void(const TrainProgress&)> on_step;
   std::function<void(const TrainEpoch&)> on_epoch;

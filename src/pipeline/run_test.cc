@@ -60,8 +60,8 @@ class RunRecipeTest : public ::testing::Test {
     options_.data_dir = data_.path();
     options_.command = "first";
     hooks_.cancel = &cancel_;
-    hooks_.on_stage = [this](const StageSpec& stage, size_t, size_t, bool reused) {
-      (reused ? reused_ : ran_).push_back(stage.name);
+    hooks_.on_stage = [this](const StageSpec& stage, size_t, size_t, StageStart start) {
+      (start == StageStart::kReused ? reused_ : ran_).push_back(stage.name);
       if (stage.name == cancel_at_stage_) cancel_ = true;
     };
     hooks_.on_epoch = [this](const TrainEpoch& epoch) {
