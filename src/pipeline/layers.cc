@@ -66,13 +66,26 @@ Status BadWord(const std::string& word, const std::string& expected) {
   return InvalidArgument("layer '" + word + "': " + expected + " expected");
 }
 
+// Weights and biases of a layer that ValidateLayer takes; *features are its inputs, then its
+// outputs.
+int64_t ParametersOf(const LayerSpec& layer, Needs needs, int64_t* features) {
+  if (needs != Needs::kSize) return 0;
+  const int64_t inputs = *features;
+  *features = layer.size;
+  const CellInfo* cell = FindCell(layer.kind);
+  if (cell == nullptr) return layer.size * (inputs + (layer.kind == "gemm" ? 1 : 0));
+  const int64_t directions = layer.direction == Direction::kBidirectional ? 2 : 1;
+  *features *= directions;
+  return directions * cell->gates * layer.size * (inputs + layer.size + 2);
+}
+
 }  // namespace
 
 Status ValidateLayer(const LayerSpec& layer, const std::string& where) {
   ESPALIER_ASSIGN_OR_RETURN(const LayerKind kind, FindLayerKind(layer.kind, where));
-  if (kind.needs == Needs::kSize && layer.size < 1) {
+  if (kind.needs == Needs::kSize && (layer.size < 1 || layer.size > kMaxLayerSize)) {
     return InvalidArgument(
-        StrCat(where, ": a size of at least 1 expected, ", layer.size, " found"));
+        StrCat(where, ": a size of 1 to ", kMaxLayerSize, " expected, ", layer.size, " found"));
   }
   if (kind.needs == Needs::kRate && !(layer.rate >= 0.0 && layer.rate < 1.0)) {
     return InvalidArgument(StrCat(where, ": a rate in [0, 1) expected, ", layer.rate, " found"));
@@ -136,10 +149,19 @@ Result<std::vector<LayerSpec>> ParseLayers(const std::string& words) {
 Result<Graph> BuildNetwork(const std::string& name, const ValueType& input,
                            const std::vector<LayerSpec>& layers, Rng* rng) {
   GraphBuilder builder(name, {"x", input}, rng);
+  int64_t features = input.features;
+  int64_t parameters = 0;
   for (size_t i = 0; i < layers.size(); ++i) {
-    const std::string where = StrCat("model[", i, "]");
+    const std::string where = StrCat("model[", i, "].", layers[i].kind);
     ESPALIER_RETURN_IF_ERROR(ValidateLayer(layers[i], where));
     ESPALIER_ASSIGN_OR_RETURN(const LayerKind kind, FindLayerKind(layers[i].kind, where));
+    const int64_t inputs = features;
+    parameters += ParametersOf(layers[i], kind.needs, &features);
+    if (parameters > kMaxNetworkParameters) {
+      return InvalidArgument(StrCat(
+          where, ": with size ", layers[i].size, " over ", inputs, " inputs the network has ",
+          parameters, " weights and biases so far, at most ", kMaxNetworkParameters, " expected"));
+    }
     kind.append(layers[i], &builder);
   }
   return builder.Finish();

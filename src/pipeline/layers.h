@@ -14,12 +14,17 @@
 
 namespace espalier {
 
+// More is refused before anything is allocated. A size beyond this is a typing error, and products
+// of two such sizes fit in 64 bits; the network must go into an .onnx file, which holds 2 GB.
+inline constexpr int64_t kMaxLayerSize = 1000000;
+inline constexpr int64_t kMaxNetworkParameters = 500000000;
+
 struct LayerSpec {
   // A cell's name, "gemm", "embedding", "dropout", "relu", "sigmoid", "tanh", "softmax",
   // "last_step" or "mean_over_time".
   std::string kind;
-  int64_t size = 0;                           // hidden units, outputs or embedding features, >= 1
-  double rate = 0.0;                          // dropout
+  int64_t size = 0;   // hidden units, outputs or embedding features, in [1, kMaxLayerSize]
+  double rate = 0.0;  // dropout
   Direction direction = Direction::kForward;  // cells only
   double recurrent_dropout = 0.0;             // cells only
 };
@@ -33,6 +38,8 @@ Result<std::vector<LayerSpec>> ParseLayers(const std::string& words);
 Status ValidateLayer(const LayerSpec& layer, const std::string& where);
 
 // A network named `name` over one input "x" of this type, freshly initialised by `rng`.
+// Errors: kInvalidArgument for a layer that ValidateLayer refuses, more than kMaxNetworkParameters
+// weights and biases, or layers that do not fit, naming the layer.
 Result<Graph> BuildNetwork(const std::string& name, const ValueType& input,
                            const std::vector<LayerSpec>& layers, Rng* rng);
 

@@ -39,10 +39,12 @@ INSTANTIATE_TEST_SUITE_P(
                       BadLayer{"lstm", {"lstm:SIZE expected"}},
                       BadLayer{"lstm:8x", {"lstm:SIZE expected"}},
                       BadLayer{"lstm:99999999999999999999", {"lstm:SIZE expected"}},
-                      BadLayer{"lstm:-8", {"at least 1 expected, -8 found"}},
+                      BadLayer{"lstm:-8", {"1 to 1000000 expected, -8 found"}},
+                      BadLayer{"lstm:1000001", {"1 to 1000000 expected, 1000001 found"}},
+                      BadLayer{"gru:9223372036854775807", {"1 to 1000000", "9223372036854775807"}},
                       BadLayer{"lstm:8:both", {"'bidirectional' or 'reverse'"}},
                       BadLayer{"lstm:8:reverse:x", {"nothing after 'reverse'"}},
-                      BadLayer{"gemm:0", {"at least 1 expected, 0 found"}},
+                      BadLayer{"gemm:0", {"1 to 1000000 expected, 0 found"}},
                       BadLayer{"dropout", {"dropout:RATE expected"}},
                       BadLayer{"dropout:x", {"dropout:RATE expected"}},
                       BadLayer{"dropout:1", {"[0, 1) expected, 1 found"}},
@@ -68,12 +70,41 @@ TEST(BuildNetwork, StacksTheLayersInTheirOrder) {
   EXPECT_EQ(graph.nodes[3].rate, 0.5);
 }
 
+// One layer of each that has weights, and how many those are, by hand:
+//   lstm 2 * 4*3 (5 + 3 + 2), gru 3*2 (6 + 2 + 2), gemm 7 (2 + 1)
+TEST(BuildNetwork, RefusesANetworkThatNoFileCanHoldBeforeItTakesMemory) {
+  Rng rng(1);
+  const std::string head = "lstm:3:bidirectional gru:2 dropout:0.5 relu last_step gemm:7 ";
+  const int64_t before = 240 + 60 + 21;
+  ExpectError(
+      BuildNetwork("net", kInput, ValueOrDie(ParseLayers(head + "gemm:1000000 gemm:1000000")), &rng)
+          .status(),
+      Code::kInvalidArgument,
+      {"model[7].gemm", "size 1000000 over 1000000 inputs",
+       std::to_string(before + 8 * 1000000 + 1000001 * int64_t{1000000}) + " weights and biases",
+       "at most 500000000 expected"});
+}
+
+TEST(BuildNetwork, RefusesTheLargestCellsWithoutAnOverflow) {
+  Rng rng(1);
+  const auto layers = ValueOrDie(ParseLayers("lstm:1000000:bidirectional"));
+  ExpectError(BuildNetwork("net", kInput, layers, &rng).status(), Code::kInvalidArgument,
+              {"model[0].lstm", "8000056000000 weights and biases"});
+}
+
+TEST(BuildNetwork, CountsTheRowsOfAnEmbedding) {
+  Rng rng(1);
+  const ValueType ids = {Element::kI32, Layout::kSequence, 100000};
+  ExpectError(BuildNetwork("net", ids, ValueOrDie(ParseLayers("embedding:5001")), &rng).status(),
+              Code::kInvalidArgument, {"model[0].embedding", "500100000 weights"});
+}
+
 TEST(BuildNetwork, NamesTheLayerThatIsWrong) {
   Rng rng(1);
   std::vector<LayerSpec> layers = ValueOrDie(ParseLayers("lstm:4 gemm:2"));
   layers[1].size = 0;
   ExpectError(BuildNetwork("net", kInput, layers, &rng).status(), Code::kInvalidArgument,
-              {"model[1]", "0 found"});
+              {"model[1].gemm", "0 found"});
 }
 
 }  // namespace

@@ -119,7 +119,7 @@ const BadRecipe kBadHeads[] = {
      {"model[0].lstm.direction", "forward, reverse or bidirectional", "'both'"}},
     {"NoHidden",
      Replaced(WithStages("  - train\n"), "hidden: 8", "hidden: 0"),
-     {"model[0].lstm", "at least 1", "0 found"}},
+     {"model[0].lstm", "1 to 1000000", "0 found"}},
     {"RecurrentDropout",
      Replaced(WithStages("  - train\n"), "recurrent_dropout: 0.1", "recurrent_dropout: 1"),
      {"model[0].lstm.recurrent_dropout", "[0, 1)", "1 found"}},
