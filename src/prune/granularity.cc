@@ -30,8 +30,9 @@ std::span<const Granularity* const> AllGranularities() {
 
 Result<GranularitySpec> ParseGranularity(const std::string& text) {
   const size_t split = text.find('_');
-  ESPALIER_ASSIGN_OR_RETURN(const Granularity* kind,
-                            FindByName("granularity", text.substr(0, split), AllGranularities()));
+  ESPALIER_ASSIGN_OR_RETURN(
+      const Granularity* kind,
+      FindByName("granularity", text.substr(0, split), AllGranularities(), text));
   GranularitySpec spec{kind, 0, 0};
   const bool wants_tile = kind->tile == Tile::kRowsByCols;
   const bool has_tile =

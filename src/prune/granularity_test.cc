@@ -215,7 +215,8 @@ TEST(Granularity, SaysWhatIsWrongWithAName) {
   const auto expect = [](const std::string& text, const std::vector<std::string>& parts) {
     ExpectError(ParseGranularity(text).status(), Code::kInvalidArgument, parts);
   };
-  expect("slto_8x16", {"'slto'", "did you mean 'slot'"});
+  expect("slto_8x16", {"'slto_8x16'", "did you mean 'slot'"});
+  expect("gate_row", {"'gate_row'", "element, slot, unit"});
   expect("slot", {"'slot'", "slot_<rows>x<cols>", "slot_8x16"});
   expect("slot_8", {"slot_<rows>x<cols>"});
   expect("slot_8x16x2", {"slot_<rows>x<cols>"});
