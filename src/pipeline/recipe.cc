@@ -146,9 +146,6 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
   map->ReadStrings("weights", &spec.weights);
   map->Read("floor", &spec.floor);
   map->Read("multiple", &spec.multiple);
-  bool regrowth = false;
-  map->Read("regrowth", &regrowth);
-  spec.regrowth = regrowth ? Regrowth::kAllowed : Regrowth::kNever;
   stage->train.epochs = 0;
   ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, 0, &stage->train));
   ESPALIER_RETURN_IF_ERROR(CheckPrune(*map, spec));

@@ -45,7 +45,7 @@ Json PruneJson(const StageSpec& stage) {
   Json json = {{"criterion", spec.criterion},   {"granularity", spec.granularity},
                {"allocation", spec.allocation}, {"sparsity", spec.sparsity},
                {"weights", spec.weights},       {"floor", spec.floor},
-               {"multiple", spec.multiple},     {"regrowth", spec.regrowth == Regrowth::kAllowed}};
+               {"multiple", spec.multiple}};
   json.update(TrainJson(stage.train));
   if (stage.train.epochs > 0) {
     json["schedule"] = {{"name", stage.ramp.schedule},

@@ -40,7 +40,7 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 TEST(Recipe, HoldsWhatTheFileSays) {
   const Recipe recipe = ValueOrDie(ParseRecipe(WithStages(R"(
   - train: {name: dense, epochs: 4, optimizer: sgd, learning_rate: {schedule: cosine, peak: 0.01}}
-  - prune: {name: units, granularity: unit, sparsity: 0.5, epochs: 3, regrowth: true,
+  - prune: {name: units, granularity: unit, sparsity: 0.5, epochs: 3,
             weights: "*.weight_hh", distillation: {stage: dense}, learning_rate: 0.003}
   - compact: {name: small}
   - compile: {name: pruned, formats: [dense, csr], measure: false}
@@ -62,7 +62,6 @@ TEST(Recipe, HoldsWhatTheFileSays) {
   const StageSpec& units = recipe.stages[1];
   EXPECT_EQ(units.train.learning_rate.peak, 0.003);
   EXPECT_EQ(units.prune.weights, std::vector<std::string>{"*.weight_hh"});
-  EXPECT_EQ(units.prune.regrowth, Regrowth::kAllowed);
   EXPECT_EQ(units.teacher.stage, "dense");
   EXPECT_EQ(units.ramp.end_epoch, 2.0);  // two thirds of the epochs
   EXPECT_EQ(recipe.stages[3].compile.formats, (std::vector<std::string>{"dense", "csr"}));
@@ -166,6 +165,9 @@ const BadRecipe kBadPrunes[] = {
     {"GlobalFloor",
      WithSecond("prune: {allocation: global, sparsity: 0.9, floor: 0.5}"),
      {"stages[1].prune.floor", "1 - sparsity", "0.5 found"}},
+    {"Regrowth",
+     WithSecond("prune: {regrowth: true}"),
+     {"stages[1].prune.regrowth", "unknown key"}},
     {"Multiple",
      WithSecond("prune: {multiple: 0}"),
      {"stages[1].prune.multiple", "at least 1", "0 found"}},

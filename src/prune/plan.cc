@@ -163,11 +163,9 @@ Status CheckMask(const std::string& name, const Mask& mask, const std::vector<in
 }
 
 // The previous mask of a target, or empty.
-Result<std::span<const uint8_t>> AliveOf(const Plan& plan, const Plan::Target& target,
-                                         const MaskSet& previous) {
+Result<std::span<const uint8_t>> AliveOf(const Plan::Target& target, const MaskSet& previous) {
   const auto it = previous.find(target.name);
-  if (it == previous.end() || plan.regrowth == Regrowth::kAllowed)
-    return std::span<const uint8_t>();
+  if (it == previous.end()) return std::span<const uint8_t>();
   ESPALIER_RETURN_IF_ERROR(CheckMask(target.name, it->second, {target.rows, target.cols}));
   return std::span<const uint8_t>(it->second.keep);
 }
@@ -179,8 +177,7 @@ Result<MaskSet> MakeWeightMasks(const Plan& plan, const Budget& budget,
   for (const Plan::Target& target : plan.targets) {
     ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> saliency,
                               Saliency(plan, target, statistics));
-    ESPALIER_ASSIGN_OR_RETURN(const std::span<const uint8_t> alive,
-                              AliveOf(plan, target, previous));
+    ESPALIER_ASSIGN_OR_RETURN(const std::span<const uint8_t> alive, AliveOf(target, previous));
     Partition partition = plan.granularity.kind->partition(
         plan.granularity, {saliency, alive, target.rows, target.cols});
     pools.push_back(std::move(partition.pool));
@@ -206,18 +203,15 @@ Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget,
     ESPALIER_ASSIGN_OR_RETURN(saliency[target.name], Saliency(plan, target, statistics));
   }
   UnitSelection selection{plan.allocation, budget, plan.multiple, plan.unit_layers, {}};
-  if (plan.regrowth == Regrowth::kNever) {
-    for (const auto& [name, axes] : plan.coupling.weights) {
-      const auto it = previous.find(name);
-      if (it != previous.end()) {
-        ESPALIER_RETURN_IF_ERROR(CheckMask(name, it->second, ShapeOf(axes)));
-      }
+  for (const auto& [name, axes] : plan.coupling.weights) {
+    const auto it = previous.find(name);
+    if (it != previous.end()) {
+      ESPALIER_RETURN_IF_ERROR(CheckMask(name, it->second, ShapeOf(axes)));
     }
-    selection.alive = AliveGroups(plan.coupling, previous);
   }
+  selection.alive = AliveGroups(plan.coupling, previous);
   const Keep keep = SelectUnits(plan.coupling, UnitScores(plan.coupling, saliency), selection);
   MaskSet masks = UnitMasks(plan.coupling, keep);
-  if (plan.regrowth == Regrowth::kAllowed) return masks;
   for (const auto& [name, mask] : previous) {
     const auto [it, is_new] = masks.emplace(name, mask);
     for (size_t i = 0; i < mask.keep.size() && !is_new; ++i) it->second.keep[i] &= mask.keep[i];
@@ -237,7 +231,6 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   plan.sparsity = spec.sparsity;
   plan.floor = spec.floor;
   plan.multiple = spec.multiple;
-  plan.regrowth = spec.regrowth;
   plan.seed = spec.seed;
   std::vector<std::string> chosen = RecurrentMatrices(graph);
   if (!spec.weights.empty()) {

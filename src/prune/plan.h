@@ -17,12 +17,6 @@
 
 namespace espalier {
 
-// May what was dropped come back when masks are made again?
-enum class Regrowth : uint8_t {
-  kNever,    // a new mask only drops
-  kAllowed,  // masks are made anew from the statistics (a weight of 0 comes back last)
-};
-
 // What a user asks for; all by name, as in a recipe.
 struct PruneSpec {
   std::string criterion = "magnitude";
@@ -37,7 +31,6 @@ struct PruneSpec {
   // Least share of each tensor (layer) that is kept under "global"; in [0, 1].
   double floor = 0.01;
   int64_t multiple = 1;  // "unit" only: each layer keeps a multiple of this many units
-  Regrowth regrowth = Regrowth::kNever;
   uint64_t seed = 1;
 };
 
@@ -49,7 +42,6 @@ struct Plan {
   double sparsity = 0.0;
   double floor = 0.0;
   int64_t multiple = 1;
-  Regrowth regrowth = Regrowth::kNever;
   uint64_t seed = 1;
 
   struct Target {
@@ -72,10 +64,9 @@ struct Plan {
 Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 
 // The masks at `sparsity` (absolute, in [0, 1)). `statistics` must hold every target with what the
-// criterion needs. `previous` ({} at first) are masks that were in force; with Regrowth::kNever the
-// result keeps only what they keep. element, slot: one mask a target, and those of `previous` for
-// other weights. unit: one for each weight and bias that a removed unit is part of, and those of
-// `previous`, which Regrowth::kAllowed ignores.
+// criterion needs. `previous` ({} at first) are masks that were in force; the result keeps only
+// what they keep. element, slot: one mask a target, and those of `previous` for other weights.
+// unit: one for each weight and bias that a removed unit is part of, and those of `previous`.
 // Exactly KeepBudget(sparsity, size) weights are kept if the granularity is element; else the most
 // whole pieces, best first, that do not exceed it; fewer if `previous` keeps fewer.
 // Errors: kInvalidArgument for a missing statistic, a wrong size, or a saliency that is not finite.

@@ -152,14 +152,12 @@ TEST(MakeMasks, DrawsOtherRandomMasksForAnotherSeed) {
   EXPECT_NE(Masks(Digits(), spec), one);
 }
 
-TEST(MakeMasks, LetsWeightsComeBackOnlyIfRegrowthIsAllowed) {
+TEST(MakeMasks, BringsBackNothingThatWasDropped) {
   const Graph graph = Digits();
   PruneSpec spec;
   MaskSet before = Masks(graph, spec);
   for (auto& [name, mask] : before) mask.keep.assign(mask.keep.size(), 0);
   EXPECT_EQ(KeptIn(Masks(graph, spec, before)), 0u);
-  spec.regrowth = Regrowth::kAllowed;
-  EXPECT_EQ(Masks(graph, spec, before), Masks(graph, spec));
 }
 
 TEST(MakeMasks, KeepsThePreviousMasksOfOtherWeights) {

@@ -84,7 +84,7 @@ TEST(Optimizer, ForgetsTheMomentsOfMaskedWeights) {
   }
 }
 
-// Regrowth: element 1 moves, is dropped for a step, and comes back. From then on it moves as one
+// Element 1 moves, is dropped for a step, and comes back. From then on it moves as one
 // that was never touched.
 TEST(Optimizer, LetsAWeightComeBackWithoutItsOldMoments) {
   for (const OptimizerKind kind : {OptimizerKind::kAdam, OptimizerKind::kSgd}) {

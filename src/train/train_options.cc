@@ -151,7 +151,6 @@ void DescribePruner(const Pruner& pruner, TrainIdentity* identity) {
   add("pruner.sparsity", Exact(plan.sparsity));
   add("pruner.floor", Exact(plan.floor));
   add("pruner.multiple", std::to_string(plan.multiple));
-  add("pruner.regrowth", plan.regrowth == Regrowth::kNever ? "never" : "allowed");
   add("pruner.seed", std::to_string(plan.seed));
   add("pruner.start masks", ChecksumOf(pruner.masks()));
   add("pruner.targets", StrJoin(targets, " "));
