@@ -81,6 +81,16 @@ int64_t ParametersOf(const LayerSpec& layer, Needs needs, int64_t* features) {
 
 }  // namespace
 
+Result<std::string> LayerForm(const std::string& kind, const std::string& where) {
+  ESPALIER_ASSIGN_OR_RETURN(const LayerKind found, FindLayerKind(kind, where));
+  switch (found.needs) {
+    case Needs::kNothing: return kind;
+    case Needs::kSize: return kind + ": SIZE";
+    case Needs::kRate: return kind + ": RATE";
+  }
+  return kind;
+}
+
 Status ValidateLayer(const LayerSpec& layer, const std::string& where) {
   ESPALIER_ASSIGN_OR_RETURN(const LayerKind kind, FindLayerKind(layer.kind, where));
   if (kind.needs == Needs::kSize && (layer.size < 1 || layer.size > kMaxLayerSize)) {

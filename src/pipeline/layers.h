@@ -34,6 +34,10 @@ struct LayerSpec {
 Result<LayerSpec> ParseLayer(const std::string& word);
 Result<std::vector<LayerSpec>> ParseLayers(const std::string& words);
 
+// How a recipe writes a layer of this kind without further keys: "gemm: SIZE", "dropout: RATE" or
+// "relu". Errors: kInvalidArgument for an unknown kind, with the nearest; `where` names the layer.
+Result<std::string> LayerForm(const std::string& kind, const std::string& where);
+
 // Checks kind (suggests the nearest), size and rates. `where` names the layer in messages.
 Status ValidateLayer(const LayerSpec& layer, const std::string& where);
 

@@ -222,19 +222,11 @@ Result<StageSpec> ReadStage(const YAML::Node& node, const std::string& path) {
   return stage;
 }
 
-Result<LayerSpec> ReadLayer(const YAML::Node& node, const std::string& path) {
-  if (node.IsScalar()) return ParseLayer(node.Scalar());
-  if (!node.IsMap() || node.size() != 1 || !node.begin()->first.IsScalar()) {
-    return InvalidArgument(path + ": one layer such as '- lstm: {hidden: 128}' expected, " +
-                           DescribeYaml(node) + " found");
-  }
+// `lstm: {hidden: 128}`
+Result<LayerSpec> ReadCellLayer(const std::string& kind, const YAML::Node& body,
+                                const std::string& where) {
   LayerSpec layer;
-  layer.kind = node.begin()->first.Scalar();
-  const YAML::Node body = node.begin()->second;
-  const std::string where = path + "." + layer.kind;
-  if (body.IsScalar()) {  // gemm: 10, dropout: 0.2
-    return ParseLayer(layer.kind + ":" + body.Scalar());
-  }
+  layer.kind = kind;
   YamlMap map(body, where);
   map.Read("hidden", &layer.size);
   map.Read("recurrent_dropout", &layer.recurrent_dropout);
@@ -251,6 +243,28 @@ Result<LayerSpec> ReadLayer(const YAML::Node& node, const std::string& path) {
   }
   ESPALIER_RETURN_IF_ERROR(ValidateLayer(layer, where));
   return layer;
+}
+
+// `last_step`, `gemm: 10`, or a cell with keys.
+Result<LayerSpec> ReadLayer(const YAML::Node& node, const std::string& path) {
+  const auto parse = [&](const std::string& word) -> Result<LayerSpec> {
+    Result<LayerSpec> layer = ParseLayer(word);
+    if (!layer.ok()) return layer.status().WithContext(path);
+    return layer;
+  };
+  if (node.IsScalar()) return parse(node.Scalar());
+  if (!node.IsMap() || node.size() != 1 || !node.begin()->first.IsScalar()) {
+    return InvalidArgument(path + ": one layer such as '- lstm: {hidden: 128}' expected, " +
+                           DescribeYaml(node) + " found");
+  }
+  const std::string kind = node.begin()->first.Scalar();
+  const YAML::Node body = node.begin()->second;
+  const std::string where = path + "." + kind;
+  if (body.IsNull()) return parse(kind);
+  if (body.IsScalar()) return parse(kind + ":" + body.Scalar());
+  if (FindCell(kind) != nullptr) return ReadCellLayer(kind, body, where);
+  ESPALIER_ASSIGN_OR_RETURN(const std::string form, LayerForm(kind, where));
+  return Expected(where, "'" + form + "'", DescribeYaml(body));
 }
 
 Status CheckName(const std::string& where, const StageSpec& stage,
@@ -318,6 +332,9 @@ const char* StageKindName(StageKind kind) { return kKindNames[static_cast<size_t
 
 Result<Recipe> ParseRecipe(const std::string& yaml) {
   ESPALIER_ASSIGN_OR_RETURN(const YAML::Node root, ParseYaml(yaml));
+  if (root.IsNull()) {
+    return InvalidArgument("a recipe with the keys task, model and stages expected, nothing found");
+  }
   Recipe recipe;
   YamlMap map(root, "");
   map.Read("name", &recipe.name);

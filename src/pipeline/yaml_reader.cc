@@ -6,7 +6,12 @@ namespace espalier {
 
 Result<YAML::Node> ParseYaml(const std::string& text) {
   try {
-    return YAML::Load(text);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1) {
+      return BadFormat(StrCat("one YAML document expected, ", documents.size(),
+                              " found (the line '---' starts another)"));
+    }
+    return documents.empty() ? YAML::Node() : documents[0];
   } catch (const YAML::Exception& error) {
     return BadFormat(
         StrCat("line ", error.mark.line + 1, ", column ", error.mark.column + 1, ": ", error.msg));
@@ -64,7 +69,7 @@ std::string YamlMap::PathOf(const std::string& key) const {
 }
 
 void YamlMap::Fail(const std::string& where, const std::string& what) {
-  if (status_.ok()) status_ = InvalidArgument(where + ": " + what);
+  if (status_.ok()) status_ = InvalidArgument(where.empty() ? what : where + ": " + what);
 }
 
 Status YamlMap::Finish() {

@@ -20,7 +20,8 @@
 
 namespace espalier {
 
-// Parses a whole document. Errors: kBadFormat with line and column.
+// Parses a text of one document; null if there is nothing in it. Errors: kBadFormat with line and
+// column, or for more than one document.
 Result<YAML::Node> ParseYaml(const std::string& text);
 
 // What `node` is, for messages: "nothing", "a list", "a mapping", or "'text'".
@@ -28,7 +29,8 @@ std::string DescribeYaml(const YAML::Node& node);
 
 class YamlMap {
  public:
-  // `path` names the mapping in messages. An undefined node reads as an empty mapping.
+  // `path` names the mapping in messages; "" is the whole document. An undefined node reads as an
+  // empty mapping.
   YamlMap(YAML::Node node, std::string path);
 
   bool Has(const std::string& key);

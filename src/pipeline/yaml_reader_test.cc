@@ -102,6 +102,21 @@ TEST(YamlMap, RefusesWhatIsNoMapping) {
   ExpectError(MapOf("[1]").Finish(), Code::kInvalidArgument, {"a.b: a mapping", "a list found"});
 }
 
+TEST(YamlMap, HasNoPathOfTheWholeDocument) {
+  const Status status = YamlMap(ValueOrDie(ParseYaml("[1]")), "").Finish();
+  EXPECT_EQ(status.message(), "a mapping expected, a list found");
+}
+
+TEST(ParseYaml, ReadsNothingAsNull) {
+  EXPECT_TRUE(ValueOrDie(ParseYaml("")).IsNull());
+  EXPECT_TRUE(ValueOrDie(ParseYaml("# a comment\n")).IsNull());
+}
+
+TEST(ParseYaml, RefusesASecondDocument) {
+  ExpectError(ParseYaml("a: 1\n---\nb: 2\n").status(), Code::kBadFormat,
+              {"one YAML document expected, 2 found"});
+}
+
 TEST(ParseYaml, NamesLineAndColumnOfBrokenText) {
   ExpectError(ParseYaml("a: 1\nb: [1\n").status(), Code::kBadFormat, {"line ", "column "});
 }
