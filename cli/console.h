@@ -4,7 +4,7 @@
 #define ESPALIER_CLI_CONSOLE_H_
 
 #include <atomic>
-#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "base/log.h"
@@ -13,6 +13,8 @@
 #include "train/trainer.h"
 
 namespace espalier {
+
+using Json = nlohmann::ordered_json;  // keys stay in the order they were written
 
 class Console {
  public:
@@ -23,8 +25,11 @@ class Console {
   bool quiet = false;
   bool verbose = false;
 
-  // Results: `text` for people, or `json_object` (one object, ends without newline) with --json.
-  void Result(const std::string& text, const std::string& json_object) const;
+  // Prints a command's result: `text`, or `object` on one line with --json; bytes that are not
+  // UTF-8 are replaced in it. Errors: kIo if stdout cannot be written.
+  Status Result(const std::string& text, const Json& object) const;
+  // Prints a result that is the same in both forms, or was chosen by the caller.
+  Status Print(const std::string& text) const;
   // A line on stderr, unless --quiet.
   void Note(const std::string& text);
   // An error: always printed, in one sentence.
@@ -39,9 +44,10 @@ class Console {
 
   LogSink MakeLogSink();
 
-  // True once SIGINT or SIGTERM came (InstallSignalHandlers was called).
-  static const std::atomic<bool>& cancelled();
-  static void InstallSignalHandlers();
+  // From now on the first SIGINT or SIGTERM sets the flag, and a second one of its kind ends the
+  // program at once. For commands that look at the flag; the others end at the first signal. A
+  // read that waits fails with EINTR.
+  static const std::atomic<bool>* StopOnSignals();
 
  private:
   void ClearLine();
@@ -49,6 +55,7 @@ class Console {
   bool is_terminal_ = false;
   bool line_open_ = false;
   std::string stage_;
+  TrainProgress progress_;
   Stopwatch since_line_;
 };
 

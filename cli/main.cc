@@ -1,14 +1,16 @@
 // espalier: prunes recurrent networks and runs what is left fast.
-#include <iterator>
+#include <csignal>
 #include <map>
+#include <sstream>
 
+#include "base/strings.h"
 #include "command.h"
 #include "espalier/espalier.h"
 
 namespace espalier {
 namespace {
 
-// Part of the interface (docs/versioning): never renumbered.
+// Part of the interface (docs/conventions.md, section 13): never renumbered.
 constexpr int kExitError = 1;
 constexpr int kExitUsage = 2;
 constexpr int kExitInterrupted = 130;
@@ -28,14 +30,67 @@ constexpr Command kCommands[] = {
 // Options that every command has.
 void AddCommonOptions(CLI::App* app, Console* console) {
   if (app->get_option_no_throw("--seed") == nullptr && app->get_subcommands(nullptr).empty()) {
-    app->add_option("--seed", "Taken by every command; nothing in this one is random");
+    app->add_option("--seed", "Taken by every command; nothing in this one is random")
+        ->check(CheckSeed);
   }
   app->add_flag("--json", console->json, "Print the result as one JSON object");
   app->add_flag("--quiet", console->quiet, "Print nothing but results and errors");
   app->add_flag("--verbose", console->verbose, "Say which choices were made and why");
 }
 
+// The innermost command that was named.
+const CLI::App* Innermost(const CLI::App* app) {
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return app;
+}
+
+// As it is typed: "espalier recipe run".
+std::string CommandPath(const CLI::App* command) {
+  const CLI::App* parent = command->get_parent();
+  return (parent == nullptr ? "" : CommandPath(parent) + " ") + command->get_name();
+}
+
+// What an argument that nothing takes was perhaps meant to be.
+std::vector<std::string> Candidates(const CLI::App& app, const std::string& argument) {
+  std::vector<std::string> names;
+  if (argument.starts_with("-")) {
+    for (const CLI::Option* option : app.get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  } else {
+    for (const CLI::App* sub : app.get_subcommands(nullptr)) names.push_back(sub->get_name());
+  }
+  return names;
+}
+
+// One sentence about arguments that CLI11 refused. It looks for what is missing before it names
+// what nothing takes: `train --tsk mnist-rows` would be told that --task is required.
+std::string UsageSentence(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* command = Innermost(&app);
+  const std::vector<std::string> unknown = app.remaining(true);
+  const bool misleads = error.get_name() == "RequiredError" || error.get_name() == "ExtrasError";
+  std::string sentence = error.what();
+  if (misleads && !unknown.empty()) {
+    sentence = StrCat("unknown argument '", unknown[0], "'",
+                      DidYouMean(unknown[0], Candidates(*command, unknown[0])));
+  }
+  return StrCat(sentence, "; see '", CommandPath(command), " --help'");
+}
+
+Status PrintUsage(const CLI::App& app, const CLI::ParseError& error, const Console& console) {
+  std::ostringstream out;
+  app.exit(error, out, out);
+  return console.Print(out.str());
+}
+
+int Fail(Console* console, const Status& status) {
+  console->Error(status);
+  return status.code() == Code::kCancelled ? kExitInterrupted : kExitError;
+}
+
 int Main(int argc, char** argv) {
+  // A file that grows past the user's limit is an error like a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app(
       "Prunes recurrent neural networks (LSTM, GRU, RNN) and runs what is left fast on a CPU.\n"
       "Exit codes: 0 done, 1 error, 2 wrong arguments, 130 interrupted.",
@@ -54,25 +109,28 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
+    if (error.get_exit_code() != 0) {
+      console.Error(InvalidArgument(UsageSentence(app, error)));
+      return kExitUsage;
+    }
+    const Status printed = PrintUsage(app, error, console);
+    return printed.ok() ? 0 : Fail(&console, printed);
   }
-  Console::InstallSignalHandlers();
   const Status status = actions.at(app.get_subcommands().front())(&console);
-  if (status.ok()) return 0;
-  console.Error(status);
-  return Console::cancelled() ? kExitInterrupted : kExitError;
+  return status.ok() ? 0 : Fail(&console, status);
 }
 
 }  // namespace
 }  // namespace espalier
 
 int main(int argc, char** argv) {
+  espalier::Console console;
   try {
     return espalier::Main(argc, argv);
   } catch (const std::bad_alloc&) {
-    espalier::Console().Error(espalier::OutOfMemory("out of memory"));
+    console.Error(espalier::OutOfMemory("out of memory"));
   } catch (const std::exception& error) {
-    espalier::Console().Error(espalier::Internal(std::string("internal error: ") + error.what()));
+    console.Error(espalier::Internal(std::string("internal error: ") + error.what()));
   }
-  return 1;
+  return espalier::kExitError;
 }

@@ -1,6 +1,5 @@
 #include "pipeline/bench.h"
 
-#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -10,6 +9,7 @@
 #include "command.h"
 #include "compile/compile.h"
 #include "exchange/onnx.h"
+#include "report/text.h"
 
 namespace espalier {
 namespace {
@@ -45,24 +45,25 @@ Result<Entrant> LoadEntrant(const std::string& path, const Flags& flags) {
   return entrant;
 }
 
-nlohmann::ordered_json TimingJson(const TimingRecord& timing) {
+Json TimingJson(const TimingRecord& timing) {
   return {{"median", timing.median}, {"p25", timing.p25}, {"p75", timing.p75}};
 }
 
-void Print(const BenchRecord& record, Console* console) {
+Status Print(const BenchRecord& record, Console* console) {
   std::string text = StrCat("whole sequences of ", record.sequence_steps,
                             " steps, and single steps; batch 1, us: median (quartiles)\n");
-  nlohmann::ordered_json json = {{"sequence_steps", record.sequence_steps},
-                                 {"repetitions", record.repetitions},
-                                 {"threads", record.threads}};
+  Json json = {{"sequence_steps", record.sequence_steps},
+               {"repetitions", record.repetitions},
+               {"threads", record.threads}};
   const auto show = [](const TimingRecord& t) {
-    return StrCat(Fixed(t.median, 2), " (", Fixed(t.p25, 2), " to ", Fixed(t.p75, 2), ")");
+    return StrCat(FormatFixed(t.median, 2), " (", FormatFixed(t.p25, 2), " to ",
+                  FormatFixed(t.p75, 2), ")");
   };
   for (const SystemRecord& system : record.systems) {
     text += StrCat("  ", system.system, ": ", show(system.us_per_sequence));
-    nlohmann::ordered_json row = {{"system", system.system},
-                                  {"us_per_sequence", TimingJson(system.us_per_sequence)},
-                                  {"us_per_step", nullptr}};
+    Json row = {{"system", system.system},
+                {"us_per_sequence", TimingJson(system.us_per_sequence)},
+                {"us_per_step", nullptr}};
     if (system.us_per_step) {
       text += StrCat(", step ", show(*system.us_per_step));
       row["us_per_step"] = TimingJson(*system.us_per_step);
@@ -70,7 +71,7 @@ void Print(const BenchRecord& record, Console* console) {
     text += "\n";
     json["systems"].push_back(row);
   }
-  console->Result(text, json.dump());
+  return console->Result(text, json);
 }
 
 Status Run(const Flags& flags, Console* console) {
@@ -101,23 +102,24 @@ Status Run(const Flags& flags, Console* console) {
     systems.push_back(std::move(peer));
   }
   ESPALIER_ASSIGN_OR_RETURN(const BenchRecord record, RunBench(&systems, flags.bench));
-  Print(record, console);
-  return Ok();
+  return Print(record, console);
 }
 
 }  // namespace
 
 Action AddBench(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
-  if (const char* target = std::getenv("ESPALIER_TARGET")) flags->target = target;
   app->footer("example: espalier bench sparse.esp dense.onnx --steps 28");
   app->add_option("inputs", flags->inputs, "Networks (.esp, or .onnx, which is compiled first)")
       ->required();
-  app->add_option("--steps", flags->bench.steps, "Steps of a sequence")->capture_default_str();
+  app->add_option("--steps", flags->bench.steps, "Steps of a sequence")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
   app->add_option("--repetitions", flags->bench.repetitions, "Timed samples of each system")
-      ->capture_default_str();
-  app->add_option("--target", flags->target, "Instruction set (default: the best)");
-  app->add_option("--seed", flags->bench.seed, "Seed of the inputs")->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  AddTargetOption(app, &flags->target);
+  AddSeedOption(app, &flags->bench.seed, "Seed of the inputs")->capture_default_str();
   AddNodeModulesOption(app, &flags->modules);
   app->add_flag("--without-onnxruntime", flags->without_onnxruntime, "Time only espalier");
   return [flags](Console* console) { return Run(*flags, console); };

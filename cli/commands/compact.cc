@@ -1,5 +1,6 @@
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "command.h"
@@ -15,19 +16,16 @@ struct Flags {
 };
 
 Status Run(const Flags& flags, Console* console) {
+  ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kOnnx));
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
   std::map<std::string, int64_t> removed;
   ESPALIER_ASSIGN_OR_RETURN(const Graph compacted, CompactNetwork(graph, &removed));
   ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(compacted, flags.output));
   std::string text = flags.output + ":\n";
-  std::vector<std::string> json;
   for (const auto& [layer, count] : removed) {
     text += StrCat("  ", layer, ": ", count, " hidden units removed\n");
-    json.push_back(StrCat(Quoted(layer), ": ", count));
   }
-  console->Result(text, StrCat("{\"output\": ", Quoted(flags.output), ", \"removed_units\": {",
-                               StrJoin(json, ", "), "}}"));
-  return Ok();
+  return console->Result(text, {{"output", flags.output}, {"removed_units", removed}});
 }
 
 }  // namespace

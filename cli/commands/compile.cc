@@ -1,11 +1,12 @@
 #include "compile/compile.h"
 
-#include <cstdlib>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/strings.h"
 #include "command.h"
+#include "report/text.h"
 
 namespace espalier {
 namespace {
@@ -37,6 +38,7 @@ Status ReadFormats(const Flags& flags, CompileOptions* options) {
 }
 
 Status Run(const Flags& flags, Console* console) {
+  ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kEsp));
   CompileOptions options = flags.options;
   options.tuning = flags.no_measure ? Tuning::kOff : Tuning::kMeasure;
   options.cache = flags.cold ? CacheState::kCold : CacheState::kWarm;
@@ -48,19 +50,18 @@ Status Run(const Flags& flags, Console* console) {
   ESPALIER_RETURN_IF_ERROR(WriteFileAtomic(flags.output, bytes));
   ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, Artifact::Open(flags.output));
   std::string text = StrCat(flags.output, ": ", HumanBytes(artifact.total_bytes()), "\n");
-  std::vector<std::string> json;
+  Json json = {{"output", flags.output}, {"bytes", artifact.total_bytes()}};
   for (const ArtifactMatrix& matrix : artifact.matrices()) {
     const std::string format = FormatName(matrix.choice.spec);
+    const bool timed = matrix.choice.ns > 0.0;
     text += StrCat("  ", matrix.part.name, ": ", format, ", ", matrix.view.bytes.size(), " bytes",
-                   matrix.choice.ns > 0.0 ? ", " + Fixed(matrix.choice.ns, 0) + " ns" : "", "\n");
-    json.push_back(StrCat("{\"name\": ", Quoted(matrix.part.name), ", \"format\": ", Quoted(format),
-                          ", \"bytes\": ", matrix.view.bytes.size(), ", \"ns\": ", matrix.choice.ns,
-                          "}"));
+                   timed ? ", " + FormatFixed(matrix.choice.ns, 0) + " ns" : "", "\n");
+    json["matrices"].push_back({{"name", matrix.part.name},
+                                {"format", format},
+                                {"bytes", matrix.view.bytes.size()},
+                                {"ns", timed ? Json(matrix.choice.ns) : Json()}});
   }
-  console->Result(
-      text, StrCat("{\"output\": ", Quoted(flags.output), ", \"bytes\": ", artifact.total_bytes(),
-                   ", \"matrices\": [", StrJoin(json, ", "), "]}"));
-  return Ok();
+  return console->Result(text, json);
 }
 
 }  // namespace
@@ -68,12 +69,10 @@ Status Run(const Flags& flags, Console* console) {
 Action AddCompile(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
   CompileOptions& options = flags->options;
-  if (const char* target = std::getenv("ESPALIER_TARGET")) options.target = target;
   app->footer("example: espalier compile sparse.onnx -o sparse.esp");
   app->add_option("input", flags->input, "Network (.onnx)")->required();
   app->add_option("-o,--output", flags->output, "File to write (.esp)")->required();
-  app->add_option("--target", options.target,
-                  "Instruction set (default: the best, or $ESPALIER_TARGET)");
+  AddTargetOption(app, &options.target);
   app->add_option("--format", flags->formats, "Candidate formats (default: all)");
   app->add_option("--force", flags->forced, "WEIGHT=FORMAT, e.g. lstm0.weight_hh=slot_8x16");
   app->add_flag("--no-measure", flags->no_measure,
@@ -84,7 +83,7 @@ Action AddCompile(CLI::App* app) {
   app->add_option("--batched-rows", options.batched_rows,
                   "Steps that input matrices are tuned for at once, 1 = streaming")
       ->capture_default_str();
-  app->add_option("--seed", options.seed, "Seed of the golden sample")->capture_default_str();
+  AddSeedOption(app, &options.seed, "Seed of the golden sample")->capture_default_str();
   return [flags](Console* console) { return Run(*flags, console); };
 }
 

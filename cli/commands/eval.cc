@@ -1,4 +1,3 @@
-#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -7,6 +6,7 @@
 #include "command.h"
 #include "exchange/onnx.h"
 #include "pipeline/evaluate.h"
+#include "report/text.h"
 #include "tasks/task.h"
 
 namespace espalier {
@@ -36,44 +36,43 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
 
 Status Run(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
-  ESPALIER_ASSIGN_OR_RETURN(const TaskData data, task.load(flags.data.data));
+  ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation evaluation,
                             EvaluateFile(flags.input, data.test, flags));
-  nlohmann::ordered_json json = {{"file", flags.input},
-                                 {"task", task.name},
-                                 {task.metric, evaluation.metric},
-                                 {"class_metric", evaluation.class_metric}};
-  std::string text = StrCat(flags.input, ": ", task.metric, " ", Percent(evaluation.metric), " on ",
-                            data.test.size(), " test sequences\n");
+  Json json = {{"file", flags.input},
+               {"task", task.name},
+               {task.metric, evaluation.metric},
+               {"class_metric", evaluation.class_metric}};
+  std::string text =
+      StrCat(flags.input, ": ", task.metric, " ", FormatPercent(evaluation.metric, 2), " on ",
+             data.test.size(), " test sequences\n");
   if (!flags.against.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(const Evaluation other,
                               EvaluateFile(flags.against, data.test, flags));
     const Agreement agreement = Compare(evaluation, other, data.test.classes);
-    text +=
-        StrCat(flags.against, ": ", task.metric, " ", Percent(other.metric), "\n",
-               Percent(agreement.share), " of the predictions agree; of ", agreement.differences,
-               " that differ, ", agreement.unexplained, " are not ties within ", kTieMargin, "\n");
+    text += StrCat(flags.against, ": ", task.metric, " ", FormatPercent(other.metric, 2), "\n",
+                   FormatPercent(agreement.share, 2), " of the predictions agree; of ",
+                   agreement.differences, " that differ, ", agreement.unexplained,
+                   " are not ties within ", kTieMargin, "\n");
     json["against"] = {{"file", flags.against},
                        {task.metric, other.metric},
                        {"agreement", agreement.share},
                        {"differences", agreement.differences},
                        {"not_ties", agreement.unexplained}};
   }
-  console->Result(text, json.dump());
-  return Ok();
+  return console->Result(text, json);
 }
 
 }  // namespace
 
 Action AddEval(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
-  if (const char* target = std::getenv("ESPALIER_TARGET")) flags->target = target;
   app->footer("example: espalier eval sparse.esp --task mnist-rows --against sparse.onnx");
   app->add_option("input", flags->input, "Network (.onnx or .esp)")->required();
   app->add_option("--against", flags->against, "Compare predictions with this network");
-  app->add_option("--target", flags->target, "Instruction set for .esp (default: the best)");
-  app->add_option("--threads", flags->threads, "Threads of libtorch")->capture_default_str();
-  AddDataOptions(app, TaskNeed::kRequired, &flags->data);
+  AddTargetOption(app, &flags->target);
+  AddThreadsOption(app, &flags->threads, "Threads, for .onnx")->capture_default_str();
+  AddTaskOptions(app, TaskNeed::kRequired, &flags->data);
   return [flags](Console* console) { return Run(*flags, console); };
 }
 

@@ -1,4 +1,5 @@
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/strings.h"
@@ -16,16 +17,15 @@ struct Flags {
 };
 
 Status Run(const Flags& flags, Console* console) {
+  ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kOnnx));
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
   OnnxExportOptions options;
   if (flags.no_states) options.states = OnnxExportOptions::States::kZero;
   if (flags.no_lengths) options.lengths = OnnxExportOptions::Lengths::kNone;
   ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(graph, flags.output, options));
   ESPALIER_ASSIGN_OR_RETURN(const auto bytes, ReadFile(flags.output));
-  console->Result(
-      flags.output + ": " + HumanBytes(bytes.size()),
-      StrCat("{\"output\": ", Quoted(flags.output), ", \"bytes\": ", bytes.size(), "}"));
-  return Ok();
+  return console->Result(flags.output + ": " + HumanBytes(bytes.size()),
+                         {{"output", flags.output}, {"bytes", bytes.size()}});
 }
 
 }  // namespace

@@ -8,11 +8,10 @@
 #include "base/strings.h"
 #include "command.h"
 #include "pipeline/model_record.h"
+#include "report/text.h"
 
 namespace espalier {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct Subject {
   std::string path;
@@ -53,21 +52,26 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
 
 std::string WeightText(const WeightRecord& weight) {
   std::string text = StrCat("  ", weight.name, " ", weight.rows, "x", weight.cols, ": ",
-                            Percent(weight.sparsity), " zeros");
+                            FormatPercent(weight.sparsity, 2), " zeros");
   std::vector<std::string> gates;
   for (const GateRecord& gate : weight.gates) {
-    gates.push_back(gate.name + " " + Fixed(100.0 * gate.sparsity, 1));
+    gates.push_back(gate.name + " " + FormatFixed(100.0 * gate.sparsity, 1));
   }
   if (!gates.empty()) text += " (" + StrJoin(gates, ", ") + ")";
   if (weight.format.empty()) return text + "\n";
   text += StrCat("; ", weight.format, " by ", weight.kernel, ", ", weight.encoded_bytes, " bytes");
   std::vector<std::string> others;
+  bool timed = false;
   for (const CandidateRecord& candidate : weight.candidates) {
     std::string other = candidate.format;
-    if (candidate.ns > 0.0) other += " " + Fixed(candidate.ns, 0) + " ns";
+    if (candidate.ns > 0.0) {
+      timed = true;
+      other += " " + FormatFixed(candidate.ns, 0) + " ns";
+    }
     others.push_back(other + " " + std::to_string(candidate.bytes) + " B");
   }
-  return text + "\n    measured: " + StrJoin(others, ", ") + "\n";
+  return text + StrCat("\n    ", timed ? "measured" : "candidates", ": ") + StrJoin(others, ", ") +
+         "\n";
 }
 
 std::string Text(const Subject& subject, const std::map<std::string, ValueType>& types) {
@@ -117,7 +121,9 @@ Json WeightJson(const WeightRecord& weight) {
   json["encoded_bytes"] = weight.encoded_bytes;
   for (const CandidateRecord& candidate : weight.candidates) {
     json["candidates"].push_back(
-        {{"format", candidate.format}, {"ns", candidate.ns}, {"bytes", candidate.bytes}});
+        {{"format", candidate.format},
+         {"ns", candidate.ns > 0.0 ? Json(candidate.ns) : Json()},  // null: not measured
+         {"bytes", candidate.bytes}});
   }
   return json;
 }
@@ -136,8 +142,7 @@ Status Run(const std::string& path, Console* console) {
   for (const WeightRecord& weight : subject.record.weights) {
     json["matrices"].push_back(WeightJson(weight));
   }
-  console->Result(Text(subject, types), json.dump());
-  return Ok();
+  return console->Result(Text(subject, types), json);
 }
 
 }  // namespace

@@ -1,10 +1,16 @@
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/strings.h"
 #include "command.h"
 #include "exchange/onnx.h"
 #include "pipeline/stages.h"
-#include "tasks/task.h"
+#include "prune/allocation.h"
+#include "prune/criterion.h"
+#include "prune/granularity.h"
+#include "prune/schedule.h"
+#include "report/text.h"
 
 namespace espalier {
 namespace {
@@ -16,65 +22,80 @@ struct Flags {
   DataOptions data;
   TrainFlags train;
   StageSpec stage;
-  bool regrowth = false;
-  double ramp_end = -1.0;
+  std::optional<double> ramp_end;
 };
 
-std::string Describe(const Graph& graph) {
-  std::string text;
-  for (const std::string& name : PrunableWeights(graph)) {
-    const Tensor& weight = graph.weights.at(name);
-    text += StrCat("  ", name, " ", ShapeString(weight.shape), ": ",
-                   Percent(SparsityOf(weight.values)), " zeros\n");
+// Without epochs nothing is trained, so an option of the training would be ignored.
+Status CheckTrainingOptions(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_group() == kTrainingGroup && option->count() > 0 &&
+        !option->check_lname("epochs")) {
+      return InvalidArgument(option->get_name() + ": only with --epochs of at least 1");
+    }
   }
-  return text;
+  return Ok();
 }
 
-std::string DescribeJson(const Graph& graph) {
-  std::vector<std::string> parts;
-  for (const std::string& name : PrunableWeights(graph)) {
-    parts.push_back(Quoted(name) + ": " + StrCat(SparsityOf(graph.weights.at(name).values)));
-  }
-  return "{" + StrJoin(parts, ", ") + "}";
-}
-
-Status Run(const Flags& flags, Console* console) {
+Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   StageSpec stage = flags.stage;
   stage.kind = StageKind::kPrune;
   stage.name = "prune";
-  ESPALIER_ASSIGN_OR_RETURN(stage.train, flags.train.Resolve());
-  stage.prune.seed = stage.train.seed;
-  stage.prune.regrowth = flags.regrowth ? Regrowth::kAllowed : Regrowth::kNever;
-  const auto epochs = static_cast<double>(stage.train.epochs);
-  stage.ramp.end_epoch = flags.ramp_end < 0.0 ? epochs * 2.0 / 3.0 : flags.ramp_end;
-  if (!(stage.ramp.end_epoch <= epochs)) {
-    return InvalidArgument(StrCat("--ramp-end: at most --epochs = ", stage.train.epochs,
-                                  " expected, ", stage.ramp.end_epoch, " found"));
+  stage.prune.seed = flags.train.options.seed;
+  const int64_t epochs = flags.train.options.epochs;
+  if (epochs < 0) {
+    return InvalidArgument(StrCat("--epochs: at least 0 expected, ", epochs, " found"));
   }
+  if (epochs == 0) {
+    ESPALIER_RETURN_IF_ERROR(CheckTrainingOptions(app));
+    stage.train = flags.train.options;
+    return stage;
+  }
+  ESPALIER_ASSIGN_OR_RETURN(stage.train, flags.train.Resolve());
+  if (flags.data.task.empty()) {
+    return InvalidArgument("--epochs: fine-tuning needs --task (and --data)");
+  }
+  const auto last = static_cast<double>(epochs);
+  stage.ramp.end_epoch = flags.ramp_end.value_or(last * 2.0 / 3.0);
+  if (!(stage.ramp.end_epoch >= 0.0 && stage.ramp.end_epoch <= last)) {
+    return InvalidArgument(StrCat("--ramp-end: 0 to --epochs = ", epochs, " expected, ",
+                                  stage.ramp.end_epoch, " found"));
+  }
+  if (!(stage.ramp.begin_epoch >= 0.0 && stage.ramp.begin_epoch <= stage.ramp.end_epoch)) {
+    return InvalidArgument(StrCat("--ramp-begin: 0 to --ramp-end = ", stage.ramp.end_epoch,
+                                  " expected, ", stage.ramp.begin_epoch, " found"));
+  }
+  return stage;
+}
+
+Status Run(const Flags& flags, const CLI::App& app, Console* console) {
+  ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kOnnx));
+  ESPALIER_ASSIGN_OR_RETURN(const StageSpec stage, ResolveStage(flags, app));
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
   std::optional<TaskData> data;
+  TrainHooks hooks;
   if (stage.train.epochs > 0) {
-    if (flags.data.task.empty()) {
-      return InvalidArgument("--epochs: fine-tuning needs --task (and --data)");
-    }
-    ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
-    ESPALIER_ASSIGN_OR_RETURN(data, task.load(flags.data.data));
+    ESPALIER_ASSIGN_OR_RETURN(data, flags.data.Load());
+    hooks = console->MakeTrainHooks();
   }
   std::optional<Graph> teacher;
   if (!flags.teacher.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(teacher, LoadNetwork(flags.teacher));
   }
-  ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome,
-                            PruneNetwork(graph, stage, data ? &*data : nullptr,
-                                         teacher ? &*teacher : nullptr, console->MakeTrainHooks()));
-  if (outcome.stopped == StopReason::kCancelled) {
-    return Unsupported("interrupted; nothing was written");
-  }
+  ESPALIER_ASSIGN_OR_RETURN(
+      const PruneOutcome outcome,
+      PruneNetwork(graph, stage, data ? &*data : nullptr, teacher ? &*teacher : nullptr, hooks));
+  if (outcome.stopped == StopReason::kCancelled) return Interrupted(stage.train);
   ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(outcome.graph, flags.output));
-  console->Result(flags.output + ":\n" + Describe(outcome.graph),
-                  StrCat("{\"output\": ", Quoted(flags.output),
-                         ", \"sparsity\": ", DescribeJson(outcome.graph), "}"));
-  return Ok();
+  std::string text = flags.output + ":\n";
+  Json json = {{"output", flags.output}, {"sparsity", Json::object()}};
+  for (const std::string& name : PrunableWeights(outcome.graph)) {
+    const Tensor& weight = outcome.graph.weights.at(name);
+    const double sparsity = SparsityOf(weight.values);
+    text += StrCat("  ", name, " ", ShapeString(weight.shape), ": ", FormatPercent(sparsity, 2),
+                   " zeros\n");
+    json["sparsity"][name] = sparsity;
+  }
+  return console->Result(text, json);
 }
 
 }  // namespace
@@ -91,32 +112,35 @@ Action AddPrune(CLI::App* app) {
       "dense.onnx");
   app->add_option("input", flags->input, "Network (.onnx)")->required();
   app->add_option("-o,--output", flags->output, "File to write (.onnx)")->required();
-  const auto add = [&](const char* name, auto* value, const char* help) {
-    app->add_option(name, *value, help)->capture_default_str()->group("Pruning");
+  const auto add = [&](const char* name, auto* value, const char* group, const std::string& help) {
+    app->add_option(name, *value, help)->capture_default_str()->group(group);
   };
-  add("--criterion", &spec.criterion, "How much a weight matters: magnitude, random");
-  add("--granularity", &spec.granularity, "What is cut: element, slot_ROWSxCOLS, unit");
-  add("--allocation", &spec.allocation, "How much where: uniform, global");
-  add("--sparsity", &spec.sparsity, "Share that goes, of the whole, in [0, 1)");
-  add("--weights", &spec.weights,
+  constexpr char kPruning[] = "Pruning";
+  add("--criterion", &spec.criterion, kPruning,
+      "How much a weight matters: " + NamesOf(AllCriteria()));
+  add("--granularity", &spec.granularity, kPruning,
+      "What goes together: " + NamesOf(AllGranularities()));
+  add("--allocation", &spec.allocation, kPruning, "How much where: " + NamesOf(AllAllocations()));
+  add("--sparsity", &spec.sparsity, kPruning, "Share that goes, of the whole, in [0, 1)");
+  add("--weights", &spec.weights, kPruning,
       "Patterns of weight names, e.g. '*.weight_hh' (default: recurrent)");
-  add("--floor", &spec.floor, "Least share of each tensor that stays under 'global'");
-  add("--multiple", &spec.multiple, "unit: each layer keeps a multiple of this");
-  app->add_flag("--regrowth", flags->regrowth, "Let cut weights come back while the ramp runs")
-      ->group("Pruning");
-  add("--schedule", &flags->stage.ramp.schedule, "When: one_shot, cubic");
-  add("--ramp-end", &flags->ramp_end, "Epoch at which the sparsity is reached (default: 2/3)");
-  add("--every-steps", &flags->stage.ramp.every_steps, "Steps between two masks");
-  AddDataOptions(app, TaskNeed::kOptional, &flags->data);
+  add("--floor", &spec.floor, kPruning, "Least share of each tensor that stays under 'global'");
+  add("--multiple", &spec.multiple, kPruning, "unit: each layer keeps a multiple of this");
+  RampSpec& ramp = flags->stage.ramp;
+  add("--schedule", &ramp.schedule, kTrainingGroup, "When: " + NamesOf(AllSchedules()));
+  add("--ramp-begin", &ramp.begin_epoch, kTrainingGroup, "Epoch of the first cut");
+  app->add_option("--ramp-end", flags->ramp_end,
+                  "Epoch at which the sparsity is reached (default: after 2/3)")
+      ->group(kTrainingGroup);
+  add("--every-steps", &ramp.every_steps, kTrainingGroup, "Steps between two masks");
+  add("--initial-sparsity", &ramp.initial_sparsity, kTrainingGroup, "Sparsity of the first cut");
+  AddTaskOptions(app, TaskNeed::kOptional, &flags->data);
   AddTrainOptions(app, &flags->train);
-  app->add_option("--teacher", flags->teacher, "Network to distil from")->group("Training");
-  app->add_option("--teacher-weight", flags->stage.teacher.weight, "Share of the teacher's loss")
-      ->capture_default_str()
-      ->group("Training");
-  app->add_option("--temperature", flags->stage.teacher.temperature, "Of the distillation")
-      ->capture_default_str()
-      ->group("Training");
-  return [flags](Console* console) { return Run(*flags, console); };
+  app->add_option("--teacher", flags->teacher, "Network to distil from")->group(kTrainingGroup);
+  add("--teacher-weight", &flags->stage.teacher.weight, kTrainingGroup,
+      "Share of the teacher's loss");
+  add("--temperature", &flags->stage.teacher.temperature, kTrainingGroup, "Of the distillation");
+  return [flags, app](Console* console) { return Run(*flags, *app, console); };
 }
 
 }  // namespace espalier

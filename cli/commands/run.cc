@@ -1,9 +1,11 @@
-#include <cstdlib>
+#include <charconv>
+#include <cmath>
 #include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string_view>
 
 #include "artifact/artifact.h"
 #include "base/strings.h"
@@ -23,8 +25,6 @@ struct Flags {
   bool check = false;
 };
 
-using Json = nlohmann::ordered_json;
-
 Result<Artifact> OpenAny(const Flags& flags) {
   ESPALIER_ASSIGN_OR_RETURN(const bool is_artifact, IsArtifactFile(flags.network));
   if (is_artifact) return Artifact::Open(flags.network);
@@ -43,35 +43,57 @@ struct Sequence {
   int64_t steps = 0;
 };
 
-Status ReadStep(const std::string& line, int64_t line_number, const ValueType& type,
-                Sequence* sequence) {
-  const char* at = line.c_str();
-  const auto expected = type.element == Element::kI32 ? int64_t{1} : type.features;
+// What an error shows of a line that is not what it should be.
+std::string Excerpt(std::string_view text) {
+  std::string shown(text.substr(0, 20));
+  for (char& c : shown) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return shown;
+}
+
+// Reads one number, in full: "0x10" and "1.5" for an integer are none.
+template <typename Number>
+bool ReadNumber(std::string_view word, Number* number) {
+  if (word.starts_with('+')) word.remove_prefix(1);
+  const char* end = word.data() + word.size();
+  const std::from_chars_result read = std::from_chars(word.data(), end, *number);
+  return read.ec == std::errc() && read.ptr == end;
+}
+
+Status AppendWord(std::string_view word, const ValueType& type, Sequence* sequence) {
+  if (type.element == Element::kF32) {
+    float value = 0.0f;
+    if (!ReadNumber(word, &value) || !std::isfinite(value)) {
+      return InvalidArgument(StrCat("a finite number expected, '", Excerpt(word), "' found"));
+    }
+    sequence->features.push_back(value);
+    return Ok();
+  }
+  int32_t id = -1;
+  if (!ReadNumber(word, &id) || id < 0 || id >= type.features) {
+    return InvalidArgument(
+        StrCat("an id of 0 to ", type.features - 1, " expected, '", Excerpt(word), "' found"));
+  }
+  sequence->ids.push_back(id);
+  return Ok();
+}
+
+constexpr std::string_view kSeparators = " \t,;\r";
+
+Status ReadStep(std::string_view line, const ValueType& type, Sequence* sequence) {
+  const int64_t expected = type.element == Element::kI32 ? 1 : type.features;
   int64_t count = 0;
   while (true) {
-    at += std::strspn(at, " \t,;\r");
-    if (*at == '\0') break;
-    char* end = nullptr;
-    const float value = std::strtof(at, &end);
-    if (end == at) {
-      return InvalidArgument(StrCat("line ", line_number, ": a number expected, '",
-                                    std::string(at).substr(0, 20), "' found"));
-    }
-    at = end;
+    line.remove_prefix(std::min(line.find_first_not_of(kSeparators), line.size()));
+    if (line.empty()) break;
+    const std::string_view word = line.substr(0, line.find_first_of(kSeparators));
+    ESPALIER_RETURN_IF_ERROR(AppendWord(word, type, sequence));
+    line.remove_prefix(word.size());
     ++count;
-    if (type.element == Element::kF32) {
-      sequence->features.push_back(value);
-    } else {
-      if (!(value >= 0.0f && value < static_cast<float>(type.features))) {
-        return InvalidArgument(StrCat("line ", line_number, ": an id in [0, ", type.features,
-                                      ") expected, ", value, " found"));
-      }
-      sequence->ids.push_back(static_cast<int32_t>(value));
-    }
   }
   if (count != expected) {
-    return InvalidArgument(
-        StrCat("line ", line_number, ": ", expected, " numbers expected, ", count, " found"));
+    return InvalidArgument(StrCat(expected, " numbers expected, ", count, " found"));
   }
   ++sequence->steps;
   return Ok();
@@ -96,23 +118,24 @@ class Runner {
     ESPALIER_RETURN_IF_ERROR(step.ids.empty() ? session_.Step(std::span(step.features))
                                               : session_.Step(std::span(step.ids)));
     any_ = true;
-    if (flags_.stream || !is_vector_) Print();
+    return flags_.stream || !is_vector_ ? Print() : Ok();
+  }
+
+  Status EndSequence() {
+    if (!any_) return Ok();
+    if (is_vector_ && !flags_.stream) ESPALIER_RETURN_IF_ERROR(Print());
+    ++sequence_;
+    any_ = false;
+    session_.Reset();
     return Ok();
   }
 
-  void EndSequence() {
-    if (any_ && is_vector_ && !flags_.stream) Print();
-    if (any_) ++sequence_;
-    any_ = false;
-    session_.Reset();
-  }
-
  private:
-  void Print() {
+  Status Print() {
     const std::span<const float> output = session_.Output(0);
     const Json json = {{"sequence", sequence_},
                        {"output", std::vector<float>(output.begin(), output.end())}};
-    console_.Result(Line(output), json.dump());
+    return console_.Result(Line(output), json);
   }
 
   const Flags& flags_;
@@ -136,13 +159,14 @@ Status RunWhole(const Artifact& artifact, const Flags& flags, const Sequence& se
   for (size_t first = 0; first < output.size(); first += width) {
     const std::span<const float> row = output.subspan(first, width);
     const Json json = {{"sequence", index}, {"output", std::vector<float>(row.begin(), row.end())}};
-    console.Result(Line(row), json.dump());
+    ESPALIER_RETURN_IF_ERROR(console.Result(Line(row), json));
   }
   return Ok();
 }
 
 Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in,
               const Console& console) {
+  const std::string source = flags.input == "-" ? "stdin" : flags.input;
   const ValueType& type = artifact.graph().inputs[0].type;
   const bool streams = IsStreamable(artifact.graph());
   SessionOptions options;
@@ -151,27 +175,30 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in,
   Runner runner(artifact, flags, std::move(session), console);
   Sequence sequence;
   int64_t line_number = 0;
+  int64_t steps = 0;
   int64_t index = 0;
   const auto end_sequence = [&]() -> Status {
-    if (streams) {
-      runner.EndSequence();
-    } else if (sequence.steps > 0) {
-      ESPALIER_RETURN_IF_ERROR(RunWhole(artifact, flags, sequence, index++, console));
-    }
+    if (streams) return runner.EndSequence();
+    if (sequence.steps == 0) return Ok();
+    ESPALIER_RETURN_IF_ERROR(RunWhole(artifact, flags, sequence, index++, console));
     sequence = Sequence();
     return Ok();
   };
-  for (std::string line; std::getline(*in, line) && !Console::cancelled();) {
+  for (std::string line; std::getline(*in, line);) {
     ++line_number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) {
       ESPALIER_RETURN_IF_ERROR(end_sequence());
       continue;
     }
-    ESPALIER_RETURN_IF_ERROR(ReadStep(line, line_number, type, &sequence));
+    ESPALIER_RETURN_IF_ERROR(
+        ReadStep(line, type, &sequence).WithContext(StrCat(source, ": line ", line_number)));
+    ++steps;
     if (!streams) continue;
     ESPALIER_RETURN_IF_ERROR(runner.Step(sequence));
     sequence = Sequence();
   }
+  if (in->bad()) return IoError(source + ": cannot be read to its end");
+  if (steps == 0) return InvalidArgument(source + ": at least 1 step expected, 0 found");
   return end_sequence();
 }
 
@@ -184,14 +211,13 @@ Status Run(const Flags& flags, Console* console) {
   if (flags.input == "-") return RunAll(artifact, flags, &std::cin, *console);
   std::ifstream file(flags.input);
   if (!file) return IoError(flags.input + ": cannot open");
-  return RunAll(artifact, flags, &file, *console).WithContext(flags.input);
+  return RunAll(artifact, flags, &file, *console);
 }
 
 }  // namespace
 
 Action AddRun(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
-  if (const char* target = std::getenv("ESPALIER_TARGET")) flags->target = target;
   app->footer(
       "Reads text: one step a line, numbers parted by spaces or commas, an empty line between\n"
       "sequences. Prints one line (with --json one object) a sequence, or a step.\n"
@@ -200,7 +226,7 @@ Action AddRun(CLI::App* app) {
   app->add_option("--input", flags->input, "File of steps, - for stdin")->capture_default_str();
   app->add_flag("--stream", flags->stream, "Print the output after every step");
   app->add_flag("--check", flags->check, "First check the golden sample that the file carries");
-  app->add_option("--target", flags->target, "Instruction set (default: the best)");
+  AddTargetOption(app, &flags->target);
   return [flags](Console* console) { return Run(*flags, console); };
 }
 

