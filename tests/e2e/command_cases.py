@@ -1,0 +1,97 @@
+"""Each command on its own."""
+
+import json
+import os
+
+from harness import MODULES, Case, run
+
+
+class Commands(Case):
+
+    def test_compose_the_flow_by_hand(self):
+        path = self.path
+        dense, units, small, sparse, compiled = map(
+            path, ("h_dense.onnx", "h_units.onnx", "h_small.onnx", "h_sparse.onnx", "h.esp"))
+        task = ("--task", "mnist-rows", "--data", self.data)
+        self.good("train", *task, "--model", "gru:24:bidirectional mean_over_time gemm:10",
+                  "--epochs", "3", "--batch-size", "50", "--learning-rate", "0.01", "-o", dense)
+        self.good("prune", dense, "-o", units, "--granularity", "unit", "--sparsity", "0.34")
+        removed = json.loads(self.good("compact", units, "-o", small, "--json").stdout)
+        self.assertEqual(removed["removed_units"], {"gru0": 8, "gru0_reverse": 8})
+        self.good("prune", small, "-o", sparse, "--granularity", "slot_8x8", "--sparsity", "0.6",
+                  "--allocation", "global", *task, "--epochs", "2", "--batch-size", "50",
+                  "--learning-rate", "0.003", "--teacher", dense)
+        self.good("compile", sparse, "-o", compiled)
+        result = json.loads(
+            self.good("eval", compiled, *task, "--against", sparse, "--json").stdout)
+        self.assertEqual(result["against"]["not_ties"], 0)
+        self.assertGreater(result["accuracy"], 0.5)
+        back = path("h_back.onnx")
+        self.good("export", compiled, "-o", back)
+        self.assertEqual(json.loads(self.good("inspect", back, "--json").stdout)["nonzeros"],
+                         json.loads(self.good("inspect", sparse, "--json").stdout)["nonzeros"])
+
+    def test_compile_without_measuring_repeats_itself_to_the_byte(self):
+        source = self.run_dir / "slots.onnx"
+        for name in ("a.esp", "b.esp"):
+            self.good("compile", source, "-o", self.path(name), "--no-measure")
+        self.assertEqual(self.path("a.esp").read_bytes(), self.path("b.esp").read_bytes())
+
+    def test_inspect_shows_formats_kernels_and_sparsity_by_gate(self):
+        text = self.good("inspect", self.run_dir / "pruned.esp").stdout
+        for part in ("lstm, 16 units", "lstm0.weight_hh 64x16", "(i ", "matvec_", " bytes",
+                     "multiply-adds per step"):
+            self.assertIn(part, text)
+
+    def test_run_prints_one_line_a_sequence_and_streams_the_same(self):
+        step = " ".join(["0.5"] * 28)
+        two = "\n".join([step] * 28 + [""] + [step] * 5) + "\n"
+        network = self.run_dir / "pruned.esp"
+        whole = self.good("run", network, "--check", stdin=two).stdout.splitlines()
+        self.assertEqual(len(whole), 2)
+        stream = self.good("run", network, "--stream", stdin=two).stdout.splitlines()
+        self.assertEqual(len(stream), 33)
+        self.assertEqual([stream[27], stream[32]], whole)
+        row = json.loads(self.good("run", network, "--json", stdin=step).stdout)
+        self.assertEqual((row["sequence"], len(row["output"])), (0, 10))
+
+    def test_bench_times_every_system(self):
+        result = json.loads(self.good("bench", self.run_dir / "pruned.esp",
+                                      self.run_dir / "dense.onnx", "--repetitions", "10", "--json",
+                                      "--node-modules", MODULES).stdout)
+        required = os.environ.get("ESPALIER_REQUIRE_ONNXRUNTIME") == "1"
+        peer = required or (MODULES / "onnxruntime-node").exists()
+        self.assertEqual(len(result["systems"]), 4 if peer else 2)
+        for system in result["systems"]:
+            self.assertGreater(system["us_per_sequence"]["median"], 0)
+            self.assertGreater(system["us_per_step"]["median"], 0)
+
+    def test_every_command_has_help_with_an_example(self):
+        for command in ("train", "prune", "compact", "compile", "eval", "run", "bench", "export",
+                        "inspect", "report", "recipe"):
+            text = self.good(command, "--help").stdout
+            self.assertIn("example", text, command)
+            inner = ("run", "check", "show") if command == "recipe" else ()
+            for text in [self.good(command, name, "--help").stdout for name in inner] or [text]:
+                for option in ("--json", "--quiet", "--seed", "example"):
+                    self.assertIn(option, text, command)
+
+    def test_the_recorded_command_repeats_the_run(self):
+        record = json.loads((self.run_dir / "run.json").read_text())
+        for part in ("recipe run", f"--run {self.run_dir}", f"--data {self.data}",
+                     f"--node-modules {MODULES}", "--seed 3", "--threads 1"):
+            self.assertIn(part, record["command"])
+
+    def test_progress_lines_have_rate_and_eta(self):
+        lines = [line for line in self.flow.stderr.splitlines() if " epoch " in line]
+        self.assertEqual(len(lines), 4 + 1 + 2)
+        for line in lines:
+            self.assertRegex(line, r"valid metric [0-9.]+ %.* [0-9]+ seq/s  ETA ")
+
+    def test_inspect_says_if_nothing_was_measured(self):
+        plain = self.path("plain.esp")
+        self.good("compile", self.run_dir / "slots.onnx", "-o", plain, "--no-measure")
+        self.assertNotIn("measured", self.good("inspect", plain).stdout)
+        matrices = json.loads(self.good("inspect", plain, "--json").stdout)["matrices"]
+        self.assertEqual({c["ns"] for m in matrices for c in m["candidates"]}, {None})
+        self.assertIn("measured", self.good("inspect", self.run_dir / "pruned.esp").stdout)
