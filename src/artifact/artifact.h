@@ -18,8 +18,9 @@
 //                  for each matrix: zeros up to a multiple of 64, then its encoded bytes
 //                  64 zeros, so that a kernel may load a vector past the last matrix
 //
-// Texts are a u32 length and that many bytes. Little-endian. Matrices follow in the order of
-// MatrixPartsOf. Nothing is aligned to pages: mapping starts on one, and small files are the point.
+// Texts are a u32 length and that many bytes of UTF-8. Little-endian. Matrices follow in the order
+// of MatrixPartsOf. Nothing is aligned to pages: mapping starts on one, and small files are the
+// point.
 #ifndef ESPALIER_ARTIFACT_ARTIFACT_H_
 #define ESPALIER_ARTIFACT_ARTIFACT_H_
 

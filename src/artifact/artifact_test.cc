@@ -289,6 +289,16 @@ TEST(Artifact, RefusesAMatrixOfAnotherName) {
               {"matrix.name", "lstm0.weight_hx"});
 }
 
+TEST(Artifact, RefusesANameThatIsNotUtf8AndSaysWhich) {
+  std::vector<std::byte> bytes = Copy(TestBytes());
+  const std::string name = "embedding0";
+  const auto at = std::search(bytes.begin(), bytes.end(), name.begin(), name.end(),
+                              [](std::byte a, char b) { return static_cast<char>(a) == b; });
+  *at = std::byte{0xff};
+  ExpectError(Artifact::FromBytes(Sealed(bytes)).status(), Code::kBadFormat,
+              {"node.name: a text in UTF-8 expected"});
+}
+
 TEST(Artifact, RefusesBytesAfterTheEnd) {
   std::vector<std::byte> bytes = Copy(TestBytes());
   bytes.resize(bytes.size() + 64);

@@ -24,6 +24,21 @@ constexpr std::array<std::array<uint32_t, 256>, 8> kTables = MakeTables();
 
 }  // namespace
 
+Status ByteReader::ReadString(std::string_view field, size_t max_bytes, std::string* out) {
+  uint32_t size_bytes = 0;
+  ESPALIER_RETURN_IF_ERROR(Read(field, &size_bytes));
+  if (size_bytes > max_bytes) {
+    return BadFormat(StrCat(field, ": a text of at most ", max_bytes, " bytes expected, ",
+                            size_bytes, " found"));
+  }
+  std::span<const std::byte> text;
+  ESPALIER_RETURN_IF_ERROR(ReadBytes(field, size_bytes, &text));
+  out->assign(reinterpret_cast<const char*>(text.data()), text.size());
+  if (IsUtf8(*out)) return Ok();
+  return BadFormat(StrCat(field, ": a text in UTF-8 expected, other bytes found at offset ",
+                          offset_ - size_bytes));
+}
+
 // Slicing-by-8 (Kounavis and Berry 2005): about 1 byte per cycle, enough to check an artifact once.
 uint32_t Crc32c(std::span<const std::byte> bytes) {
   uint32_t crc = ~0u;

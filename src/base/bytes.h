@@ -45,19 +45,9 @@ class ByteReader {
     return Ok();
   }
 
-  // A u32 length and that many bytes; `max_bytes` bounds what a damaged length may ask for.
-  Status ReadString(std::string_view field, size_t max_bytes, std::string* out) {
-    uint32_t size_bytes = 0;
-    ESPALIER_RETURN_IF_ERROR(Read(field, &size_bytes));
-    if (size_bytes > max_bytes) {
-      return BadFormat(StrCat(field, ": a text of at most ", max_bytes, " bytes expected, ",
-                              size_bytes, " found"));
-    }
-    std::span<const std::byte> text;
-    ESPALIER_RETURN_IF_ERROR(ReadBytes(field, size_bytes, &text));
-    out->assign(reinterpret_cast<const char*>(text.data()), text.size());
-    return Ok();
-  }
+  // A u32 length and that many bytes of UTF-8; `max_bytes` bounds what a damaged length may ask
+  // for.
+  Status ReadString(std::string_view field, size_t max_bytes, std::string* out);
 
   Status Seek(std::string_view field, size_t offset) {
     if (offset > bytes_.size()) {

@@ -51,6 +51,32 @@ std::string DidYouMean(std::string_view word, const std::vector<std::string>& ca
   return nearest.empty() ? "" : " (did you mean '" + nearest + "'?)";
 }
 
+bool IsUtf8(std::string_view text) {
+  size_t i = 0;
+  const auto next_is = [&](unsigned least, unsigned most) {
+    if (i == text.size()) return false;
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (byte < least || byte > most) return false;
+    ++i;
+    return true;
+  };
+  const auto next_is_tail = [&] { return next_is(0x80, 0xbf); };
+  const auto next_is_character = [&] {
+    if (next_is(0x00, 0x7f)) return true;
+    if (next_is(0xc2, 0xdf)) return next_is_tail();
+    if (next_is(0xe0, 0xe0)) return next_is(0xa0, 0xbf) && next_is_tail();
+    if (next_is(0xed, 0xed)) return next_is(0x80, 0x9f) && next_is_tail();
+    if (next_is(0xe1, 0xef)) return next_is_tail() && next_is_tail();
+    if (next_is(0xf0, 0xf0)) return next_is(0x90, 0xbf) && next_is_tail() && next_is_tail();
+    if (next_is(0xf4, 0xf4)) return next_is(0x80, 0x8f) && next_is_tail() && next_is_tail();
+    return next_is(0xf1, 0xf3) && next_is_tail() && next_is_tail() && next_is_tail();
+  };
+  while (i < text.size()) {
+    if (!next_is_character()) return false;
+  }
+  return true;
+}
+
 std::string ShapeString(const std::vector<int64_t>& shape) {
   if (shape.empty()) return "scalar";
   std::string out;

@@ -1,4 +1,4 @@
-// Small text helpers that error messages need.
+// Small text helpers that readers and error messages need.
 #ifndef ESPALIER_BASE_STRINGS_H_
 #define ESPALIER_BASE_STRINGS_H_
 
@@ -26,6 +26,10 @@ std::string Nearest(std::string_view word, const std::vector<std::string>& candi
 
 // Returns " (did you mean 'x'?)" or "" when nothing is near.
 std::string DidYouMean(std::string_view word, const std::vector<std::string>& candidates);
+
+// Is this well-formed UTF-8 (The Unicode Standard, table 3-7: no overlong forms, no surrogates,
+// nothing past U+10FFFF)? JSON can carry no other text.
+bool IsUtf8(std::string_view text);
 
 // Returns e.g. "384x120".
 std::string ShapeString(const std::vector<int64_t>& shape);
