@@ -1,3 +1,4 @@
+#include <google/protobuf/message.h>
 #include <onnx/onnx_pb.h>
 
 #include <exception>
@@ -9,6 +10,47 @@
 #include "exchange/onnx_importer.h"
 
 namespace espalier {
+namespace {
+
+namespace pb = ::google::protobuf;
+
+// Texts whose declaration says so, and those of attributes, which ONNX declares as bytes.
+bool IsText(const pb::FieldDescriptor& field) {
+  return field.type() == pb::FieldDescriptor::TYPE_STRING ||
+         field.full_name() == "onnx.AttributeProto.s" ||
+         field.full_name() == "onnx.AttributeProto.strings";
+}
+
+// Protobuf leaves it to the reader of a proto2 file whether its texts are UTF-8.
+Status CheckTexts(const pb::Message& message, const std::string& path) {
+  const pb::Reflection& reflection = *message.GetReflection();
+  std::vector<const pb::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const pb::FieldDescriptor* field : fields) {
+    const bool is_message = field->cpp_type() == pb::FieldDescriptor::CPPTYPE_MESSAGE;
+    if (!is_message && !IsText(*field)) continue;
+    const int count = field->is_repeated() ? reflection.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      const std::string where = StrCat(path, path.empty() ? "" : ".", field->name(),
+                                       field->is_repeated() ? StrCat("[", i, "]") : "");
+      if (is_message) {
+        const pb::Message& child = field->is_repeated()
+                                       ? reflection.GetRepeatedMessage(message, field, i)
+                                       : reflection.GetMessage(message, field);
+        ESPALIER_RETURN_IF_ERROR(CheckTexts(child, where));
+        continue;
+      }
+      std::string scratch;
+      const std::string& text =
+          field->is_repeated() ? reflection.GetRepeatedStringReference(message, field, i, &scratch)
+                               : reflection.GetStringReference(message, field, &scratch);
+      if (!IsUtf8(text)) return BadFormat(where + ": a text in UTF-8 expected, other bytes found");
+    }
+  }
+  return Ok();
+}
+
+}  // namespace
 
 Result<Graph> ImportOnnx(std::span<const std::byte> bytes) {
   try {
@@ -20,6 +62,7 @@ Result<Graph> ImportOnnx(std::span<const std::byte> bytes) {
     if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
       return BadFormat("the file is not an ONNX model (its protobuf is damaged or cut off)");
     }
+    ESPALIER_RETURN_IF_ERROR(CheckTexts(model, ""));
     return OnnxImporter(model).Import();
   } catch (const std::bad_alloc&) {
     return OutOfMemory("not enough memory to read the ONNX model");

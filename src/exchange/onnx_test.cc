@@ -403,6 +403,34 @@ TEST(OnnxImport, RefusesMetadataThatIsNotANumber) {
       Code::kBadFormat, {"espalier.rate.dropout0", "'0.2x'"});
 }
 
+TEST(OnnxImport, RefusesTextsThatAreNotUtf8AndSaysWhich) {
+  const auto expect = [](const std::string& where, void (*change)(onnx::ModelProto*)) {
+    SCOPED_TRACE(where);
+    ExpectError(ImportChanged({}, change), Code::kBadFormat,
+                {where + ": a text in UTF-8 expected"});
+  };
+  expect("graph.name", [](auto* model) { model->mutable_graph()->set_name("caf\xe9"); });
+  expect("graph.node[1].name",
+         [](auto* model) { model->mutable_graph()->mutable_node(1)->set_name("caf\xe9"); });
+  expect("graph.node[2].output[0]",
+         [](auto* model) { model->mutable_graph()->mutable_node(2)->set_output(0, "caf\xe9"); });
+  expect("graph.initializer[0].name",
+         [](auto* model) { model->mutable_graph()->mutable_initializer(0)->set_name("caf\xe9"); });
+  expect("graph.input[0].name",
+         [](auto* model) { model->mutable_graph()->mutable_input(0)->set_name("caf\xe9"); });
+  expect("metadata_props[0].value",
+         [](auto* model) { model->mutable_metadata_props(0)->set_value("caf\xe9"); });
+  expect("graph.node[0].attribute[0].s", [](auto* model) {
+    model->mutable_graph()->mutable_node(0)->add_attribute()->set_s("caf\xe9");
+  });
+}
+
+TEST(OnnxImport, KeepsNamesBeyondAscii) {
+  Graph graph = Digits();
+  graph.name = "caf\xc3\xa9";
+  EXPECT_EQ(ValueOrDie(ImportOnnx(ValueOrDie(ExportOnnx(graph)))).name, graph.name);
+}
+
 TEST(OnnxImport, RefusesBytesThatAreNoModel) {
   ExpectError(ImportOnnx({}).status(), Code::kBadFormat, {"no ONNX graph"});
   ExpectError(ImportText("not ONNX, but text").status(), Code::kBadFormat, {"not an ONNX model"});
