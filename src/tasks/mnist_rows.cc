@@ -5,6 +5,7 @@
 // idx files, big-endian: u32 magic (0x00000803 images, 0x00000801 labels) | u32 count |
 // images only: u32 rows, u32 cols | count * rows * cols, or count, bytes.
 #include <algorithm>
+#include <cstdio>
 
 #include "base/file.h"
 #include "base/strings.h"
@@ -22,6 +23,18 @@ uint32_t BigEndian32(const std::byte* bytes) {
   uint32_t value = 0;
   for (int i = 0; i < 4; ++i) value = (value << 8) | static_cast<uint32_t>(bytes[i]);
   return value;
+}
+
+std::string Hex(uint32_t value) {
+  char text[11];
+  std::snprintf(text, sizeof(text), "0x%08x", value);
+  return text;
+}
+
+Status WrongMagic(const std::string& path, uint32_t expected, uint32_t found) {
+  const bool is_gzip = found >> 16 == 0x1f8b;
+  return BadFormat(StrCat(path, ": magic number ", Hex(expected), " expected, ", Hex(found),
+                          " found", is_gzip ? "; it looks like gzip: unpack it first" : ""));
 }
 
 // Reads one idx file whose header is `header` (magic, then sizes; a 0 matches any count) and
@@ -43,9 +56,10 @@ Result<std::vector<std::byte>> ReadIdx(const std::string& path, const std::vecto
   uint64_t expected_bytes = 1;
   for (size_t i = 0; i < header.size(); ++i) {
     const uint32_t found = BigEndian32(bytes->data() + 4 * i);
+    if (i == 0 && found != header[i]) return WrongMagic(path, header[i], found);
     if (i == 1) *count = found;
-    if (i != 1 && found != header[i]) {
-      const char* field = i == 0 ? "magic number" : i == 2 ? "rows" : "columns";
+    if (i > 1 && found != header[i]) {
+      const char* field = i == 2 ? "rows" : "columns";
       return BadFormat(StrCat(path, ": ", field, " ", header[i], " expected, ", found, " found"));
     }
     if (i > 0) expected_bytes *= found;
@@ -58,16 +72,19 @@ Result<std::vector<std::byte>> ReadIdx(const std::string& path, const std::vecto
   return bytes;
 }
 
-Result<Dataset> LoadSplit(const std::string& dir, const std::string& prefix) {
+Result<Dataset> LoadSplit(const std::string& dir, const std::string& prefix, uint32_t fewest) {
   const std::string images_path = dir + "/" + prefix + "-images-idx3-ubyte";
   const std::string labels_path = dir + "/" + prefix + "-labels-idx1-ubyte";
   uint32_t image_count = 0;
   uint32_t label_count = 0;
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<std::byte> images,
                             ReadIdx(images_path, {0x803, 0, kSide, kSide}, &image_count));
+  if (image_count < fewest) {
+    return BadFormat(StrCat(images_path, ": number of images: at least ", fewest, " expected, ",
+                            image_count, " found"));
+  }
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<std::byte> labels,
                             ReadIdx(labels_path, {0x801, 0}, &label_count));
-  if (image_count == 0) return BadFormat(images_path + ": at least 1 image expected, 0 found");
   if (image_count != label_count) {
     return BadFormat(StrCat(labels_path, ": ", image_count, " labels expected (one an image), ",
                             label_count, " found"));
@@ -93,8 +110,8 @@ Result<Dataset> LoadSplit(const std::string& dir, const std::string& prefix) {
 
 Result<TaskData> Load(const std::string& dir) {
   TaskData data;
-  ESPALIER_ASSIGN_OR_RETURN(data.train, LoadSplit(dir, "train"));
-  ESPALIER_ASSIGN_OR_RETURN(data.test, LoadSplit(dir, "t10k"));
+  ESPALIER_ASSIGN_OR_RETURN(data.train, LoadSplit(dir, "train", 2));  // one to validate with
+  ESPALIER_ASSIGN_OR_RETURN(data.test, LoadSplit(dir, "t10k", 1));
   Rng rng(kSplitSeed);
   // A tenth, for data sets smaller than the real one (tests make such).
   const int64_t valid_count =

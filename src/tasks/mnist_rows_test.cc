@@ -80,7 +80,32 @@ TEST_F(MnistRows, RefusesAWrongMagicNumber) {
   std::string bytes = Read("train-labels-idx1-ubyte");
   bytes[3] = 5;
   Write("train-labels-idx1-ubyte", bytes);
-  ExpectError(Load(), Code::kBadFormat, {"train-labels-idx1-ubyte", "magic", "2049", "2053"});
+  ExpectError(Load(), Code::kBadFormat,
+              {"train-labels-idx1-ubyte", "magic number 0x00000801 expected, 0x00000805 found"});
+}
+
+TEST_F(MnistRows, SaysThatAFileIsPacked) {
+  Write("t10k-images-idx3-ubyte", std::string("\x1f\x8b\x08\x08", 4) + std::string(40, 'x'));
+  ExpectError(Load(), Code::kBadFormat,
+              {"t10k-images-idx3-ubyte", "0x1f8b0808 found", "looks like gzip: unpack it first"});
+}
+
+TEST_F(MnistRows, RefusesATestSplitOfNoImages) {
+  Make("t10k", 0);
+  ExpectError(Load(), Code::kBadFormat,
+              {"t10k-images-idx3-ubyte", "number of images: at least 1 expected, 0 found"});
+}
+
+TEST_F(MnistRows, RefusesATrainingSplitThatLeavesNothingToTrainWith) {
+  Make("train", 1);
+  ExpectError(Load(), Code::kBadFormat,
+              {"train-images-idx3-ubyte", "number of images: at least 2 expected, 1 found"});
+}
+
+TEST_F(MnistRows, TakesTheFewestImagesThatCanBeSplit) {
+  Make("train", 2);
+  Make("t10k", 1);
+  EXPECT_OK(Load());
 }
 
 TEST_F(MnistRows, RefusesALabelOutOfRange) {
