@@ -5,6 +5,7 @@
 namespace espalier {
 
 Result<YAML::Node> ParseYaml(const std::string& text) {
+  if (!IsUtf8(text)) return BadFormat("a text in UTF-8 expected, other bytes found");
   try {
     const std::vector<YAML::Node> documents = YAML::LoadAll(text);
     if (documents.size() > 1) {

@@ -21,7 +21,7 @@
 namespace espalier {
 
 // Parses a text of one document; null if there is nothing in it. Errors: kBadFormat with line and
-// column, or for more than one document.
+// column, or for more than one document or a text that is not UTF-8.
 Result<YAML::Node> ParseYaml(const std::string& text);
 
 // What `node` is, for messages: "nothing", "a list", "a mapping", or "'text'".

@@ -117,6 +117,11 @@ TEST(ParseYaml, RefusesASecondDocument) {
               {"one YAML document expected, 2 found"});
 }
 
+// A recipe is recorded as JSON, which can carry no other text.
+TEST(ParseYaml, RefusesATextThatIsNotUtf8) {
+  ExpectError(ParseYaml("name: caf\xe9\n").status(), Code::kBadFormat, {"UTF-8 expected"});
+}
+
 TEST(ParseYaml, NamesLineAndColumnOfBrokenText) {
   ExpectError(ParseYaml("a: 1\nb: [1\n").status(), Code::kBadFormat, {"line ", "column "});
 }
