@@ -56,7 +56,7 @@ struct Choice {
   FormatSpec spec;
   std::string kernel;  // the kernel that was measured, or would be used, on the compiling target
   double ns = 0.0;     // median time of one product W x; 0 if it was not measured
-  std::vector<Candidate> runners_up;  // fastest first
+  std::vector<Candidate> runners_up;  // fastest first; smallest first if they were not measured
 
   bool operator==(const Choice&) const = default;
 };

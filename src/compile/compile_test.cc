@@ -126,6 +126,16 @@ TEST(Compile, TakesTheSmallestEncodingWhenNothingIsTimed) {
   }
 }
 
+TEST(Compile, RecordsNoTimesWhenNothingIsTimed) {
+  CompileOptions options;
+  options.tuning = Tuning::kOff;
+  const Artifact artifact = CompileOrDie(TestGraph(0.9), options);
+  for (const ArtifactMatrix& matrix : artifact.matrices()) {
+    EXPECT_EQ(matrix.choice.ns, 0.0) << matrix.part.name;
+    for (const Candidate& candidate : matrix.choice.runners_up) EXPECT_EQ(candidate.ns, 0.0);
+  }
+}
+
 TEST(Compile, TakesAFormatThatIsForced) {
   CompileOptions options;
   options.forced["lstm0.weight_hh"] = Csr();

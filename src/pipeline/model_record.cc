@@ -35,6 +35,7 @@ void DescribePart(const ArtifactMatrix& matrix, WeightRecord* record) {
   record->candidates.push_back(
       {record->format, choice.ns, static_cast<int64_t>(matrix.view.bytes.size())});
   for (const Candidate& other : choice.runners_up) {
+    if (other.bytes == 0) continue;  // it was refused: there is nothing to compare
     record->candidates.push_back(
         {FormatName(other.spec), other.ns, static_cast<int64_t>(other.bytes)});
   }

@@ -278,18 +278,33 @@ void Page::Classes() {
   html_ += "</section>\n";
 }
 
+bool IsMeasured(const ModelRecord& model) {
+  for (const WeightRecord& weight : model.weights) {
+    for (const CandidateRecord& candidate : weight.candidates) {
+      if (candidate.ns > 0.0) return true;
+    }
+  }
+  return false;
+}
+
+// "csr 12.5", or "csr 40 bytes" if it was not measured.
+std::string CostText(const CandidateRecord& candidate) {
+  if (candidate.ns > 0.0) return StrCat(candidate.format, " ", FormatTime(candidate.ns));
+  return StrCat(candidate.format, " ", FormatCount(candidate.bytes), " bytes");
+}
+
 std::string RunnersUp(const WeightRecord& weight) {
   std::string text;
   for (const CandidateRecord& candidate : weight.candidates) {
     if (candidate.format == weight.format) continue;
-    text += StrCat(text.empty() ? "" : "; ", candidate.format, " ", FormatTime(candidate.ns));
+    text += StrCat(text.empty() ? "" : "; ", CostText(candidate));
   }
   return text.empty() ? "-" : text;
 }
 
 std::string ChosenTime(const WeightRecord& weight) {
   for (const CandidateRecord& candidate : weight.candidates) {
-    if (candidate.format == weight.format) return FormatTime(candidate.ns);
+    if (candidate.format == weight.format && candidate.ns > 0.0) return FormatTime(candidate.ns);
   }
   return "-";
 }
@@ -314,10 +329,14 @@ void Page::MatrixRows(const ModelRecord& model) {
 }
 
 void Page::Matrices() {
-  Open("matrices", "Every matrix",
-       "Formats were chosen by the measured time of one matrix-vector product on this machine; "
-       "the runners-up stand beside it, in ns.");
   const ModelRecord* model = LastModel();
+  const bool is_measured = model != nullptr && IsMeasured(*model);
+  Open("matrices", "Every matrix",
+       is_measured
+           ? "Formats were chosen by the measured time of one matrix-vector product on this "
+             "machine; the runners-up stand beside it, in ns."
+           : "Nothing was measured to choose formats; the bytes of the runners-up stand "
+             "beside those that were taken.");
   if (model == nullptr || model->weights.empty()) {
     Absent("No weights have been recorded yet.");
   } else {

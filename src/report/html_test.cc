@@ -52,6 +52,32 @@ TEST(ReportHtml, IsTheSameForTheSameRecord) {
   EXPECT_EQ(ReportHtml(Named("plain"), {}), ReportHtml(Named("plain"), {}));
 }
 
+// A network of one 4 x 4 matrix that was compiled to csr, and these times.
+RunRecord Compiled(double csr_ns, double dense_ns) {
+  WeightRecord weight;
+  weight.name = "gemm0.weight";
+  weight.rows = weight.cols = 4;
+  weight.nonzeros = 2;
+  weight.format = "csr";
+  weight.encoded_bytes = 48;
+  weight.candidates = {{"csr", csr_ns, 48}, {"dense", dense_ns, 64}};
+  RunRecord record = Named("plain");
+  record.models["dense"].weights = {weight};
+  return record;
+}
+
+TEST(ReportHtml, ShowsTheTimesThatFormatsWereChosenBy) {
+  const std::string html = ReportHtml(Compiled(12.5, 20.5), {});
+  EXPECT_THAT(html, HasSubstr("<td class=\"num\">12.5</td><td class=\"\">dense 20.5</td>"));
+  EXPECT_THAT(html, HasSubstr("Formats were chosen by the measured time"));
+}
+
+TEST(ReportHtml, ShowsNoTimesThatWereNotMeasured) {
+  const std::string html = ReportHtml(Compiled(0.0, 0.0), {});
+  EXPECT_THAT(html, HasSubstr("<td class=\"num\">&ndash;</td><td class=\"\">dense 64 bytes</td>"));
+  EXPECT_THAT(html, HasSubstr("Nothing was measured to choose formats"));
+}
+
 // A node_modules folder with one line of code and a licence in each library.
 void WriteLibraries(const std::string& root, const std::string& code) {
   for (const std::string name : {"vega", "vega-lite", "vega-embed"}) {

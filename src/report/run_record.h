@@ -71,7 +71,7 @@ struct GateRecord {
 
 struct CandidateRecord {
   std::string format;
-  double ns = 0.0;  // one matrix-vector product
+  double ns = 0.0;  // one matrix-vector product; 0 if it was not measured
   int64_t bytes = 0;
 };
 
