@@ -333,7 +333,7 @@ const char* StageKindName(StageKind kind) { return kKindNames[static_cast<size_t
 Result<Recipe> ParseRecipe(const std::string& yaml) {
   ESPALIER_ASSIGN_OR_RETURN(const YAML::Node root, ParseYaml(yaml));
   if (root.IsNull()) {
-    return InvalidArgument("a recipe with the keys task, model and stages expected, nothing found");
+    return InvalidArgument("the recipe is empty; the keys task, model and stages expected");
   }
   Recipe recipe;
   YamlMap map(root, "");

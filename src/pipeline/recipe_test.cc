@@ -101,7 +101,7 @@ TEST_P(RefusedRecipe, NamesThePathTheValueAndWhatWasExpected) {
 
 const BadRecipe kBadHeads[] = {
     {"List", "- a\n", {"a mapping expected", "a list found"}},
-    {"Empty", "# no keys\n", {"task, model and stages expected, nothing found"}},
+    {"Empty", "# no keys\n", {"is empty; the keys task, model and stages expected"}},
     {"NoStages", Replaced(kHead, "stages:", "stages: {}"), {"stages: a list", "a mapping found"}},
     {"EmptyModel", "task: mnist-rows\nmodel: []\nstages: [train]\n", {"model: a list expected"}},
     {"NoTask", "model: [last_step]\nstages: [train]\n", {"task: a name expected, nothing found"}},
