@@ -1,7 +1,5 @@
 #include "command.h"
 
-#include <unistd.h>
-
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -10,8 +8,10 @@
 #include <fstream>
 
 #include "artifact/artifact.h"
+#include "base/file.h"
 #include "base/strings.h"
 #include "exchange/onnx.h"
+#include "kernels/kernels.h"
 #include "peers/onnxruntime.h"
 
 namespace espalier {
@@ -28,7 +28,8 @@ void AddTargetOption(CLI::App* app, std::string* target) {
   // Not CLI11's envname: that would be checked for commands that were not called, too.
   if (const char* name = std::getenv("ESPALIER_TARGET")) *target = name;
   app->add_option("--target", *target,
-                  "Instruction set (default: $ESPALIER_TARGET, or else the best)");
+                  "Instruction set (default: $ESPALIER_TARGET, or else the best)")
+      ->check([](const std::string& text) { return FindKernels(text).status().message(); });
 }
 
 void AddNodeModulesOption(CLI::App* app, std::string* node_modules) {
@@ -107,9 +108,15 @@ Result<TrainOptions> TrainFlags::Resolve() const {
   ESPALIER_RETURN_IF_ERROR(CheckWritable(resolved.checkpoint_path));
   if (!resolved.resume && std::filesystem::exists(resolved.checkpoint_path)) {
     return InvalidArgument(resolved.checkpoint_path +
-                           ": a training is kept there already; --resume goes on from it");
+                           ": is there already; --resume goes on from it if it is a checkpoint");
   }
   return resolved;
+}
+
+Status CheckDifferent(const std::string& output, const std::string& other) {
+  std::error_code ignored;
+  const bool same = output == other || std::filesystem::equivalent(output, other, ignored);
+  return same ? InvalidArgument(output + ": another file expected, it would be overwritten") : Ok();
 }
 
 Status Interrupted(const TrainOptions& options) {
@@ -134,20 +141,6 @@ Result<Graph> LoadNetwork(const std::string& path) {
   if (!is_artifact) return ImportOnnxFile(path);
   ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, Artifact::Open(path));
   return artifact.Decode();
-}
-
-Status CheckWritable(const std::string& path) {
-  std::error_code ignored;
-  const std::filesystem::file_status found = std::filesystem::status(path, ignored);
-  if (std::filesystem::is_directory(found)) {
-    return IoError(path + ": a file expected, a folder found");
-  }
-  // A file is written beside its name and renamed; a device is written to as it is.
-  const bool in_place = std::filesystem::exists(found) && !std::filesystem::is_regular_file(found);
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
-  if (::access(in_place ? path.c_str() : folder.c_str(), W_OK) == 0) return Ok();
-  return IoError(path + ": cannot be written: " + std::strerror(errno));
 }
 
 Status CheckOutput(const std::string& path, NetworkFile kind) {

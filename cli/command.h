@@ -40,7 +40,7 @@ CLI::Option* AddThreadsOption(CLI::App* app, Threads* threads, const std::string
   return app->add_option("--threads", *threads, help)->check(CLI::Range(1, 1024));
 }
 
-// The environment's ESPALIER_TARGET is the default. Checked by who uses it.
+// The environment's ESPALIER_TARGET is the default, checked by who uses it.
 void AddTargetOption(CLI::App* app, std::string* target);
 
 // The folder where npm put its packages, and ONNX Runtime's library in it.
@@ -82,11 +82,12 @@ Result<Graph> LoadNetwork(const std::string& path);
 // True if the file starts with the magic of an .esp file. Errors: kIo.
 Result<bool> IsArtifactFile(const std::string& path);
 
-// To be asked before a long computation: can a file of this name be made? Errors: kIo.
-Status CheckWritable(const std::string& path);
-// The same for a command's --output. Errors: kInvalidArgument for the other kind's extension.
+// Can a command's --output be written? To be asked before long work. Errors: CheckWritable's;
+// kInvalidArgument for the other kind's extension.
 enum class NetworkFile { kOnnx, kEsp };
 Status CheckOutput(const std::string& path, NetworkFile kind);
+// Errors: kInvalidArgument if both names are of one file, and writing the one would lose the other.
+Status CheckDifferent(const std::string& output, const std::string& other);
 
 // The names of a list of extension points, for help: "element, slot, unit".
 template <typename List>

@@ -1,5 +1,8 @@
 // espalier: prunes recurrent networks and runs what is left fast.
+#include <fcntl.h>
+
 #include <csignal>
+#include <cstdlib>
 #include <map>
 #include <sstream>
 
@@ -67,10 +70,15 @@ std::vector<std::string> Candidates(const CLI::App& app, const std::string& argu
 // what nothing takes: `train --tsk mnist-rows` would be told that --task is required.
 std::string UsageSentence(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* command = Innermost(&app);
-  const std::vector<std::string> unknown = app.remaining(true);
-  const bool misleads = error.get_name() == "RequiredError" || error.get_name() == "ExtrasError";
   std::string sentence = error.what();
-  if (misleads && !unknown.empty()) {
+  std::vector<std::string> unknown;
+  const auto is = [&](CLI::ExitCodes code) {
+    return error.get_exit_code() == static_cast<int>(code);
+  };
+  if (is(CLI::ExitCodes::RequiredError)) unknown = app.remaining(true);
+  // It has taken them out; its message ends in them, the first one last.
+  if (is(CLI::ExitCodes::ExtrasError)) unknown = {sentence.substr(sentence.rfind(' ') + 1)};
+  if (!unknown.empty()) {
     sentence = StrCat("unknown argument '", unknown[0], "'",
                       DidYouMean(unknown[0], Candidates(*command, unknown[0])));
   }
@@ -88,7 +96,17 @@ int Fail(Console* console, const Status& status) {
   return status.code() == Code::kCancelled ? kExitInterrupted : kExitError;
 }
 
+// A file that is opened later must not become the stdout or stderr that is not there.
+void OpenStandardFiles() {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (::fcntl(fd, F_GETFD) != -1) continue;
+    const int opened = fd == 0 ? ::open("/dev/null", O_RDONLY) : ::open("/dev/full", O_WRONLY);
+    if (opened != fd) std::abort();  // it takes the lowest free number
+  }
+}
+
 int Main(int argc, char** argv) {
+  OpenStandardFiles();
   // A file that grows past the user's limit is an error like a full disk.
   std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app(

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/strings.h"
 #include "command.h"
+#include "pipeline/dry_run.h"
 #include "pipeline/run.h"
 #include "report/html.h"
 #include "report/summary.h"
@@ -21,6 +22,7 @@ struct Flags {
   std::string run;
   std::string data;
   std::string modules;
+  std::string target;
   std::optional<uint64_t> seed;
   std::optional<int> threads;
   bool fresh = false;
@@ -72,6 +74,7 @@ std::string CommandLine(const Flags& flags, const Recipe& recipe) {
       StrCat("espalier recipe run ", ShellWord(flags.file), " --run ", ShellWord(flags.run),
              " --data ", ShellWord(flags.data), " --node-modules ", ShellWord(flags.modules),
              " --seed ", recipe.seed, " --threads ", recipe.threads);
+  if (!flags.target.empty()) line += " --target " + ShellWord(flags.target);
   if (flags.without_onnxruntime) line += " --without-onnxruntime";
   return line;
 }
@@ -92,6 +95,7 @@ Status Run(Flags flags, Console* console) {
   options.run_dir = flags.run;
   options.data_dir = flags.data;
   options.fresh = flags.fresh;
+  options.target = flags.target;
   options.command = CommandLine(flags, recipe);
   if (!flags.without_onnxruntime) {
     const Result<std::string> library = FindOnnxRuntimeIn(flags.modules);
@@ -110,6 +114,7 @@ Status Run(Flags flags, Console* console) {
 
 Status Check(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const Recipe recipe, ReadWithOverrides(flags));
+  ESPALIER_RETURN_IF_ERROR(DryRun(recipe).WithContext(flags.file));
   return console->Result(StrCat(flags.file, ": good, ", recipe.stages.size(), " stages"),
                          {{"recipe", flags.file}, {"stages", recipe.stages.size()}});
 }
@@ -139,6 +144,7 @@ Action AddRecipe(CLI::App* app) {
   run->add_option("--run", flags->run, "Run folder (default: runs/<recipe>)");
   AddDataOption(run, &flags->data);
   AddNodeModulesOption(run, &flags->modules);
+  AddTargetOption(run, &flags->target);
   run->add_flag("--fresh", flags->fresh, "Run every stage again");
   run->add_flag("--without-onnxruntime", flags->without_onnxruntime, "Do not time ONNX Runtime");
   const CLI::App* check = AddInner(app, "check", "Check a recipe without running it", flags.get());

@@ -29,7 +29,8 @@ Status PrintSummary(const std::vector<RunRecord>& records, Console* console) {
   std::string text;
   for (const RunRecord& record : records) {
     if (!record.summary) {
-      return InvalidArgument(record.name + ": the run has no summary yet: its recipe did not end");
+      return InvalidArgument(record.name +
+                             ": no summary: its recipe has no bench stage, or did not get there");
     }
     summaries.push_back(*record.summary);
     text += SummaryTable(record);
@@ -55,6 +56,7 @@ Status Run(const Flags& flags, Console* console) {
     output =
         (std::filesystem::path(RecordPath(flags.runs[0])).parent_path() / "report.html").string();
   }
+  ESPALIER_RETURN_IF_ERROR(CheckDifferent(output, RecordPath(flags.runs[0])));
   ESPALIER_ASSIGN_OR_RETURN(const ChartLibraries libraries, LoadChartLibraries(flags.modules));
   ESPALIER_RETURN_IF_ERROR(WriteTextFileAtomic(output, ReportHtml(records[0], libraries)));
   return console->Result(output, {{"output", output}});

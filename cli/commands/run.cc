@@ -54,24 +54,35 @@ std::string Excerpt(std::string_view text) {
 
 // Reads one number, in full: "0x10" and "1.5" for an integer are none.
 template <typename Number>
-bool ReadNumber(std::string_view word, Number* number) {
+std::errc ReadNumber(std::string_view word, Number* number) {
   if (word.starts_with('+')) word.remove_prefix(1);
   const char* end = word.data() + word.size();
   const std::from_chars_result read = std::from_chars(word.data(), end, *number);
-  return read.ec == std::errc() && read.ptr == end;
+  return read.ptr == end ? read.ec : std::errc::invalid_argument;
+}
+
+// As f32. What is too small for one is 0, what is too large is none.
+bool ReadFeature(std::string_view word, float* feature) {
+  double value = 0.0;
+  const std::errc error = ReadNumber(word, &value);
+  const bool is_tiny = error == std::errc::result_out_of_range &&
+                       word.find_first_of("eE") != std::string::npos &&
+                       word[word.find_first_of("eE") + 1] == '-';
+  *feature = is_tiny ? 0.0f : static_cast<float>(value);
+  return (error == std::errc() || is_tiny) && std::isfinite(*feature);
 }
 
 Status AppendWord(std::string_view word, const ValueType& type, Sequence* sequence) {
   if (type.element == Element::kF32) {
     float value = 0.0f;
-    if (!ReadNumber(word, &value) || !std::isfinite(value)) {
+    if (!ReadFeature(word, &value)) {
       return InvalidArgument(StrCat("a finite number expected, '", Excerpt(word), "' found"));
     }
     sequence->features.push_back(value);
     return Ok();
   }
   int32_t id = -1;
-  if (!ReadNumber(word, &id) || id < 0 || id >= type.features) {
+  if (ReadNumber(word, &id) != std::errc() || id < 0 || id >= type.features) {
     return InvalidArgument(
         StrCat("an id of 0 to ", type.features - 1, " expected, '", Excerpt(word), "' found"));
   }
@@ -186,6 +197,7 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in,
   };
   for (std::string line; std::getline(*in, line);) {
     ++line_number;
+    if (line_number == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // a BOM
     if (line.find_first_not_of(" \t\r") == std::string::npos) {
       ESPALIER_RETURN_IF_ERROR(end_sequence());
       continue;

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <climits>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "base/strings.h"
@@ -68,13 +67,25 @@ Status WriteInPlace(const std::string& path, std::span<const std::byte> bytes) {
   return status;
 }
 
-// Replaces what a link points to, not the link.
-Status WriteThroughLink(const std::string& path, std::span<const std::byte> bytes) {
-  char target[PATH_MAX];
-  if (::realpath(path.c_str(), target) == nullptr) {
-    return ErrnoStatus(path, "cannot follow the link");
+// Where writing to `path` ends: what a link points to, whether that is there or not.
+Result<std::string> FollowLinks(std::string path) {
+  constexpr int kMostLinks = 40;  // as Linux
+  for (int i = 0; i < kMostLinks; ++i) {
+    char target[PATH_MAX];
+    const ssize_t length = ::readlink(path.c_str(), target, sizeof(target));
+    if (length < 0 || length == PATH_MAX) return path;  // no link
+    const std::string name(target, static_cast<size_t>(length));
+    const size_t slash = path.rfind('/');
+    const bool is_beside = !name.starts_with('/') && slash != std::string::npos;
+    path = is_beside ? path.substr(0, slash + 1) + name : name;
   }
-  return WriteFileAtomic(target, bytes);
+  return IoError(path + ": too many links");
+}
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
 }
 
 }  // namespace
@@ -100,18 +111,34 @@ Result<std::string> ReadTextFile(const std::string& path) {
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-Status WriteFileAtomic(const std::string& path, std::span<const std::byte> bytes) {
+Status CheckWritable(const std::string& path) {
   ErrnoGuard guard;
+  ESPALIER_ASSIGN_OR_RETURN(const std::string target, FollowLinks(path));
   struct stat info {};
-  if (::lstat(path.c_str(), &info) == 0) {
-    if (S_ISLNK(info.st_mode)) return WriteThroughLink(path, bytes);
+  const bool exists = ::stat(target.c_str(), &info) == 0;
+  if (exists && S_ISDIR(info.st_mode)) return IoError(path + ": is a folder, a file name expected");
+  // A file is written beside its name and renamed; a device is written to as it is.
+  const bool in_place = exists && !S_ISREG(info.st_mode);
+  const std::string& asked = in_place ? target : FolderOf(target);
+  return ::access(asked.c_str(), W_OK) == 0 ? Ok() : ErrnoStatus(path, "cannot be written");
+}
+
+Status WriteFileAtomic(const std::string& name, std::span<const std::byte> bytes) {
+  ErrnoGuard guard;
+  ESPALIER_ASSIGN_OR_RETURN(const std::string path, FollowLinks(name));
+  struct stat info {};
+  mode_t mode = 0;  // of the file that is replaced
+  if (::stat(path.c_str(), &info) == 0) {
     if (S_ISDIR(info.st_mode)) return IoError(path + ": is a folder, a file name expected");
     if (!S_ISREG(info.st_mode)) return WriteInPlace(path, bytes);
+    mode = info.st_mode & 07777u;
   }
   const std::string temporary = path + ".tmp" + std::to_string(::getpid());
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return ErrnoStatus(path, "cannot create");
-  Status status = WriteAll(fd, path, bytes);
+  Status status = Ok();
+  if (mode != 0 && ::fchmod(fd, mode) != 0) status = ErrnoStatus(path, "cannot keep its mode");
+  if (status.ok()) status = WriteAll(fd, path, bytes);
   if (::close(fd) != 0 && status.ok()) status = ErrnoStatus(path, "cannot close");
   if (status.ok() && std::rename(temporary.c_str(), path.c_str()) != 0) {
     status = ErrnoStatus(path, "cannot rename into place");

@@ -269,10 +269,11 @@ Result<LayerSpec> ReadLayer(const YAML::Node& node, const std::string& path) {
 
 Status CheckName(const std::string& where, const StageSpec& stage,
                  const std::set<std::string>& earlier) {
-  if (stage.name.empty() ||
+  constexpr size_t kMostLetters = 64;  // of a file's name, with room for what is added
+  if (stage.name.empty() || stage.name.size() > kMostLetters ||
       stage.name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                    "0123456789_-") != std::string::npos) {
-    return Expected(where + ".name", "letters, digits, _ and -", "'" + stage.name + "'");
+    return Expected(where + ".name", "1 to 64 letters, digits, _ and -", "'" + stage.name + "'");
   }
   if (earlier.contains(stage.name)) {
     return InvalidArgument(where + ".name: '" + stage.name + "' is used twice");
@@ -345,9 +346,12 @@ Result<Recipe> ParseRecipe(const std::string& yaml) {
   const YAML::Node stages = map.Take("stages");
   ESPALIER_RETURN_IF_ERROR(map.Finish());
   for (const auto& [key, node] : {std::pair("model", model), std::pair("stages", stages)}) {
-    if (!node.IsDefined() || !node.IsSequence() || node.size() == 0) {
+    if (!node.IsDefined() || !node.IsSequence()) {
       return InvalidArgument(std::string(key) + ": a list expected, " + DescribeYaml(node) +
                              " found");
+    }
+    if (node.size() == 0) {
+      return InvalidArgument(std::string(key) + ": at least 1 entry expected, none found");
     }
   }
   if (recipe.task.empty()) return Expected("task", "a name", "nothing");

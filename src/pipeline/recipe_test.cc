@@ -87,6 +87,12 @@ TEST(Recipe, NamesItsFileInErrors) {
               {dir.path("r.yaml"), "line "});
 }
 
+TEST(Recipe, LimitsNamesToWhatAFileNameHolds) {
+  const std::string name(65, 'a');
+  ExpectError(ParseRecipe(WithSecond("prune: {name: " + name + "}")).status(),
+              Code::kInvalidArgument, {"stages[1].prune.name", "1 to 64 letters"});
+}
+
 struct BadRecipe {
   const char* name;
   std::string yaml;
@@ -103,7 +109,12 @@ const BadRecipe kBadHeads[] = {
     {"List", "- a\n", {"a mapping expected", "a list found"}},
     {"Empty", "# no keys\n", {"is empty; the keys task, model and stages expected"}},
     {"NoStages", Replaced(kHead, "stages:", "stages: {}"), {"stages: a list", "a mapping found"}},
-    {"EmptyModel", "task: mnist-rows\nmodel: []\nstages: [train]\n", {"model: a list expected"}},
+    {"EmptyModel",
+     "task: mnist-rows\nmodel: []\nstages: [train]\n",
+     {"model: at least 1 entry expected"}},
+    {"EmptyStages",
+     "task: mnist-rows\nmodel: [last_step]\nstages: []\n",
+     {"stages: at least 1 entry expected"}},
     {"NoTask", "model: [last_step]\nstages: [train]\n", {"task: a name expected, nothing found"}},
     {"UnknownTask",
      Replaced(WithStages("  - train\n"), "mnist-rows", "mnist-row"),

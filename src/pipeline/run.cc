@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "espalier/espalier.h"
 #include "kernels/kernels.h"
+#include "pipeline/dry_run.h"
 #include "pipeline/run_lock.h"
 #include "pipeline/run_stages.h"
 #include "pipeline/stage_keys.h"
@@ -20,11 +21,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-RunFacts FactsOf(const RunOptions& options) {
-  std::error_code error;
-  const fs::path data = fs::weakly_canonical(options.data_dir, error);
-  return {error ? options.data_dir : data.string(), CpuName(), AvailableKernels()[0]->target,
-          options.onnxruntime};
+// What the task's files hold. A file that is not there is an error of the task's load, not ours.
+std::string DataOf(const TaskInfo& task, const std::string& dir) {
+  std::string data;
+  for (const std::string& name : task.files) {
+    const Result<std::vector<std::byte>> bytes = ReadFile(dir + "/" + name);
+    data += bytes.ok() ? StrCat(bytes->size(), ":", Crc32c(*bytes), "|") : "none|";
+  }
+  return data;
+}
+
+Result<RunFacts> FactsOf(const TaskInfo& task, const RunOptions& options) {
+  ESPALIER_ASSIGN_OR_RETURN(const KernelTable* kernels, FindKernels(options.target));
+  return RunFacts{DataOf(task, options.data_dir), CpuName(), kernels->target, options.onnxruntime};
 }
 
 // CRC-32C of files one after the other, as StageRecord has it.
@@ -141,7 +150,7 @@ Status RunAndRecord(RecipeRun* run, size_t index) {
   run->record.version = ESPALIER_VERSION;
   run->record.command = run->options.command;
   // Right for every stage that measures: those have the machine in their keys.
-  run->record.machine = {CpuName(), AvailableKernels()[0]->target, run->recipe.threads};
+  run->record.machine = {CpuName(), run->target, run->recipe.threads};
   ESPALIER_RETURN_IF_ERROR(WriteRunRecord(run->Path("run.json"), run->record));
   RemoveCheckpoints(*run, index);
   if (run->hooks.on_stage_end) run->hooks.on_stage_end(stage);
@@ -170,13 +179,18 @@ Status RunStages(RecipeRun* run) {
 
 Result<RunRecord> RunRecipe(const Recipe& recipe, const RunOptions& options,
                             const RunHooks& hooks) {
+  ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(recipe.task));
+  ESPALIER_ASSIGN_OR_RETURN(const RunFacts facts, FactsOf(task, options));
+  ESPALIER_RETURN_IF_ERROR(DryRun(recipe));
   std::error_code error;
   fs::create_directories(options.run_dir, error);
   if (error) return IoError(options.run_dir + ": cannot create: " + error.message());
   // Before anything in the folder is read: it would be another run's, half done.
   ESPALIER_ASSIGN_OR_RETURN(const RunLock lock, RunLock::Acquire(options.run_dir));
-  RecipeRun run = {recipe, options, hooks, StageKeys(recipe, FactsOf(options)), {}, {}, {}};
-  ESPALIER_ASSIGN_OR_RETURN(run.task, FindTask(recipe.task));
+  RecipeRun run = {recipe, options, hooks, StageKeys(recipe, facts), task, facts.target, {}, {}};
+  for (const StageSpec& stage : recipe.stages) {
+    if (!stage.compile.target.empty()) run.target = stage.compile.target;
+  }
   ESPALIER_RETURN_IF_ERROR(ReadEarlier(&run));
   ESPALIER_RETURN_IF_ERROR(RunStages(&run));
   return std::move(run.record);

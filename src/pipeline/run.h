@@ -27,7 +27,9 @@ struct RunOptions {
   std::string run_dir;
   std::string data_dir;
   std::string onnxruntime;  // path of the library, "" = do not time it
-  std::string command;      // that repeats the run, for the record
+  // Instruction set of all kernels unless the recipe's compile stage has one; "" = the best.
+  std::string target;
+  std::string command;  // that repeats the run, for the record
   // Run every stage again, and forget checkpoints. run.json loses its keys at once, so that an
   // interrupted fresh run goes on without this.
   bool fresh = false;

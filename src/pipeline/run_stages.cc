@@ -164,9 +164,9 @@ Status CompactStage(RecipeRun* run, size_t index) {
   return ExportOnnxFile(compacted, run->Path(OutputOf(*run, index)));
 }
 
-Result<CompileOptions> CompileOptionsOf(const CompileSpec& spec) {
+Result<CompileOptions> CompileOptionsOf(const RecipeRun& run, const CompileSpec& spec) {
   CompileOptions options;
-  options.target = spec.target;
+  options.target = run.target;
   options.tuning = spec.measure ? Tuning::kMeasure : Tuning::kOff;
   options.repetitions = static_cast<int>(spec.repetitions);
   options.batched_rows = spec.batched_rows;
@@ -183,7 +183,7 @@ Status CompileStage(RecipeRun* run, size_t index) {
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, input));
   ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
   ESPALIER_ASSIGN_OR_RETURN(CompileOptions options,
-                            CompileOptionsOf(run->recipe.stages[index].compile));
+                            CompileOptionsOf(*run, run->recipe.stages[index].compile));
   options.metadata = {
       {"task", run->task.name}, {"source", input}, {"seed", std::to_string(run->recipe.seed)}};
   ESPALIER_ASSIGN_OR_RETURN(const Artifact pruned,
@@ -228,7 +228,8 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
   options.keep_logits = true;
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation masked_result, Evaluate(masked, data->test, options));
   ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
-  ESPALIER_ASSIGN_OR_RETURN(const Evaluation compiled, EvaluateArtifact(artifact, data->test, ""));
+  ESPALIER_ASSIGN_OR_RETURN(const Evaluation compiled,
+                            EvaluateArtifact(artifact, data->test, run->target));
   const Agreement agreement = Compare(masked_result, compiled, data->test.classes);
   if (agreement.unexplained > 0) {
     return Internal(StrCat(agreement.unexplained, " of ", data->test.size(),
@@ -276,9 +277,10 @@ Status BenchStage(RecipeRun* run, size_t index) {
     systems.push_back(*std::move(system));
     return CheckCancel(*run);
   };
-  ESPALIER_RETURN_IF_ERROR(add(EspalierSystem("espalier-pruned", pruned, masked, bench.steps, "")));
   ESPALIER_RETURN_IF_ERROR(
-      add(EspalierSystem("espalier-dense", dense_artifact, dense, bench.steps, "")));
+      add(EspalierSystem("espalier-pruned", pruned, masked, bench.steps, run->target)));
+  ESPALIER_RETURN_IF_ERROR(
+      add(EspalierSystem("espalier-dense", dense_artifact, dense, bench.steps, run->target)));
   std::optional<OnnxRuntime> onnxruntime;
   if (spec.onnxruntime && !run->options.onnxruntime.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(run->options.onnxruntime));

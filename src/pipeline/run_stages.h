@@ -19,6 +19,7 @@ struct RecipeRun {
   const RunHooks& hooks;
   std::vector<std::string> keys;  // of the recipe's stages
   TaskInfo task;
+  std::string target;  // instruction set of the compile stage and of all that runs its file
   RunRecord record;
   std::optional<TaskData> data;  // read when the first stage needs it
 

@@ -5,7 +5,9 @@
 #include <fstream>
 #include <thread>
 
+#include "artifact/artifact.h"
 #include "base/file.h"
+#include "kernels/kernels.h"
 #include "pipeline/run_lock.h"
 #include "testing/testing.h"
 
@@ -147,6 +149,42 @@ TEST_F(RunRecipeTest, RunsAStageAgainWhoseOutputWasChanged) {
   ASSERT_OK(WriteTextFileAtomic(Path("slots.onnx"), bytes));
   RunToItsEnd();
   EXPECT_EQ(reused_, Names{"dense"});
+}
+
+TEST_F(RunRecipeTest, RunsEveryStageAgainIfTheDataChangedInPlace) {
+  RunToItsEnd();
+  const std::string path = data_.path("train-images-idx3-ubyte");
+  std::string bytes = ValueOrDie(ReadTextFile(path));
+  bytes.back() ^= 1;
+  ASSERT_OK(WriteTextFileAtomic(path, bytes));
+  RunToItsEnd();
+  EXPECT_EQ(ran_, kAll);
+}
+
+TEST_F(RunRecipeTest, ReusesWhatIsDoneIfTheSameDataMoved) {
+  RunToItsEnd();
+  const TempDir other;
+  fs::copy(data_.path(), other.path("copy"));
+  options_.data_dir = other.path("copy");
+  RunToItsEnd();
+  EXPECT_EQ(reused_, kAll);
+}
+
+TEST_F(RunRecipeTest, CompilesForTheTargetThatWasAskedFor) {
+  options_.target = AvailableKernels().back()->target;
+  EXPECT_EQ(RunToItsEnd().machine.target, options_.target);
+  const Artifact artifact = ValueOrDie(Artifact::Open(Path("pruned.esp")));
+  EXPECT_EQ(artifact.metadata().at("target"), options_.target);
+  options_.target = AvailableKernels().front()->target;
+  RunToItsEnd();
+  EXPECT_EQ(reused_, (Names{"dense", "slots"}));
+}
+
+TEST_F(RunRecipeTest, RefusesBeforeTheTrainingWhatDoesNotFit) {
+  recipe_.stages[1].prune.granularity = "slot_7x3";
+  ExpectError(Run().status(), Code::kInvalidArgument, {"stages[1].prune", "slot_7x3"});
+  EXPECT_TRUE(ran_.empty());
+  EXPECT_FALSE(fs::exists(options_.run_dir));
 }
 
 TEST_F(RunRecipeTest, RunsTheCompileStageAgainIfTheDenseFileWasChanged) {

@@ -11,16 +11,15 @@ namespace espalier {
 
 // What stages depend on beside the recipe and the version of espalier.
 struct RunFacts {
-  std::string data;         // where the data is: the train stage
+  std::string data;         // sizes and checksums of the data's files: the train stage
   std::string cpu;          // compile and bench
-  std::string target;       // the best instruction set there: compile and bench
+  std::string target;       // instruction set unless the recipe has one: compile and bench
   std::string onnxruntime;  // path of the library, "" = none: bench
 };
 
 // One key a stage. It changes whenever anything changes that the stage's result depends on: its own
 // parameters, the seed, threads, task and model, the facts above, or the key of the stage before.
-// The recipe's name and what comes after the stage do not matter. What the data files hold is not
-// looked at.
+// The recipe's name and what comes after the stage do not matter, nor does where the data is.
 std::vector<std::string> StageKeys(const Recipe& recipe, const RunFacts& facts);
 
 }  // namespace espalier

@@ -99,6 +99,12 @@ TEST(SummaryTable, AlignsItsColumns) {
             "us per sequence, dense in ONNX Runtime      160     32.0   5.00x faster\n");
 }
 
+TEST(SummaryTable, HasNoRowForAPeerThatWasNotTimed) {
+  RunRecord record = TwoModels();
+  record.bench->systems.pop_back();
+  EXPECT_THAT(SummaryTable(record), Not(HasSubstr("ONNX Runtime")));
+}
+
 TEST(SummaryTable, ShowsARunThatHasOnlyBegun) {
   RunRecord record;
   record.task.metric = "accuracy";

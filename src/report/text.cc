@@ -142,20 +142,23 @@ std::string FormatGain(std::optional<double> before, std::optional<double> after
 std::vector<ComparisonRow> CompareModels(const RunRecord& record) {
   const ModelRecord* dense = FindModel(record, "dense");
   const ModelRecord* pruned = FindModel(record, "pruned");
-  return {CompareMetrics(record, dense, pruned),
-          CompareSizes({"weights that are not 0", &ModelRecord::nonzeros, "fewer", "more"}, dense,
-                       pruned),
-          CompareSizes({"file, bytes", &ModelRecord::bytes, "smaller", "larger"}, dense, pruned),
-          CompareSizes(
-              {"multiply-adds per step", &ModelRecord::multiply_adds_per_step, "fewer", "more"},
-              dense, pruned),
-          CompareTimes("us per sequence", SequenceTime(record, "espalier-dense"),
-                       SequenceTime(record, "espalier-pruned")),
-          CompareTimes("us per step, streaming", StepTime(record, "espalier-dense"),
-                       StepTime(record, "espalier-pruned")),
-          CompareTimes("us per sequence, dense in ONNX Runtime",
-                       SequenceTime(record, "onnxruntime-dense"),
-                       SequenceTime(record, "espalier-pruned"))};
+  std::vector<ComparisonRow> rows = {
+      CompareMetrics(record, dense, pruned),
+      CompareSizes({"weights that are not 0", &ModelRecord::nonzeros, "fewer", "more"}, dense,
+                   pruned),
+      CompareSizes({"file, bytes", &ModelRecord::bytes, "smaller", "larger"}, dense, pruned),
+      CompareSizes(
+          {"multiply-adds per step", &ModelRecord::multiply_adds_per_step, "fewer", "more"}, dense,
+          pruned),
+      CompareTimes("us per sequence", SequenceTime(record, "espalier-dense"),
+                   SequenceTime(record, "espalier-pruned")),
+      CompareTimes("us per step, streaming", StepTime(record, "espalier-dense"),
+                   StepTime(record, "espalier-pruned"))};
+  if (const auto peer = SequenceTime(record, "onnxruntime-dense")) {
+    rows.push_back(CompareTimes("us per sequence, dense in ONNX Runtime", peer,
+                                SequenceTime(record, "espalier-pruned")));
+  }
+  return rows;
 }
 
 }  // namespace espalier

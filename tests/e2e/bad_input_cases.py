@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from harness import ESPALIER, Case, run
+from harness import ESPALIER, MODULES, Case, run
 
 
 class BadInput(Case):
@@ -75,6 +75,8 @@ class BadInput(Case):
                 (["'rnu'", "did you mean 'run'"], ["recipe", "rnu"]),
                 (["'--tsk'", "did you mean '--task'"], ["train", "--tsk", "mnist-rows"]),
                 (["'--jsn'", "did you mean '--json'"], ["inspect", "--jsn"]),
+                (["'--jsn'", "did you mean '--json'"], ["inspect", "x", "--jsn"]),
+                (["--target", "AVX9"], ["eval", "x", "--task", "mnist-rows", "--target", "AVX9"]),
                 (["--seed", "'-1'"], ["inspect", "x", "--seed", "-1"]),
                 (["--threads", "0"], self.train(self.data, "--threads", "0")),
         ):
@@ -89,7 +91,9 @@ class BadInput(Case):
                      stdin=good[:-3] + word)
         self.bad(["at least 1 step expected"], "run", network, stdin="\n\n")
         self.bad([str(self.data)], "run", network, "--input", self.data)
-        self.bad(["target", "AVX9"], "run", network, "--target", "AVX9", stdin=good)
+        same = self.good("run", network, stdin="0 " + good[4:]).stdout
+        for start in ("\ufeff0 ", "+0 ", "1e-60 ", "-0.1e-4000 "):
+            self.assertEqual(self.good("run", network, stdin=start + good[4:]).stdout, same)
 
     def test_a_result_that_cannot_be_printed(self):
         for arguments in (["inspect", self.run_dir / "pruned.esp"], ["--help"],
@@ -113,6 +117,21 @@ class BadInput(Case):
         self.bad([str(checkpoint), "--resume"], *arguments)
         self.assertEqual(checkpoint.read_bytes(), before)
         self.good(*arguments, "--resume")
+
+    def test_an_output_does_not_replace_what_it_is_made_from(self):
+        record = self.run_dir / "run.json"
+        before = record.read_bytes()
+        self.bad([str(record)], "report", self.run_dir, "-o", record, "--node-modules", MODULES)
+        self.assertEqual(record.read_bytes(), before)
+        both = self.path("both")
+        self.bad([str(both)], *self.train(self.data, "--checkpoint", both, output=both))
+
+    def test_closed_standard_files_do_not_become_other_files(self):
+        out = self.path("closed.onnx")
+        process = subprocess.run(f'exec {ESPALIER} compact {self.run_dir}/units.onnx -o {out} '
+                                 '<&- >&- 2>&-', shell=True, check=False)
+        self.assertEqual(process.returncode, 1)  # the result cannot be printed
+        self.good("inspect", out)
 
     def test_options_of_a_training_that_is_not_asked_for(self):
         prune = ("prune", self.run_dir / "dense.onnx", "-o", self.path("bad.onnx"))

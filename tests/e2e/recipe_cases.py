@@ -137,6 +137,8 @@ class Recipe(Case):
                 (RECIPE.replace("task: mnist-rows", "task: mnist-rovs"),
                  ["did you mean 'mnist-rows'"]),
                 ("name: [", ["line"]),
+                (RECIPE.replace("gemm: 10", "gemm: 9"), ["model", "9 classes expected"]),
+                (RECIPE.replace("slot_8x8", "slot_7x3"), ["stages[3].prune", "slot_7x3"]),
         ):
             broken = self.path("broken.yaml")
             broken.write_text(text)
