@@ -27,6 +27,8 @@ struct BenchSystem {
   std::function<Status(std::span<const float> x)> run_sequence;
   // One step of a stream; empty if the network cannot stream.
   std::function<Status(std::span<const float> x)> run_step;
+  // The stream's states to 0; there if run_step is.
+  std::function<void()> reset_stream;
   std::function<std::span<const float>()> output;
   // What RunReference says of its own network: it is verified against this one.
   const Graph* graph = nullptr;

@@ -129,9 +129,6 @@ Status MakeStream(const OnnxRuntime& runtime, const Graph& graph, int threads, O
     return BindStream(session, graph, specs, state);
   };
   ESPALIER_ASSIGN_OR_RETURN(state->stream, Faster(bind));
-  for (auto& pair : state->states) {  // Faster ran some steps
-    for (std::vector<float>& buffer : pair) std::fill(buffer.begin(), buffer.end(), 0.0f);
-  }
   return Ok();
 }
 
@@ -161,6 +158,7 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
       pair->last = &pair->stream;
       return pair->stream.Step(x);
     };
+    system.reset_stream = [pair] { pair->stream.Reset(); };
   }
   system.output = [pair] { return pair->last->Output(0).last(pair->width); };
   return system;
@@ -191,6 +189,12 @@ Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime
       std::copy(x.begin(), x.end(), state->step_x.begin());
       return state->stream[state->turn++ % 2].Run();
     };
+    system.reset_stream = [state] {
+      for (auto& pair : state->states) {
+        for (std::vector<float>& buffer : pair) std::fill(buffer.begin(), buffer.end(), 0.0f);
+      }
+    };
+    system.reset_stream();  // Faster ran some steps
   }
   const auto features = static_cast<size_t>(out.features);
   system.output = [state, features] { return std::span<const float>(state->y).last(features); };
