@@ -25,7 +25,7 @@ enum class FormatId : uint8_t {
 };
 
 // A format and its tile. `slot`: strips of `strip_rows` rows by banks of `bank_cols` columns.
-// Other formats: both 0.
+// `blocked`: blocks of `strip_rows` rows by `bank_cols` columns. Other formats: both 0.
 struct FormatSpec {
   FormatId id = FormatId::k_dense;
   int32_t strip_rows = 0;

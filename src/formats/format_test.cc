@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/rng.h"
+#include "formats/blocked.h"
 #include "formats/format_ops.h"
 #include "formats/slot.h"
 #include "testing/testing.h"
@@ -185,6 +186,28 @@ TEST(CsrFormat, NamesItsColumnLimit) {
   const Tensor matrix({1, 65537});
   ExpectError(Encode({FormatId::k_csr, 0, 0}, ViewOf(matrix)).status(), Code::kUnsupported,
               {"65536", "65537"});
+}
+
+TEST(BlockedFormat, StoresTheBlocksThatHoldAWeight) {
+  Tensor matrix({10, 10});
+  matrix.values[0 * 10 + 5] = 1.0f;  // strip 0, columns 4 to 7
+  matrix.values[9 * 10 + 9] = 2.0f;  // strip 1, columns 8 and 9: the block begins at 6
+  const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_blocked, 8, 4}, ViewOf(matrix)));
+  const BlockedView view = ViewBlocked(encoded.view());
+  EXPECT_EQ(StoredCount(encoded.view()), 2u * 32u);
+  EXPECT_EQ(view.col[0], 4);
+  EXPECT_EQ(view.values[1 * 8 + 0], 1.0f);
+  EXPECT_EQ(view.col[1], 6);
+  EXPECT_EQ(view.values[32 + 3 * 8 + 1], 2.0f);
+}
+
+TEST(BlockedFormat, RefusesABlockPastTheEdge) {
+  Tensor matrix({8, 10});
+  matrix.values[9] = 1.0f;
+  EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_blocked, 8, 4}, ViewOf(matrix)));
+  encoded.bytes[encoded.bytes.size() - 2] = std::byte{8};
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"blocked.col[0]", "a multiple of 4 below 6, or 6 expected, 8 found"});
 }
 
 TEST(SlotFormat, NeedsAsManySlotsAsTheFullestRow) {

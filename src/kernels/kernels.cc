@@ -31,6 +31,7 @@ void activation_relu(float* values, size_t count);
 void activation_sigmoid(float* values, size_t count);
 void activation_tanh(float* values, size_t count);
 void activation_softmax(float* values, size_t count);
+uint64_t read_all(const uint64_t* words, size_t count);
 
 namespace {
 
@@ -71,6 +72,7 @@ constexpr KernelTable kTable = {
     activation_sigmoid,
     activation_tanh,
     activation_softmax,
+    read_all,
 };
 
 }  // namespace

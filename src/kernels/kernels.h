@@ -49,6 +49,10 @@ using ResetHiddenFn = void (*)(const GateStepArgs& args, float* reset_h);
 // In place over `count` floats; softmax over one row.
 using ActivationFn = void (*)(float* values, size_t count);
 
+// Reads `count` words once, as fast as the target can; the result depends on all of them. The time
+// is the least that a kernel over as many bytes can take.
+using ReadAllFn = uint64_t (*)(const uint64_t* words, size_t count);
+
 struct KernelTable {
   const char* target;  // Highway's name, e.g. "AVX3_ZEN4", "AVX2", "SSE4", "EMU128" (portable)
   // nullptr if this target has no kernel for the format and tile (the slow generic one of the
@@ -62,6 +66,7 @@ struct KernelTable {
   ActivationFn sigmoid;  // both with the ULP bound stated in kernels/math-inl.h
   ActivationFn tanh;
   ActivationFn softmax;
+  ReadAllFn read_all;
 };
 
 // The tables that this CPU can run, best first; the last is the portable one. Static storage.

@@ -2,6 +2,7 @@
 // the generic kernel, against a double-precision product with the decoded matrix.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <tuple>
@@ -179,7 +180,7 @@ TEST_P(EveryKernel, LetsNanAndInfinityThroughWhereAWeightIsStored) {
     Rows y(40, count, kUntouched);
     kernel()(encoded.view(), ArgsOf(&x, {}, &y));
     const float* last = y.row(count - 1);
-    // In `dense` every weight is stored and 0 * inf is NaN; in `slot` padding may be.
+    // In `dense` and `blocked` zeros are stored and 0 * inf is NaN; in `slot` padding may be.
     EXPECT_TRUE(spec().id == FormatId::k_csr ? last[20] == kInf : !std::isfinite(last[20]));
     EXPECT_TRUE(std::isnan(last[33]));
     for (size_t r = 0; r < 40; ++r) {
@@ -193,7 +194,7 @@ TEST_P(EveryKernel, LetsNanAndInfinityThroughWhereAWeightIsStored) {
   }
 }
 
-TEST_P(EveryKernel, KeepsInfinityInSlotsWithoutPadding) {
+TEST_P(EveryKernel, KeepsInfinityToTheRowsThatStoreItsColumn) {
   Tensor w({16, 64});
   for (size_t r = 0; r < 16; ++r) w.values[r * 64 + 32 + r % 8] = 2.0f;
   const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
@@ -201,12 +202,19 @@ TEST_P(EveryKernel, KeepsInfinityInSlotsWithoutPadding) {
   x.row(0)[35] = -kInf;
   Rows y(16, 1, kUntouched);
   kernel()(encoded.view(), ArgsOf(&x, {}, &y));
+  std::vector<bool> stores_it(16, false);  // a weight of column 35, or a 0 there
+  ForEachStored(encoded.view(), &stores_it, [](void* rows, int64_t row, int64_t col, float) {
+    if (col == 35) (*static_cast<std::vector<bool>*>(rows))[static_cast<size_t>(row)] = true;
+  });
   for (size_t r = 0; r < 16; ++r) {
-    if (spec().id == FormatId::k_dense) {
-      EXPECT_EQ(std::isnan(y.row(0)[r]), r % 8 != 3);
+    if (r % 8 == 3) {
+      EXPECT_TRUE(stores_it[r] && !std::isfinite(y.row(0)[r]));
     } else {
-      EXPECT_EQ(y.row(0)[r], r % 8 == 3 ? -kInf : 2.0f);
+      EXPECT_EQ(std::isnan(y.row(0)[r]), stores_it[r]);
     }
+  }
+  if (spec().id == FormatId::k_slot || spec().id == FormatId::k_csr) {
+    EXPECT_EQ(std::count(stores_it.begin(), stores_it.end(), true), 2);
   }
 }
 

@@ -1,0 +1,70 @@
+// Format `blocked`: dense blocks of R rows by C columns, those that hold a weight. What
+// block-sparse kernels run (rnnoise 8x4, Lyra 4x4, LPCNet 16x1): next to no index bytes, but whole
+// blocks must be pruned, which costs accuracy (docs/methods.md).
+//
+//   block_start  u32 [strips + 1]     where each strip's blocks begin; the last is their number
+//                0 to a multiple of 64 bytes
+//   values       f32 [blocks, C, R]   column by column; rows past the last are 0
+//                0 to a multiple of 64 bytes
+//   col          u16 [blocks]         first column of the block
+//
+// strips = ceil(rows / R); a strip's blocks go from left to right. Columns are cut at multiples of
+// C; a last block that would pass the edge begins at cols - C instead, and is 0 in the columns that
+// belong to the block before. A matrix narrower than C has one block at 0, padded with columns of
+// 0.
+#ifndef ESPALIER_FORMATS_BLOCKED_H_
+#define ESPALIER_FORMATS_BLOCKED_H_
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "formats/format.h"
+
+namespace espalier {
+
+struct BlockedView {
+  size_t rows;
+  size_t cols;
+  size_t block_rows;  // R
+  size_t block_cols;  // C
+  size_t strips;
+  const uint32_t* block_start;
+  const float* values;  // 64-byte aligned
+  const uint16_t* col;
+};
+
+// Where the arrays are, in bytes from the start.
+struct BlockedLayout {
+  uint64_t strips;
+  uint64_t values, col, end;
+
+  BlockedLayout(const FormatSpec& spec, int64_t rows, uint64_t blocks) {
+    const auto block_rows = static_cast<uint64_t>(spec.strip_rows);
+    const uint64_t block_size = block_rows * static_cast<uint64_t>(spec.bank_cols);
+    strips = (static_cast<uint64_t>(rows) + block_rows - 1) / block_rows;
+    values = RoundUp((strips + 1) * sizeof(uint32_t), kAlignmentBytes);
+    col = values + RoundUp(blocks * block_size * sizeof(float), kAlignmentBytes);
+    end = col + blocks * sizeof(uint16_t);
+  }
+};
+
+// Precondition: Validate passes. Inline, so that a kernel that knows its tile divides by constants.
+inline BlockedView ViewBlocked(const EncodedView& matrix) {
+  const std::byte* bytes = matrix.bytes.data();
+  BlockedView view{};
+  view.rows = static_cast<size_t>(matrix.rows);
+  view.cols = static_cast<size_t>(matrix.cols);
+  view.block_rows = static_cast<size_t>(matrix.spec.strip_rows);
+  view.block_cols = static_cast<size_t>(matrix.spec.bank_cols);
+  view.block_start = reinterpret_cast<const uint32_t*>(bytes);
+  view.strips = BlockedLayout(matrix.spec, matrix.rows, 0).strips;
+  const BlockedLayout layout(matrix.spec, matrix.rows, view.block_start[view.strips]);
+  view.values = reinterpret_cast<const float*>(bytes + layout.values);
+  view.col = reinterpret_cast<const uint16_t*>(bytes + layout.col);
+  return view;
+}
+
+}  // namespace espalier
+
+#endif  // ESPALIER_FORMATS_BLOCKED_H_

@@ -1,0 +1,107 @@
+// matvec_blocked_f32_<R>x<C>: y = W x + init over format `blocked`.
+//
+// Lanes are rows: a column of a block is one multiply-add with a broadcast of its x. Each column of
+// a block has a sum of its own, and blocks take sets of sums in turn, so that latencies overlap. A
+// strip's weights serve all rows of x while they are in the first-level cache.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/matvec_blocked_f32.cc"
+#include "hwy/foreach_target.h"
+// clang-format off
+#include "hwy/highway.h"
+// clang-format on
+
+#include <algorithm>
+#include <span>
+
+#include "formats/blocked.h"
+#include "kernels/hwy_compat-inl.h"
+#include "kernels/matmul_kernel.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier {
+namespace HWY_NAMESPACE {
+namespace {
+
+template <size_t R, size_t C>
+class BlockedKernel {
+ public:
+  static void Run(const EncodedView& matrix, const MatMulArgs& args) {
+    EncodedView tile = matrix;
+    tile.spec = {FormatId::k_blocked, R, C};  // the same, as constants
+    const BlockedView w = ViewBlocked(tile);
+    for (size_t strip = 0; strip < w.strips; ++strip) {
+      for (size_t n = 0; n < args.count; ++n) {
+        const float* x = args.x + n * args.x_stride;
+        float padded[C] = {};
+        if (w.cols < C) {
+          std::copy_n(x, w.cols, padded);
+          x = padded;
+        }
+        Strip(w, strip, x, args.init, args.y + n * args.y_stride);
+      }
+    }
+  }
+
+ private:
+  using D = hn::CappedTag<float, R>;
+  using V = hn::Vec<D>;
+  static constexpr size_t kLanes = hn::MaxLanes(D());
+  static constexpr size_t kVectors = R / kLanes;
+  // Sets of sums: 8 vectors hide 4 cycles of latency at two multiply-adds a cycle.
+  static constexpr size_t kSets = std::max<size_t>(1, 8 / (C * kVectors));
+  using Sums = V[kSets][C][kVectors];
+
+  static HWY_INLINE void Block(const BlockedView& w, size_t block, const float* x,
+                               V (&sum)[C][kVectors]) {
+    const D d;
+    const float* values = w.values + block * R * C;
+    const float* bank = x + w.col[block];
+    for (size_t c = 0; c < C; ++c) {
+      const V column = hn::Set(d, bank[c]);
+      for (size_t v = 0; v < kVectors; ++v) {
+        const V weight = hn::Load(d, values + c * R + v * kLanes);
+        sum[c][v] = hn::MulAdd(weight, column, sum[c][v]);
+      }
+    }
+  }
+
+  static HWY_INLINE void Strip(const BlockedView& w, size_t strip, const float* x,
+                               const float* init, float* y) {
+    const D d;
+    Sums sum;
+    for (auto& set : sum) {
+      for (auto& column : set) {
+        for (V& v : column) v = hn::Zero(d);
+      }
+    }
+    size_t block = w.block_start[strip];
+    const size_t end = w.block_start[strip + 1];
+    for (; block + kSets <= end; block += kSets) {
+      for (size_t s = 0; s < kSets; ++s) Block(w, block + s, x, sum[s]);
+    }
+    for (; block < end; ++block) Block(w, block, x, sum[0]);
+    for (size_t v = 0; v < kVectors; ++v) {
+      const size_t row = strip * R + v * kLanes;
+      V total = init == nullptr ? hn::Zero(d) : LoadRows(d, init, row, w.rows);
+      for (auto& set : sum) {
+        for (auto& column : set) total = hn::Add(total, column[v]);
+      }
+      StoreRows(total, d, y, row, w.rows);
+    }
+  }
+};
+
+constexpr MatMulKernel kKernels[] = {
+    {{FormatId::k_blocked, 4, 4}, "matvec_blocked_f32_4x4", BlockedKernel<4, 4>::Run},
+    {{FormatId::k_blocked, 8, 4}, "matvec_blocked_f32_8x4", BlockedKernel<8, 4>::Run},
+    {{FormatId::k_blocked, 8, 8}, "matvec_blocked_f32_8x8", BlockedKernel<8, 8>::Run},
+    {{FormatId::k_blocked, 16, 1}, "matvec_blocked_f32_16x1", BlockedKernel<16, 1>::Run},
+};
+
+}  // namespace
+
+std::span<const MatMulKernel> matvec_blocked_f32() { return kKernels; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier
+HWY_AFTER_NAMESPACE();
