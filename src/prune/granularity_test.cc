@@ -206,7 +206,7 @@ TEST(SlotGranularity, LinesUpTheLargestWeightsOfRowsThatLostWeightsBefore) {
 }
 
 TEST(Granularity, RoundTripsItsName) {
-  for (const char* text : {"element", "slot_8x16", "slot_16x32", "unit"}) {
+  for (const char* text : {"element", "slot_8x16", "slot_16x32", "blocked_8x4", "unit"}) {
     EXPECT_EQ(GranularityName(ValueOrDie(ParseGranularity(text))), text);
   }
 }
@@ -216,14 +216,14 @@ TEST(Granularity, SaysWhatIsWrongWithAName) {
     ExpectError(ParseGranularity(text).status(), Code::kInvalidArgument, parts);
   };
   expect("slto_8x16", {"'slto_8x16'", "did you mean 'slot'"});
-  expect("gate_row", {"'gate_row'", "element, slot, unit"});
+  expect("gate_row", {"'gate_row'", "blocked, element, slot, unit"});
   expect("slot", {"'slot'", "slot_<rows>x<cols>", "slot_8x16"});
   expect("slot_8", {"slot_<rows>x<cols>"});
   expect("slot_8x16x2", {"slot_<rows>x<cols>"});
   expect("slot_-8x16", {"slot_<rows>x<cols>"});
   expect("element_2x2", {"element alone"});
   expect("element_", {"element alone"});
-  expect("", {"element, slot, unit"});
+  expect("", {"blocked, element, slot, unit"});
 }
 
 TEST(SlotGranularity, NamesTheWeightAndTheNearestTileThatFits) {
@@ -237,6 +237,29 @@ TEST(SlotGranularity, NamesTheWeightAndTheNearestTileThatFits) {
   ExpectError(check("slot_12x16", 64, 16), Code::kInvalidArgument, {"slot_12x16", "slot_16x16"});
   ExpectError(check("slot_7x3", 64, 16), Code::kInvalidArgument, {"slot_7x3", "slot_8x4"});
   ExpectError(check("slot_8x512", 64, 16), Code::kInvalidArgument, {"slot_8x512", "slot_8x256"});
+}
+
+TEST(BlockedGranularity, CutsLastBlocksShort) {
+  const GranularitySpec spec{&granularities::blocked, 2, 2};
+  const std::vector<float> saliency = {1, 1, 2,  //
+                                       1, 1, 4,  //
+                                       5, 6, 7};
+  const Partition partition = spec.kind->partition(spec, {saliency, {}, 3, 3});
+  EXPECT_EQ(partition.piece_of, (std::vector<int32_t>{0, 0, 1, 0, 0, 1, 2, 2, 3}));
+  ASSERT_EQ(partition.pool.pieces.size(), 4u);
+  EXPECT_EQ(partition.pool.pieces[1].score, 3.0f);
+  EXPECT_EQ(partition.pool.pieces[1].size, 2);
+}
+
+TEST(BlockedGranularity, NamesTheWeightAndTheNearestTileThatFits) {
+  const auto check = [](const std::string& text, int64_t rows, int64_t cols) {
+    const GranularitySpec spec = ValueOrDie(ParseGranularity(text));
+    return spec.kind->check(spec, "gru0.weight_hh", rows, cols);
+  };
+  EXPECT_OK(check("blocked_5x3", 6, 4));
+  ExpectError(check("blocked_8x4", 6, 16), Code::kInvalidArgument,
+              {"gru0.weight_hh", "blocked_8x4", "blocked_6x4"});
+  ExpectError(check("blocked_16x100", 64, 128), Code::kInvalidArgument, {"blocked_16x64"});
 }
 
 TEST(KeepBudget, ForgivesBinaryFractions) {
