@@ -9,6 +9,7 @@
 #include "command.h"
 #include "compile/compile.h"
 #include "exchange/onnx.h"
+#include "pipeline/bench_problem.h"
 #include "report/text.h"
 
 namespace espalier {
@@ -16,6 +17,7 @@ namespace {
 
 struct Flags {
   std::vector<std::string> inputs;
+  std::string problem;
   std::string modules;
   bool without_onnxruntime = false;
   std::string target;
@@ -74,34 +76,88 @@ Status Print(const BenchRecord& record, Console* console) {
   return console->Result(text, json);
 }
 
+Json RowJson(const BenchRow& row) {
+  return {{"system", row.system},
+          {"cell", row.cell},
+          {"hidden", row.hidden},
+          {"input", row.input},
+          {"batch", row.batch},
+          {"steps", row.steps},
+          {"density", row.density},
+          {"format", row.format},
+          {"dtype", row.dtype},
+          {"target", row.target},
+          {"threads", row.threads},
+          {"us_median", row.us.median},
+          {"us_p25", row.us.p25},
+          {"us_p75", row.us.p75},
+          {"error", row.error},
+          {"bytes", row.bytes},
+          {"roofline_us", row.roofline_us}};
+}
+
+std::string RowText(const BenchRow& row) {
+  return StrCat(row.cell, " H ", row.hidden, " I ", row.input, " T ", row.steps, " B ", row.batch,
+                "  ", row.system, " ", row.format, " ", row.dtype, " at ",
+                FormatPercent(row.density, 0), ": ", FormatFixed(row.us.median, 2), " us a step (",
+                FormatFixed(row.us.p25, 2), " to ", FormatFixed(row.us.p75, 2), "), least ",
+                FormatFixed(row.roofline_us, 2), ", error ", row.error);
+}
+
+Status RunProblem(const Flags& flags, const std::string& onnxruntime, Console* console) {
+  ESPALIER_ASSIGN_OR_RETURN(BenchProblem problem, ReadBenchProblem(flags.problem));
+  BenchProblemOptions options;
+  options.target = flags.target;
+  options.onnxruntime = onnxruntime;
+  options.on_row = [console](const BenchRow& row) { console->Note(RowText(row)); };
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<BenchRow> rows, RunBenchProblem(problem, options));
+  Json json = Json::array();
+  std::string text;
+  for (const BenchRow& row : rows) {
+    json.push_back(RowJson(row));
+    text += RowText(row) + "\n";
+  }
+  return console->Result(text, json);
+}
+
+// The library's path, or "" and why it is not timed.
+std::string OnnxRuntimeOf(const Flags& flags, Console* console) {
+  if (flags.without_onnxruntime) return "";
+  const Result<std::string> library = FindOnnxRuntimeIn(flags.modules);
+  if (library.ok()) return *library;
+  console->Note("ONNX Runtime is not timed: " + library.status().message());
+  return "";
+}
+
 Status Run(const Flags& flags, Console* console) {
+  if (flags.inputs.empty() == flags.problem.empty()) {
+    return InvalidArgument(StrCat("bench: networks or --problem expected, ",
+                                  flags.inputs.empty() ? "neither" : "both", " found"));
+  }
+  const std::string library = OnnxRuntimeOf(flags, console);
+  if (!flags.problem.empty()) return RunProblem(flags, library, console);
   std::vector<Entrant> entrants;
   for (const std::string& path : flags.inputs) {
     ESPALIER_ASSIGN_OR_RETURN(Entrant entrant, LoadEntrant(path, flags));
     entrants.push_back(std::move(entrant));
   }
   std::optional<OnnxRuntime> onnxruntime;
-  if (!flags.without_onnxruntime) {
-    const Result<std::string> library = FindOnnxRuntimeIn(flags.modules);
-    if (library.ok()) {
-      ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(*library));
-    } else {
-      console->Note("ONNX Runtime is not timed: " + library.status().message());
-    }
+  if (!library.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(library));
   }
   std::vector<BenchSystem> systems;
   for (const Entrant& entrant : entrants) {
     ESPALIER_ASSIGN_OR_RETURN(BenchSystem own,
                               EspalierSystem("espalier " + entrant.path, *entrant.artifact,
-                                             entrant.graph, flags.bench.steps, flags.target));
+                                             entrant.graph, flags.bench.shape, flags.target));
     systems.push_back(std::move(own));
     if (!onnxruntime) continue;
     ESPALIER_ASSIGN_OR_RETURN(BenchSystem peer,
                               OnnxRuntimeSystem("onnxruntime " + entrant.path, *onnxruntime,
-                                                entrant.graph, flags.bench.steps, 1));
+                                                entrant.graph, flags.bench.shape, 1));
     systems.push_back(std::move(peer));
   }
-  ESPALIER_ASSIGN_OR_RETURN(const BenchRecord record, RunBench(&systems, flags.bench));
+  ESPALIER_ASSIGN_OR_RETURN(const BenchRecord record, RunBench(systems, flags.bench));
   return Print(record, console);
 }
 
@@ -109,10 +165,13 @@ Status Run(const Flags& flags, Console* console) {
 
 Action AddBench(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
-  app->footer("example: espalier bench sparse.esp dense.onnx --steps 28");
-  app->add_option("inputs", flags->inputs, "Networks (.esp, or .onnx, which is compiled first)")
-      ->required();
-  app->add_option("--steps", flags->bench.steps, "Steps of a sequence")
+  app->footer(
+      "examples:\n  espalier bench sparse.esp dense.onnx --steps 28\n"
+      "  espalier bench --problem bench/problems/lstm_streaming.yaml --json");
+  app->add_option("inputs", flags->inputs, "Networks (.esp, or .onnx, which is compiled first)");
+  app->add_option("--problem", flags->problem,
+                  "Sizes, densities and formats of one layer to time (.yaml), instead of networks");
+  app->add_option("--steps", flags->bench.shape.steps, "Steps of a sequence")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
   app->add_option("--repetitions", flags->bench.repetitions, "Timed samples of each system")

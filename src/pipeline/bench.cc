@@ -13,7 +13,6 @@ namespace {
 
 // A sample times as many calls as fill this long, so that the clock's grain does not show.
 constexpr double kSampleNs = 200e3;
-constexpr int64_t kSequenceCount = 32;  // different inputs, so that branch predictors learn none
 // Of the largest output, and of 1 if that is larger: what ONNX files promise too. A product over
 // the 257 terms of an LSTM-128's gate is exact to 257 x 2^-24 = 1.5e-5 of the sum of their sizes in
 // the worst order, and gates squash what comes of it; ours and ONNX Runtime's were found within
@@ -21,10 +20,10 @@ constexpr int64_t kSequenceCount = 32;  // different inputs, so that branch pred
 constexpr double kTolerance = 1e-5;
 
 struct Inputs {
-  std::vector<float> values;  // [N, T, F]
+  std::vector<float> values;  // [N, T, B, F]
   size_t count = 0;           // N
   size_t steps = 0;           // T
-  size_t width = 0;           // F
+  size_t width = 0;           // B * F
 
   std::span<const float> sequence(size_t i) const {
     return std::span(values).subspan((i % count) * steps * width, steps * width);
@@ -40,12 +39,12 @@ Result<Inputs> MakeInputs(const Graph& graph, const BenchOptions& options) {
     return Unsupported("bench: an f32 input expected, " + TypeString(type) + " found");
   }
   Inputs inputs;
-  inputs.steps = static_cast<size_t>(options.steps);
-  inputs.width = static_cast<size_t>(type.features);
+  inputs.steps = static_cast<size_t>(options.shape.steps);
+  inputs.width = static_cast<size_t>(options.shape.batch * type.features);
   inputs.values = options.sequences;
   if (inputs.values.empty()) {
     Rng rng(options.seed);
-    inputs.values.resize(static_cast<size_t>(kSequenceCount) * inputs.steps * inputs.width);
+    inputs.values.resize(static_cast<size_t>(options.sequence_count) * inputs.steps * inputs.width);
     for (float& x : inputs.values) x = static_cast<float>(rng.Normal());
   }
   inputs.count = inputs.values.size() / (inputs.steps * inputs.width);
@@ -53,23 +52,24 @@ Result<Inputs> MakeInputs(const Graph& graph, const BenchOptions& options) {
   return inputs;
 }
 
-// What the reference leaves, from zero states, as last value of the first output.
-Result<std::vector<float>> Expected(const Graph& graph, std::span<const float> x, int64_t steps) {
+// What the reference leaves, from zero states, as last values of the first output, [B, O].
+Result<std::vector<float>> Expected(const Graph& graph, std::span<const float> x,
+                                    const BenchShape& shape) {
   Batch batch;
-  batch.steps = steps;
-  batch.size = 1;
+  batch.steps = shape.steps;
+  batch.size = shape.batch;
   batch.features.assign(x.begin(), x.end());
-  batch.lengths = {static_cast<int32_t>(steps)};
-  StateSet states = ZeroStates(graph, 1);
+  batch.lengths.assign(static_cast<size_t>(shape.batch), static_cast<int32_t>(shape.steps));
+  StateSet states = ZeroStates(graph, shape.batch);
   ESPALIER_ASSIGN_OR_RETURN(const auto values, RunReference(graph, batch, &states));
   const Value& value = values.at(graph.outputs[0]);
-  const auto width = static_cast<std::ptrdiff_t>(value.type.features);
-  return std::vector<float>(value.values.end() - width, value.values.end());
+  const auto count = static_cast<std::ptrdiff_t>(shape.batch * value.type.features);
+  return std::vector<float>(value.values.end() - count, value.values.end());
 }
 
-// NaN equals nothing.
+// Raises `error` to the largest difference. NaN equals nothing.
 Status CheckOutput(const std::string& where, const std::vector<float>& expected,
-                   std::span<const float> found) {
+                   std::span<const float> found, double* error) {
   if (found.size() != expected.size()) {
     return Internal(
         StrCat(where, ": an output of ", expected.size(), " expected, ", found.size(), " found"));
@@ -78,6 +78,7 @@ Status CheckOutput(const std::string& where, const std::vector<float>& expected,
   for (const float value : expected) scale = std::max(scale, std::abs(static_cast<double>(value)));
   for (size_t i = 0; i < expected.size(); ++i) {
     const double gap = std::abs(static_cast<double>(expected[i]) - static_cast<double>(found[i]));
+    *error = std::max(*error, gap);
     if (gap <= kTolerance * scale) continue;
     return Internal(StrCat(where, ": output element ", i, ": ", expected[i],
                            " expected as in the reference, ", found[i], " found"));
@@ -87,23 +88,24 @@ Status CheckOutput(const std::string& where, const std::vector<float>& expected,
 
 // Runs every sequence as a whole, and step by step from zero states, and compares the output at
 // each one's end with the reference executor's. (Not as one stream: over hundreds of steps a
-// recurrent network can make more of a rounding than kTolerance.)
-Status Verify(const BenchSystem& system, const Inputs& inputs) {
-  const auto steps = static_cast<int64_t>(inputs.steps);
+// recurrent network can make more of a rounding than kTolerance.) Returns the largest difference.
+Result<double> Verify(const BenchSystem& system, const Inputs& inputs, const BenchShape& shape) {
+  double error = 0.0;
   for (size_t i = 0; i < inputs.count; ++i) {
     const std::span<const float> x = inputs.sequence(i);
-    ESPALIER_ASSIGN_OR_RETURN(const auto expected, Expected(*system.graph, x, steps));
+    ESPALIER_ASSIGN_OR_RETURN(const auto expected, Expected(*system.graph, x, shape));
     ESPALIER_RETURN_IF_ERROR(system.run_sequence(x));
     const std::string where = StrCat("bench: ", system.name, ", sequence ", i);
-    ESPALIER_RETURN_IF_ERROR(CheckOutput(where + " as a whole", expected, system.output()));
+    ESPALIER_RETURN_IF_ERROR(CheckOutput(where + " as a whole", expected, system.output(), &error));
     if (!system.run_step) continue;
     system.reset_stream();
     for (size_t t = 0; t < inputs.steps; ++t) {
       ESPALIER_RETURN_IF_ERROR(system.run_step(inputs.step(i * inputs.steps + t)));
     }
-    ESPALIER_RETURN_IF_ERROR(CheckOutput(where + " step by step", expected, system.output()));
+    ESPALIER_RETURN_IF_ERROR(
+        CheckOutput(where + " step by step", expected, system.output(), &error));
   }
-  return Ok();
+  return error;
 }
 
 TimingRecord Quartiles(std::vector<double> samples) {
@@ -148,36 +150,53 @@ Status TimeInterleaved(const BenchOptions& options, std::vector<Timed>* all) {
 
 }  // namespace
 
-Result<BenchRecord> RunBench(std::vector<BenchSystem>* systems, const BenchOptions& options) {
-  if (systems->empty() || options.steps < 1 || options.repetitions < 1) {
-    return InvalidArgument(StrCat("bench: at least 1 system, step and repetition expected, ",
-                                  systems->size(), ", ", options.steps, " and ",
-                                  options.repetitions, " found"));
+Result<std::vector<SystemTiming>> TimeSystems(const std::vector<BenchSystem>& systems,
+                                              const BenchOptions& options) {
+  const BenchShape& shape = options.shape;
+  if (systems.empty() || shape.steps < 1 || shape.batch < 1 || options.repetitions < 1) {
+    return InvalidArgument(
+        StrCat("bench: at least 1 system, step, stream and repetition expected, ", systems.size(),
+               ", ", shape.steps, ", ", shape.batch, " and ", options.repetitions, " found"));
   }
-  ESPALIER_ASSIGN_OR_RETURN(const Inputs inputs, MakeInputs(*systems->front().graph, options));
+  ESPALIER_ASSIGN_OR_RETURN(const Inputs inputs, MakeInputs(*systems.front().graph, options));
+  std::vector<SystemTiming> timings(systems.size());
   std::vector<Timed> sequences;
   std::vector<Timed> steps;
   std::vector<size_t> streaming;  // the systems of `steps`
-  for (size_t i = 0; i < systems->size(); ++i) {
-    BenchSystem& system = (*systems)[i];
-    ESPALIER_RETURN_IF_ERROR(Verify(system, inputs));
-    sequences.push_back(
-        {[&](size_t n) { return system.run_sequence(inputs.sequence(n)); }, 1, 0, {}});
-    if (!system.run_step) continue;
-    steps.push_back({[&](size_t n) { return system.run_step(inputs.step(n)); }, 1, 0, {}});
-    streaming.push_back(i);
+  for (size_t i = 0; i < systems.size(); ++i) {
+    const BenchSystem& system = systems[i];
+    ESPALIER_ASSIGN_OR_RETURN(timings[i].error, Verify(system, inputs, shape));
+    if (options.what != BenchWhat::kSteps) {
+      sequences.push_back(
+          {[&](size_t n) { return system.run_sequence(inputs.sequence(n)); }, 1, 0, {}});
+    }
+    if (options.what != BenchWhat::kSequences && system.run_step) {
+      steps.push_back({[&](size_t n) { return system.run_step(inputs.step(n)); }, 1, 0, {}});
+      streaming.push_back(i);
+    }
   }
   ESPALIER_RETURN_IF_ERROR(TimeInterleaved(options, &sequences));
   ESPALIER_RETURN_IF_ERROR(TimeInterleaved(options, &steps));
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    timings[i].us_per_sequence = Quartiles(std::move(sequences[i].us));
+  }
+  for (size_t i = 0; i < steps.size(); ++i) {
+    timings[streaming[i]].us_per_step = Quartiles(std::move(steps[i].us));
+  }
+  return timings;
+}
+
+Result<BenchRecord> RunBench(const std::vector<BenchSystem>& systems, const BenchOptions& options) {
+  BenchOptions both = options;
+  both.what = BenchWhat::kBoth;
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<SystemTiming> timings, TimeSystems(systems, both));
   BenchRecord record;
-  record.sequence_steps = options.steps;
+  record.sequence_steps = options.shape.steps;
   record.repetitions = options.repetitions;
   record.threads = options.threads;
-  for (size_t i = 0; i < systems->size(); ++i) {
-    record.systems.push_back({(*systems)[i].name, Quartiles(sequences[i].us), std::nullopt});
-  }
-  for (size_t i = 0; i < streaming.size(); ++i) {
-    record.systems[streaming[i]].us_per_step = Quartiles(steps[i].us);
+  for (size_t i = 0; i < systems.size(); ++i) {
+    record.systems.push_back(
+        {systems[i].name, *timings[i].us_per_sequence, timings[i].us_per_step});
   }
   return record;
 }

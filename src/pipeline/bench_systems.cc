@@ -17,7 +17,7 @@ struct SessionPair {
   Session whole;
   Session stream;
   const Session* last = nullptr;
-  size_t width = 0;  // of the first output
+  size_t width = 0;  // of the first output, B * O
 };
 
 // ONNX Runtime with every input and output bound to memory of its own once. Streaming swaps two
@@ -31,6 +31,7 @@ struct OnnxState {
   std::vector<float> step_x;
   std::vector<std::array<std::vector<float>, 2>> states;
   std::vector<OnnxBinding> stream;  // two, or none
+  bool streamed_last = false;       // rather than run a sequence
   size_t turn = 0;
 };
 
@@ -62,31 +63,38 @@ Result<std::vector<OnnxBinding>> Faster(
 }
 
 Result<std::vector<OnnxBinding>> BindWhole(const OnnxSession& session, const Graph& graph,
-                                           int64_t steps, OnnxState* state) {
+                                           const BenchShape& shape, OnnxState* state) {
   const int64_t width = graph.inputs[0].type.features;
-  std::vector<int64_t> shape = {1, state->features};
-  if (state->is_sequence) shape.insert(shape.begin(), steps);
-  ESPALIER_ASSIGN_OR_RETURN(
-      OnnxBinding binding,
-      session.Bind({{graph.inputs[0].name, {steps, 1, width}, std::span<const float>(state->x)}},
-                   {{graph.outputs[0], shape, state->y}}));
+  std::vector<int64_t> y_shape = {shape.batch, state->features};
+  if (state->is_sequence) y_shape.insert(y_shape.begin(), shape.steps);
+  ESPALIER_ASSIGN_OR_RETURN(OnnxBinding binding,
+                            session.Bind({{graph.inputs[0].name,
+                                           {shape.steps, shape.batch, width},
+                                           std::span<const float>(state->x)}},
+                                         {{graph.outputs[0], y_shape, state->y}}));
   std::vector<OnnxBinding> bindings;
   bindings.push_back(std::move(binding));
   return bindings;
 }
 
 Result<std::vector<OnnxBinding>> BindStream(const OnnxSession& session, const Graph& graph,
-                                            const std::vector<StateSpec>& specs, OnnxState* state) {
+                                            const std::vector<StateSpec>& specs, int64_t batch,
+                                            OnnxState* state) {
   const int64_t width = graph.inputs[0].type.features;
+  std::vector<int64_t> y_shape = {batch, state->features};
+  if (state->is_sequence) y_shape.insert(y_shape.begin(), 1);
+  const auto step_values = static_cast<size_t>(batch * state->features);
   std::vector<OnnxBinding> bindings;
   for (size_t turn = 0; turn < 2; ++turn) {
     std::vector<OnnxInput> inputs = {
-        {graph.inputs[0].name, {1, 1, width}, std::span<const float>(state->step_x)}};
-    std::vector<OnnxOutput> outputs = {{graph.outputs[0], {1, state->features}, state->y}};
+        {graph.inputs[0].name, {1, batch, width}, std::span<const float>(state->step_x)}};
+    std::vector<OnnxOutput> outputs = {
+        {graph.outputs[0], y_shape, std::span(state->y).first(step_values)}};
     for (size_t i = 0; i < specs.size(); ++i) {
-      const std::vector<int64_t> shape = {1, 1, specs[i].width};
-      inputs.push_back({specs[i].name, shape, std::span<const float>(state->states[i][turn])});
-      outputs.push_back({specs[i].name + ".out", shape, state->states[i][1 - turn]});
+      const std::vector<int64_t> state_shape = {1, batch, specs[i].width};
+      inputs.push_back(
+          {specs[i].name, state_shape, std::span<const float>(state->states[i][turn])});
+      outputs.push_back({specs[i].name + ".out", state_shape, state->states[i][1 - turn]});
     }
     ESPALIER_ASSIGN_OR_RETURN(OnnxBinding binding, session.Bind(inputs, outputs));
     bindings.push_back(std::move(binding));
@@ -94,26 +102,28 @@ Result<std::vector<OnnxBinding>> BindStream(const OnnxSession& session, const Gr
   return bindings;
 }
 
-Status MakeWhole(const OnnxRuntime& runtime, const Graph& graph, int64_t steps, int threads,
-                 OnnxState* state) {
+Status MakeWhole(const OnnxRuntime& runtime, const Graph& graph, const BenchShape& shape,
+                 int threads, OnnxState* state) {
   ESPALIER_ASSIGN_OR_RETURN(
       const auto bytes,
       ExportOnnx(graph, {OnnxExportOptions::States::kZero, OnnxExportOptions::Lengths::kNone}));
-  state->x.resize(static_cast<size_t>(steps * graph.inputs[0].type.features));
-  state->y.resize(static_cast<size_t>(state->features * (state->is_sequence ? steps : 1)));
+  const int64_t rows = shape.steps * shape.batch;
+  state->x.resize(static_cast<size_t>(rows * graph.inputs[0].type.features));
+  state->y.resize(static_cast<size_t>(state->features * (state->is_sequence ? rows : shape.batch)));
   const auto bind = [&](auto weights) -> Result<std::vector<OnnxBinding>> {
     ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session, runtime.Load(bytes, {threads, weights}));
-    return BindWhole(session, graph, steps, state);
+    return BindWhole(session, graph, shape, state);
   };
   ESPALIER_ASSIGN_OR_RETURN(state->whole, Faster(bind));
   return Ok();
 }
 
-Status MakeStream(const OnnxRuntime& runtime, const Graph& graph, int threads, OnnxState* state) {
+Status MakeStream(const OnnxRuntime& runtime, const Graph& graph, int64_t batch, int threads,
+                  OnnxState* state) {
   ESPALIER_ASSIGN_OR_RETURN(
       const auto bytes,
       ExportOnnx(graph, {OnnxExportOptions::States::kExplicit, OnnxExportOptions::Lengths::kNone}));
-  state->step_x.resize(static_cast<size_t>(graph.inputs[0].type.features));
+  state->step_x.resize(static_cast<size_t>(batch * graph.inputs[0].type.features));
   std::vector<StateSpec> specs;
   const auto bind = [&](auto weights) -> Result<std::vector<OnnxBinding>> {
     ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session, runtime.Load(bytes, {threads, weights}));
@@ -122,11 +132,11 @@ Status MakeStream(const OnnxRuntime& runtime, const Graph& graph, int threads, O
       for (const StateSpec& spec : StatesOf(graph)) {
         if (std::find(names.begin(), names.end(), spec.name) == names.end()) continue;
         specs.push_back(spec);
-        const auto width = static_cast<size_t>(spec.width);
+        const auto width = static_cast<size_t>(batch * spec.width);
         state->states.push_back({std::vector<float>(width), std::vector<float>(width)});
       }
     }
-    return BindStream(session, graph, specs, state);
+    return BindStream(session, graph, specs, batch, state);
   };
   ESPALIER_ASSIGN_OR_RETURN(state->stream, Faster(bind));
   return Ok();
@@ -135,23 +145,26 @@ Status MakeStream(const OnnxRuntime& runtime, const Graph& graph, int threads, O
 }  // namespace
 
 Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& artifact,
-                                   const Graph& graph, int64_t steps, const std::string& target) {
+                                   const Graph& graph, const BenchShape& shape,
+                                   const std::string& target) {
   SessionOptions options;
   options.target = target;
-  options.max_steps = steps;
+  options.max_batch = shape.batch;
+  options.max_steps = shape.steps;
   ESPALIER_ASSIGN_OR_RETURN(Session whole, Session::Create(artifact, options));
   options.max_steps = 1;
   ESPALIER_ASSIGN_OR_RETURN(Session stream, Session::Create(artifact, options));
-  const auto width = static_cast<size_t>(artifact.types().at(artifact.graph().outputs[0]).features);
+  const int64_t features = artifact.types().at(artifact.graph().outputs[0]).features;
+  const auto width = static_cast<size_t>(shape.batch * features);
   auto pair = std::make_shared<SessionPair>(
       SessionPair{std::move(whole), std::move(stream), nullptr, width});
   BenchSystem system;
   system.name = name;
   system.graph = &graph;
-  system.run_sequence = [pair, steps](std::span<const float> x) {
+  system.run_sequence = [pair, shape](std::span<const float> x) {
     pair->last = &pair->whole;
     pair->whole.Reset();
-    return pair->whole.Run({steps, 1, x, {}, {}});
+    return pair->whole.Run({shape.steps, shape.batch, x, {}, {}});
   };
   if (IsStreamable(artifact.graph())) {
     system.run_step = [pair](std::span<const float> x) {
@@ -165,27 +178,29 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
 }
 
 Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime& runtime,
-                                      const Graph& graph, int64_t steps, int threads) {
+                                      const Graph& graph, const BenchShape& shape, int threads) {
   ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(graph));
   const ValueType out = types.at(graph.outputs[0]);
   auto state = std::make_shared<OnnxState>();
   state->features = out.features;
   state->is_sequence = out.layout == Layout::kSequence;
-  ESPALIER_RETURN_IF_ERROR(MakeWhole(runtime, graph, steps, threads, state.get()));
+  ESPALIER_RETURN_IF_ERROR(MakeWhole(runtime, graph, shape, threads, state.get()));
   BenchSystem system;
   system.name = name;
   system.graph = &graph;
   system.run_sequence = [state](std::span<const float> x) {
+    state->streamed_last = false;
     std::copy(x.begin(), x.end(), state->x.begin());
     return state->whole[0].Run();
   };
   // MeanOverTime has a state that the lean form does not carry over steps.
-  const bool streams = IsStreamable(graph) && out.layout == Layout::kVector &&
+  const bool streams = IsStreamable(graph) &&
                        std::none_of(graph.nodes.begin(), graph.nodes.end(),
                                     [](const Node& node) { return node.op == Op::kMeanOverTime; });
   if (streams) {
-    ESPALIER_RETURN_IF_ERROR(MakeStream(runtime, graph, threads, state.get()));
+    ESPALIER_RETURN_IF_ERROR(MakeStream(runtime, graph, shape.batch, threads, state.get()));
     system.run_step = [state](std::span<const float> x) {
+      state->streamed_last = true;
       std::copy(x.begin(), x.end(), state->step_x.begin());
       return state->stream[state->turn++ % 2].Run();
     };
@@ -196,8 +211,12 @@ Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime
     };
     system.reset_stream();  // Faster ran some steps
   }
-  const auto features = static_cast<size_t>(out.features);
-  system.output = [state, features] { return std::span<const float>(state->y).last(features); };
+  // After a step the output is at the front of y, after a sequence its last step at the end.
+  const auto width = static_cast<size_t>(shape.batch * out.features);
+  system.output = [state, width] {
+    const std::span<const float> y(state->y);
+    return state->streamed_last ? y.first(width) : y.last(width);
+  };
   return system;
 }
 

@@ -22,9 +22,9 @@ class RunBenchTest : public ::testing::Test {
     CompileOptions compile;
     compile.tuning = Tuning::kOff;
     artifact_ = ValueOrDie(Artifact::FromBytes(ValueOrDie(Compile(graph_, compile))));
-    options_.steps = 6;
+    options_.shape.steps = 6;
     options_.repetitions = 2;
-    systems_ = {ValueOrDie(EspalierSystem("espalier", *artifact_, graph_, 6, ""))};
+    systems_ = {ValueOrDie(EspalierSystem("espalier", *artifact_, graph_, options_.shape, ""))};
   }
 
   // Adds `error` to the output of call `call` of `run`, counted from 0.
@@ -53,7 +53,7 @@ class RunBenchTest : public ::testing::Test {
 };
 
 TEST_F(RunBenchTest, TimesSequencesAndSteps) {
-  const BenchRecord record = ValueOrDie(RunBench(&systems_, options_));
+  const BenchRecord record = ValueOrDie(RunBench(systems_, options_));
   ASSERT_EQ(record.systems.size(), 1u);
   const SystemRecord& system = record.systems[0];
   EXPECT_EQ(system.system, "espalier");
@@ -65,30 +65,41 @@ TEST_F(RunBenchTest, TimesSequencesAndSteps) {
 
 TEST_F(RunBenchTest, RefusesASystemThatIsWrongInTheLastSequenceOnly) {
   Spoil(&BenchSystem::run_sequence, 31, 1e-4f);
-  ExpectError(RunBench(&systems_, options_).status(), Code::kInternal,
+  ExpectError(RunBench(systems_, options_).status(), Code::kInternal,
               {"espalier", "sequence 31", "as a whole", "element 1"});
 }
 
 TEST_F(RunBenchTest, RefusesASystemThatIsWrongInTheLastStepOnly) {
   Spoil(&BenchSystem::run_step, 32 * 6 - 1, 1e-4f);
-  ExpectError(RunBench(&systems_, options_).status(), Code::kInternal,
+  ExpectError(RunBench(systems_, options_).status(), Code::kInternal,
               {"espalier", "sequence 31", "step by step", "element 1"});
 }
 
 TEST_F(RunBenchTest, RefusesANan) {
   Spoil(&BenchSystem::run_sequence, 0, std::numeric_limits<float>::quiet_NaN());
-  ExpectError(RunBench(&systems_, options_).status(), Code::kInternal, {"nan found"});
+  ExpectError(RunBench(systems_, options_).status(), Code::kInternal, {"nan found"});
 }
 
 TEST_F(RunBenchTest, RefusesARunWithoutRepetitions) {
   options_.repetitions = 0;
-  ExpectError(RunBench(&systems_, options_).status(), Code::kInvalidArgument, {"repetition", "0"});
+  ExpectError(RunBench(systems_, options_).status(), Code::kInvalidArgument, {"repetition", "0"});
+}
+
+TEST_F(RunBenchTest, TimesBatchesOfStreams) {
+  options_.shape.batch = 3;
+  options_.what = BenchWhat::kSteps;
+  systems_ = {ValueOrDie(EspalierSystem("espalier", *artifact_, graph_, options_.shape, ""))};
+  const std::vector<SystemTiming> timings = ValueOrDie(TimeSystems(systems_, options_));
+  ASSERT_EQ(timings.size(), 1u);
+  EXPECT_LT(timings[0].error, 1e-5);
+  EXPECT_FALSE(timings[0].us_per_sequence.has_value());
+  EXPECT_GT(timings[0].us_per_step->median, 0.0);
 }
 
 TEST_F(RunBenchTest, StopsWhenItIsCancelled) {
   const std::atomic<bool> cancel{true};
   options_.cancel = &cancel;
-  ExpectError(RunBench(&systems_, options_).status(), Code::kCancelled, {"bench"});
+  ExpectError(RunBench(systems_, options_).status(), Code::kCancelled, {"bench"});
 }
 
 }  // namespace

@@ -252,8 +252,8 @@ BenchOptions BenchOptionsOf(const Recipe& recipe, const BenchSpec& spec, const D
   BenchOptions bench;
   bench.repetitions = spec.repetitions;
   bench.seed = recipe.seed;
-  bench.steps = std::max<int64_t>(1, test.offsets.back() / std::max<int64_t>(1, test.size()));
-  const auto window = static_cast<size_t>(bench.steps * test.input.features);
+  bench.shape.steps = std::max<int64_t>(1, test.offsets.back() / std::max<int64_t>(1, test.size()));
+  const auto window = static_cast<size_t>(bench.shape.steps * test.input.features);
   const size_t count = std::min(kMostSequences, test.features.size() / window);
   const auto end = test.features.begin() + static_cast<std::ptrdiff_t>(count * window);
   bench.sequences.assign(test.features.begin(), end);
@@ -278,20 +278,20 @@ Status BenchStage(RecipeRun* run, size_t index) {
     return CheckCancel(*run);
   };
   ESPALIER_RETURN_IF_ERROR(
-      add(EspalierSystem("espalier-pruned", pruned, masked, bench.steps, run->target)));
+      add(EspalierSystem("espalier-pruned", pruned, masked, bench.shape, run->target)));
   ESPALIER_RETURN_IF_ERROR(
-      add(EspalierSystem("espalier-dense", dense_artifact, dense, bench.steps, run->target)));
+      add(EspalierSystem("espalier-dense", dense_artifact, dense, bench.shape, run->target)));
   std::optional<OnnxRuntime> onnxruntime;
   if (spec.onnxruntime && !run->options.onnxruntime.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(run->options.onnxruntime));
     ESPALIER_RETURN_IF_ERROR(
-        add(OnnxRuntimeSystem("onnxruntime-dense", *onnxruntime, dense, bench.steps, 1)));
+        add(OnnxRuntimeSystem("onnxruntime-dense", *onnxruntime, dense, bench.shape, 1)));
     ESPALIER_RETURN_IF_ERROR(
-        add(OnnxRuntimeSystem("onnxruntime-pruned", *onnxruntime, masked, bench.steps, 1)));
+        add(OnnxRuntimeSystem("onnxruntime-pruned", *onnxruntime, masked, bench.shape, 1)));
   } else {
     run->Note("ONNX Runtime is not timed: it is not installed or was switched off");
   }
-  Result<BenchRecord> record = RunBench(&systems, bench);
+  Result<BenchRecord> record = RunBench(systems, bench);
   if (record.status().code() == Code::kCancelled) return Interrupted(*run, "with this stage");
   ESPALIER_ASSIGN_OR_RETURN(run->record.bench, std::move(record));
   ESPALIER_ASSIGN_OR_RETURN(run->record.summary, Summarize(run->record, run->record.agreement));

@@ -1,0 +1,298 @@
+#include "pipeline/bench_problem.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "base/file.h"
+#include "base/stopwatch.h"
+#include "base/strings.h"
+#include "compile/compile.h"
+#include "kernels/kernels.h"
+#include "model/build.h"
+#include "pipeline/bench.h"
+#include "pipeline/stages.h"
+#include "pipeline/yaml_reader.h"
+
+namespace espalier {
+namespace {
+
+struct Case {
+  int64_t hidden = 0;
+  int64_t input = 0;
+  int64_t steps = 0;
+  int64_t batch = 0;
+  double density = 0.0;
+};
+
+// A network of ours on the bench: `graph` is what `artifact` was made from.
+struct Entrant {
+  Graph graph;
+  Artifact artifact;
+};
+
+std::string NameOf(const Case& c) {
+  return StrCat("H = ", c.hidden, ", I = ", c.input, ", T = ", c.steps, ", B = ", c.batch,
+                ", density ", c.density);
+}
+
+std::vector<Case> CasesOf(const BenchProblem& problem) {
+  std::vector<Case> cases;
+  for (const int64_t hidden : problem.hidden) {
+    for (const int64_t steps : problem.steps) {
+      for (const int64_t batch : problem.batch) {
+        for (const double density : problem.density) {
+          cases.push_back({hidden, problem.input.value_or(hidden), steps, batch, density});
+        }
+      }
+    }
+  }
+  return cases;
+}
+
+// The pieces that a format stores without padding.
+std::string GranularityOf(const FormatSpec& format) {
+  if (format.strip_rows > 0) return FormatName(format);  // slot and blocked are spelt alike
+  return "element";
+}
+
+Result<Graph> PrunedFor(const Graph& dense, const FormatSpec& format, double density) {
+  StageSpec stage;
+  stage.kind = StageKind::kPrune;
+  stage.train.epochs = 0;
+  stage.prune.granularity = GranularityOf(format);
+  stage.prune.sparsity = 1.0 - density;
+  ESPALIER_ASSIGN_OR_RETURN(PruneOutcome outcome,
+                            PruneNetwork(dense, stage, nullptr, nullptr, TrainHooks()));
+  return std::move(outcome.graph);
+}
+
+Result<Entrant> MakeEntrant(Graph graph, const FormatSpec& format, const std::string& target) {
+  CompileOptions options;
+  options.target = target;
+  options.tuning = Tuning::kOff;
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<MatrixPart> parts, MatrixPartsOf(graph));
+  for (const MatrixPart& part : parts) options.forced[part.name] = format;
+  ESPALIER_ASSIGN_OR_RETURN(auto bytes, Compile(graph, options));
+  ESPALIER_ASSIGN_OR_RETURN(Artifact artifact, Artifact::FromBytes(std::move(bytes)));
+  return Entrant{std::move(graph), std::move(artifact)};
+}
+
+// Time to read `count` bytes, warm: the best of many, since other work can only add to it.
+double LeastReadUs(const KernelTable& kernels, uint64_t count) {
+  constexpr int kRounds = 30;
+  constexpr uint64_t kBytesPerRound = uint64_t{1} << 20;
+  AlignedBuffer<uint64_t> words(static_cast<size_t>(count / sizeof(uint64_t)));
+  const auto calls = std::max<uint64_t>(1, kBytesPerRound / std::max<uint64_t>(1, count));
+  double best = 0.0;
+  uint64_t sum = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const Stopwatch watch;
+    for (uint64_t call = 0; call < calls; ++call)
+      sum ^= kernels.read_all(words.data(), words.size());
+    const double us = watch.ElapsedNs() / 1e3 / static_cast<double>(calls);
+    if (round == 0 || us < best) best = us;
+  }
+  return sum == 0 ? best : 0.0;  // the words are 0: that it is looked at keeps the loop
+}
+
+class CaseRunner {
+ public:
+  CaseRunner(const BenchProblem& problem, const BenchProblemOptions& options,
+             const KernelTable& kernels, const OnnxRuntime* onnxruntime, const Case& c)
+      : problem_(problem),
+        options_(options),
+        kernels_(kernels),
+        onnxruntime_(onnxruntime),
+        case_(c),
+        shape_{c.steps, c.batch} {}
+
+  Result<std::vector<BenchRow>> Run() {
+    Rng rng(problem_.seed);
+    GraphBuilder builder(problem_.name, {"x", {Element::kF32, Layout::kSequence, case_.input}},
+                         &rng);
+    ESPALIER_ASSIGN_OR_RETURN(const Graph dense,
+                              builder.Recurrent(problem_.cell, case_.hidden).Finish());
+    ESPALIER_RETURN_IF_ERROR(AddOwn(dense, FormatSpec(), 1.0));
+    for (const FormatSpec& format : problem_.formats) {
+      ESPALIER_ASSIGN_OR_RETURN(Graph pruned, PrunedFor(dense, format, case_.density));
+      ESPALIER_RETURN_IF_ERROR(AddOwn(std::move(pruned), format, case_.density));
+    }
+    if (onnxruntime_ != nullptr) ESPALIER_RETURN_IF_ERROR(AddOnnxRuntime());
+    return Time();
+  }
+
+ private:
+  BenchRow NewRow(const std::string& system, const std::string& format, double density) const {
+    BenchRow row;
+    row.system = system;
+    row.cell = std::string(InfoOf(problem_.cell).name);
+    row.hidden = case_.hidden;
+    row.input = case_.input;
+    row.batch = case_.batch;
+    row.steps = case_.steps;
+    row.density = density;
+    row.format = format;
+    return row;
+  }
+
+  Status AddOwn(Graph graph, const FormatSpec& format, double density) {
+    ESPALIER_ASSIGN_OR_RETURN(Entrant made, MakeEntrant(std::move(graph), format, options_.target));
+    entrants_.push_back(std::make_unique<Entrant>(std::move(made)));
+    const Entrant& entrant = *entrants_.back();
+    BenchRow row = NewRow("espalier", FormatName(format), density);
+    row.target = kernels_.target;
+    for (const ArtifactMatrix& matrix : entrant.artifact.matrices()) {
+      row.bytes += matrix.view.bytes.size();
+    }
+    ESPALIER_ASSIGN_OR_RETURN(BenchSystem system,
+                              EspalierSystem("espalier " + row.format, entrant.artifact,
+                                             entrant.graph, shape_, options_.target));
+    systems_.push_back(std::move(system));
+    rows_.push_back(std::move(row));
+    return Ok();
+  }
+
+  // On the dense network, which is the first entrant.
+  Status AddOnnxRuntime() {
+    ESPALIER_ASSIGN_OR_RETURN(
+        BenchSystem system,
+        OnnxRuntimeSystem("onnxruntime", *onnxruntime_, entrants_[0]->graph, shape_, 1));
+    systems_.push_back(std::move(system));
+    BenchRow row = NewRow("onnxruntime", "dense", 1.0);
+    row.bytes = rows_[0].bytes;
+    rows_.push_back(std::move(row));
+    return Ok();
+  }
+
+  Result<std::vector<BenchRow>> Time() {
+    const bool streams = case_.steps == 1;
+    BenchOptions bench;
+    bench.shape = shape_;
+    bench.what = streams ? BenchWhat::kSteps : BenchWhat::kSequences;
+    bench.repetitions = problem_.repetitions;
+    bench.seed = problem_.seed;
+    // The reference that each is verified against takes a second for 1e9 multiply-adds.
+    const int64_t products =
+        case_.steps * case_.batch * case_.hidden * (case_.hidden + case_.input);
+    bench.sequence_count = std::clamp<int64_t>(int64_t{100'000'000} / products, 2, 32);
+    bench.cancel = options_.cancel;
+    ESPALIER_ASSIGN_OR_RETURN(const std::vector<SystemTiming> timings,
+                              TimeSystems(systems_, bench));
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      BenchRow& row = rows_[i];
+      const auto& timing = streams ? timings[i].us_per_step : timings[i].us_per_sequence;
+      if (!timing) return Unsupported(systems_[i].name + ": cannot stream");
+      const auto steps = static_cast<double>(case_.steps);
+      row.us = {timing->median / steps, timing->p25 / steps, timing->p75 / steps};
+      row.error = timings[i].error;
+      row.roofline_us = LeastReadUs(kernels_, row.bytes);
+    }
+    return rows_;
+  }
+
+  const BenchProblem& problem_;
+  const BenchProblemOptions& options_;
+  const KernelTable& kernels_;
+  const OnnxRuntime* onnxruntime_;
+  const Case case_;
+  const BenchShape shape_;
+  std::vector<std::unique_ptr<Entrant>> entrants_;  // systems_ point into them
+  std::vector<BenchSystem> systems_;
+  std::vector<BenchRow> rows_;  // of systems_
+};
+
+// A list of numbers, or one number.
+template <typename T>
+void ReadNumbers(YamlMap* map, const std::string& key, T least, T most, std::vector<T>* values) {
+  std::vector<std::string> words;
+  if (!map->Has(key)) return;
+  map->ReadStrings(key, &words);
+  values->clear();
+  for (const std::string& word : words) {
+    T value{};
+    if (!YAML::convert<T>::decode(YAML::Node(word), value) || !(value >= least && value <= most)) {
+      map->Fail(map->PathOf(key), StrCat(least, " to ", most, " expected, '", word, "' found"));
+      return;
+    }
+    values->push_back(value);
+  }
+  if (values->empty()) map->Fail(map->PathOf(key), "at least 1 number expected, none found");
+}
+
+}  // namespace
+
+Result<BenchProblem> ParseBenchProblem(const std::string& yaml) {
+  constexpr int64_t kMost = 100'000;
+  ESPALIER_ASSIGN_OR_RETURN(const YAML::Node root, ParseYaml(yaml));
+  BenchProblem problem;
+  YamlMap map(root, "");
+  map.Read("name", &problem.name);
+  std::string cell(InfoOf(problem.cell).name);
+  map.Read("cell", &cell);
+  ReadNumbers<int64_t>(&map, "hidden", 1, kMost, &problem.hidden);
+  if (map.Has("input")) {
+    int64_t input = 0;
+    map.Read("input", &input);
+    if (input < 1 || input > kMost) {
+      map.Fail("input", StrCat("1 to ", kMost, " expected, ", input, " found"));
+    }
+    problem.input = input;
+  }
+  ReadNumbers(&map, "density", 0.001, 1.0, &problem.density);
+  ReadNumbers<int64_t>(&map, "steps", 1, kMost, &problem.steps);
+  ReadNumbers<int64_t>(&map, "batch", 1, kMost, &problem.batch);
+  std::vector<std::string> formats;
+  map.ReadStrings("formats", &formats);
+  map.Read("onnxruntime", &problem.onnxruntime);
+  map.Read("repetitions", &problem.repetitions);
+  map.Read("seed", &problem.seed);
+  ESPALIER_RETURN_IF_ERROR(map.Finish());
+  if (problem.hidden.empty()) return InvalidArgument("hidden: at least 1 number expected");
+  if (problem.repetitions < 1) {
+    return InvalidArgument(
+        StrCat("repetitions: at least 1 expected, ", problem.repetitions, " found"));
+  }
+  const CellInfo* info = FindCell(cell);
+  if (info == nullptr) {
+    std::vector<std::string> names;
+    for (const CellInfo& known : kCells) names.emplace_back(known.name);
+    return InvalidArgument(StrCat("cell: one of ", StrJoin(names, ", "), " expected, '", cell,
+                                  "' found", DidYouMean(cell, names)));
+  }
+  problem.cell = info->kind;
+  for (const std::string& name : formats) {
+    Result<FormatSpec> format = FindFormat(name);
+    if (!format.ok()) return format.status().WithContext("formats");
+    if (*format != FormatSpec()) problem.formats.push_back(*format);  // dense always runs
+  }
+  return problem;
+}
+
+Result<BenchProblem> ReadBenchProblem(const std::string& path) {
+  ESPALIER_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path));
+  Result<BenchProblem> problem = ParseBenchProblem(text);
+  if (!problem.ok()) return problem.status().WithContext(path);
+  return problem;
+}
+
+Result<std::vector<BenchRow>> RunBenchProblem(const BenchProblem& problem,
+                                              const BenchProblemOptions& options) {
+  ESPALIER_ASSIGN_OR_RETURN(const KernelTable* kernels, FindKernels(options.target));
+  std::optional<OnnxRuntime> onnxruntime;
+  if (problem.onnxruntime && !options.onnxruntime.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(options.onnxruntime));
+  }
+  std::vector<BenchRow> all;
+  for (const Case& c : CasesOf(problem)) {
+    CaseRunner runner(problem, options, *kernels, onnxruntime ? &*onnxruntime : nullptr, c);
+    Result<std::vector<BenchRow>> rows = runner.Run();
+    if (!rows.ok()) return rows.status().WithContext(NameOf(c));
+    for (const BenchRow& row : *rows) {
+      if (options.on_row) options.on_row(row);
+      all.push_back(row);
+    }
+  }
+  return all;
+}
+
+}  // namespace espalier

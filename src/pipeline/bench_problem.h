@@ -1,0 +1,84 @@
+// BenchProblem: sizes, densities and formats to time one recurrent layer over, from a YAML file.
+// bench/problems/ has those that docs/performance.md quotes.
+//
+//   name: lstm-streaming
+//   cell: lstm                       a name of cells.inc
+//   hidden: [128, 256, 1024]         H; the input has as many features
+//   input: 40                        I, if it is another number
+//   density: [0.05, 0.1]             share of both matrices that stays
+//   steps: [1]                       T: 1 streams, more runs whole sequences
+//   batch: [1]                       B
+//   formats: [slot_8x8, csr]         beside dense; each is timed on weights pruned in its own
+//   pieces onnxruntime: true                time it on the dense network too, if it is there
+//   repetitions: 25
+//   seed: 1
+#ifndef ESPALIER_PIPELINE_BENCH_PROBLEM_H_
+#define ESPALIER_PIPELINE_BENCH_PROBLEM_H_
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "cells/cells.h"
+#include "formats/format.h"
+#include "report/run_record.h"
+
+namespace espalier {
+
+struct BenchProblem {
+  std::string name;
+  CellKind cell = CellKind::kLstmCell;
+  std::vector<int64_t> hidden;
+  std::optional<int64_t> input;  // H if there is none
+  std::vector<double> density = {0.1};
+  std::vector<int64_t> steps = {1};
+  std::vector<int64_t> batch = {1};
+  std::vector<FormatSpec> formats;
+  bool onnxruntime = true;
+  int64_t repetitions = 25;
+  uint64_t seed = 1;
+};
+
+// Errors: as ReadRecipe's.
+Result<BenchProblem> ParseBenchProblem(const std::string& yaml);
+Result<BenchProblem> ReadBenchProblem(const std::string& path);
+
+// One system on one case. Part of the interface (`espalier bench --problem FILE --json`).
+struct BenchRow {
+  std::string system;  // "espalier", "onnxruntime"
+  std::string cell;
+  int64_t hidden = 0;
+  int64_t input = 0;
+  int64_t batch = 0;
+  int64_t steps = 0;
+  double density = 1.0;  // of the network that was run
+  std::string format;    // "dense" where the system has no choice
+  std::string dtype = "f32";
+  std::string target;  // "" for others' kernels
+  int threads = 1;
+  TimingRecord us;           // of one step of all streams: a sequence's time over T
+  double error = 0.0;        // largest |output - reference's|, of its own network
+  uint64_t bytes = 0;        // of the encoded matrices
+  double roofline_us = 0.0;  // least time to read these bytes from where so many lie, per step
+};
+
+struct BenchProblemOptions {
+  std::string target;       // instruction set, "" = the best
+  std::string onnxruntime;  // path of the library, "" = do not time it
+  const std::atomic<bool>* cancel = nullptr;
+  std::function<void(const BenchRow&)> on_row;  // as soon as it is known
+};
+
+// The cases in turn; in each, all systems are verified, then timed interleaved. The layer's weights
+// are drawn, and pruned by magnitude without training: times do not depend on what was learned.
+// Errors: those of Compile and TimeSystems, naming the case.
+Result<std::vector<BenchRow>> RunBenchProblem(const BenchProblem& problem,
+                                              const BenchProblemOptions& options);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PIPELINE_BENCH_PROBLEM_H_

@@ -1,0 +1,65 @@
+#include "pipeline/bench_problem.h"
+
+#include <atomic>
+
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ExpectError;
+using ::espalier::testing::ValueOrDie;
+
+BenchProblem Small() {
+  return ValueOrDie(
+      ParseBenchProblem("{name: small, cell: gru, hidden: [8, 24], input: 5, density: [0.2, 0.5], "
+                        "steps: [1, 3], batch: [1, 2], formats: [slot_8x8, csr, blocked_8x4], "
+                        "onnxruntime: false, repetitions: 2}"));
+}
+
+TEST(BenchProblem, TimesEverySystemInEveryCase) {
+  size_t seen = 0;
+  BenchProblemOptions options;
+  options.on_row = [&](const BenchRow&) { ++seen; };
+  const std::vector<BenchRow> rows = ValueOrDie(RunBenchProblem(Small(), options));
+  ASSERT_EQ(rows.size(), 2u * 2 * 2 * 2 * 4);
+  EXPECT_EQ(seen, rows.size());
+  for (const BenchRow& row : rows) {
+    EXPECT_EQ(row.cell, "gru");
+    EXPECT_EQ(row.input, 5);
+    EXPECT_GT(row.us.median, 0.0);
+    EXPECT_LE(row.us.p25, row.us.p75);
+    EXPECT_GT(row.roofline_us, 0.0);
+    EXPECT_GE(row.error, 0.0);
+    EXPECT_EQ(row.format == "dense", row.density == 1.0);
+  }
+  EXPECT_EQ(rows[1].format, "slot_8x8");
+  EXPECT_EQ(rows[1].density, 0.2);
+  EXPECT_LT(rows[1].bytes, rows[0].bytes);
+}
+
+TEST(BenchProblem, NamesTheKeyAndTheValueThatIsWrong) {
+  const auto expect = [](const std::string& yaml, const std::vector<std::string>& parts) {
+    ExpectError(ParseBenchProblem(yaml).status(), Code::kInvalidArgument, parts);
+  };
+  expect("{cell: lstm}", {"hidden"});
+  expect("{hidden: 0}", {"hidden", "1 to 100000", "'0'"});
+  expect("{hidden: []}", {"hidden", "at least 1"});
+  expect("{hidden: 8, density: 1.5}", {"density", "0.001 to 1", "'1.5'"});
+  expect("{hidden: 8, density: nan}", {"density", "'nan'"});
+  expect("{hidden: 8, steps: many}", {"steps", "'many'"});
+  expect("{hidden: 8, cell: lstn}", {"cell", "did you mean 'lstm'"});
+  expect("{hidden: 8, formats: slot_8x9}", {"formats", "slot_8x9"});
+  expect("{hidden: 8, hiden: 8}", {"hiden", "did you mean 'hidden'"});
+  expect("{hidden: 8, repetitions: 0}", {"repetitions", "0 found"});
+}
+
+TEST(BenchProblem, StopsWhenItIsCancelled) {
+  const std::atomic<bool> cancel{true};
+  BenchProblemOptions options;
+  options.cancel = &cancel;
+  ExpectError(RunBenchProblem(Small(), options).status(), Code::kCancelled, {"H = 8"});
+}
+
+}  // namespace
+}  // namespace espalier
