@@ -109,6 +109,7 @@ Status RunProblem(const Flags& flags, const std::string& onnxruntime, Console* c
   BenchProblemOptions options;
   options.target = flags.target;
   options.onnxruntime = onnxruntime;
+  options.on_note = [console](const std::string& note) { console->Note(note); };
   options.on_row = [console](const BenchRow& row) { console->Note(RowText(row)); };
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<BenchRow> rows, RunBenchProblem(problem, options));
   Json json = Json::array();
@@ -154,7 +155,7 @@ Status Run(const Flags& flags, Console* console) {
     if (!onnxruntime) continue;
     ESPALIER_ASSIGN_OR_RETURN(BenchSystem peer,
                               OnnxRuntimeSystem("onnxruntime " + entrant.path, *onnxruntime,
-                                                entrant.graph, flags.bench.shape, 1));
+                                                entrant.graph, flags.bench.shape, {}));
     systems.push_back(std::move(peer));
   }
   ESPALIER_ASSIGN_OR_RETURN(const BenchRecord record, RunBench(systems, flags.bench));

@@ -7,6 +7,7 @@
 #include "base/stopwatch.h"
 #include "base/strings.h"
 #include "model/reference.h"
+#include "runtime/denormals.h"
 
 namespace espalier {
 namespace {
@@ -67,19 +68,36 @@ Result<std::vector<float>> Expected(const Graph& graph, std::span<const float> x
   return std::vector<float>(value.values.end() - count, value.values.end());
 }
 
+double RmsOf(std::span<const double> values) {
+  double sum = 0.0;
+  for (const double value : values) sum += value * value;
+  return std::sqrt(sum / static_cast<double>(values.size()));
+}
+
 // Raises `error` to the largest difference. NaN equals nothing.
 Status CheckOutput(const std::string& where, const std::vector<float>& expected,
-                   std::span<const float> found, double* error) {
+                   const BenchSystem& system, double* error) {
+  const std::span<const float> found = system.output();
   if (found.size() != expected.size()) {
     return Internal(
         StrCat(where, ": an output of ", expected.size(), " expected, ", found.size(), " found"));
   }
+  const std::vector<double> wanted(expected.begin(), expected.end());
+  std::vector<double> gaps(wanted.size());
   double scale = 1.0;
-  for (const float value : expected) scale = std::max(scale, std::abs(static_cast<double>(value)));
-  for (size_t i = 0; i < expected.size(); ++i) {
-    const double gap = std::abs(static_cast<double>(expected[i]) - static_cast<double>(found[i]));
-    *error = std::max(*error, gap);
-    if (gap <= kTolerance * scale) continue;
+  for (size_t i = 0; i < gaps.size(); ++i) {
+    gaps[i] = std::abs(wanted[i] - static_cast<double>(found[i]));
+    *error = std::max(*error, gaps[i]);
+    scale = std::max(scale, std::abs(wanted[i]));
+  }
+  if (system.rms_tolerance > 0.0) {
+    const double ratio = RmsOf(gaps) / RmsOf(wanted);
+    if (ratio <= system.rms_tolerance) return Ok();
+    return Internal(StrCat(where, ": an rms error of at most ", system.rms_tolerance,
+                           " of the reference's rms expected, ", ratio, " found"));
+  }
+  for (size_t i = 0; i < gaps.size(); ++i) {
+    if (gaps[i] <= kTolerance * scale) continue;
     return Internal(StrCat(where, ": output element ", i, ": ", expected[i],
                            " expected as in the reference, ", found[i], " found"));
   }
@@ -96,14 +114,13 @@ Result<double> Verify(const BenchSystem& system, const Inputs& inputs, const Ben
     ESPALIER_ASSIGN_OR_RETURN(const auto expected, Expected(*system.graph, x, shape));
     ESPALIER_RETURN_IF_ERROR(system.run_sequence(x));
     const std::string where = StrCat("bench: ", system.name, ", sequence ", i);
-    ESPALIER_RETURN_IF_ERROR(CheckOutput(where + " as a whole", expected, system.output(), &error));
+    ESPALIER_RETURN_IF_ERROR(CheckOutput(where + " as a whole", expected, system, &error));
     if (!system.run_step) continue;
     system.reset_stream();
     for (size_t t = 0; t < inputs.steps; ++t) {
       ESPALIER_RETURN_IF_ERROR(system.run_step(inputs.step(i * inputs.steps + t)));
     }
-    ESPALIER_RETURN_IF_ERROR(
-        CheckOutput(where + " step by step", expected, system.output(), &error));
+    ESPALIER_RETURN_IF_ERROR(CheckOutput(where + " step by step", expected, system, &error));
   }
   return error;
 }
@@ -152,6 +169,7 @@ Status TimeInterleaved(const BenchOptions& options, std::vector<Timed>* all) {
 
 Result<std::vector<SystemTiming>> TimeSystems(const std::vector<BenchSystem>& systems,
                                               const BenchOptions& options) {
+  const FlushDenormals flush;  // in all systems alike, as a Session does
   const BenchShape& shape = options.shape;
   if (systems.empty() || shape.steps < 1 || shape.batch < 1 || options.repetitions < 1) {
     return InvalidArgument(

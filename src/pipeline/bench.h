@@ -19,6 +19,11 @@
 
 namespace espalier {
 
+// rms_tolerance of systems with 8-bit weights and activations, and of bf16 ones. Found in layers of
+// 8 to 1024 units over up to 200 steps: see docs/performance.md; a swapped gate gives 0.5 and more.
+inline constexpr double kInt8RmsTolerance = 0.2;
+inline constexpr double kBf16RmsTolerance = 0.05;
+
 // What is run at once: T steps of B streams.
 struct BenchShape {
   int64_t steps = 28;
@@ -38,6 +43,9 @@ struct BenchSystem {
   std::function<std::span<const float>()> output;
   // What RunReference says of its own network: it is verified against this one.
   const Graph* graph = nullptr;
+  // 0: every output within 1e-5, as f32 can be. For systems with fewer bits: the largest ratio of
+  // rms(output - reference) and rms(reference).
+  double rms_tolerance = 0.0;
 };
 
 // What is timed; everything that a system can do is verified in any case.
@@ -62,9 +70,15 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
                                    const Graph& graph, const BenchShape& shape,
                                    const std::string& target);
 
+struct OnnxSystemOptions {
+  int threads = 1;
+  bool quantized = false;  // 8-bit weights (exchange/onnx_quantized.h); LSTMs only
+};
+
 // ONNX Runtime on `graph` exported in its leanest form (no lengths; states only for streaming).
 Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime& runtime,
-                                      const Graph& graph, const BenchShape& shape, int threads);
+                                      const Graph& graph, const BenchShape& shape,
+                                      const OnnxSystemOptions& options);
 
 struct SystemTiming {
   double error = 0.0;                           // largest |output - reference's|

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 #include "base/file.h"
 #include "base/stopwatch.h"
@@ -95,14 +96,47 @@ double LeastReadUs(const KernelTable& kernels, uint64_t count) {
   return sum == 0 ? best : 0.0;  // the words are 0: that it is looked at keeps the loop
 }
 
+// Says each thing once.
+class Notes {
+ public:
+  explicit Notes(const std::function<void(const std::string&)>& sink) : sink_(sink) {}
+  void Add(const std::string& note) {
+    if (said_.insert(note).second && sink_) sink_(note);
+  }
+
+ private:
+  const std::function<void(const std::string&)>& sink_;
+  std::set<std::string> said_;
+};
+
+// What a peer reads of its weights in a step, biases aside: values, and CSR's 32-bit indices.
+uint64_t BytesOf(const Graph& graph, const Peer& peer) {
+  const std::string_view dtype = peer.dtype;
+  const uint64_t value_bytes = dtype == "i8" ? 1 : dtype == "bf16" ? 2 : 4;
+  uint64_t bytes = 0;
+  for (const std::string& name : PrunableWeights(graph)) {
+    const Tensor& weight = graph.weights.at(name);
+    if (std::string_view(peer.format) == "dense") {
+      bytes += weight.size() * value_bytes;
+      continue;
+    }
+    const auto nnz = static_cast<uint64_t>(
+        std::count_if(weight.values.begin(), weight.values.end(), [](float w) { return w != 0; }));
+    bytes += nnz * (value_bytes + 4) + 4 * (static_cast<uint64_t>(weight.dim(0)) + 1);
+  }
+  return bytes;
+}
+
 class CaseRunner {
  public:
   CaseRunner(const BenchProblem& problem, const BenchProblemOptions& options,
-             const KernelTable& kernels, const OnnxRuntime* onnxruntime, const Case& c)
+             const KernelTable& kernels, const OnnxRuntime* onnxruntime, Notes* notes,
+             const Case& c)
       : problem_(problem),
         options_(options),
         kernels_(kernels),
         onnxruntime_(onnxruntime),
+        notes_(notes),
         case_(c),
         shape_{c.steps, c.batch} {}
 
@@ -117,7 +151,7 @@ class CaseRunner {
       ESPALIER_ASSIGN_OR_RETURN(Graph pruned, PrunedFor(dense, format, case_.density));
       ESPALIER_RETURN_IF_ERROR(AddOwn(std::move(pruned), format, case_.density));
     }
-    if (onnxruntime_ != nullptr) ESPALIER_RETURN_IF_ERROR(AddOnnxRuntime());
+    for (const Peer* peer : problem_.peers) ESPALIER_RETURN_IF_ERROR(AddPeer(*peer, dense));
     return Time();
   }
 
@@ -152,15 +186,26 @@ class CaseRunner {
     return Ok();
   }
 
-  // On the dense network, which is the first entrant.
-  Status AddOnnxRuntime() {
-    ESPALIER_ASSIGN_OR_RETURN(
-        BenchSystem system,
-        OnnxRuntimeSystem("onnxruntime", *onnxruntime_, entrants_[0]->graph, shape_, 1));
-    systems_.push_back(std::move(system));
-    BenchRow row = NewRow("onnxruntime", "dense", 1.0);
-    row.bytes = rows_[0].bytes;
+  // A peer that cannot run this layer here is left out, with a note.
+  Status AddPeer(const Peer& peer, const Graph& dense) {
+    const bool is_pruned = std::string_view(peer.format) != "dense";
+    auto graph = std::make_unique<Graph>(dense);
+    if (is_pruned) {
+      ESPALIER_ASSIGN_OR_RETURN(const FormatSpec csr, FindFormat(peer.format));
+      ESPALIER_ASSIGN_OR_RETURN(*graph, PrunedFor(dense, csr, case_.density));
+    }
+    Result<BenchSystem> system = peer.make(peer, {*graph, shape_, onnxruntime_});
+    if (!system.ok() && system.status().code() == Code::kUnsupported) {
+      notes_->Add(StrCat(peer.name, " is not timed: ", system.status().message()));
+      return Ok();
+    }
+    if (!system.ok()) return system.status();
+    BenchRow row = NewRow(peer.system, peer.format, is_pruned ? case_.density : 1.0);
+    row.dtype = peer.dtype;
+    row.bytes = BytesOf(*graph, peer);
+    systems_.push_back(*std::move(system));
     rows_.push_back(std::move(row));
+    peer_graphs_.push_back(std::move(graph));
     return Ok();
   }
 
@@ -194,9 +239,11 @@ class CaseRunner {
   const BenchProblemOptions& options_;
   const KernelTable& kernels_;
   const OnnxRuntime* onnxruntime_;
+  Notes* notes_;
   const Case case_;
   const BenchShape shape_;
-  std::vector<std::unique_ptr<Entrant>> entrants_;  // systems_ point into them
+  std::vector<std::unique_ptr<Entrant>> entrants_;   // systems_ point into them
+  std::vector<std::unique_ptr<Graph>> peer_graphs_;  // and into these
   std::vector<BenchSystem> systems_;
   std::vector<BenchRow> rows_;  // of systems_
 };
@@ -243,7 +290,9 @@ Result<BenchProblem> ParseBenchProblem(const std::string& yaml) {
   ReadNumbers<int64_t>(&map, "batch", 1, kMost, &problem.batch);
   std::vector<std::string> formats;
   map.ReadStrings("formats", &formats);
-  map.Read("onnxruntime", &problem.onnxruntime);
+  std::vector<std::string> peers;
+  const bool has_peers = map.Has("peers");
+  map.ReadStrings("peers", &peers);
   map.Read("repetitions", &problem.repetitions);
   map.Read("seed", &problem.seed);
   ESPALIER_RETURN_IF_ERROR(map.Finish());
@@ -265,6 +314,14 @@ Result<BenchProblem> ParseBenchProblem(const std::string& yaml) {
     if (!format.ok()) return format.status().WithContext("formats");
     if (*format != FormatSpec()) problem.formats.push_back(*format);  // dense always runs
   }
+  if (!has_peers) {
+    for (const Peer& peer : AllPeers()) problem.peers.push_back(&peer);
+  }
+  for (const std::string& name : peers) {
+    Result<const Peer*> peer = FindPeer(name);
+    if (!peer.ok()) return peer.status().WithContext("peers");
+    problem.peers.push_back(*peer);
+  }
   return problem;
 }
 
@@ -279,12 +336,13 @@ Result<std::vector<BenchRow>> RunBenchProblem(const BenchProblem& problem,
                                               const BenchProblemOptions& options) {
   ESPALIER_ASSIGN_OR_RETURN(const KernelTable* kernels, FindKernels(options.target));
   std::optional<OnnxRuntime> onnxruntime;
-  if (problem.onnxruntime && !options.onnxruntime.empty()) {
+  if (!options.onnxruntime.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(options.onnxruntime));
   }
+  Notes notes(options.on_note);
   std::vector<BenchRow> all;
   for (const Case& c : CasesOf(problem)) {
-    CaseRunner runner(problem, options, *kernels, onnxruntime ? &*onnxruntime : nullptr, c);
+    CaseRunner runner(problem, options, *kernels, onnxruntime ? &*onnxruntime : nullptr, &notes, c);
     Result<std::vector<BenchRow>> rows = runner.Run();
     if (!rows.ok()) return rows.status().WithContext(NameOf(c));
     for (const BenchRow& row : *rows) {

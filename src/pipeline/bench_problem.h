@@ -9,7 +9,9 @@
 //   steps: [1]                       T: 1 streams, more runs whole sequences
 //   batch: [1]                       B
 //   formats: [slot_8x8, csr]         beside dense; each is timed on weights pruned in its own
-//   pieces onnxruntime: true                time it on the dense network too, if it is there
+//   pieces peers: [onnxruntime_f32]         names of peers.inc; all without the key; those that are
+//   not
+//                                    there are left out with a note
 //   repetitions: 25
 //   seed: 1
 #ifndef ESPALIER_PIPELINE_BENCH_PROBLEM_H_
@@ -25,6 +27,7 @@
 #include "base/status.h"
 #include "cells/cells.h"
 #include "formats/format.h"
+#include "pipeline/peers/peer.h"
 #include "report/run_record.h"
 
 namespace espalier {
@@ -38,7 +41,7 @@ struct BenchProblem {
   std::vector<int64_t> steps = {1};
   std::vector<int64_t> batch = {1};
   std::vector<FormatSpec> formats;
-  bool onnxruntime = true;
+  std::vector<const Peer*> peers;
   int64_t repetitions = 25;
   uint64_t seed = 1;
 };
@@ -49,7 +52,7 @@ Result<BenchProblem> ReadBenchProblem(const std::string& path);
 
 // One system on one case. Part of the interface (`espalier bench --problem FILE --json`).
 struct BenchRow {
-  std::string system;  // "espalier", "onnxruntime"
+  std::string system;  // "espalier", or a peer's
   std::string cell;
   int64_t hidden = 0;
   int64_t input = 0;
@@ -68,9 +71,10 @@ struct BenchRow {
 
 struct BenchProblemOptions {
   std::string target;       // instruction set, "" = the best
-  std::string onnxruntime;  // path of the library, "" = do not time it
+  std::string onnxruntime;  // path of the library, "" = it is not there
   const std::atomic<bool>* cancel = nullptr;
-  std::function<void(const BenchRow&)> on_row;  // as soon as it is known
+  std::function<void(const BenchRow&)> on_row;           // as soon as it is known
+  std::function<void(const std::string& note)> on_note;  // why a peer is not timed, once each
 };
 
 // The cases in turn; in each, all systems are verified, then timed interleaved. The layer's weights

@@ -14,7 +14,7 @@ BenchProblem Small() {
   return ValueOrDie(
       ParseBenchProblem("{name: small, cell: gru, hidden: [8, 24], input: 5, density: [0.2, 0.5], "
                         "steps: [1, 3], batch: [1, 2], formats: [slot_8x8, csr, blocked_8x4], "
-                        "onnxruntime: false, repetitions: 2}"));
+                        "peers: [], repetitions: 2}"));
 }
 
 TEST(BenchProblem, TimesEverySystemInEveryCase) {
@@ -50,6 +50,7 @@ TEST(BenchProblem, NamesTheKeyAndTheValueThatIsWrong) {
   expect("{hidden: 8, steps: many}", {"steps", "'many'"});
   expect("{hidden: 8, cell: lstn}", {"cell", "did you mean 'lstm'"});
   expect("{hidden: 8, formats: slot_8x9}", {"formats", "slot_8x9"});
+  expect("{hidden: 8, peers: onnxruntime_i4}", {"peers", "did you mean 'onnxruntime_i8'"});
   expect("{hidden: 8, hiden: 8}", {"hiden", "did you mean 'hidden'"});
   expect("{hidden: 8, repetitions: 0}", {"repetitions", "0 found"});
 }

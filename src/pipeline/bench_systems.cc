@@ -6,6 +6,8 @@
 
 #include "base/stopwatch.h"
 #include "exchange/onnx.h"
+#include "exchange/onnx_quantized.h"
+#include "peers/cpu.h"
 #include "pipeline/bench.h"
 #include "runtime/session.h"
 
@@ -102,31 +104,39 @@ Result<std::vector<OnnxBinding>> BindStream(const OnnxSession& session, const Gr
   return bindings;
 }
 
+Result<std::vector<std::byte>> ModelOf(const Graph& graph, OnnxExportOptions::States states,
+                                       const OnnxSystemOptions& options) {
+  ESPALIER_ASSIGN_OR_RETURN(std::vector<std::byte> bytes,
+                            ExportOnnx(graph, {states, OnnxExportOptions::Lengths::kNone}));
+  if (!options.quantized) return bytes;
+  return QuantizeOnnxLstms(bytes, WeightLimitOfThisCpu());
+}
+
 Status MakeWhole(const OnnxRuntime& runtime, const Graph& graph, const BenchShape& shape,
-                 int threads, OnnxState* state) {
-  ESPALIER_ASSIGN_OR_RETURN(
-      const auto bytes,
-      ExportOnnx(graph, {OnnxExportOptions::States::kZero, OnnxExportOptions::Lengths::kNone}));
+                 const OnnxSystemOptions& options, OnnxState* state) {
+  ESPALIER_ASSIGN_OR_RETURN(const auto bytes,
+                            ModelOf(graph, OnnxExportOptions::States::kZero, options));
   const int64_t rows = shape.steps * shape.batch;
   state->x.resize(static_cast<size_t>(rows * graph.inputs[0].type.features));
   state->y.resize(static_cast<size_t>(state->features * (state->is_sequence ? rows : shape.batch)));
   const auto bind = [&](auto weights) -> Result<std::vector<OnnxBinding>> {
-    ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session, runtime.Load(bytes, {threads, weights}));
+    ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session,
+                              runtime.Load(bytes, {options.threads, weights}));
     return BindWhole(session, graph, shape, state);
   };
   ESPALIER_ASSIGN_OR_RETURN(state->whole, Faster(bind));
   return Ok();
 }
 
-Status MakeStream(const OnnxRuntime& runtime, const Graph& graph, int64_t batch, int threads,
-                  OnnxState* state) {
-  ESPALIER_ASSIGN_OR_RETURN(
-      const auto bytes,
-      ExportOnnx(graph, {OnnxExportOptions::States::kExplicit, OnnxExportOptions::Lengths::kNone}));
+Status MakeStream(const OnnxRuntime& runtime, const Graph& graph, int64_t batch,
+                  const OnnxSystemOptions& options, OnnxState* state) {
+  ESPALIER_ASSIGN_OR_RETURN(const auto bytes,
+                            ModelOf(graph, OnnxExportOptions::States::kExplicit, options));
   state->step_x.resize(static_cast<size_t>(batch * graph.inputs[0].type.features));
   std::vector<StateSpec> specs;
   const auto bind = [&](auto weights) -> Result<std::vector<OnnxBinding>> {
-    ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session, runtime.Load(bytes, {threads, weights}));
+    ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session,
+                              runtime.Load(bytes, {options.threads, weights}));
     if (specs.empty()) {
       const std::vector<std::string>& names = session.input_names();
       for (const StateSpec& spec : StatesOf(graph)) {
@@ -178,16 +188,18 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
 }
 
 Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime& runtime,
-                                      const Graph& graph, const BenchShape& shape, int threads) {
+                                      const Graph& graph, const BenchShape& shape,
+                                      const OnnxSystemOptions& options) {
   ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(graph));
   const ValueType out = types.at(graph.outputs[0]);
   auto state = std::make_shared<OnnxState>();
   state->features = out.features;
   state->is_sequence = out.layout == Layout::kSequence;
-  ESPALIER_RETURN_IF_ERROR(MakeWhole(runtime, graph, shape, threads, state.get()));
+  ESPALIER_RETURN_IF_ERROR(MakeWhole(runtime, graph, shape, options, state.get()));
   BenchSystem system;
   system.name = name;
   system.graph = &graph;
+  if (options.quantized) system.rms_tolerance = kInt8RmsTolerance;
   system.run_sequence = [state](std::span<const float> x) {
     state->streamed_last = false;
     std::copy(x.begin(), x.end(), state->x.begin());
@@ -198,7 +210,7 @@ Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime
                        std::none_of(graph.nodes.begin(), graph.nodes.end(),
                                     [](const Node& node) { return node.op == Op::kMeanOverTime; });
   if (streams) {
-    ESPALIER_RETURN_IF_ERROR(MakeStream(runtime, graph, shape.batch, threads, state.get()));
+    ESPALIER_RETURN_IF_ERROR(MakeStream(runtime, graph, shape.batch, options, state.get()));
     system.run_step = [state](std::span<const float> x) {
       state->streamed_last = true;
       std::copy(x.begin(), x.end(), state->step_x.begin());

@@ -285,9 +285,9 @@ Status BenchStage(RecipeRun* run, size_t index) {
   if (spec.onnxruntime && !run->options.onnxruntime.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(run->options.onnxruntime));
     ESPALIER_RETURN_IF_ERROR(
-        add(OnnxRuntimeSystem("onnxruntime-dense", *onnxruntime, dense, bench.shape, 1)));
+        add(OnnxRuntimeSystem("onnxruntime-dense", *onnxruntime, dense, bench.shape, {})));
     ESPALIER_RETURN_IF_ERROR(
-        add(OnnxRuntimeSystem("onnxruntime-pruned", *onnxruntime, masked, bench.shape, 1)));
+        add(OnnxRuntimeSystem("onnxruntime-pruned", *onnxruntime, masked, bench.shape, {})));
   } else {
     run->Note("ONNX Runtime is not timed: it is not installed or was switched off");
   }
