@@ -27,6 +27,7 @@ THIRD_PARTY = {
     "nlohmann-json": r"nlohmann/",
     "CLI11": r"CLI/",
     "dlopen": r"dlfcn\.h$",
+    "oneDNN": r"oneapi/dnnl/",
     "GoogleTest": r"(gtest|gmock)/",
 }
 # Allowed everywhere: the C++ library (no dot, no slash), C's and POSIX's headers.

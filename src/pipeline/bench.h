@@ -19,8 +19,10 @@
 
 namespace espalier {
 
-// rms_tolerance of systems with 8-bit weights and activations, and of bf16 ones. Found in layers of
-// 8 to 1024 units over up to 200 steps: see docs/performance.md; a swapped gate gives 0.5 and more.
+// rms_tolerance of systems with 8-bit weights and activations, and of bf16 ones. In LSTMs of 8 to
+// 1024 units over 1 and 200 steps ONNX Runtime's was at most 0.024, and oneDNN's, with one scale
+// for x and h, 0.135; two swapped gates gave 0.35 (f and g) to 1.5, an input matrix of half its
+// size 0.4.
 inline constexpr double kInt8RmsTolerance = 0.2;
 inline constexpr double kBf16RmsTolerance = 0.05;
 
