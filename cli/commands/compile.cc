@@ -16,6 +16,7 @@ struct Flags {
   std::string output;
   std::vector<std::string> formats;
   std::vector<std::string> forced;
+  std::string weights = "f32";
   bool no_measure = false;
   bool cold = false;
   CompileOptions options;
@@ -44,6 +45,7 @@ Status Run(const Flags& flags, Console* console) {
   options.cache = flags.cold ? CacheState::kCold : CacheState::kWarm;
   options.log = console->MakeLogSink();
   options.metadata["source"] = flags.input;
+  ESPALIER_ASSIGN_OR_RETURN(options.weights, ParseWeightType(flags.weights));
   ESPALIER_RETURN_IF_ERROR(ReadFormats(flags, &options));
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
   ESPALIER_ASSIGN_OR_RETURN(const auto bytes, Compile(graph, options));
@@ -73,8 +75,11 @@ Action AddCompile(CLI::App* app) {
   app->add_option("input", flags->input, "Network (.onnx)")->required();
   app->add_option("-o,--output", flags->output, "File to write (.esp)")->required();
   AddTargetOption(app, &options.target);
-  app->add_option("--format", flags->formats, "Candidate formats (default: all)");
+  app->add_option("--format", flags->formats, "Candidate formats (default: all of the type)");
   app->add_option("--force", flags->forced, "WEIGHT=FORMAT, e.g. lstm0.weight_hh=slot_8x16");
+  app->add_option("--weights", flags->weights,
+                  "Type that every matrix is rounded to first: f32 or bf16")
+      ->capture_default_str();
   app->add_flag("--no-measure", flags->no_measure,
                 "Take the smallest encoding and time nothing: the same bytes on every run");
   app->add_flag("--cold", flags->cold, "Time with weights in memory, not in the caches");

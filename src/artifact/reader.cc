@@ -89,7 +89,16 @@ Status ReadSpec(ByteReader* reader, const std::string& field, FormatSpec* spec) 
   }
   spec->id = static_cast<FormatId>(id);
   ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".strip_rows", &spec->strip_rows));
-  return reader->Read(field + ".bank_cols", &spec->bank_cols);
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".bank_cols", &spec->bank_cols));
+  uint8_t type = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".type", &type));
+  if (type > static_cast<uint8_t>(WeightType::kBf16)) {
+    return Unsupported(StrCat(field,
+                              ".type: a type of weights that this build knows expected, number ",
+                              int{type}, " found"));
+  }
+  spec->type = static_cast<WeightType>(type);
+  return Ok();
 }
 
 Status ReadNs(ByteReader* reader, const std::string& field, double* ns) {

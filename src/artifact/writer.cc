@@ -16,6 +16,7 @@ void WriteSpec(const FormatSpec& spec, ByteWriter* writer) {
   writer->Write(static_cast<uint8_t>(spec.id));
   writer->Write(spec.strip_rows);
   writer->Write(spec.bank_cols);
+  writer->Write(static_cast<uint8_t>(spec.type));
 }
 
 void WriteMetadata(Metadata metadata, ByteWriter* writer) {

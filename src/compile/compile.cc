@@ -58,8 +58,9 @@ MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& type
   return has_time ? MatrixUse::kBatched : MatrixUse::kSingle;
 }
 
-Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& graph, const CompileOptions& options) {
-  ESPALIER_RETURN_IF_ERROR(ValidateGraph(graph));
+Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileOptions& options) {
+  ESPALIER_RETURN_IF_ERROR(ValidateGraph(given));
+  const Graph graph = RoundMatrices(given, options.weights);
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<MatrixPart> parts, MatrixPartsOf(graph));
   ESPALIER_RETURN_IF_ERROR(CheckOptions(options, parts));
   ESPALIER_ASSIGN_OR_RETURN(const KernelTable* kernels, FindKernels(options.target));
@@ -68,6 +69,9 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& graph, const CompileO
   ArtifactContent content;
   content.metadata = options.metadata;
   content.metadata["target"] = kernels->target;
+  if (options.weights != WeightType::kF32) {
+    content.metadata["weights"] = WeightTypeName(options.weights);
+  }
   ESPALIER_ASSIGN_OR_RETURN(content.golden, MakeGoldenSample(graph, options.seed));
   Tuner tuner(options, kernels);
   for (const MatrixPart& part : parts) {
@@ -87,6 +91,15 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& graph, const CompileO
 }
 
 }  // namespace
+
+Graph RoundMatrices(const Graph& graph, WeightType type) {
+  Graph rounded = graph;
+  for (auto& [name, weight] : rounded.weights) {
+    if (weight.shape.size() != 2) continue;
+    for (float& value : weight.values) value = RoundTo(type, value);
+  }
+  return rounded;
+}
 
 Result<AlignedBuffer<std::byte>> Compile(const Graph& graph, const CompileOptions& options) {
   try {

@@ -33,8 +33,11 @@ enum class CacheState {
 };
 
 struct CompileOptions {
-  std::string target;                  // an instruction set of AvailableKernels(), "" for the best
-  std::vector<FormatSpec> candidates;  // empty for AllFormats(); dense is always one of them
+  std::string target;  // an instruction set of AvailableKernels(), "" for the best
+  // Every matrix is rounded to it first (RoundMatrices).
+  WeightType weights = WeightType::kF32;
+  // Empty for those of AllFormats() in f32 and in `weights`; dense in f32 is always one of them.
+  std::vector<FormatSpec> candidates;
   // Formats that are given and not chosen, by MatrixPart::name or by the weight's name.
   std::map<std::string, FormatSpec> forced;
   Tuning tuning = Tuning::kMeasure;
@@ -55,6 +58,10 @@ struct CompileOptions {
 // kUnsupported for a graph with other than one input; kInternal if a kernel's product differs from
 // the reference.
 Result<AlignedBuffer<std::byte>> Compile(const Graph& graph, const CompileOptions& options);
+
+// The network with every matrix rounded to `type`; vectors (biases) stay. It is what Compile with
+// CompileOptions::weights compiles, to evaluate it elsewhere.
+Graph RoundMatrices(const Graph& graph, WeightType type);
 
 // Two medians closer than this are a tie: run to run they differ by about 1 %.
 inline constexpr double kTieShare = 0.02;

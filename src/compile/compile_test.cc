@@ -86,10 +86,38 @@ TEST(Compile, MeasuresNoChoiceSlowerThanDense) {
 }
 
 TEST(Compile, KeepsEveryCandidateAsWinnerOrRunnerUp) {
+  const std::vector<FormatSpec> formats = AllFormats();
+  const auto f32_formats =
+      static_cast<size_t>(std::count_if(formats.begin(), formats.end(), [](const FormatSpec& spec) {
+        return spec.type == WeightType::kF32;
+      }));
   const Artifact artifact = CompileOrDie(TestGraph(0.9), {});
   for (const ArtifactMatrix& matrix : artifact.matrices()) {
-    EXPECT_EQ(matrix.choice.runners_up.size() + 1, AllFormats().size()) << matrix.part.name;
+    EXPECT_EQ(matrix.choice.runners_up.size() + 1, f32_formats) << matrix.part.name;
   }
+}
+
+TEST(Compile, RoundsMatricesToTheTypeThatIsAskedFor) {
+  const Graph graph = TestGraph(0.0);
+  CompileOptions options;
+  options.weights = WeightType::kBf16;
+  options.tuning = Tuning::kOff;  // the smallest: dense_bf16
+  const Artifact artifact = CompileOrDie(graph, options);
+  for (const ArtifactMatrix& matrix : artifact.matrices()) {
+    EXPECT_EQ(matrix.choice.spec.type, WeightType::kBf16) << matrix.part.name;
+  }
+  EXPECT_EQ(artifact.metadata().at("weights"), "bf16");
+  const Graph rounded = RoundMatrices(graph, WeightType::kBf16);
+  EXPECT_EQ(ValueOrDie(artifact.Decode()).weights, rounded.weights);
+  EXPECT_NE(rounded.weights, graph.weights);
+}
+
+TEST(Compile, RefusesToForceATypeThatTheWeightsAreNotOf) {
+  CompileOptions options;
+  const Graph graph = TestGraph(0.9);
+  const std::string name = ValueOrDie(MatrixPartsOf(graph))[0].name;
+  options.forced[name] = ValueOrDie(FindFormat("dense_bf16"));
+  ExpectError(Compile(graph, options).status(), Code::kUnsupported, {name, "dense_bf16", "row 0"});
 }
 
 TEST(Compile, MeasuresColdWeights) {

@@ -41,7 +41,9 @@ double Median(std::vector<double> samples) {
 Tuner::Tuner(const CompileOptions& options, const KernelTable* kernels)
     : options_(options), kernels_(kernels), now_ns_(options.now_ns), rng_(options.seed) {
   candidates_.push_back(FormatSpec());
-  for (const FormatSpec& spec : options.candidates.empty() ? AllFormats() : options.candidates) {
+  const bool all = options.candidates.empty();
+  for (const FormatSpec& spec : all ? AllFormats() : options.candidates) {
+    if (all && spec.type != WeightType::kF32 && spec.type != options.weights) continue;
     if (std::find(candidates_.begin(), candidates_.end(), spec) == candidates_.end()) {
       candidates_.push_back(spec);
     }

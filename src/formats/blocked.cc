@@ -8,7 +8,16 @@
 namespace espalier {
 namespace {
 
-constexpr FormatTile kTiles[] = {{4, 4}, {8, 4}, {8, 8}, {16, 1}};
+constexpr FormatTile kTiles[] = {
+    {4, 4},
+    {8, 4},
+    {8, 8},
+    {16, 1},
+    {4, 4, WeightType::kBf16},
+    {8, 4, WeightType::kBf16},
+    {8, 8, WeightType::kBf16},
+    {16, 1, WeightType::kBf16},
+};
 constexpr int64_t kMaxCols = 1 << 16;
 constexpr uint64_t kMaxBlocks = std::numeric_limits<uint32_t>::max();
 
@@ -61,16 +70,17 @@ Result<AlignedBuffer<std::byte>> EncodeBlocked(const FormatSpec& spec, MatrixVie
   const BlockedLayout layout(spec, matrix.rows, places.size());
   AlignedBuffer<std::byte> bytes(layout.end);
   std::copy(starts.begin(), starts.end(), reinterpret_cast<uint32_t*>(bytes.data()));
-  auto* values = reinterpret_cast<float*>(bytes.data() + layout.values);
+  std::byte* values = bytes.data() + layout.values;
   auto* cols = reinterpret_cast<uint16_t*>(bytes.data() + layout.col);
   for (const Place& place : places) {
     *cols++ = static_cast<uint16_t>(place.col);
     for (int64_t col = place.first_col; col < place.end_col; ++col) {
       for (int64_t row = place.first_row; row < place.end_row; ++row) {
-        values[(col - place.col) * spec.strip_rows + row - place.first_row] = matrix.at(row, col);
+        const int64_t index = (col - place.col) * spec.strip_rows + row - place.first_row;
+        StoreWeight(matrix.at(row, col), values, spec.type, static_cast<size_t>(index));
       }
     }
-    values += spec.strip_rows * spec.bank_cols;
+    values += static_cast<size_t>(spec.strip_rows * spec.bank_cols) * SizeOf(spec.type);
   }
   return bytes;
 }
@@ -107,12 +117,13 @@ void ForEachStoredBlocked(const EncodedView& matrix, void* context, VisitFn visi
     const size_t first_row = strip * view.block_rows;
     const size_t rows = std::min(view.block_rows, view.rows - first_row);
     for (size_t block = view.block_start[strip]; block < view.block_start[strip + 1]; ++block) {
-      const float* values = view.values + block * view.block_rows * view.block_cols;
+      const size_t first = block * view.block_rows * view.block_cols;
       const size_t cols = std::min<size_t>(view.block_cols, view.cols - view.col[block]);
       for (size_t col = 0; col < cols; ++col) {
         for (size_t row = 0; row < rows; ++row) {
           visit(context, static_cast<int64_t>(first_row + row),
-                static_cast<int64_t>(view.col[block] + col), values[col * view.block_rows + row]);
+                static_cast<int64_t>(view.col[block] + col),
+                LoadWeight(view.values, view.type, first + col * view.block_rows + row));
         }
       }
     }

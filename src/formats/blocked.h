@@ -4,7 +4,7 @@
 //
 //   block_start  u32 [strips + 1]     where each strip's blocks begin; the last is their number
 //                0 to a multiple of 64 bytes
-//   values       f32 [blocks, C, R]   column by column; rows past the last are 0
+//   values       f32 or bf16 [blocks, C, R]   column by column; rows past the last are 0
 //                0 to a multiple of 64 bytes
 //   col          u16 [blocks]         first column of the block
 //
@@ -30,7 +30,8 @@ struct BlockedView {
   size_t block_cols;  // C
   size_t strips;
   const uint32_t* block_start;
-  const float* values;  // 64-byte aligned
+  WeightType type;
+  const std::byte* values;  // 64-byte aligned
   const uint16_t* col;
 };
 
@@ -44,7 +45,7 @@ struct BlockedLayout {
     const uint64_t block_size = block_rows * static_cast<uint64_t>(spec.bank_cols);
     strips = (static_cast<uint64_t>(rows) + block_rows - 1) / block_rows;
     values = RoundUp((strips + 1) * sizeof(uint32_t), kAlignmentBytes);
-    col = values + RoundUp(blocks * block_size * sizeof(float), kAlignmentBytes);
+    col = values + RoundUp(blocks * block_size * SizeOf(spec.type), kAlignmentBytes);
     end = col + blocks * sizeof(uint16_t);
   }
 };
@@ -60,7 +61,8 @@ inline BlockedView ViewBlocked(const EncodedView& matrix) {
   view.block_start = reinterpret_cast<const uint32_t*>(bytes);
   view.strips = BlockedLayout(matrix.spec, matrix.rows, 0).strips;
   const BlockedLayout layout(matrix.spec, matrix.rows, view.block_start[view.strips]);
-  view.values = reinterpret_cast<const float*>(bytes + layout.values);
+  view.type = matrix.spec.type;
+  view.values = bytes + layout.values;
   view.col = reinterpret_cast<const uint16_t*>(bytes + layout.col);
   return view;
 }

@@ -5,7 +5,7 @@
 namespace espalier {
 namespace {
 
-constexpr FormatTile kTiles[] = {{0, 0}};
+constexpr FormatTile kTiles[] = {{0, 0}, {0, 0, WeightType::kBf16}};
 
 uint64_t StoredCountDense(const EncodedView& matrix) {
   const auto strips = static_cast<uint64_t>(DivideUp(matrix.rows, kDenseStripRows));
@@ -19,19 +19,20 @@ size_t OffsetOf(const DenseView& view, size_t row, size_t col) {
 
 Result<AlignedBuffer<std::byte>> EncodeDense(const FormatSpec& spec, MatrixView matrix) {
   const uint64_t count = StoredCountDense({spec, matrix.rows, matrix.cols, {}});
-  AlignedBuffer<std::byte> bytes(count * sizeof(float));
+  AlignedBuffer<std::byte> bytes(count * SizeOf(spec.type));
   const DenseView view = ViewDense({spec, matrix.rows, matrix.cols, {bytes.data(), bytes.size()}});
-  float* values = reinterpret_cast<float*>(bytes.data());
   for (size_t row = 0; row < view.rows; ++row) {
     for (size_t col = 0; col < view.cols; ++col) {
-      values[OffsetOf(view, row, col)] = matrix.data[row * view.cols + col];
+      StoreWeight(matrix.data[row * view.cols + col], bytes.data(), spec.type,
+                  OffsetOf(view, row, col));
     }
   }
   return bytes;
 }
 
 Status ValidateDense(const EncodedView& matrix) {
-  return CheckSize("dense", matrix.bytes.size(), StoredCountDense(matrix) * sizeof(float));
+  return CheckSize("dense", matrix.bytes.size(),
+                   StoredCountDense(matrix) * SizeOf(matrix.spec.type));
 }
 
 void ForEachStoredDense(const EncodedView& matrix, void* context, VisitFn visit) {
@@ -42,7 +43,7 @@ void ForEachStoredDense(const EncodedView& matrix, void* context, VisitFn visit)
     for (size_t col = 0; col < view.cols; ++col) {
       for (size_t row = first; row < end; ++row) {
         visit(context, static_cast<int64_t>(row), static_cast<int64_t>(col),
-              view.values[OffsetOf(view, row, col)]);
+              LoadWeight(view.values, matrix.spec.type, OffsetOf(view, row, col)));
       }
     }
   }

@@ -1,7 +1,7 @@
 // Format `dense`: every weight, in strips of 16 rows stored column by column, so that a kernel
 // multiplies 16 rows at once by one broadcast x[c] and needs no sum across lanes.
 //
-//   values  f32 [strips, cols, 16]    strips = ceil(rows / 16); rows past the last are 0
+//   values  f32 or bf16 [strips, cols, 16]    strips = ceil(rows / 16); rows past the last are 0
 //
 // A column of a strip is one cache line, and one AVX-512 register or two AVX2 registers. Strips of
 // 32 were not faster on Zen 3 (several strips in flight give the same number of sums) and pad twice
@@ -21,16 +21,20 @@ struct DenseView {
   size_t rows;
   size_t cols;
   size_t strips;
-  const float* values;  // 64-byte aligned
+  const std::byte* values;  // 64-byte aligned
 
-  const float* strip(size_t index) const { return values + index * cols * kDenseStripRows; }
+  // W: float, or uint16_t for bf16.
+  template <typename W>
+  const W* strip(size_t index) const {
+    return reinterpret_cast<const W*>(values) + index * cols * kDenseStripRows;
+  }
 };
 
 // Precondition: Validate passes.
 inline DenseView ViewDense(const EncodedView& matrix) {
   const size_t rows = static_cast<size_t>(matrix.rows);
   return {rows, static_cast<size_t>(matrix.cols), (rows + kDenseStripRows - 1) / kDenseStripRows,
-          reinterpret_cast<const float*>(matrix.bytes.data())};
+          matrix.bytes.data()};
 }
 
 }  // namespace espalier

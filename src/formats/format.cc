@@ -33,14 +33,15 @@ const FormatOps& OpsOf(FormatId id) { return *FindEntry(id)->ops; }
 
 bool HasTile(const FormatOps& ops, const FormatSpec& spec) {
   return std::any_of(ops.tiles.begin(), ops.tiles.end(), [&](const FormatTile& tile) {
-    return tile.strip_rows == spec.strip_rows && tile.bank_cols == spec.bank_cols;
+    return tile.strip_rows == spec.strip_rows && tile.bank_cols == spec.bank_cols &&
+           tile.type == spec.type;
   });
 }
 
 std::string TileList(const Entry& entry) {
   std::vector<std::string> names;
   for (const FormatTile& tile : entry.ops->tiles) {
-    names.push_back(FormatName({entry.id, tile.strip_rows, tile.bank_cols}));
+    names.push_back(FormatName({entry.id, tile.strip_rows, tile.bank_cols, tile.type}));
   }
   return StrJoin(names, ", ");
 }
@@ -54,7 +55,8 @@ Status CheckSpec(const FormatSpec& spec, int64_t rows, int64_t cols, Status (*ba
   }
   if (!HasTile(*entry->ops, spec)) {
     return bad(StrCat("format ", entry->name, ": one of ", TileList(*entry), " expected, tile ",
-                      spec.strip_rows, "x", spec.bank_cols, " found"));
+                      spec.strip_rows, "x", spec.bank_cols,
+                      spec.type == WeightType::kF32 ? "" : " of another type than f32", " found"));
   }
   if (rows < 1 || cols < 1 || rows > kMaxDim || cols > kMaxDim) {
     return bad(StrCat("format ", entry->name, ": 1 to ", kMaxDim, " rows and columns expected, ",
@@ -63,20 +65,33 @@ Status CheckSpec(const FormatSpec& spec, int64_t rows, int64_t cols, Status (*ba
   return Ok();
 }
 
+Status CheckValues(const FormatSpec& spec, const MatrixView& matrix) {
+  if (spec.type == WeightType::kF32) return Ok();
+  for (int64_t i = 0; i < matrix.rows * matrix.cols; ++i) {
+    if (Holds(spec.type, matrix.data[i])) continue;
+    return Unsupported(StrCat("format ", FormatName(spec), ": a ", WeightTypeName(spec.type),
+                              " number expected in row ", i / matrix.cols, ", column ",
+                              i % matrix.cols, ", ", matrix.data[i], " found"));
+  }
+  return Ok();
+}
+
 }  // namespace
 
 std::string FormatName(const FormatSpec& spec) {
   const Entry* entry = FindEntry(spec.id);
-  const std::string name = entry == nullptr ? "unknown" : entry->name;
-  if (spec.strip_rows == 0 && spec.bank_cols == 0) return name;
-  return StrCat(name, "_", spec.strip_rows, "x", spec.bank_cols);
+  std::string name = entry == nullptr ? "unknown" : entry->name;
+  if (spec.strip_rows != 0 || spec.bank_cols != 0) {
+    name += StrCat("_", spec.strip_rows, "x", spec.bank_cols);
+  }
+  return spec.type == WeightType::kF32 ? name : name + "_" + WeightTypeName(spec.type);
 }
 
 std::vector<FormatSpec> AllFormats() {
   std::vector<FormatSpec> specs;
   for (const Entry& entry : kFormats) {
     for (const FormatTile& tile : entry.ops->tiles) {
-      specs.push_back({entry.id, tile.strip_rows, tile.bank_cols});
+      specs.push_back({entry.id, tile.strip_rows, tile.bank_cols, tile.type});
     }
   }
   return specs;
@@ -94,6 +109,7 @@ Result<FormatSpec> FindFormat(const std::string& name) {
 
 Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix) {
   ESPALIER_RETURN_IF_ERROR(CheckSpec(spec, matrix.rows, matrix.cols, InvalidArgument));
+  ESPALIER_RETURN_IF_ERROR(CheckValues(spec, matrix));
   try {
     ESPALIER_ASSIGN_OR_RETURN(AlignedBuffer<std::byte> bytes, OpsOf(spec.id).encode(spec, matrix));
     return EncodedMatrix{spec, matrix.rows, matrix.cols, std::move(bytes)};

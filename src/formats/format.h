@@ -14,6 +14,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/status.h"
+#include "formats/weight_type.h"
 #include "model/tensor.h"
 
 namespace espalier {
@@ -24,21 +25,23 @@ enum class FormatId : uint8_t {
 #undef ESPALIER_FORMAT
 };
 
-// A format and its tile. `slot`: strips of `strip_rows` rows by banks of `bank_cols` columns.
-// `blocked`: blocks of `strip_rows` rows by `bank_cols` columns. Other formats: both 0.
+// A format, its tile and the type of its weights. `slot`: strips of `strip_rows` rows by banks of
+// `bank_cols` columns. `blocked`: blocks of `strip_rows` rows by `bank_cols` columns. Other
+// formats: both 0.
 struct FormatSpec {
   FormatId id = FormatId::k_dense;
   int32_t strip_rows = 0;
   int32_t bank_cols = 0;
+  WeightType type = WeightType::kF32;
 
   bool operator==(const FormatSpec&) const = default;
 };
 
-// e.g. "dense", "csr", "slot_8x16"; FindFormat is the inverse (kInvalidArgument, naming the
-// nearest).
+// e.g. "dense", "csr", "slot_8x16", "slot_8x16_bf16" (no type: f32); FindFormat is the inverse
+// (kInvalidArgument, naming the nearest).
 std::string FormatName(const FormatSpec& spec);
 Result<FormatSpec> FindFormat(const std::string& name);
-// Every format and tile that this build can encode: the candidates of the tuner.
+// Every format, tile and type that this build can encode: the candidates of the tuner.
 std::vector<FormatSpec> AllFormats();
 
 // One matrix [rows, cols] in a format, over bytes that somebody else owns (64-byte aligned, and
@@ -60,8 +63,9 @@ struct EncodedMatrix {
 };
 
 // Errors: kInvalidArgument if the tile does not fit the format; kUnsupported if the matrix is too
-// large for the format's index type (names the limit). Every matrix of finite values round-trips
-// exactly, except that -0 may come back as 0.
+// large for the format's index type (names the limit) or has a value that the type does not hold
+// (names it). So every matrix that is encoded round-trips exactly, except that -0 may come back
+// as 0.
 Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix);
 
 // Checks every count, index and size in the bytes, so that kernels and Decode need not.

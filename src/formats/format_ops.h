@@ -16,11 +16,13 @@ namespace espalier {
 struct FormatTile {
   int32_t strip_rows;
   int32_t bank_cols;
+  WeightType type = WeightType::kF32;
 };
 
-// Every function may rely on 1 <= rows, cols <= kMaxDim and on a tile of `tiles`.
+// Every function may rely on 1 <= rows, cols <= kMaxDim and on a tile of `tiles`; encode also on
+// values that the type holds.
 struct FormatOps {
-  std::span<const FormatTile> tiles;  // the tiles it can encode; {0, 0} for a format without tiles
+  std::span<const FormatTile> tiles;  // what it can encode; {0, 0} for a format without tiles
   Result<AlignedBuffer<std::byte>> (*encode)(const FormatSpec& spec, MatrixView matrix);
   Status (*validate)(const EncodedView& matrix);
   void (*for_each_stored)(const EncodedView& matrix, void* context, VisitFn visit);

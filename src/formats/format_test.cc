@@ -18,10 +18,10 @@ namespace {
 using testing::ExpectError;
 using testing::ValueOrDie;
 
-Tensor RandomMatrix(int64_t rows, int64_t cols, double density, Rng* rng) {
+Tensor RandomMatrix(int64_t rows, int64_t cols, double density, WeightType type, Rng* rng) {
   Tensor tensor({rows, cols});
   for (float& value : tensor.values) {
-    if (rng->Uniform() < density) value = static_cast<float>(rng->Normal());
+    if (rng->Uniform() < density) value = RoundTo(type, static_cast<float>(rng->Normal()));
   }
   return tensor;
 }
@@ -54,7 +54,7 @@ void UseIfValid(const EncodedView& view, size_t* refused) {
   }
   std::vector<float> dense(static_cast<size_t>(view.rows * view.cols));
   Decode(view, dense.data());
-  EXPECT_LE(StoredCount(view) * sizeof(float), view.bytes.size());
+  EXPECT_LE(StoredCount(view) * SizeOf(view.spec.type), view.bytes.size());
 }
 
 class EveryFormat : public ::testing::TestWithParam<FormatSpec> {};
@@ -68,7 +68,7 @@ TEST_P(EveryFormat, RoundTripsRaggedShapes) {
   for (const int64_t rows : {1, 7, 8, 9, 15, 16, 17, 31, 64, 97}) {
     for (const int64_t cols : {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 101}) {
       for (const double density : {0.0, 0.05, 0.5, 1.0}) {
-        const Tensor matrix = RandomMatrix(rows, cols, density, &rng);
+        const Tensor matrix = RandomMatrix(rows, cols, density, GetParam().type, &rng);
         const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
         ASSERT_OK(Validate(encoded.view()));
         Tensor decoded({rows, cols});
@@ -81,7 +81,10 @@ TEST_P(EveryFormat, RoundTripsRaggedShapes) {
 }
 
 TEST_P(EveryFormat, KeepsDenormalAndLargestValues) {
-  const Tensor matrix({1, 4}, {1e-45f, -3.4028235e38f, 0.0f, 3.4028235e38f});
+  Tensor matrix({1, 4}, {1e-45f, -3.4028235e38f, 0.0f, 3.4028235e38f});
+  if (GetParam().type == WeightType::kBf16) {
+    matrix.values = {0x1p-133f, -0x1.fep127f, 0.0f, 0x1.fep127f};
+  }
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   Tensor decoded({1, 4});
   Decode(encoded.view(), decoded.values.data());
@@ -90,14 +93,14 @@ TEST_P(EveryFormat, KeepsDenormalAndLargestValues) {
 
 TEST_P(EveryFormat, StoresAtLeastTheNonzeros) {
   Rng rng(2);
-  const Tensor matrix = RandomMatrix(33, 50, 0.2, &rng);
+  const Tensor matrix = RandomMatrix(33, 50, 0.2, GetParam().type, &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   EXPECT_GE(StoredCount(encoded.view()), CountNonzeros(matrix.values));
 }
 
 TEST_P(EveryFormat, RefusesEveryTruncation) {
   Rng rng(3);
-  const Tensor matrix = RandomMatrix(19, 37, 0.3, &rng);
+  const Tensor matrix = RandomMatrix(19, 37, 0.3, GetParam().type, &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   for (size_t size = 0; size < encoded.bytes.size(); ++size) {
     Bytes cut(std::span<const std::byte>(encoded.bytes).first(size));
@@ -118,7 +121,7 @@ TEST_P(EveryFormat, RefusesTrailingBytes) {
 
 TEST_P(EveryFormat, StaysInBoundsWithAnyOneByteChanged) {
   Rng rng(4);
-  const Tensor matrix = RandomMatrix(19, 37, 0.3, &rng);
+  const Tensor matrix = RandomMatrix(19, 37, 0.3, GetParam().type, &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   Bytes bytes(encoded.bytes);
   size_t refused = 0;
@@ -168,6 +171,31 @@ TEST(Formats, NameTheNearestForAnUnknownName) {
               {"did you mean 'slot_8x16'?"});
 }
 
+TEST(Formats, RefuseValuesThatTheirTypeDoesNotHold) {
+  const Tensor matrix({2, 2}, {1.0f, 0.5f, 1.00390625f, 2.0f});  // 1 + 2^-8
+  ExpectError(Encode({FormatId::k_slot, 8, 8, WeightType::kBf16}, ViewOf(matrix)).status(),
+              Code::kUnsupported, {"slot_8x8_bf16", "row 1, column 0", "1.00391 found"});
+}
+
+TEST(Bf16, RoundsToTheNearestAndTiesToEven) {
+  const auto round = [](float value) { return RoundTo(WeightType::kBf16, value); };
+  EXPECT_EQ(round(1.0f), 1.0f);
+  EXPECT_EQ(round(0x1.01p0f), 0x1.00p0f);        // a tie: down to even
+  EXPECT_EQ(round(0x1.03p0f), 0x1.04p0f);        // a tie: up to even
+  EXPECT_EQ(round(-0x1.010002p0f), -0x1.02p0f);  // more than half
+  EXPECT_EQ(round(3.4028235e38f), 0x1.fep127f);  // not infinity
+  EXPECT_EQ(round(1e-45f), 0.0f);
+  EXPECT_TRUE(Holds(WeightType::kBf16, round(0.1f)));
+  EXPECT_FALSE(Holds(WeightType::kBf16, 0.1f));
+}
+
+TEST(WeightType, IsFoundByItsName) {
+  for (const WeightType type : {WeightType::kF32, WeightType::kBf16}) {
+    EXPECT_EQ(ValueOrDie(ParseWeightType(WeightTypeName(type))), type);
+  }
+  ExpectError(ParseWeightType("bf15").status(), Code::kInvalidArgument, {"did you mean 'bf16'"});
+}
+
 TEST(Formats, RefuseATileThatIsNotListed) {
   const Tensor matrix({4, 4});
   ExpectError(Encode({FormatId::k_slot, 8, 24}, ViewOf(matrix)).status(), Code::kInvalidArgument,
@@ -196,9 +224,9 @@ TEST(BlockedFormat, StoresTheBlocksThatHoldAWeight) {
   const BlockedView view = ViewBlocked(encoded.view());
   EXPECT_EQ(StoredCount(encoded.view()), 2u * 32u);
   EXPECT_EQ(view.col[0], 4);
-  EXPECT_EQ(view.values[1 * 8 + 0], 1.0f);
+  EXPECT_EQ(LoadWeight(view.values, view.type, 1 * 8 + 0), 1.0f);
   EXPECT_EQ(view.col[1], 6);
-  EXPECT_EQ(view.values[32 + 3 * 8 + 1], 2.0f);
+  EXPECT_EQ(LoadWeight(view.values, view.type, 32 + 3 * 8 + 1), 2.0f);
 }
 
 TEST(BlockedFormat, RefusesABlockPastTheEdge) {

@@ -9,7 +9,16 @@
 namespace espalier {
 namespace {
 
-constexpr FormatTile kTiles[] = {{8, 8}, {8, 16}, {16, 16}, {16, 32}};
+constexpr FormatTile kTiles[] = {
+    {8, 8},
+    {8, 16},
+    {16, 16},
+    {16, 32},
+    {8, 8, WeightType::kBf16},
+    {8, 16, WeightType::kBf16},
+    {16, 16, WeightType::kBf16},
+    {16, 32, WeightType::kBf16},
+};
 constexpr size_t kMaxStripRows = 16;
 constexpr int64_t kMaxCols = 1 << 16;
 constexpr uint64_t kMaxRounds = std::numeric_limits<uint32_t>::max();
@@ -57,13 +66,16 @@ class SlotWriter {
   SlotWriter(const FormatSpec& spec, const SlotLayout& layout, std::byte* bytes)
       : strip_rows_(static_cast<size_t>(spec.strip_rows)),
         wide_index_(spec.bank_cols > 16),
-        values_(reinterpret_cast<float*>(bytes + layout.values)),
+        type_(spec.type),
+        values_(bytes + layout.values),
         index_(reinterpret_cast<uint8_t*>(bytes + layout.index)),
         bank_col_(reinterpret_cast<uint16_t*>(bytes + layout.bank_col)) {}
 
   void Append(const Slot& slot) {
-    std::copy_n(slot.values, strip_rows_, values_);
-    values_ += strip_rows_;
+    for (size_t lane = 0; lane < strip_rows_; ++lane) {
+      StoreWeight(slot.values[lane], values_, type_, lane);
+    }
+    values_ += strip_rows_ * SizeOf(type_);
     *bank_col_++ = slot.bank_col;
     for (size_t lane = 0; lane < strip_rows_; lane += wide_index_ ? 1 : 2) {
       const int high = wide_index_ ? 0 : slot.index[lane + 1] << 4;
@@ -74,7 +86,8 @@ class SlotWriter {
  private:
   size_t strip_rows_;
   bool wide_index_;
-  float* values_;
+  WeightType type_;
+  std::byte* values_;
   uint8_t* index_;
   uint16_t* bank_col_;
 };
@@ -188,7 +201,7 @@ void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) 
         for (size_t lane = 0; lane < lanes; ++lane) {
           visit(context, static_cast<int64_t>(first_row + lane),
                 static_cast<int64_t>(view.bank_col[slot] + view.IndexOf(slot, lane)),
-                view.values[slot * view.strip_rows + lane]);
+                LoadWeight(view.values, view.type, slot * view.strip_rows + lane));
         }
       }
     }

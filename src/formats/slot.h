@@ -13,7 +13,7 @@
 //                0 to a multiple of 64 bytes
 //   strip        u32 [strips]         the strip in each place of the sorted order
 //                0 to a multiple of 64 bytes
-//   values       f32 [slots, S]       0 where a row has no weight left
+//   values       f32 or bf16 [slots, S]       0 where a row has no weight left
 //                0 to a multiple of 64 bytes
 //   index        B <= 16: 4 bits each, [slots, S / 2 bytes], row 2k in the low half of byte k
 //                B = 32: 8 bits each, [slots, S bytes]
@@ -58,8 +58,9 @@ struct SlotView {
   size_t slots;
   const uint32_t* group_start;
   const uint32_t* strip;
-  const float* values;   // 64-byte aligned
-  const uint8_t* index;  // 64-byte aligned
+  WeightType type;
+  const std::byte* values;  // 64-byte aligned
+  const uint8_t* index;     // 64-byte aligned
   const uint16_t* bank_col;
 
   size_t StripsOf(size_t group) const { return std::min(kSlotGroup, strips - group * kSlotGroup); }
@@ -85,7 +86,7 @@ struct SlotLayout {
     slots = rounds * kSlotGroup - (groups * kSlotGroup - strips) * last_rounds;
     strip = RoundUp((groups + 1) * sizeof(uint32_t), kAlignmentBytes);
     values = strip + RoundUp(strips * sizeof(uint32_t), kAlignmentBytes);
-    index = values + RoundUp(slots * strip_rows * sizeof(float), kAlignmentBytes);
+    index = values + RoundUp(slots * strip_rows * SizeOf(spec.type), kAlignmentBytes);
     bank_col = index + RoundUp(slots * SlotIndexBytes(strip_rows, bank_cols), kAlignmentBytes);
     end = bank_col + slots * sizeof(uint16_t);
   }
@@ -112,7 +113,8 @@ inline SlotView ViewSlot(const EncodedView& matrix) {
   view.slots = layout.slots;
   view.group_start = reinterpret_cast<const uint32_t*>(bytes);
   view.strip = reinterpret_cast<const uint32_t*>(bytes + layout.strip);
-  view.values = reinterpret_cast<const float*>(bytes + layout.values);
+  view.type = matrix.spec.type;
+  view.values = bytes + layout.values;
   view.index = reinterpret_cast<const uint8_t*>(bytes + layout.index);
   view.bank_col = reinterpret_cast<const uint16_t*>(bytes + layout.bank_col);
   return view;

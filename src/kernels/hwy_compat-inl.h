@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "formats/weight_type.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,6 +19,20 @@ namespace espalier {
 namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
+
+// Whole vectors of weights, as f32: of f32, from an aligned address, or of bf16.
+template <class D>
+HWY_INLINE hn::Vec<D> LoadWeights(D d, const float* from) {
+  return hn::Load(d, from);
+}
+template <class D>
+HWY_INLINE hn::Vec<D> LoadWeights(D d, const uint16_t* from) {
+  const hn::Rebind<uint16_t, D> d16;
+  const hn::RebindToUnsigned<D> d32;
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from))));
+}
+HWY_INLINE float WeightOf(float weight) { return weight; }
+HWY_INLINE float WeightOf(uint16_t bits) { return FromBf16(bits); }
 
 // The first `count` lanes from memory, the others 0; nothing else is read. count <= lanes.
 template <class D>

@@ -37,10 +37,10 @@ struct Rows {
   float* row(size_t n) { return values.data() + n * stride; }
 };
 
-Tensor RandomMatrix(int64_t rows, int64_t cols, double sparsity, Rng* rng) {
+Tensor RandomMatrix(int64_t rows, int64_t cols, double sparsity, WeightType type, Rng* rng) {
   Tensor tensor({rows, cols});
   for (float& value : tensor.values) {
-    if (rng->Uniform() >= sparsity) value = static_cast<float>(rng->Normal());
+    if (rng->Uniform() >= sparsity) value = RoundTo(type, static_cast<float>(rng->Normal()));
   }
   return tensor;
 }
@@ -100,7 +100,7 @@ TEST_P(EveryKernel, MultipliesAsTheOracleDoes) {
   for (const int64_t rows : RaggedSizes()) {
     for (const int64_t cols : RaggedSizes()) {
       for (const double sparsity : {0.0, 0.5, 0.9, 0.99, 1.0}) {
-        const Tensor w = RandomMatrix(rows, cols, sparsity, &rng);
+        const Tensor w = RandomMatrix(rows, cols, sparsity, spec().type, &rng);
         const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
         Rows x = RandomX(static_cast<size_t>(cols), 1, &rng);
         Rows y(static_cast<size_t>(rows), 1, kUntouched);
@@ -115,7 +115,7 @@ TEST_P(EveryKernel, MultipliesAsTheOracleDoes) {
 TEST_P(EveryKernel, AddsInit) {
   Rng rng(2);
   for (const int64_t rows : RaggedSizes()) {
-    const Tensor w = RandomMatrix(rows, 20, 0.5, &rng);
+    const Tensor w = RandomMatrix(rows, 20, 0.5, spec().type, &rng);
     const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
     // Exactly `rows` long: a sanitizer sees a read past it.
     std::vector<float> init(static_cast<size_t>(rows));
@@ -132,7 +132,7 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
   constexpr size_t kMost = 29;
   for (const int64_t rows : {1, 17, 64, 131}) {
     for (const int64_t cols : {5, 48, 131, 1030}) {
-      const Tensor w = RandomMatrix(rows, cols, 0.6, &rng);
+      const Tensor w = RandomMatrix(rows, cols, 0.6, spec().type, &rng);
       const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
       Rows x = RandomX(static_cast<size_t>(cols), kMost, &rng);
       Rows alone(static_cast<size_t>(rows), kMost, kUntouched);
@@ -220,9 +220,11 @@ TEST_P(EveryKernel, KeepsInfinityToTheRowsThatStoreItsColumn) {
 
 TEST_P(EveryKernel, IsNamedByTheGrammar) {
   const std::string name = std::get<0>(GetParam())->matmul_name(spec());
-  std::string expected = "matvec_" + FormatName(spec());
-  const size_t tile = expected.find("_", 7);
-  expected.insert(tile == std::string::npos ? expected.size() : tile, "_f32");
+  FormatSpec tile = spec();
+  tile.type = WeightType::kF32;
+  std::string expected = "matvec_" + FormatName(tile);
+  const size_t end = std::min(expected.find("_", 7), expected.size());
+  expected.insert(end, std::string("_") + WeightTypeName(spec().type));
   EXPECT_EQ(name, expected);
 }
 
@@ -238,7 +240,7 @@ class GenericKernel : public ::testing::TestWithParam<FormatSpec> {};
 
 TEST_P(GenericKernel, MultipliesAsTheOracleDoes) {
   Rng rng(5);
-  const Tensor w = RandomMatrix(33, 41, 0.7, &rng);
+  const Tensor w = RandomMatrix(33, 41, 0.7, GetParam().type, &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(w)));
   const std::vector<float> init(33, 0.5f);
   Rows x = RandomX(41, 3, &rng);

@@ -1,6 +1,6 @@
-// SlotBatch<S, B>: the slot kernel for 16 rows of x at once. x is transposed first, so that lanes
-// are rows of x: a stored weight is then one broadcast and, with 8 lanes, two multiply-adds, and
-// needs no permutation. Compiled once per target.
+// SlotBatch<W, S, B>: the slot kernel for 16 rows of x at once. x is transposed first, so that
+// lanes are rows of x: a stored weight is then one broadcast and, with 8 lanes, two multiply-adds,
+// and needs no permutation. Compiled once per target.
 //
 // A row's sum takes its weights in the same order and by the same operations as in the kernel for
 // one x, so the results are the same to the bit. On Zen 3, [512, 128] at 10 % times 28 rows,
@@ -28,14 +28,14 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-template <size_t S, size_t B>
+template <typename W, size_t S, size_t B>
 struct SlotBatch {
   static constexpr bool kPays = false;
 };
 
 #else
 
-template <size_t S, size_t B>
+template <typename W, size_t S, size_t B>
 class SlotBatch {
  public:
   // Not where a lookup is one permutation: AVX-512, and banks of 8 on AVX2 (within 15 % either
@@ -134,12 +134,12 @@ class SlotBatch {
                                     size_t lane, V (&sum)[kPass][kVectors]) {
     const D d;
     for (size_t slot = slots.begin; slot < slots.end; slot += slots.step) {
-      const float* weights = w.values + slot * S + lane;
+      const W* weights = reinterpret_cast<const W*>(w.values) + slot * S + lane;
       const float* bank = columns + w.bank_col[slot] * kRows;
       const float* x[kPass];
       Columns(bank, w.index + slot * SlotIndexBytes(S, B), lane, x);
       for (size_t r = 0; r < kPass; ++r) {
-        const V weight = hn::Set(d, weights[r]);
+        const V weight = hn::Set(d, WeightOf(weights[r]));
         for (size_t v = 0; v < kVectors; ++v) {
           sum[r][v] = hn::MulAdd(weight, hn::Load(d, x[r] + v * kLanes), sum[r][v]);
         }

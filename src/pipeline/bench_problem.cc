@@ -50,10 +50,15 @@ std::vector<Case> CasesOf(const BenchProblem& problem) {
   return cases;
 }
 
-// The pieces that a format stores without padding.
+// Without the type, which has a column of its own.
+std::string TileName(FormatSpec format) {
+  format.type = WeightType::kF32;
+  return FormatName(format);
+}
+
+// The pieces that a format stores without padding; slot and blocked are spelt alike.
 std::string GranularityOf(const FormatSpec& format) {
-  if (format.strip_rows > 0) return FormatName(format);  // slot and blocked are spelt alike
-  return "element";
+  return format.strip_rows > 0 ? TileName(format) : "element";
 }
 
 Result<Graph> PrunedFor(const Graph& dense, const FormatSpec& format, double density) {
@@ -64,7 +69,7 @@ Result<Graph> PrunedFor(const Graph& dense, const FormatSpec& format, double den
   stage.prune.sparsity = 1.0 - density;
   ESPALIER_ASSIGN_OR_RETURN(PruneOutcome outcome,
                             PruneNetwork(dense, stage, nullptr, nullptr, TrainHooks()));
-  return std::move(outcome.graph);
+  return RoundMatrices(outcome.graph, format.type);
 }
 
 Result<Entrant> MakeEntrant(Graph graph, const FormatSpec& format, const std::string& target) {
@@ -173,13 +178,14 @@ class CaseRunner {
     ESPALIER_ASSIGN_OR_RETURN(Entrant made, MakeEntrant(std::move(graph), format, options_.target));
     entrants_.push_back(std::make_unique<Entrant>(std::move(made)));
     const Entrant& entrant = *entrants_.back();
-    BenchRow row = NewRow("espalier", FormatName(format), density);
+    BenchRow row = NewRow("espalier", TileName(format), density);
+    row.dtype = WeightTypeName(format.type);
     row.target = kernels_.target;
     for (const ArtifactMatrix& matrix : entrant.artifact.matrices()) {
       row.bytes += matrix.view.bytes.size();
     }
     ESPALIER_ASSIGN_OR_RETURN(BenchSystem system,
-                              EspalierSystem("espalier " + row.format, entrant.artifact,
+                              EspalierSystem("espalier " + FormatName(format), entrant.artifact,
                                              entrant.graph, shape_, options_.target));
     systems_.push_back(std::move(system));
     rows_.push_back(std::move(row));

@@ -54,8 +54,10 @@ TEST_P(RandomGraphs, MatchTheReference) {
   for (uint64_t seed = 0; seed < 150; ++seed) {
     SCOPED_TRACE(seed);
     Rng rng(seed);
-    const Graph graph = RandomGraph(&rng);
-    const Artifact artifact = ArtifactOf(graph, PickFrom(AllFormats(), &rng));
+    Graph graph = RandomGraph(&rng);
+    const FormatSpec spec = PickFrom(AllFormats(), &rng);
+    graph = Rounded(std::move(graph), spec.type);
+    const Artifact artifact = ArtifactOf(graph, spec);
     const auto size = static_cast<int64_t>(1 + rng.Below(6));
     const auto steps = static_cast<int64_t>(1 + rng.Below(8));
     Session session = SessionOf(artifact, size, steps, GetParam());

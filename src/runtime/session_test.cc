@@ -37,7 +37,7 @@ TEST_P(EveryTargetAndCell, MatchesTheReferenceInEveryFormatAndDirection) {
     for (const Direction direction :
          {Direction::kForward, Direction::kReverse, Direction::kBidirectional}) {
       SCOPED_TRACE(FormatName(spec) + " " + DirectionName(direction));
-      const Graph graph = TwoLayers(GetParam().cell, direction, 0.7);
+      const Graph graph = Rounded(TwoLayers(GetParam().cell, direction, 0.7), spec.type);
       const Artifact artifact = ArtifactOf(graph, spec);
       Session session = SessionOf(artifact, 4, 9, GetParam().target);
       for (const int64_t size : {1, 4}) {

@@ -55,6 +55,15 @@ inline Graph EveryOperator() {
   return graph;
 }
 
+// The graph with its matrices rounded, so that every format of the type can store them.
+inline Graph Rounded(Graph graph, WeightType type) {
+  for (auto& [name, weight] : graph.weights) {
+    if (weight.shape.size() != 2) continue;
+    for (float& value : weight.values) value = RoundTo(type, value);
+  }
+  return graph;
+}
+
 inline Artifact ArtifactOf(const Graph& graph, const FormatSpec& spec) {
   ArtifactContent content;
   for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph)))

@@ -37,6 +37,16 @@ class Commands(Case):
             self.good("compile", source, "-o", self.path(name), "--no-measure")
         self.assertEqual(self.path("a.esp").read_bytes(), self.path("b.esp").read_bytes())
 
+    def test_compile_rounds_to_bf16(self):
+        for weights, name in (("f32", "w32.esp"), ("bf16", "w16.esp")):
+            self.good("compile", self.run_dir / "dense.onnx", "-o", self.path(name), "--weights",
+                      weights, "--format", "dense" if weights == "f32" else "dense_bf16",
+                      "--no-measure")
+            self.good("run", self.path(name), "--check", stdin=" ".join(["0.5"] * 28))
+        sizes = [self.path(name).stat().st_size for name in ("w32.esp", "w16.esp")]
+        self.assertLess(sizes[1], 0.6 * sizes[0])
+        self.assertIn("matvec_dense_bf16", self.good("inspect", self.path("w16.esp")).stdout)
+
     def test_inspect_shows_formats_kernels_and_sparsity_by_gate(self):
         text = self.good("inspect", self.run_dir / "pruned.esp").stdout
         for part in ("lstm, 16 units", "lstm0.weight_hh 64x16", "(i ", "matvec_", " bytes",

@@ -1,4 +1,5 @@
-// matvec_slot_f32_<S>x<B>: y = W x + init over format `slot`.
+// matvec_slot_<type>_<S>x<B>: y = W x + init over format `slot`, weights in f32 or bf16, sums in
+// f32.
 //
 // A slot is one load of weights, one lookup in a bank of x and one multiply-add. The strips of a
 // group run side by side, one sum each, so that their latencies overlap. A row's sum takes its
@@ -7,7 +8,7 @@
 // Zen 3, slot_8x8, [512, 128] at 10 %: 2.3 cycles a slot, of which the loop itself takes 2.0
 // whether indices are nibbles, bytes or 32-bit lanes (1.4 without the permutation).
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/matvec_slot_f32.cc"
+#define HWY_TARGET_INCLUDE "kernels/matvec_slot.cc"
 #include "hwy/foreach_target.h"
 // clang-format off
 #include "hwy/highway.h"
@@ -50,12 +51,12 @@ class BankedX {
   HWY_ALIGN float last_[kCopies ? B : 1] = {};
 };
 
-template <size_t S, size_t B>
+template <typename W, size_t S, size_t B>
 class SlotKernel {
  public:
   static void Run(const EncodedView& matrix, const MatMulArgs& args) {
     EncodedView tile = matrix;
-    tile.spec = {FormatId::k_slot, S, B};  // the same, as constants
+    tile.spec = {FormatId::k_slot, S, B, kTypeOf<W>};  // the same, as constants
     const SlotView w = ViewSlot(tile);
     size_t n = 0;
     if constexpr (Batch::kPays) {
@@ -70,7 +71,7 @@ class SlotKernel {
   }
 
  private:
-  using Batch = SlotBatch<S, B>;
+  using Batch = SlotBatch<W, S, B>;
   using D = hn::CappedTag<float, S>;
   using V = hn::Vec<D>;
   static constexpr size_t kLanes = hn::MaxLanes(D());
@@ -136,6 +137,7 @@ class SlotKernel {
         for (size_t i = 1; i < kRows; ++i) sum[i][k][v] = sum[0][k][v];
       }
     }
+    const W* values = reinterpret_cast<const W*>(w.values);
     size_t slot = w.group_start[group] * kSlotGroup;
     const size_t end = slot + (w.group_start[group + 1] - w.group_start[group]) * kStrips;
     for (; slot < end; slot += kStrips) {
@@ -143,7 +145,7 @@ class SlotKernel {
         const size_t bank_col = w.bank_col[slot + k];
         const uint8_t* index = w.index + (slot + k) * SlotIndexBytes(S, B);
         for (size_t v = 0; v < kVectors; ++v) {
-          const V weight = hn::Load(d, w.values + (slot + k) * S + v * kLanes);
+          const V weight = LoadWeights(d, values + (slot + k) * S + v * kLanes);
           const auto lanes = BankIndices<B>(d, index, v * kLanes);
           for (size_t i = 0; i < kRows; ++i) {
             const V found = LookupBank<B>(d, x[i].bank(bank_col), lanes);
@@ -163,16 +165,25 @@ class SlotKernel {
   }
 };
 
+constexpr WeightType kBf16 = WeightType::kBf16;
 constexpr MatMulKernel kKernels[] = {
-    {{FormatId::k_slot, 8, 8}, "matvec_slot_f32_8x8", SlotKernel<8, 8>::Run},
-    {{FormatId::k_slot, 8, 16}, "matvec_slot_f32_8x16", SlotKernel<8, 16>::Run},
-    {{FormatId::k_slot, 16, 16}, "matvec_slot_f32_16x16", SlotKernel<16, 16>::Run},
-    {{FormatId::k_slot, 16, 32}, "matvec_slot_f32_16x32", SlotKernel<16, 32>::Run},
+    {{FormatId::k_slot, 8, 8}, "matvec_slot_f32_8x8", SlotKernel<float, 8, 8>::Run},
+    {{FormatId::k_slot, 8, 16}, "matvec_slot_f32_8x16", SlotKernel<float, 8, 16>::Run},
+    {{FormatId::k_slot, 16, 16}, "matvec_slot_f32_16x16", SlotKernel<float, 16, 16>::Run},
+    {{FormatId::k_slot, 16, 32}, "matvec_slot_f32_16x32", SlotKernel<float, 16, 32>::Run},
+    {{FormatId::k_slot, 8, 8, kBf16}, "matvec_slot_bf16_8x8", SlotKernel<uint16_t, 8, 8>::Run},
+    {{FormatId::k_slot, 8, 16, kBf16}, "matvec_slot_bf16_8x16", SlotKernel<uint16_t, 8, 16>::Run},
+    {{FormatId::k_slot, 16, 16, kBf16},
+     "matvec_slot_bf16_16x16",
+     SlotKernel<uint16_t, 16, 16>::Run},
+    {{FormatId::k_slot, 16, 32, kBf16},
+     "matvec_slot_bf16_16x32",
+     SlotKernel<uint16_t, 16, 32>::Run},
 };
 
 }  // namespace
 
-std::span<const MatMulKernel> matvec_slot_f32() { return kKernels; }
+std::span<const MatMulKernel> matvec_slot() { return kKernels; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace espalier

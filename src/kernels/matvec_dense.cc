@@ -1,11 +1,11 @@
-// matvec_dense_f32: y = W x + init over format `dense`.
+// matvec_dense_<type>: y = W x + init over format `dense`, weights in f32 or bf16, sums in f32.
 //
 // One row of y is one chain of multiply-adds over the columns in order, whatever the tile, so that
 // the result for one x does not depend on how many there are. A single x takes several strips at
 // once, to have enough chains to hide the latency; several x take one strip at a time and read its
 // weights once per tile of columns.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/matvec_dense_f32.cc"
+#define HWY_TARGET_INCLUDE "kernels/matvec_dense.cc"
 #include "hwy/foreach_target.h"
 // clang-format off
 #include "hwy/highway.h"
@@ -35,7 +35,7 @@ constexpr size_t kTileStrips = kVectors == 1 ? 8 : kVectors == 2 ? 4 : kVectors 
 using V = hn::Vec<D>;
 
 // Strips [strip, strip + kStrips) of y rows [n, n + kCount).
-template <size_t kStrips, size_t kCount>
+template <typename W, size_t kStrips, size_t kCount>
 HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, size_t n) {
   const D d;
   V sum[kStrips][kCount][kVectors];
@@ -47,8 +47,8 @@ HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, s
       for (size_t i = 0; i < kCount; ++i) sum[s][i][v] = init;
     }
   }
-  const float* weights[kStrips];
-  for (size_t s = 0; s < kStrips; ++s) weights[s] = w.strip(strip + s);
+  const W* weights[kStrips];
+  for (size_t s = 0; s < kStrips; ++s) weights[s] = w.strip<W>(strip + s);
   const float* x[kCount];
   for (size_t i = 0; i < kCount; ++i) x[i] = args.x + (n + i) * args.x_stride;
 
@@ -57,7 +57,7 @@ HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, s
     V weight[kStrips][kVectors];
     for (size_t s = 0; s < kStrips; ++s) {
       for (size_t v = 0; v < kVectors; ++v) {
-        weight[s][v] = hn::Load(d, weights[s] + c * kDenseStripRows + v * kLanes);
+        weight[s][v] = LoadWeights(d, weights[s] + c * kDenseStripRows + v * kLanes);
       }
     }
     for (size_t i = 0; i < kCount; ++i) {
@@ -81,40 +81,43 @@ HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, s
 }
 
 // All strips of one x row, kStrips at a time and then fewer.
-template <size_t kStrips>
+template <typename W, size_t kStrips>
 HWY_INLINE void OneRow(const DenseView& w, const MatMulArgs& args, size_t n, size_t strip) {
-  for (; strip + kStrips <= w.strips; strip += kStrips) Tile<kStrips, 1>(w, args, strip, n);
-  if constexpr (kStrips > 1) OneRow<kStrips / 2>(w, args, n, strip);
+  for (; strip + kStrips <= w.strips; strip += kStrips) Tile<W, kStrips, 1>(w, args, strip, n);
+  if constexpr (kStrips > 1) OneRow<W, kStrips / 2>(w, args, n, strip);
 }
 
 // One strip of the last x rows: fewer than kTileCount of them.
-template <size_t kCount>
+template <typename W, size_t kCount>
 HWY_INLINE void LastRows(const DenseView& w, const MatMulArgs& args, size_t strip, size_t n) {
   if (args.count - n == kCount) {
-    Tile<1, kCount>(w, args, strip, n);
+    Tile<W, 1, kCount>(w, args, strip, n);
   } else if constexpr (kCount > 1) {
-    LastRows<kCount - 1>(w, args, strip, n);
+    LastRows<W, kCount - 1>(w, args, strip, n);
   }
 }
 
+template <typename W>
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
   const DenseView w = ViewDense(matrix);
   if (args.count == 1) {
-    OneRow<kTileStrips>(w, args, 0, 0);
+    OneRow<W, kTileStrips>(w, args, 0, 0);
     return;
   }
   for (size_t strip = 0; strip < w.strips; ++strip) {
     size_t n = 0;
-    for (; n + kTileCount <= args.count; n += kTileCount) Tile<1, kTileCount>(w, args, strip, n);
-    if constexpr (kTileCount > 1) LastRows<kTileCount - 1>(w, args, strip, n);
+    for (; n + kTileCount <= args.count; n += kTileCount) Tile<W, 1, kTileCount>(w, args, strip, n);
+    if constexpr (kTileCount > 1) LastRows<W, kTileCount - 1>(w, args, strip, n);
   }
 }
 
-constexpr MatMulKernel kKernels[] = {{{FormatId::k_dense, 0, 0}, "matvec_dense_f32", Run}};
+constexpr MatMulKernel kKernels[] = {
+    {{FormatId::k_dense, 0, 0}, "matvec_dense_f32", Run<float>},
+    {{FormatId::k_dense, 0, 0, WeightType::kBf16}, "matvec_dense_bf16", Run<uint16_t>}};
 
 }  // namespace
 
-std::span<const MatMulKernel> matvec_dense_f32() { return kKernels; }
+std::span<const MatMulKernel> matvec_dense() { return kKernels; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace espalier

@@ -1,10 +1,11 @@
-// matvec_blocked_f32_<R>x<C>: y = W x + init over format `blocked`.
+// matvec_blocked_<type>_<R>x<C>: y = W x + init over format `blocked`, weights in f32 or bf16, sums
+// in f32.
 //
 // Lanes are rows: a column of a block is one multiply-add with a broadcast of its x. Each column of
 // a block has a sum of its own, and blocks take sets of sums in turn, so that latencies overlap. A
 // strip's weights serve all rows of x while they are in the first-level cache.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/matvec_blocked_f32.cc"
+#define HWY_TARGET_INCLUDE "kernels/matvec_blocked.cc"
 #include "hwy/foreach_target.h"
 // clang-format off
 #include "hwy/highway.h"
@@ -22,12 +23,12 @@ namespace espalier {
 namespace HWY_NAMESPACE {
 namespace {
 
-template <size_t R, size_t C>
+template <typename W, size_t R, size_t C>
 class BlockedKernel {
  public:
   static void Run(const EncodedView& matrix, const MatMulArgs& args) {
     EncodedView tile = matrix;
-    tile.spec = {FormatId::k_blocked, R, C};  // the same, as constants
+    tile.spec = {FormatId::k_blocked, R, C, kTypeOf<W>};  // the same, as constants
     const BlockedView w = ViewBlocked(tile);
     for (size_t strip = 0; strip < w.strips; ++strip) {
       for (size_t n = 0; n < args.count; ++n) {
@@ -54,12 +55,12 @@ class BlockedKernel {
   static HWY_INLINE void Block(const BlockedView& w, size_t block, const float* x,
                                V (&sum)[C][kVectors]) {
     const D d;
-    const float* values = w.values + block * R * C;
+    const W* values = reinterpret_cast<const W*>(w.values) + block * R * C;
     const float* bank = x + w.col[block];
     for (size_t c = 0; c < C; ++c) {
       const V column = hn::Set(d, bank[c]);
       for (size_t v = 0; v < kVectors; ++v) {
-        const V weight = hn::Load(d, values + c * R + v * kLanes);
+        const V weight = LoadWeights(d, values + c * R + v * kLanes);
         sum[c][v] = hn::MulAdd(weight, column, sum[c][v]);
       }
     }
@@ -91,16 +92,29 @@ class BlockedKernel {
   }
 };
 
+constexpr WeightType kBf16 = WeightType::kBf16;
 constexpr MatMulKernel kKernels[] = {
-    {{FormatId::k_blocked, 4, 4}, "matvec_blocked_f32_4x4", BlockedKernel<4, 4>::Run},
-    {{FormatId::k_blocked, 8, 4}, "matvec_blocked_f32_8x4", BlockedKernel<8, 4>::Run},
-    {{FormatId::k_blocked, 8, 8}, "matvec_blocked_f32_8x8", BlockedKernel<8, 8>::Run},
-    {{FormatId::k_blocked, 16, 1}, "matvec_blocked_f32_16x1", BlockedKernel<16, 1>::Run},
+    {{FormatId::k_blocked, 4, 4}, "matvec_blocked_f32_4x4", BlockedKernel<float, 4, 4>::Run},
+    {{FormatId::k_blocked, 8, 4}, "matvec_blocked_f32_8x4", BlockedKernel<float, 8, 4>::Run},
+    {{FormatId::k_blocked, 8, 8}, "matvec_blocked_f32_8x8", BlockedKernel<float, 8, 8>::Run},
+    {{FormatId::k_blocked, 16, 1}, "matvec_blocked_f32_16x1", BlockedKernel<float, 16, 1>::Run},
+    {{FormatId::k_blocked, 4, 4, kBf16},
+     "matvec_blocked_bf16_4x4",
+     BlockedKernel<uint16_t, 4, 4>::Run},
+    {{FormatId::k_blocked, 8, 4, kBf16},
+     "matvec_blocked_bf16_8x4",
+     BlockedKernel<uint16_t, 8, 4>::Run},
+    {{FormatId::k_blocked, 8, 8, kBf16},
+     "matvec_blocked_bf16_8x8",
+     BlockedKernel<uint16_t, 8, 8>::Run},
+    {{FormatId::k_blocked, 16, 1, kBf16},
+     "matvec_blocked_bf16_16x1",
+     BlockedKernel<uint16_t, 16, 1>::Run},
 };
 
 }  // namespace
 
-std::span<const MatMulKernel> matvec_blocked_f32() { return kKernels; }
+std::span<const MatMulKernel> matvec_blocked() { return kKernels; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace espalier

@@ -3,7 +3,7 @@
 // Scalar on purpose: on Zen 3 a gather of 8 takes as long as 8 scalar loads and multiply-adds. Four
 // sums per row hide the latency.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/matvec_csr_f32.cc"
+#define HWY_TARGET_INCLUDE "kernels/matvec_csr.cc"
 #include "hwy/foreach_target.h"
 // clang-format off
 #include "hwy/highway.h"
@@ -44,7 +44,7 @@ constexpr MatMulKernel kKernels[] = {{{FormatId::k_csr, 0, 0}, "matvec_csr_f32",
 
 }  // namespace
 
-std::span<const MatMulKernel> matvec_csr_f32() { return kKernels; }
+std::span<const MatMulKernel> matvec_csr() { return kKernels; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace espalier
