@@ -141,10 +141,13 @@ struct Timed {
   std::vector<double> us;
 };
 
-// One sample: the mean of `calls` calls, after one that is not timed. That brings the weights back to
-// the caches, which the systems before it took: it is timed as it runs when it runs all the time.
+// One sample: the mean of `calls` calls, after some that are not timed. They bring the weights back
+// to the caches, which the systems before it took: it is timed as it runs when it runs all the
+// time. (After one such call slot_8x8 took 275 us a step at H = 1024, after four 100 to 170: Zen's
+// last level is filled by what the second evicts.)
 Status Sample(Timed* timed) {
-  ESPALIER_RETURN_IF_ERROR(timed->call(timed->next++));
+  constexpr int kWarmCalls = 4;
+  for (int i = 0; i < kWarmCalls; ++i) ESPALIER_RETURN_IF_ERROR(timed->call(timed->next++));
   const Stopwatch watch;
   for (int64_t i = 0; i < timed->calls; ++i) ESPALIER_RETURN_IF_ERROR(timed->call(timed->next++));
   timed->us.push_back(watch.ElapsedNs() / 1e3 / static_cast<double>(timed->calls));
