@@ -1,6 +1,7 @@
 // oneDNN (Debian: libdnnl-dev, 2.6 or a later 2.x) as a competitor: its LSTM and GRU primitives,
-// the fastest honest way: primitives and memory are made once, weights are reordered once into the
-// layout that the primitive asks for, and streaming swaps two sets of states.
+// the fastest honest way: primitives and memory are made once; weights are reordered once, into the
+// layout that oneDNN asks for or, where that is faster, into the plain one; streaming swaps two
+// sets of states.
 #ifndef ESPALIER_PEERS_ONEDNN_H_
 #define ESPALIER_PEERS_ONEDNN_H_
 
@@ -24,9 +25,6 @@ struct OneDnnShape {
   int64_t steps = 1;  // T
   int64_t batch = 1;  // B
 };
-
-// Was espalier built with oneDNN?
-bool HasOneDnn();
 
 // `graph` is one forward LSTM or GRU; its weights are copied. Runs on the calling thread alone.
 // Errors: kUnsupported without oneDNN, for another graph or cell, an 8-bit GRU, bf16 on a CPU
