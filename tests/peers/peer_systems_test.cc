@@ -22,6 +22,9 @@ constexpr CellKind kCellsToRun[] = {CellKind::kLstmCell, CellKind::kGruCell,
 bool HasKernel(const Peer& peer, CellKind cell) {
   const std::string_view dtype = peer.dtype;
   if (dtype == "bf16") return HasBf16Products();
+  if (std::string_view(peer.system) == "libtorch" && cell == CellKind::kGruResetBeforeCell) {
+    return false;
+  }
   return dtype != "i8" || cell == CellKind::kLstmCell;
 }
 
