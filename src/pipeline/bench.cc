@@ -147,8 +147,12 @@ struct Timed {
 // last level is filled by what the second evicts.)
 Status Sample(Timed* timed) {
   constexpr int kWarmCalls = 4;
-  for (int i = 0; i < kWarmCalls; ++i) ESPALIER_RETURN_IF_ERROR(timed->call(timed->next++));
-  const Stopwatch watch;
+  constexpr double kLongestWarmUpNs = 50e6;  // libtorch takes 0.5 s for 200 steps of 1024 units
+  Stopwatch watch;
+  for (int i = 0; i < kWarmCalls && watch.ElapsedNs() < kLongestWarmUpNs; ++i) {
+    ESPALIER_RETURN_IF_ERROR(timed->call(timed->next++));
+  }
+  watch.Restart();
   for (int64_t i = 0; i < timed->calls; ++i) ESPALIER_RETURN_IF_ERROR(timed->call(timed->next++));
   timed->us.push_back(watch.ElapsedNs() / 1e3 / static_cast<double>(timed->calls));
   return Ok();
