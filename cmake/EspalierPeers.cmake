@@ -16,3 +16,16 @@ if(ESPALIER_DNNL_MAJOR EQUAL 2)
 else()
   message(STATUS "oneDNN 2.x not found (Debian: libdnnl-dev): bench will not time it")
 endif()
+
+find_package(Eigen3 3.4 QUIET NO_MODULE)
+if(Eigen3_FOUND)
+  target_compile_definitions(espalier_peers PRIVATE ESPALIER_HAVE_EIGEN)
+  target_link_libraries(espalier_peers PRIVATE Eigen3::Eigen)
+  # Eigen vectorises for what the compiler is told, which is SSE2 otherwise.
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    set_source_files_properties(${PROJECT_SOURCE_DIR}/src/peers/eigen_kernel.cc
+                                PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma")
+  endif()
+else()
+  message(STATUS "Eigen 3.4 not found (Debian: libeigen3-dev): bench will not time it")
+endif()

@@ -28,6 +28,7 @@ THIRD_PARTY = {
     "CLI11": r"CLI/",
     "dlopen": r"dlfcn\.h$",
     "oneDNN": r"oneapi/dnnl/",
+    "Eigen": r"Eigen/",
     "GoogleTest": r"(gtest|gmock)/",
 }
 # Allowed everywhere: the C++ library (no dot, no slash), C's and POSIX's headers.

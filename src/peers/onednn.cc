@@ -379,7 +379,8 @@ Result<LayerRunner> MakeOneDnnLayer(const Graph& graph, OneDnnType type, const O
 namespace espalier {
 
 Result<LayerRunner> MakeOneDnnLayer(const Graph&, OneDnnType, const OneDnnShape&) {
-  return Unsupported("oneDNN was not there when espalier was built (Debian: libdnnl-dev)");
+  return Unsupported(
+      "oneDNN 2.x expected when espalier is built (Debian: libdnnl-dev), none found");
 }
 
 }  // namespace espalier
