@@ -1,5 +1,6 @@
 #include "pipeline/bench.h"
 
+#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -104,11 +105,21 @@ std::string RowText(const BenchRow& row) {
                 FormatFixed(row.roofline_us, 2), ", error ", row.error);
 }
 
+// OpenBLAS reads these when it is loaded, which is before main: libtorch is linked with it. So they
+// cannot be cleared here.
+void NoteBlasHandicaps(Console* console) {
+  for (const char* name : {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"}) {
+    if (std::getenv(name) == nullptr) continue;
+    console->Note(StrCat(name, " is set and may slow libtorch down: unset it for a fair time"));
+  }
+}
+
 Status RunProblem(const Flags& flags, const std::string& onnxruntime, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(BenchProblem problem, ReadBenchProblem(flags.problem));
   BenchProblemOptions options;
   options.target = flags.target;
   options.onnxruntime = onnxruntime;
+  NoteBlasHandicaps(console);
   options.on_note = [console](const std::string& note) { console->Note(note); };
   options.on_row = [console](const BenchRow& row) { console->Note(RowText(row)); };
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<BenchRow> rows, RunBenchProblem(problem, options));
