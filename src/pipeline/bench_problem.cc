@@ -156,7 +156,7 @@ class CaseRunner {
       ESPALIER_ASSIGN_OR_RETURN(Graph pruned, PrunedFor(dense, format, case_.density));
       ESPALIER_RETURN_IF_ERROR(AddOwn(std::move(pruned), format, case_.density));
     }
-    for (const Peer* peer : problem_.peers) ESPALIER_RETURN_IF_ERROR(AddPeer(*peer, dense));
+    for (const Peer* peer : problem_.peers) ESPALIER_RETURN_IF_ERROR(AddPeer(*peer));
     return Time();
   }
 
@@ -193,12 +193,14 @@ class CaseRunner {
   }
 
   // A peer that cannot run this layer here is left out, with a note.
-  Status AddPeer(const Peer& peer, const Graph& dense) {
+  Status AddPeer(const Peer& peer) {
     const bool is_pruned = std::string_view(peer.format) != "dense";
-    auto graph = std::make_unique<Graph>(dense);
+    const Graph* graph = &entrants_[0]->graph;  // dense
     if (is_pruned) {
       ESPALIER_ASSIGN_OR_RETURN(const FormatSpec csr, FindFormat(peer.format));
-      ESPALIER_ASSIGN_OR_RETURN(*graph, PrunedFor(dense, csr, case_.density));
+      ESPALIER_ASSIGN_OR_RETURN(Graph pruned, PrunedFor(*graph, csr, case_.density));
+      peer_graphs_.push_back(std::make_unique<Graph>(std::move(pruned)));
+      graph = peer_graphs_.back().get();
     }
     Result<BenchSystem> system = peer.make(peer, {*graph, shape_, onnxruntime_});
     if (!system.ok() && system.status().code() == Code::kUnsupported) {
@@ -211,7 +213,6 @@ class CaseRunner {
     row.bytes = BytesOf(*graph, peer);
     systems_.push_back(*std::move(system));
     rows_.push_back(std::move(row));
-    peer_graphs_.push_back(std::move(graph));
     return Ok();
   }
 
