@@ -8,12 +8,12 @@
 //   density: [0.05, 0.1]             share of both matrices that stays
 //   steps: [1]                       T: 1 streams, more runs whole sequences
 //   batch: [1]                       B
-//   formats: [slot_8x8, csr]         beside dense; each is timed on weights pruned in its own
-//   pieces peers: [onnxruntime_f32]         names of peers.inc; all without the key; those that are
-//   not
-//                                    there are left out with a note
+//   formats: [slot_8x8, csr]         beside dense; pruned in each one's own pieces
+//   peers: [onnxruntime_f32]         names of peers.inc, [] = none; all without the key
 //   repetitions: 25
 //   seed: 1
+//
+// A peer that is not there, or cannot run the layer on this machine, is left out with a note.
 #ifndef ESPALIER_PIPELINE_BENCH_PROBLEM_H_
 #define ESPALIER_PIPELINE_BENCH_PROBLEM_H_
 
