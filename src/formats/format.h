@@ -37,7 +37,7 @@ struct FormatSpec {
   bool operator==(const FormatSpec&) const = default;
 };
 
-// e.g. "dense", "csr", "slot_8x16", "slot_8x16_bf16" (no type: f32); FindFormat is the inverse
+// e.g. "dense", "csr", "slot_8x16", "slot_8x8_bf16" (no type: f32); FindFormat is the inverse
 // (kInvalidArgument, naming the nearest).
 std::string FormatName(const FormatSpec& spec);
 Result<FormatSpec> FindFormat(const std::string& name);

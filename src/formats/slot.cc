@@ -10,14 +10,7 @@ namespace espalier {
 namespace {
 
 constexpr FormatTile kTiles[] = {
-    {8, 8},
-    {8, 16},
-    {16, 16},
-    {16, 32},
-    {8, 8, WeightType::kBf16},
-    {8, 16, WeightType::kBf16},
-    {16, 16, WeightType::kBf16},
-    {16, 32, WeightType::kBf16},
+    {8, 8}, {8, 16}, {16, 16}, {16, 32}, {8, 8, WeightType::kBf16}, {16, 16, WeightType::kBf16},
 };
 constexpr size_t kMaxStripRows = 16;
 constexpr int64_t kMaxCols = 1 << 16;

@@ -172,13 +172,9 @@ constexpr MatMulKernel kKernels[] = {
     {{FormatId::k_slot, 16, 16}, "matvec_slot_f32_16x16", SlotKernel<float, 16, 16>::Run},
     {{FormatId::k_slot, 16, 32}, "matvec_slot_f32_16x32", SlotKernel<float, 16, 32>::Run},
     {{FormatId::k_slot, 8, 8, kBf16}, "matvec_slot_bf16_8x8", SlotKernel<uint16_t, 8, 8>::Run},
-    {{FormatId::k_slot, 8, 16, kBf16}, "matvec_slot_bf16_8x16", SlotKernel<uint16_t, 8, 16>::Run},
     {{FormatId::k_slot, 16, 16, kBf16},
      "matvec_slot_bf16_16x16",
      SlotKernel<uint16_t, 16, 16>::Run},
-    {{FormatId::k_slot, 16, 32, kBf16},
-     "matvec_slot_bf16_16x32",
-     SlotKernel<uint16_t, 16, 32>::Run},
 };
 
 }  // namespace
