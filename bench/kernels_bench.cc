@@ -132,7 +132,7 @@ BenchCase MatMulCase(const KernelTable& table, const std::string& name, const Fo
   const auto [rows, cols, count] = shape;
   auto data = std::make_shared<Data>();
   Tensor matrix = RandomMatrix(spec, rows, cols, density, rng);
-  for (float& value : matrix.values) value = RoundTo(spec.type, value);
+  RoundMatrix(spec.type, cols, matrix.values);
   data->w = ValueOrDie(Encode(spec, ViewOf(matrix)));
   const size_t x_stride = RoundUp(static_cast<size_t>(cols), 16) + 16;
   data->x = RandomFloats(x_stride * static_cast<size_t>(count), rng);

@@ -4,14 +4,15 @@
 //
 //   offset  bytes
 //        0      8  magic 89 'E' 'S' 'P' 0d 0a 1a 0a (as PNG's: shows a file spoilt by a text
-//        transfer) 8      4  u32 version (2)
+//        transfer) 8      4  u32 version (3)
 //       12      4  u32 CRC-32C of all bytes from 16 to the end
 //       16      8  u64 total bytes of the file
 //       24         u32 metadata { key, value }
 //                  the Graph as in model/serialize.h; its weights are the vectors (biases) only
 //                  u32 matrices { name, spec, i64 rows, i64 cols, u64 bytes, kernel, f64 ns,
 //                    u32 candidates { spec, f64 ns, u64 bytes, reason } }
-//                    with spec = u8 format id, i32 strip_rows, i32 bank_cols, u8 weight type
+//                    with spec = u8 format id, i32 strip_rows, i32 bank_cols, u8 weight type,
+//                    i32 depth
 //                  u8 golden (0 or 1); if 1: i64 T, i64 B, f32 features[T, B, F] or i32 ids[T, B],
 //                    i32 lengths[B], then for each output of the graph its f32 values
 //                  for each matrix: zeros up to a multiple of 64, then its encoded bytes

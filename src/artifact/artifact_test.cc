@@ -29,9 +29,7 @@ Graph TestGraph() {
   builder.Recurrent(CellKind::kLstmCell, 4, {Direction::kBidirectional, 0.5}).LastStep().Gemm(3);
   Graph graph = ValueOrDie(builder.Finish());
   ZeroRandomWeights(0.7, &rng, &graph);
-  for (auto& [name, weight] : graph.weights) {  // so that it can be stored in every format
-    for (float& value : weight.values) value = RoundTo(WeightType::kBf16, value);
-  }
+  testing::RoundForEveryFormat(&graph);
   return graph;
 }
 
@@ -238,8 +236,8 @@ TEST(Artifact, RefusesAnotherMagic) {
 }
 
 TEST(Artifact, RefusesANewerVersion) {
-  ExpectError(Refusal(Sealed(With(Copy(TestBytes()), 8, uint32_t{3}))), Code::kUnsupported,
-              {"header.version", "2 expected, 3 found"});
+  ExpectError(Refusal(Sealed(With(Copy(TestBytes()), 8, uint32_t{4}))), Code::kUnsupported,
+              {"header.version", "3 expected, 4 found"});
 }
 
 TEST(Artifact, RefusesAnUnknownFormat) {

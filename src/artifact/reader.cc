@@ -92,12 +92,13 @@ Status ReadSpec(ByteReader* reader, const std::string& field, FormatSpec* spec) 
   ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".bank_cols", &spec->bank_cols));
   uint8_t type = 0;
   ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".type", &type));
-  if (type > static_cast<uint8_t>(WeightType::kBf16)) {
+  if (type > static_cast<uint8_t>(kLastWeightType)) {
     return Unsupported(StrCat(field,
                               ".type: a type of weights that this build knows expected, number ",
                               int{type}, " found"));
   }
   spec->type = static_cast<WeightType>(type);
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".depth", &spec->depth));
   return Ok();
 }
 

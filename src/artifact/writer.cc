@@ -17,6 +17,7 @@ void WriteSpec(const FormatSpec& spec, ByteWriter* writer) {
   writer->Write(spec.strip_rows);
   writer->Write(spec.bank_cols);
   writer->Write(static_cast<uint8_t>(spec.type));
+  writer->Write(spec.depth);
 }
 
 void WriteMetadata(Metadata metadata, ByteWriter* writer) {

@@ -96,7 +96,7 @@ Graph RoundMatrices(const Graph& graph, WeightType type) {
   Graph rounded = graph;
   for (auto& [name, weight] : rounded.weights) {
     if (weight.shape.size() != 2) continue;
-    for (float& value : weight.values) value = RoundTo(type, value);
+    RoundMatrix(type, weight.dim(1), weight.values);
   }
   return rounded;
 }

@@ -5,6 +5,8 @@
 
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "formats/row_scales.h"
+#include "kernels/quantize.h"
 
 namespace espalier {
 namespace {
@@ -28,6 +30,17 @@ Rows RandomRows(size_t count, size_t width, Rng* rng) {
   Rows rows(count, width);
   for (float& value : rows.values) value = static_cast<float>(rng->Normal());
   return rows;
+}
+
+// What the kernel multiplies: x, or x rounded to 8 bits.
+std::vector<double> Multiplied(const EncodedView& matrix, const float* x) {
+  const auto cols = static_cast<size_t>(matrix.cols);
+  if (matrix.spec.type != WeightType::kI8) return {x, x + cols};
+  std::vector<int8_t> q(cols);
+  const double scale = QuantizeX(x, cols, ViewRowScales(matrix).x_scale, q.data());
+  std::vector<double> rounded(cols);
+  for (size_t c = 0; c < cols; ++c) rounded[c] = q[c] * scale;
+  return rounded;
 }
 
 double Median(std::vector<double> samples) {
@@ -80,12 +93,13 @@ Status Tuner::Verify(const std::string& name, MatrixView matrix, const Entry& en
                                       y.values.data(), y.stride, kVerifyRows});
   const double unit = std::ldexp(static_cast<double>(cols + 2), -23);
   for (size_t n = 0; n < kVerifyRows; ++n) {
+    const std::vector<double> multiplied =
+        Multiplied(entry.encoded.view(), x.values.data() + n * x.stride);
     for (size_t r = 0; r < rows; ++r) {
       double expected = double{init.values[r]};
       double size = std::abs(expected);
       for (size_t c = 0; c < cols; ++c) {
-        const double product =
-            double{matrix.data[r * cols + c]} * double{x.values[n * x.stride + c]};
+        const double product = double{matrix.data[r * cols + c]} * multiplied[c];
         expected += product;
         size += std::abs(product);
       }

@@ -17,6 +17,7 @@ constexpr FormatTile kTiles[] = {
     {8, 4, WeightType::kBf16},
     {8, 8, WeightType::kBf16},
     {16, 1, WeightType::kBf16},
+    {8, 4, WeightType::kI8},
 };
 constexpr int64_t kMaxCols = 1 << 16;
 constexpr uint64_t kMaxBlocks = std::numeric_limits<uint32_t>::max();
@@ -76,8 +77,9 @@ Result<AlignedBuffer<std::byte>> EncodeBlocked(const FormatSpec& spec, MatrixVie
     *cols++ = static_cast<uint16_t>(place.col);
     for (int64_t col = place.first_col; col < place.end_col; ++col) {
       for (int64_t row = place.first_row; row < place.end_row; ++row) {
-        const int64_t index = (col - place.col) * spec.strip_rows + row - place.first_row;
-        StoreWeight(matrix.at(row, col), values, spec.type, static_cast<size_t>(index));
+        const size_t offset = BlockedOffset(spec, static_cast<size_t>(row - place.first_row),
+                                            static_cast<size_t>(col - place.col));
+        StoreWeight(matrix.at(row, col), values, spec.type, offset);
       }
     }
     values += static_cast<size_t>(spec.strip_rows * spec.bank_cols) * SizeOf(spec.type);
@@ -123,7 +125,7 @@ void ForEachStoredBlocked(const EncodedView& matrix, void* context, VisitFn visi
         for (size_t row = 0; row < rows; ++row) {
           visit(context, static_cast<int64_t>(first_row + row),
                 static_cast<int64_t>(view.col[block] + col),
-                LoadWeight(view.values, view.type, first + col * view.block_rows + row));
+                LoadWeight(view.values, view.type, first + BlockedOffset(matrix.spec, row, col)));
         }
       }
     }

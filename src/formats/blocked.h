@@ -5,6 +5,7 @@
 //   block_start  u32 [strips + 1]     where each strip's blocks begin; the last is their number
 //                0 to a multiple of 64 bytes
 //   values       f32 or bf16 [blocks, C, R]   column by column; rows past the last are 0
+//                i8 [blocks, C / 4, R, 4]     four columns side by side
 //                0 to a multiple of 64 bytes
 //   col          u16 [blocks]         first column of the block
 //
@@ -50,7 +51,15 @@ struct BlockedLayout {
   }
 };
 
-// Precondition: Validate passes. Inline, so that a kernel that knows its tile divides by constants.
+// Where in a block its weight (row, col) is.
+constexpr size_t BlockedOffset(const FormatSpec& spec, size_t row, size_t col) {
+  const auto block_rows = static_cast<size_t>(spec.strip_rows);
+  if (spec.type != WeightType::kI8) return col * block_rows + row;
+  return (col / 4 * block_rows + row) * 4 + col % 4;
+}
+
+// Precondition: Validate passes; of kI8, `matrix` is the body (row_scales.h). Inline, so that a
+// kernel that knows its tile divides by constants.
 inline BlockedView ViewBlocked(const EncodedView& matrix) {
   const std::byte* bytes = matrix.bytes.data();
   BlockedView view{};

@@ -5,16 +5,18 @@
 namespace espalier {
 namespace {
 
-constexpr FormatTile kTiles[] = {{0, 0}, {0, 0, WeightType::kBf16}};
+constexpr FormatTile kTiles[] = {{0, 0}, {0, 0, WeightType::kBf16}, {0, 0, WeightType::kI8}};
 
 uint64_t StoredCountDense(const EncodedView& matrix) {
   const auto strips = static_cast<uint64_t>(DivideUp(matrix.rows, kDenseStripRows));
-  return strips * static_cast<uint64_t>(matrix.cols) * kDenseStripRows;
+  const uint64_t cols = RoundUp(static_cast<uint64_t>(matrix.cols), DenseDepth(matrix.spec.type));
+  return strips * cols * kDenseStripRows;
 }
 
 size_t OffsetOf(const DenseView& view, size_t row, size_t col) {
   const size_t strip = row / kDenseStripRows;
-  return (strip * view.cols + col) * kDenseStripRows + row % kDenseStripRows;
+  const size_t quad = (strip * view.stored_cols() + col / view.depth * view.depth);
+  return quad * kDenseStripRows + row % kDenseStripRows * view.depth + col % view.depth;
 }
 
 Result<AlignedBuffer<std::byte>> EncodeDense(const FormatSpec& spec, MatrixView matrix) {

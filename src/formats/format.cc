@@ -1,10 +1,13 @@
 #include "formats/format.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <new>
 
 #include "base/strings.h"
 #include "formats/format_ops.h"
+#include "formats/row_scales.h"
 
 namespace espalier {
 namespace {
@@ -34,14 +37,14 @@ const FormatOps& OpsOf(FormatId id) { return *FindEntry(id)->ops; }
 bool HasTile(const FormatOps& ops, const FormatSpec& spec) {
   return std::any_of(ops.tiles.begin(), ops.tiles.end(), [&](const FormatTile& tile) {
     return tile.strip_rows == spec.strip_rows && tile.bank_cols == spec.bank_cols &&
-           tile.type == spec.type;
+           tile.type == spec.type && tile.depth == spec.depth;
   });
 }
 
 std::string TileList(const Entry& entry) {
   std::vector<std::string> names;
   for (const FormatTile& tile : entry.ops->tiles) {
-    names.push_back(FormatName({entry.id, tile.strip_rows, tile.bank_cols, tile.type}));
+    names.push_back(FormatName({entry.id, tile.strip_rows, tile.bank_cols, tile.type, tile.depth}));
   }
   return StrJoin(names, ", ");
 }
@@ -54,9 +57,8 @@ Status CheckSpec(const FormatSpec& spec, int64_t rows, int64_t cols, Status (*ba
                       " found"));
   }
   if (!HasTile(*entry->ops, spec)) {
-    return bad(StrCat("format ", entry->name, ": one of ", TileList(*entry), " expected, tile ",
-                      spec.strip_rows, "x", spec.bank_cols,
-                      spec.type == WeightType::kF32 ? "" : " of another type than f32", " found"));
+    return bad(StrCat("format ", entry->name, ": one of ", TileList(*entry), " expected, ",
+                      FormatName(spec), " found"));
   }
   if (rows < 1 || cols < 1 || rows > kMaxDim || cols > kMaxDim) {
     return bad(StrCat("format ", entry->name, ": 1 to ", kMaxDim, " rows and columns expected, ",
@@ -66,12 +68,81 @@ Status CheckSpec(const FormatSpec& spec, int64_t rows, int64_t cols, Status (*ba
 }
 
 Status CheckValues(const FormatSpec& spec, const MatrixView& matrix) {
-  if (spec.type == WeightType::kF32) return Ok();
-  for (int64_t i = 0; i < matrix.rows * matrix.cols; ++i) {
-    if (Holds(spec.type, matrix.data[i])) continue;
-    return Unsupported(StrCat("format ", FormatName(spec), ": a ", WeightTypeName(spec.type),
-                              " number expected in row ", i / matrix.cols, ", column ",
-                              i % matrix.cols, ", ", matrix.data[i], " found"));
+  const auto cols = static_cast<size_t>(matrix.cols);
+  for (int64_t row = 0; row < matrix.rows; ++row) {
+    if (HoldsRow(spec.type, {matrix.data + row * matrix.cols, cols})) continue;
+    return Unsupported(StrCat("format ", FormatName(spec), ": numbers of type ",
+                              WeightTypeName(spec.type), " expected in row ", row,
+                              ", others found"));
+  }
+  if (spec.type != WeightType::kI8 || matrix.cols <= kMaxI8Cols) return Ok();
+  return Unsupported(StrCat("format ", FormatName(spec), ": at most ", kMaxI8Cols,
+                            " columns can be stored, ", matrix.cols, " found"));
+}
+
+// The whole numbers, and before them what makes weights of them.
+Result<AlignedBuffer<std::byte>> EncodeI8(const FormatSpec& spec, const MatrixView& matrix,
+                                          float x_scale) {
+  const auto cols = static_cast<size_t>(matrix.cols);
+  const size_t header_bytes = RowScalesBytes(matrix.rows);
+  AlignedBuffer<float> scale(RowScaleCount(matrix.rows));
+  AlignedBuffer<int32_t> offset(RowScaleCount(matrix.rows));
+  std::vector<float> numbers(static_cast<size_t>(matrix.rows) * cols);
+  for (size_t row = 0; row < static_cast<size_t>(matrix.rows); ++row) {
+    const std::span<const float> values(matrix.data + row * cols, cols);
+    scale[row] = RowScale(values);
+    for (size_t col = 0; col < cols && scale[row] > 0.0f; ++col) {
+      const float number = values[col] / scale[row];
+      numbers[row * cols + col] = number;
+      offset[row] -= 128 * static_cast<int32_t>(number);
+    }
+  }
+  ESPALIER_ASSIGN_OR_RETURN(
+      const AlignedBuffer<std::byte> body,
+      OpsOf(spec.id).encode(spec, {numbers.data(), matrix.rows, matrix.cols}));
+  AlignedBuffer<std::byte> bytes(header_bytes + body.size());
+  std::byte* to = bytes.data();
+  std::memcpy(to, &x_scale, sizeof(x_scale));
+  to += kAlignmentBytes;
+  std::memcpy(to, scale.data(), scale.size() * sizeof(float));
+  to += scale.size() * sizeof(float);
+  std::memcpy(to, offset.data(), offset.size() * sizeof(int32_t));
+  std::copy(body.begin(), body.end(), bytes.data() + header_bytes);
+  return bytes;
+}
+
+Status CheckScale(const std::string& field, float scale) {
+  if (scale >= 0.0f && std::isfinite(127.0f * scale)) return Ok();
+  return BadFormat(StrCat(field, ": a number >= 0 expected, ", scale, " found"));
+}
+
+Status CheckRowScales(const EncodedView& matrix) {
+  const size_t header_bytes = RowScalesBytes(matrix.rows);
+  if (matrix.bytes.size() < header_bytes) {
+    return BadFormat(StrCat("scales of rows: ", header_bytes, " bytes expected, ",
+                            matrix.bytes.size(), " found"));
+  }
+  const RowScales scales = ViewRowScales(matrix);
+  ESPALIER_RETURN_IF_ERROR(CheckScale("x_scale", scales.x_scale));
+  for (size_t row = 0; row < RowScaleCount(matrix.rows); ++row) {
+    ESPALIER_RETURN_IF_ERROR(CheckScale(StrCat("scale[", row, "]"), scales.scale[row]));
+  }
+  return Ok();
+}
+
+// Precondition: the body is valid.
+Status CheckOffsets(const EncodedView& matrix) {
+  std::vector<int64_t> offset(static_cast<size_t>(matrix.rows));
+  OpsOf(matrix.spec.id)
+      .for_each_stored(BodyOf(matrix), &offset, [](void* context, int64_t row, int64_t, float q) {
+        (*static_cast<std::vector<int64_t>*>(context))[static_cast<size_t>(row)] -=
+            128 * static_cast<int64_t>(q);
+      });
+  const RowScales scales = ViewRowScales(matrix);
+  for (size_t row = 0; row < offset.size(); ++row) {
+    if (scales.offset[row] == offset[row]) continue;
+    return BadFormat(
+        StrCat("offset[", row, "]: ", offset[row], " expected, ", scales.offset[row], " found"));
   }
   return Ok();
 }
@@ -84,6 +155,7 @@ std::string FormatName(const FormatSpec& spec) {
   if (spec.strip_rows != 0 || spec.bank_cols != 0) {
     name += StrCat("_", spec.strip_rows, "x", spec.bank_cols);
   }
+  if (spec.depth != 1) name += StrCat("x", spec.depth);
   return spec.type == WeightType::kF32 ? name : name + "_" + WeightTypeName(spec.type);
 }
 
@@ -91,7 +163,7 @@ std::vector<FormatSpec> AllFormats() {
   std::vector<FormatSpec> specs;
   for (const Entry& entry : kFormats) {
     for (const FormatTile& tile : entry.ops->tiles) {
-      specs.push_back({entry.id, tile.strip_rows, tile.bank_cols, tile.type});
+      specs.push_back({entry.id, tile.strip_rows, tile.bank_cols, tile.type, tile.depth});
     }
   }
   return specs;
@@ -107,12 +179,14 @@ Result<FormatSpec> FindFormat(const std::string& name) {
                                 "' found", DidYouMean(name, names)));
 }
 
-Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix) {
+Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix, float x_scale) {
   ESPALIER_RETURN_IF_ERROR(CheckSpec(spec, matrix.rows, matrix.cols, InvalidArgument));
   ESPALIER_RETURN_IF_ERROR(CheckValues(spec, matrix));
   try {
-    ESPALIER_ASSIGN_OR_RETURN(AlignedBuffer<std::byte> bytes, OpsOf(spec.id).encode(spec, matrix));
-    return EncodedMatrix{spec, matrix.rows, matrix.cols, std::move(bytes)};
+    auto bytes = spec.type == WeightType::kI8 ? EncodeI8(spec, matrix, x_scale)
+                                              : OpsOf(spec.id).encode(spec, matrix);
+    if (!bytes.ok()) return bytes.status();
+    return EncodedMatrix{spec, matrix.rows, matrix.cols, *std::move(bytes)};
   } catch (const std::bad_alloc&) {
     return OutOfMemory(StrCat("format ", FormatName(spec), ": no memory for a matrix of ",
                               matrix.rows, "x", matrix.cols));
@@ -121,11 +195,28 @@ Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix) {
 
 Status Validate(const EncodedView& matrix) {
   ESPALIER_RETURN_IF_ERROR(CheckSpec(matrix.spec, matrix.rows, matrix.cols, BadFormat));
-  return OpsOf(matrix.spec.id).validate(matrix);
+  const FormatOps& ops = OpsOf(matrix.spec.id);
+  if (matrix.spec.type != WeightType::kI8) return ops.validate(matrix);
+  ESPALIER_RETURN_IF_ERROR(CheckRowScales(matrix));
+  ESPALIER_RETURN_IF_ERROR(ops.validate(BodyOf(matrix)));
+  return CheckOffsets(matrix);
 }
 
 void ForEachStored(const EncodedView& matrix, void* context, VisitFn visit) {
-  OpsOf(matrix.spec.id).for_each_stored(matrix, context, visit);
+  const FormatOps& ops = OpsOf(matrix.spec.id);
+  if (matrix.spec.type != WeightType::kI8) {
+    ops.for_each_stored(matrix, context, visit);
+    return;
+  }
+  struct Scaled {
+    const float* scale;
+    void* context;
+    VisitFn visit;
+  } scaled{ViewRowScales(matrix).scale, context, visit};
+  ops.for_each_stored(BodyOf(matrix), &scaled, [](void* c, int64_t row, int64_t col, float q) {
+    const Scaled& to = *static_cast<const Scaled*>(c);
+    to.visit(to.context, row, col, to.scale[row] * q);
+  });
 }
 
 void Decode(const EncodedView& matrix, float* dense) {
@@ -141,7 +232,7 @@ void Decode(const EncodedView& matrix, float* dense) {
 }
 
 uint64_t StoredCount(const EncodedView& matrix) {
-  return OpsOf(matrix.spec.id).stored_count(matrix);
+  return OpsOf(matrix.spec.id).stored_count(BodyOf(matrix));
 }
 
 Status CheckSize(const char* format, size_t found, uint64_t expected) {

@@ -26,18 +26,20 @@ enum class FormatId : uint8_t {
 };
 
 // A format, its tile and the type of its weights. `slot`: strips of `strip_rows` rows by banks of
-// `bank_cols` columns. `blocked`: blocks of `strip_rows` rows by `bank_cols` columns. Other
-// formats: both 0.
+// `bank_cols` columns, `depth` weights of each row in a slot. `blocked`: blocks of `strip_rows`
+// rows by `bank_cols` columns. Other formats: both 0. Where `depth` means nothing it is 1.
 struct FormatSpec {
   FormatId id = FormatId::k_dense;
   int32_t strip_rows = 0;
   int32_t bank_cols = 0;
   WeightType type = WeightType::kF32;
+  int32_t depth = 1;
 
   bool operator==(const FormatSpec&) const = default;
 };
 
-// e.g. "dense", "csr", "slot_8x16", "slot_8x8_bf16" (no type: f32); FindFormat is the inverse
+// e.g. "dense", "csr", "slot_8x16", "slot_16x64x4_i8" (no type: f32, no depth: 1); FindFormat is
+// the inverse
 // (kInvalidArgument, naming the nearest).
 std::string FormatName(const FormatSpec& spec);
 Result<FormatSpec> FindFormat(const std::string& name);
@@ -62,11 +64,13 @@ struct EncodedMatrix {
   EncodedView view() const { return {spec, rows, cols, {bytes.data(), bytes.size()}}; }
 };
 
+// `x_scale`: of kI8, the scale by which kernels round x, or 0 to take the largest size of each x /
+// 127 (formats/row_scales.h).
 // Errors: kInvalidArgument if the tile does not fit the format; kUnsupported if the matrix is too
 // large for the format's index type (names the limit) or has a value that the type does not hold
 // (names it). So every matrix that is encoded round-trips exactly, except that -0 may come back
 // as 0.
-Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix);
+Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix, float x_scale = 0.0f);
 
 // Checks every count, index and size in the bytes, so that kernels and Decode need not.
 // Errors: kBadFormat, naming the field, the value and its bound.

@@ -17,10 +17,12 @@ struct FormatTile {
   int32_t strip_rows;
   int32_t bank_cols;
   WeightType type = WeightType::kF32;
+  int32_t depth = 1;
 };
 
 // Every function may rely on 1 <= rows, cols <= kMaxDim and on a tile of `tiles`; encode also on
-// values that the type holds.
+// values that the type holds. Of type kI8 they see the body (row_scales.h): its values are whole
+// numbers.
 struct FormatOps {
   std::span<const FormatTile> tiles;  // what it can encode; {0, 0} for a format without tiles
   Result<AlignedBuffer<std::byte>> (*encode)(const FormatSpec& spec, MatrixView matrix);

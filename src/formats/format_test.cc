@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/rng.h"
 #include "formats/blocked.h"
 #include "formats/format_ops.h"
+#include "formats/row_scales.h"
 #include "formats/slot.h"
 #include "testing/testing.h"
 
@@ -21,8 +23,9 @@ using testing::ValueOrDie;
 Tensor RandomMatrix(int64_t rows, int64_t cols, double density, WeightType type, Rng* rng) {
   Tensor tensor({rows, cols});
   for (float& value : tensor.values) {
-    if (rng->Uniform() < density) value = RoundTo(type, static_cast<float>(rng->Normal()));
+    if (rng->Uniform() < density) value = static_cast<float>(rng->Normal());
   }
+  RoundMatrix(type, cols, tensor.values);
   return tensor;
 }
 
@@ -84,6 +87,8 @@ TEST_P(EveryFormat, KeepsDenormalAndLargestValues) {
   Tensor matrix({1, 4}, {1e-45f, -3.4028235e38f, 0.0f, 3.4028235e38f});
   if (GetParam().type == WeightType::kBf16) {
     matrix.values = {0x1p-133f, -0x1.fep127f, 0.0f, 0x1.fep127f};
+  } else if (GetParam().type == WeightType::kI8) {
+    matrix.values = {0x1p120f, -127 * 0x1p120f, 0.0f, 127 * 0x1p120f};
   }
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   Tensor decoded({1, 4});
@@ -174,34 +179,109 @@ TEST(Formats, NameTheNearestForAnUnknownName) {
 TEST(Formats, RefuseValuesThatTheirTypeDoesNotHold) {
   const Tensor matrix({2, 2}, {1.0f, 0.5f, 1.00390625f, 2.0f});  // 1 + 2^-8
   ExpectError(Encode({FormatId::k_slot, 8, 8, WeightType::kBf16}, ViewOf(matrix)).status(),
-              Code::kUnsupported, {"slot_8x8_bf16", "row 1, column 0", "1.00391 found"});
+              Code::kUnsupported, {"slot_8x8_bf16", "type bf16 expected in row 1"});
 }
 
 TEST(Bf16, RoundsToTheNearestAndTiesToEven) {
-  const auto round = [](float value) { return RoundTo(WeightType::kBf16, value); };
+  const auto round = [](float value) {
+    RoundMatrix(WeightType::kBf16, 1, {&value, 1});
+    return value;
+  };
   EXPECT_EQ(round(1.0f), 1.0f);
   EXPECT_EQ(round(0x1.01p0f), 0x1.00p0f);        // a tie: down to even
   EXPECT_EQ(round(0x1.03p0f), 0x1.04p0f);        // a tie: up to even
   EXPECT_EQ(round(-0x1.010002p0f), -0x1.02p0f);  // more than half
   EXPECT_EQ(round(3.4028235e38f), 0x1.fep127f);  // not infinity
   EXPECT_EQ(round(1e-45f), 0.0f);
-  EXPECT_TRUE(Holds(WeightType::kBf16, round(0.1f)));
-  EXPECT_FALSE(Holds(WeightType::kBf16, 0.1f));
+  EXPECT_TRUE(HoldsRow(WeightType::kBf16, std::vector<float>{1.0f, round(0.1f)}));
+  EXPECT_FALSE(HoldsRow(WeightType::kBf16, std::vector<float>{1.0f, 0.1f}));
+}
+
+std::vector<float> RoundedRow(std::vector<float> row) {
+  RoundMatrix(WeightType::kI8, static_cast<int64_t>(row.size()), row);
+  return row;
+}
+
+TEST(I8, RoundsToMultiplesOfTheScaleOfTheRow) {
+  const std::vector<float> row = RoundedRow({127.0f, -63.5f, 0.4f, 1.5f, -2.5f, 0.0f});
+  EXPECT_EQ(row, (std::vector<float>{127.0f, -64.0f, 0.0f, 2.0f, -2.0f, 0.0f}));
+  EXPECT_EQ(RowScale(row), 1.0f);
+}
+
+TEST(I8, RoundsRowsOnTheirOwn) {
+  std::vector<float> rows = {127.0f, 0.6f, 12.7f, 0.6f};
+  RoundMatrix(WeightType::kI8, 2, rows);
+  EXPECT_EQ(rows[1], 1.0f);
+  EXPECT_NEAR(rows[3], 0.6f, 1e-4f);
+}
+
+TEST(I8, RoundsAgainToTheSame) {
+  Rng rng(11);
+  for (int i = 0; i < 2000; ++i) {
+    std::vector<float> row(9);
+    const double size = std::exp(rng.Normal() * 20.0);
+    for (float& value : row) value = static_cast<float>(rng.Normal() * size);
+    const std::vector<float> once = RoundedRow(row);
+    const float scale = RowScale(once);
+    ASSERT_EQ(RoundedRow(once), once);
+    ASSERT_TRUE(HoldsRow(WeightType::kI8, once));
+    for (size_t k = 0; k < row.size(); ++k) {
+      ASSERT_LE(std::abs(once[k] - row[k]), 0.5001f * scale + 0x1p-119f) << k;
+      ASSERT_EQ(once[k] / scale * scale, once[k]);
+    }
+  }
+}
+
+TEST(I8, KeepsTheLargestFloatFinite) {
+  const std::vector<float> row = RoundedRow({3.4028235e38f, -3.4028235e38f, 1e36f});
+  EXPECT_NEAR(row[0], 3.4028235e38f, 1e34f);
+  EXPECT_EQ(row[1], -row[0]);
+  EXPECT_TRUE(HoldsRow(WeightType::kI8, row));
+}
+
+TEST(I8, MakesZerosOfARowThatIsTooSmall) {
+  EXPECT_EQ(RoundedRow({1e-37f, -1e-38f}), (std::vector<float>{0.0f, 0.0f}));
+  EXPECT_EQ(RowScale(std::vector<float>{0.0f, 0.0f}), 0.0f);
+}
+
+TEST(I8, DoesNotHoldWhatIsNotOnTheGrid) {
+  EXPECT_FALSE(HoldsRow(WeightType::kI8, std::vector<float>{127.0f, 0.5f}));
 }
 
 TEST(WeightType, IsFoundByItsName) {
-  for (const WeightType type : {WeightType::kF32, WeightType::kBf16}) {
+  for (const WeightType type : {WeightType::kF32, WeightType::kBf16, WeightType::kI8}) {
     EXPECT_EQ(ValueOrDie(ParseWeightType(WeightTypeName(type))), type);
   }
   ExpectError(ParseWeightType("bf15").status(), Code::kInvalidArgument, {"did you mean 'bf16'"});
 }
 
+TEST(RowScales, AreCheckedAgainstTheNumbers) {
+  const Tensor matrix({2, 5}, {127, 1, 0, 0, 3, 0, 0, 127, -2, 5});
+  const EncodedMatrix good =
+      ValueOrDie(Encode({FormatId::k_dense, 0, 0, WeightType::kI8}, ViewOf(matrix), 0.25f));
+  const RowScales scales = ViewRowScales(good.view());
+  EXPECT_EQ(scales.x_scale, 0.25f);
+  EXPECT_EQ(scales.scale[1], 1.0f);
+  EXPECT_EQ(scales.offset[0], -128 * 131);
+  const auto with = [&](const void* at, auto value) {
+    EncodedMatrix bad{good.spec, good.rows, good.cols, AlignedBuffer<std::byte>(good.bytes.size())};
+    std::copy(good.bytes.begin(), good.bytes.end(), bad.bytes.begin());
+    std::memcpy(bad.bytes.data() + (static_cast<const std::byte*>(at) - good.bytes.data()), &value,
+                sizeof(value));
+    return Validate(bad.view());
+  };
+  ExpectError(with(good.bytes.data(), -1.0f), Code::kBadFormat, {"x_scale", "-1 found"});
+  ExpectError(with(scales.scale + 1, std::nanf("")), Code::kBadFormat, {"scale[1]", "nan found"});
+  ExpectError(with(scales.offset, int32_t{7}), Code::kBadFormat,
+              {"offset[0]: -16768 expected, 7 found"});
+}
+
 TEST(Formats, RefuseATileThatIsNotListed) {
   const Tensor matrix({4, 4});
   ExpectError(Encode({FormatId::k_slot, 8, 24}, ViewOf(matrix)).status(), Code::kInvalidArgument,
-              {"slot_8x16", "8x24 found"});
+              {"slot_8x16", "slot_8x24 found"});
   ExpectError(Encode({FormatId::k_dense, 8, 8}, ViewOf(matrix)).status(), Code::kInvalidArgument,
-              {"dense", "8x8 found"});
+              {"dense", "dense_8x8 found"});
 }
 
 TEST(Formats, RefuseAnIdThatIsNotListed) {

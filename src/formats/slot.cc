@@ -10,54 +10,66 @@ namespace espalier {
 namespace {
 
 constexpr FormatTile kTiles[] = {
-    {8, 8}, {8, 16}, {16, 16}, {16, 32}, {8, 8, WeightType::kBf16}, {16, 16, WeightType::kBf16},
+    {8, 8},
+    {8, 16},
+    {16, 16},
+    {16, 32},
+    {8, 8, WeightType::kBf16},
+    {16, 16, WeightType::kBf16},
+    {16, 64, WeightType::kI8, 4},
 };
-constexpr size_t kMaxStripRows = 16;
+constexpr size_t kMaxLanes = 64;
 constexpr int64_t kMaxCols = 1 << 16;
 constexpr uint64_t kMaxRounds = std::numeric_limits<uint32_t>::max();
 
 struct Slot {
   uint16_t bank_col = 0;
-  float values[kMaxStripRows] = {};
-  uint8_t index[kMaxStripRows] = {};
+  float values[kMaxLanes] = {};
+  uint8_t index[kMaxLanes] = {};
 };
 
-// Appends the slots of one strip in one bank: row r's j-th weight goes to slot j, and what is left
-// of a row names the column of its last weight.
+// Appends the slots of one strip in one bank: a row's j-th weight goes to slot j / D, and what is
+// left of a row names the column of its last weight.
 void AppendSlots(const FormatSpec& spec, const MatrixView& matrix, int64_t first_row,
                  int64_t first_col, std::vector<Slot>* slots) {
   const int64_t end_row = std::min<int64_t>(matrix.rows, first_row + spec.strip_rows);
   const int64_t end_col = std::min<int64_t>(matrix.cols, first_col + spec.bank_cols);
+  const auto depth = static_cast<size_t>(spec.depth);
   const size_t begin = slots->size();
   Slot empty;
   empty.bank_col = static_cast<uint16_t>(first_col);
   for (int64_t row = first_row; row < end_row; ++row) {
-    const auto lane = static_cast<size_t>(row - first_row);
-    size_t next = begin;
+    const size_t first_lane = static_cast<size_t>(row - first_row) * depth;
+    size_t next = 0;
+    uint8_t index = 0;
     for (int64_t col = first_col; col < end_col; ++col) {
       const float value = matrix.at(row, col);
       if (value == 0.0f) continue;
-      if (next == slots->size()) slots->push_back(empty);
-      (*slots)[next].values[lane] = value;
-      (*slots)[next].index[lane] = static_cast<uint8_t>(col - first_col);
-      empty.index[lane] = (*slots)[next].index[lane];
+      if (begin + next / depth == slots->size()) slots->push_back(empty);
+      Slot& slot = (*slots)[begin + next / depth];
+      index = static_cast<uint8_t>(col - first_col);
+      slot.values[first_lane + next % depth] = value;
+      slot.index[first_lane + next % depth] = index;
       ++next;
     }
-    for (; next < slots->size(); ++next) (*slots)[next].index[lane] = empty.index[lane];
+    for (; begin + next / depth < slots->size(); ++next) {
+      (*slots)[begin + next / depth].index[first_lane + next % depth] = index;
+    }
+    std::fill_n(empty.index + first_lane, depth, index);
   }
 }
 
 // A slot of zeros in the columns of `like`.
 Slot PaddingLike(const Slot& like) {
   Slot padding = like;
-  std::fill_n(padding.values, kMaxStripRows, 0.0f);
+  std::fill_n(padding.values, kMaxLanes, 0.0f);
   return padding;
 }
 
 class SlotWriter {
  public:
   SlotWriter(const FormatSpec& spec, const SlotLayout& layout, std::byte* bytes)
-      : strip_rows_(static_cast<size_t>(spec.strip_rows)),
+      : lanes_(static_cast<size_t>(spec.strip_rows * spec.depth)),
         wide_index_(spec.bank_cols > 16),
         type_(spec.type),
         values_(bytes + layout.values),
@@ -65,19 +77,19 @@ class SlotWriter {
         bank_col_(reinterpret_cast<uint16_t*>(bytes + layout.bank_col)) {}
 
   void Append(const Slot& slot) {
-    for (size_t lane = 0; lane < strip_rows_; ++lane) {
+    for (size_t lane = 0; lane < lanes_; ++lane) {
       StoreWeight(slot.values[lane], values_, type_, lane);
     }
-    values_ += strip_rows_ * SizeOf(type_);
+    values_ += lanes_ * SizeOf(type_);
     *bank_col_++ = slot.bank_col;
-    for (size_t lane = 0; lane < strip_rows_; lane += wide_index_ ? 1 : 2) {
+    for (size_t lane = 0; lane < lanes_; lane += wide_index_ ? 1 : 2) {
       const int high = wide_index_ ? 0 : slot.index[lane + 1] << 4;
       *index_++ = static_cast<uint8_t>(slot.index[lane] | high);
     }
   }
 
  private:
-  size_t strip_rows_;
+  size_t lanes_;
   bool wide_index_;
   WeightType type_;
   std::byte* values_;
@@ -142,7 +154,7 @@ Status CheckSlot(const SlotView& view, size_t slot) {
                             view.cols, " expected, ", bank_col, " found"));
   }
   const size_t limit = std::min(view.bank_cols, view.cols - bank_col);
-  for (size_t lane = 0; lane < view.strip_rows; ++lane) {
+  for (size_t lane = 0; lane < view.lanes(); ++lane) {
     if (view.IndexOf(slot, lane) >= limit) {
       return BadFormat(StrCat("slot.index[", slot, "][", lane, "]: less than ", limit,
                               " expected, ", view.IndexOf(slot, lane), " found"));
@@ -190,11 +202,11 @@ void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) 
     for (uint32_t round = view.group_start[group]; round < view.group_start[group + 1]; ++round) {
       for (size_t k = 0; k < view.StripsOf(group); ++k, ++slot) {
         const size_t first_row = view.strip[group * kSlotGroup + k] * view.strip_rows;
-        const size_t lanes = std::min(view.strip_rows, view.rows - first_row);
+        const size_t lanes = std::min(view.strip_rows, view.rows - first_row) * view.depth;
         for (size_t lane = 0; lane < lanes; ++lane) {
-          visit(context, static_cast<int64_t>(first_row + lane),
+          visit(context, static_cast<int64_t>(first_row + lane / view.depth),
                 static_cast<int64_t>(view.bank_col[slot] + view.IndexOf(slot, lane)),
-                LoadWeight(view.values, view.type, slot * view.strip_rows + lane));
+                LoadWeight(view.values, view.type, slot * view.lanes() + lane));
         }
       }
     }
@@ -203,7 +215,7 @@ void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) 
 
 uint64_t StoredCountSlot(const EncodedView& matrix) {
   const SlotView view = ViewSlot(matrix);
-  return view.slots * view.strip_rows;
+  return view.slots * view.lanes();
 }
 
 }  // namespace

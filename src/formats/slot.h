@@ -1,8 +1,9 @@
 // Format `slot`: element sparsity that a vector unit can run (own design).
 //
 // Rows are cut in strips of S, columns in banks of B. A *slot* is one vector multiply-add: for each
-// of the S rows of a strip one weight and the index of its column inside one bank. The kernel
-// fetches the S values of x by a lane permutation of the bank, so it needs no gather.
+// of the S rows of a strip D weights (the depth) and the indices of their columns inside one bank.
+// The kernel fetches the S * D values of x by a lane permutation of the bank, so it needs no
+// gather. D is 1, or 4 where an instruction adds four products of 8 bits to one sum.
 //
 // Strips are sorted by their number of slots, most first, and taken in *groups* of 4 (the last
 // group has 1 to 4). Slots of a group are stored in *rounds*: one slot of each of its strips in
@@ -13,18 +14,18 @@
 //                0 to a multiple of 64 bytes
 //   strip        u32 [strips]         the strip in each place of the sorted order
 //                0 to a multiple of 64 bytes
-//   values       f32 or bf16 [slots, S]       0 where a row has no weight left
+//   values       f32, bf16 or i8 [slots, S, D]      0 where a row has no weight left
 //                0 to a multiple of 64 bytes
-//   index        B <= 16: 4 bits each, [slots, S / 2 bytes], row 2k in the low half of byte k
-//                B = 32: 8 bits each, [slots, S bytes]
+//   index        B <= 16: 4 bits each, [slots, S, D], lane 2k in the low half of byte k
+//                B > 16: 8 bits each, [slots, S, D]
 //                0 to a multiple of 64 bytes
 //   bank_col     u16 [slots]          first column of the slot's bank, a multiple of B
 //
 // strips = ceil(rows / S), groups = ceil(strips / 4), slots = 4 x rounds of the full groups + the
 // last group's strips x its rounds. A (strip, bank) has as many slots as its fullest row has
-// weights there, so any matrix can be stored exactly; one pruned in slots needs next to no padding.
-// Padding is a stored 0 at a column where its row has a weight in the same bank, or else the bank's
-// first: an infinite x there makes that row NaN.
+// weights there / D, so any matrix can be stored exactly; one pruned in slots needs next to no
+// padding. Padding is a stored 0 at a column where its row has a weight in the same bank, or else
+// the bank's first: an infinite x there makes that row NaN.
 //
 // Measured on Zen 3 (LSTM, H = 80, 7,400 weights): a count per (strip, bank) or one list per strip
 // lose 16 cycles to a mispredicted branch at each end; rounds of 4 strips have one end for four. S:
@@ -44,8 +45,9 @@ namespace espalier {
 // Strips per group: sums in flight hide the latency of a multiply-add (4 cycles on most cores).
 inline constexpr size_t kSlotGroup = 4;
 
-constexpr size_t SlotIndexBytes(size_t strip_rows, size_t bank_cols) {
-  return bank_cols <= 16 ? strip_rows / 2 : strip_rows;
+// Of one slot of `lanes` = S * D weights.
+constexpr size_t SlotIndexBytes(size_t lanes, size_t bank_cols) {
+  return bank_cols <= 16 ? lanes / 2 : lanes;
 }
 
 struct SlotView {
@@ -53,6 +55,7 @@ struct SlotView {
   size_t cols;
   size_t strip_rows;  // S
   size_t bank_cols;   // B
+  size_t depth;       // D
   size_t strips;
   size_t groups;
   size_t slots;
@@ -64,10 +67,11 @@ struct SlotView {
   const uint16_t* bank_col;
 
   size_t StripsOf(size_t group) const { return std::min(kSlotGroup, strips - group * kSlotGroup); }
-  // Column inside the bank of row `lane` of the strip in slot `slot`.
+  size_t lanes() const { return strip_rows * depth; }  // of a slot; lane / depth is the row
+  // Column inside the bank of the weight in lane `lane` of slot `slot`.
   size_t IndexOf(size_t slot, size_t lane) const {
-    if (bank_cols > 16) return index[slot * strip_rows + lane];
-    const unsigned byte = index[slot * strip_rows / 2 + lane / 2];
+    if (bank_cols > 16) return index[slot * lanes() + lane];
+    const unsigned byte = index[slot * lanes() / 2 + lane / 2];
     return lane % 2 == 0 ? byte & 15u : byte >> 4;
   }
 };
@@ -81,13 +85,14 @@ struct SlotLayout {
   SlotLayout(const FormatSpec& spec, int64_t rows, uint64_t rounds, uint64_t last_rounds) {
     const auto strip_rows = static_cast<uint64_t>(spec.strip_rows);
     const auto bank_cols = static_cast<uint64_t>(spec.bank_cols);
+    const auto lanes = strip_rows * static_cast<uint64_t>(spec.depth);
     strips = (static_cast<uint64_t>(rows) + strip_rows - 1) / strip_rows;
     groups = (strips + kSlotGroup - 1) / kSlotGroup;
     slots = rounds * kSlotGroup - (groups * kSlotGroup - strips) * last_rounds;
     strip = RoundUp((groups + 1) * sizeof(uint32_t), kAlignmentBytes);
     values = strip + RoundUp(strips * sizeof(uint32_t), kAlignmentBytes);
-    index = values + RoundUp(slots * strip_rows * SizeOf(spec.type), kAlignmentBytes);
-    bank_col = index + RoundUp(slots * SlotIndexBytes(strip_rows, bank_cols), kAlignmentBytes);
+    index = values + RoundUp(slots * lanes * SizeOf(spec.type), kAlignmentBytes);
+    bank_col = index + RoundUp(slots * SlotIndexBytes(lanes, bank_cols), kAlignmentBytes);
     end = bank_col + slots * sizeof(uint16_t);
   }
 };
@@ -99,7 +104,8 @@ inline SlotLayout SlotLayoutOf(const EncodedView& matrix) {
   return SlotLayout(matrix.spec, matrix.rows, start[groups], start[groups] - start[groups - 1]);
 }
 
-// Precondition: Validate passes. Inline, so that a kernel that knows its tile divides by constants.
+// Precondition: Validate passes; of kI8, `matrix` is the body (row_scales.h). Inline, so that a
+// kernel that knows its tile divides by constants.
 inline SlotView ViewSlot(const EncodedView& matrix) {
   const SlotLayout layout = SlotLayoutOf(matrix);
   const std::byte* bytes = matrix.bytes.data();
@@ -108,6 +114,7 @@ inline SlotView ViewSlot(const EncodedView& matrix) {
   view.cols = static_cast<size_t>(matrix.cols);
   view.strip_rows = static_cast<size_t>(matrix.spec.strip_rows);
   view.bank_cols = static_cast<size_t>(matrix.spec.bank_cols);
+  view.depth = static_cast<size_t>(matrix.spec.depth);
   view.strips = layout.strips;
   view.groups = layout.groups;
   view.slots = layout.slots;

@@ -1,11 +1,36 @@
 #include "formats/weight_type.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/strings.h"
 
 namespace espalier {
 namespace {
 
-constexpr const char* kNames[] = {"f32", "bf16"};
+constexpr const char* kNames[] = {"f32", "bf16", "i8"};
+
+constexpr float kLargestI8 = 127.0f;
+
+float RoundToBf16(float value) {
+  constexpr uint32_t kLargest = 0x7f7f0000;
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = bits & 0x80000000u;
+  uint32_t size = bits & 0x7fffffffu;
+  size += 0x7fffu + ((size >> 16) & 1u);
+  size &= 0xffff0000u;
+  return std::bit_cast<float>(sign | (size > kLargest ? kLargest : size));
+}
+
+float RoundToI8(float value, float scale) {
+  if (scale == 0.0f) return 0.0f;
+  return std::clamp(std::nearbyint(value / scale), -kLargestI8, kLargestI8) * scale;
+}
+
+void RoundRowToI8(std::span<float> row) {
+  const float scale = RowScale(row);
+  for (float& value : row) value = RoundToI8(value, scale);
+}
 
 }  // namespace
 
@@ -20,15 +45,35 @@ Result<WeightType> ParseWeightType(const std::string& name) {
                                 name, "' found", DidYouMean(name, names)));
 }
 
-float RoundTo(WeightType type, float value) {
-  if (type == WeightType::kF32) return value;
-  constexpr uint32_t kLargest = 0x7f7f0000;
-  const auto bits = std::bit_cast<uint32_t>(value);
-  const uint32_t sign = bits & 0x80000000u;
-  uint32_t size = bits & 0x7fffffffu;
-  size += 0x7fffu + ((size >> 16) & 1u);
-  size &= 0xffff0000u;
-  return std::bit_cast<float>(sign | (size > kLargest ? kLargest : size));
+void RoundMatrix(WeightType type, int64_t cols, std::span<float> values) {
+  if (type == WeightType::kBf16) {
+    std::transform(values.begin(), values.end(), values.begin(), RoundToBf16);
+  }
+  if (type != WeightType::kI8) return;
+  const auto width = static_cast<size_t>(cols);
+  for (; !values.empty(); values = values.subspan(width)) RoundRowToI8(values.first(width));
+}
+
+float RowScale(std::span<const float> row) {
+  constexpr uint32_t kBelow = (1u << 7) - 1;  // the last 7 of 24 significant bits
+  float size = 0.0f;
+  for (const float value : row) size = std::max(size, std::abs(value));
+  if (size < 0x1p-119f) return 0.0f;
+  const uint32_t bits = std::bit_cast<uint32_t>(size / kLargestI8);
+  const uint32_t up = (bits + kBelow) & ~kBelow;
+  const bool fits = std::isfinite(kLargestI8 * std::bit_cast<float>(up));
+  return std::bit_cast<float>(fits ? up : bits & ~kBelow);
+}
+
+bool HoldsRow(WeightType type, std::span<const float> row) {
+  if (type == WeightType::kF32) return true;
+  if (type == WeightType::kBf16) {
+    return std::all_of(row.begin(), row.end(),
+                       [](float value) { return (std::bit_cast<uint32_t>(value) & 0xffffu) == 0; });
+  }
+  const float scale = RowScale(row);
+  return std::all_of(row.begin(), row.end(),
+                     [scale](float value) { return RoundToI8(value, scale) == value; });
 }
 
 }  // namespace espalier

@@ -1,6 +1,6 @@
-// WeightType: the number that a format stores for a weight. Every type holds some f32 numbers
-// exactly, and formats store no others: RoundTo makes them, once, before a network is compiled, so
-// that what is compiled, evaluated and compared are the same numbers.
+// WeightType: the number that a format stores for a weight. Every type holds some matrices of f32
+// numbers exactly, and formats store no others: RoundMatrix makes them, once, before a network is
+// compiled, so that what is compiled, evaluated and compared are the same numbers.
 #ifndef ESPALIER_FORMATS_WEIGHT_TYPE_H_
 #define ESPALIER_FORMATS_WEIGHT_TYPE_H_
 
@@ -19,35 +19,51 @@ namespace espalier {
 enum class WeightType : uint8_t {
   kF32 = 0,
   kBf16 = 1,  // the upper half of an f32: 8 bits of exponent, 7 of fraction
+  // A whole number in [-127, 127], times a scale that the weights of a row share. Kernels round x
+  // to such numbers, too, and add whole numbers (kernels/quantize.h).
+  kI8 = 2,
 };
+inline constexpr WeightType kLastWeightType = WeightType::kI8;
 
-constexpr size_t SizeOf(WeightType type) { return type == WeightType::kBf16 ? 2 : 4; }
+constexpr size_t SizeOf(WeightType type) {
+  return type == WeightType::kI8 ? 1 : type == WeightType::kBf16 ? 2 : 4;
+}
 
-// "f32", "bf16".
+// "f32", "bf16", "i8".
 const char* WeightTypeName(WeightType type);
 // Errors: kInvalidArgument, naming the nearest.
 Result<WeightType> ParseWeightType(const std::string& name);
 
-// The type whose elements kernels read as W: float, or uint16_t for bf16.
+// The type whose elements kernels read as W: float, uint16_t for bf16, int8_t.
 template <typename W>
-inline constexpr WeightType kTypeOf = sizeof(W) == 2 ? WeightType::kBf16 : WeightType::kF32;
+inline constexpr WeightType kTypeOf = sizeof(W) == 1   ? WeightType::kI8
+                                      : sizeof(W) == 2 ? WeightType::kBf16
+                                                       : WeightType::kF32;
 
 constexpr float FromBf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 
-// To the nearest number of the type, of two equally near to the one whose last bit is 0. What is
-// larger than the largest number of the type becomes that one. Precondition: finite.
-float RoundTo(WeightType type, float value);
-inline bool Holds(WeightType type, float value) {
-  return type == WeightType::kF32 || (std::bit_cast<uint32_t>(value) & 0xffffu) == 0;
-}
+// Every number to the nearest that the type can hold in its row, of two equally near to the even
+// one; what is larger than the largest becomes that one. kI8: the largest of a row becomes 127
+// times its scale, and a row below 2^-119 becomes 0. `values`: [rows, cols]. Precondition: finite.
+// What is rounded stays as it is when it is rounded again.
+void RoundMatrix(WeightType type, int64_t cols, std::span<float> values);
 
-// Element `index` of an array of the type. Precondition of StoreWeight: Holds(type, value).
+// The scale of a row of kI8: its largest size / 127, rounded up to 17 significant bits, so that
+// scale * q is exact for every q in [-127, 127]; 0 for a row of zeros.
+float RowScale(std::span<const float> row);
+
+// Is every number of the row one that the type holds?
+bool HoldsRow(WeightType type, std::span<const float> row);
+
+// Element `index` of an array of the type; of kI8 the whole number. Precondition of StoreWeight:
+// the type holds it.
 inline float LoadWeight(const std::byte* values, WeightType type, size_t index) {
   if (type == WeightType::kF32) {
     float value;
     std::memcpy(&value, values + index * sizeof(value), sizeof(value));
     return value;
   }
+  if (type == WeightType::kI8) return static_cast<int8_t>(values[index]);
   uint16_t bits;
   std::memcpy(&bits, values + index * sizeof(bits), sizeof(bits));
   return FromBf16(bits);
@@ -55,6 +71,10 @@ inline float LoadWeight(const std::byte* values, WeightType type, size_t index) 
 inline void StoreWeight(float value, std::byte* values, WeightType type, size_t index) {
   if (type == WeightType::kF32) {
     std::memcpy(values + index * sizeof(value), &value, sizeof(value));
+    return;
+  }
+  if (type == WeightType::kI8) {
+    values[index] = static_cast<std::byte>(static_cast<int8_t>(value));
     return;
   }
   const auto bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(value) >> 16);

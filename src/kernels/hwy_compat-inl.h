@@ -14,6 +14,17 @@
 #include "formats/weight_type.h"
 #include "hwy/highway.h"
 
+// Highway's list for this target names avxvnni, the 256-bit form that these CPUs need not have,
+// where avx512vnni was meant. The former stays, since functions with it are inlined into ours;
+// never use a 256-bit dot product here.
+#if HWY_TARGET == HWY_AVX3_DL
+#undef HWY_TARGET_STR
+#define HWY_TARGET_STR                                                           \
+  HWY_TARGET_STR_AVX3                                                            \
+  ",vpclmulqdq,avx512vbmi,avx512vbmi2,vaes,avxvnni,avx512bitalg,avx512vpopcntdq" \
+  ",avx512vnni"
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace espalier {
 namespace HWY_NAMESPACE {

@@ -9,6 +9,7 @@
 
 #include "kernels/generic.h"
 #include "kernels/kernels.h"
+#include "kernels/quantize.h"
 #include "kernels/tolerance.h"
 #include "testing/testing.h"
 
@@ -40,8 +41,9 @@ struct Rows {
 Tensor RandomMatrix(int64_t rows, int64_t cols, double sparsity, WeightType type, Rng* rng) {
   Tensor tensor({rows, cols});
   for (float& value : tensor.values) {
-    if (rng->Uniform() >= sparsity) value = RoundTo(type, static_cast<float>(rng->Normal()));
+    if (rng->Uniform() >= sparsity) value = static_cast<float>(rng->Normal());
   }
+  RoundMatrix(type, cols, tensor.values);
   return tensor;
 }
 
@@ -64,16 +66,28 @@ MatMulArgs ArgsOf(Rows* x, const std::vector<float>& init, Rows* y) {
   return args;
 }
 
+// What a kernel of the type multiplies: x, or x rounded.
+std::vector<double> Multiplied(WeightType type, const float* x, size_t cols) {
+  if (type != WeightType::kI8) return {x, x + cols};
+  std::vector<int8_t> q(cols);
+  const double scale = QuantizeX(x, cols, 0.0f, q.data());
+  std::vector<double> rounded(cols);
+  for (size_t c = 0; c < cols; ++c) rounded[c] = q[c] * scale;
+  return rounded;
+}
+
 // Compares y with the oracle, row by row, and checks that nothing past the rows was written.
-void ExpectProduct(const Tensor& w, Rows* x, const std::vector<float>& init, Rows* y) {
+void ExpectProduct(WeightType type, const Tensor& w, Rows* x, const std::vector<float>& init,
+                   Rows* y) {
   const auto rows = static_cast<size_t>(w.dim(0));
   const auto cols = static_cast<size_t>(w.dim(1));
   for (size_t n = 0; n < x->count; ++n) {
+    const std::vector<double> multiplied = Multiplied(type, x->row(n), cols);
     for (size_t r = 0; r < rows; ++r) {
       double sum = init.empty() ? 0.0 : init[r];
       double norm = std::abs(sum);
       for (size_t c = 0; c < cols; ++c) {
-        const double term = static_cast<double>(w.values[r * cols + c]) * x->row(n)[c];
+        const double term = static_cast<double>(w.values[r * cols + c]) * multiplied[c];
         sum += term;
         norm += std::abs(term);
       }
@@ -106,7 +120,7 @@ TEST_P(EveryKernel, MultipliesAsTheOracleDoes) {
         Rows y(static_cast<size_t>(rows), 1, kUntouched);
         kernel()(encoded.view(), ArgsOf(&x, {}, &y));
         SCOPED_TRACE(::testing::Message() << rows << "x" << cols << " sparsity " << sparsity);
-        ASSERT_NO_FATAL_FAILURE(ExpectProduct(w, &x, {}, &y));
+        ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec().type, w, &x, {}, &y));
       }
     }
   }
@@ -123,7 +137,7 @@ TEST_P(EveryKernel, AddsInit) {
     Rows x = RandomX(20, 3, &rng);
     Rows y(static_cast<size_t>(rows), 3, kUntouched);
     kernel()(encoded.view(), ArgsOf(&x, init, &y));
-    ASSERT_NO_FATAL_FAILURE(ExpectProduct(w, &x, init, &y));
+    ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec().type, w, &x, init, &y));
   }
 }
 
@@ -143,7 +157,7 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
         args.count = 1;
         kernel()(encoded.view(), args);
       }
-      ASSERT_NO_FATAL_FAILURE(ExpectProduct(w, &x, {}, &alone));
+      ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec().type, w, &x, {}, &alone));
       for (size_t count = 2; count <= kMost; ++count) {
         Rows together(static_cast<size_t>(rows), kMost, kUntouched);
         MatMulArgs args = ArgsOf(&x, {}, &together);
@@ -173,6 +187,7 @@ TEST_P(EveryKernel, LetsNanAndInfinityThroughWhereAWeightIsStored) {
   for (const size_t count : {1, 11}) {
     Tensor w({40, 40});
     for (size_t r = 0; r < 40; ++r) w.values[r * 40 + r] = r % 2 == 0 ? 1.0f : -1.0f;
+    RoundMatrix(spec().type, 40, w.values);
     const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
     Rows x = RandomX(40, count, &rng);
     x.row(count - 1)[20] = kInf;
@@ -180,6 +195,13 @@ TEST_P(EveryKernel, LetsNanAndInfinityThroughWhereAWeightIsStored) {
     Rows y(40, count, kUntouched);
     kernel()(encoded.view(), ArgsOf(&x, {}, &y));
     const float* last = y.row(count - 1);
+    if (count > 1) {
+      EXPECT_TRUE(std::all_of(y.row(0), y.row(0) + 40, [](float v) { return std::isfinite(v); }));
+    }
+    if (spec().type == WeightType::kI8) {  // x has one scale
+      EXPECT_TRUE(std::all_of(last, last + 40, [](float v) { return std::isnan(v); }));
+      continue;
+    }
     // In `dense` and `blocked` zeros are stored and 0 * inf is NaN; in `slot` padding may be.
     EXPECT_TRUE(spec().id == FormatId::k_csr ? last[20] == kInf : !std::isfinite(last[20]));
     EXPECT_TRUE(std::isnan(last[33]));
@@ -187,14 +209,12 @@ TEST_P(EveryKernel, LetsNanAndInfinityThroughWhereAWeightIsStored) {
       if (spec().id == FormatId::k_csr && r != 20 && r != 33) {
         EXPECT_TRUE(std::isfinite(last[r]));
       }
-      if (count > 1) {
-        EXPECT_TRUE(std::isfinite(y.row(0)[r]));
-      }
     }
   }
 }
 
 TEST_P(EveryKernel, KeepsInfinityToTheRowsThatStoreItsColumn) {
+  if (spec().type == WeightType::kI8) return;  // the test above
   Tensor w({16, 64});
   for (size_t r = 0; r < 16; ++r) w.values[r * 64 + 32 + r % 8] = 2.0f;
   const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
@@ -246,11 +266,71 @@ TEST_P(GenericKernel, MultipliesAsTheOracleDoes) {
   Rows x = RandomX(41, 3, &rng);
   Rows y(33, 3, kUntouched);
   MatVecGeneric(encoded.view(), ArgsOf(&x, init, &y));
-  ExpectProduct(w, &x, init, &y);
+  ExpectProduct(GetParam().type, w, &x, init, &y);
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, GenericKernel, ::testing::ValuesIn(AllFormats()),
                          [](const auto& spec) { return FormatName(spec.param); });
+
+class EveryI8Kernel : public EveryKernel {};
+
+std::vector<FormatSpec> I8Formats() {
+  std::vector<FormatSpec> specs = AllFormats();
+  std::erase_if(specs, [](const FormatSpec& spec) { return spec.type != WeightType::kI8; });
+  return specs;
+}
+
+// Whole weights and a row scale of 1, so that the result is the sum of whole numbers itself.
+TEST_P(EveryI8Kernel, RoundsXAsQuantizeXDoes) {
+  Rng rng(6);
+  for (const int64_t cols : {1, 15, 64, 65, 200}) {
+    Tensor w({17, cols});
+    for (float& value : w.values) value = static_cast<float>(rng.Below(255)) - 127.0f;
+    for (size_t r = 0; r < 17; ++r) w.values[r * static_cast<size_t>(cols)] = 127.0f;
+    for (const float x_scale : {0.0f, 0x1p-5f}) {
+      for (const float size : {1.0f, 0x1p-110f, 1e30f}) {
+        const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w), x_scale));
+        Rows x = RandomX(static_cast<size_t>(cols), 5, &rng);
+        for (float& value : x.values) value *= size;
+        Rows y(17, 5, kUntouched);
+        kernel()(encoded.view(), ArgsOf(&x, {}, &y));
+        for (size_t n = 0; n < 5; ++n) {
+          std::vector<int8_t> q(static_cast<size_t>(cols));
+          const float scale = QuantizeX(x.row(n), q.size(), x_scale, q.data());
+          for (size_t r = 0; r < 17; ++r) {
+            int32_t sum = 0;
+            for (size_t c = 0; c < q.size(); ++c) {
+              sum += static_cast<int32_t>(w.values[r * q.size() + c]) * q[c];
+            }
+            ASSERT_EQ(y.row(n)[r], static_cast<float>(sum) * scale) << cols << " cols, row " << r;
+          }
+        }
+      }
+    }
+  }
+}
+
+// Sums of the largest products, of one sign, over the most columns that fit in 32 bits.
+TEST_P(EveryI8Kernel, AddsTheLargestProducts) {
+  constexpr int64_t kCols = 65536;
+  Tensor w({2, kCols});
+  std::fill_n(w.values.begin(), kCols, 127.0f);
+  std::fill_n(w.values.begin() + kCols, kCols, -127.0f);
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+  Rows x(kCols, 1, 127.0f);
+  Rows y(2, 1, kUntouched);
+  kernel()(encoded.view(), ArgsOf(&x, {}, &y));
+  EXPECT_EQ(y.row(0)[0], 127.0f * 127.0f * kCols);
+  EXPECT_EQ(y.row(0)[1], -127.0f * 127.0f * kCols);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryI8Kernel,
+                         ::testing::Combine(::testing::ValuesIn(AvailableKernels()),
+                                            ::testing::ValuesIn(I8Formats())),
+                         [](const auto& test) {
+                           return std::string(std::get<0>(test.param)->target) + "_" +
+                                  FormatName(std::get<1>(test.param));
+                         });
 
 TEST(KernelTables, IncludeThePortableTargetLast) {
   const std::string last = AvailableKernels().back()->target;

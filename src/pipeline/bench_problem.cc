@@ -153,8 +153,9 @@ class CaseRunner {
                               builder.Recurrent(problem_.cell, case_.hidden).Finish());
     ESPALIER_RETURN_IF_ERROR(AddOwn(dense, FormatSpec(), 1.0));
     for (const FormatSpec& format : problem_.formats) {
-      ESPALIER_ASSIGN_OR_RETURN(Graph pruned, PrunedFor(dense, format, case_.density));
-      ESPALIER_RETURN_IF_ERROR(AddOwn(std::move(pruned), format, case_.density));
+      const double density = format.id == FormatId::k_dense ? 1.0 : case_.density;
+      ESPALIER_ASSIGN_OR_RETURN(Graph pruned, PrunedFor(dense, format, density));
+      ESPALIER_RETURN_IF_ERROR(AddOwn(std::move(pruned), format, density));
     }
     for (const Peer* peer : problem_.peers) ESPALIER_RETURN_IF_ERROR(AddPeer(*peer));
     return Time();
@@ -187,6 +188,7 @@ class CaseRunner {
     ESPALIER_ASSIGN_OR_RETURN(BenchSystem system,
                               EspalierSystem("espalier " + FormatName(format), entrant.artifact,
                                              entrant.graph, shape_, options_.target));
+    if (format.type == WeightType::kI8) system.rms_tolerance = kInt8RmsTolerance;
     systems_.push_back(std::move(system));
     rows_.push_back(std::move(row));
     return Ok();

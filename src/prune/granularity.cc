@@ -8,13 +8,26 @@
 namespace espalier {
 namespace {
 
-// Reads e.g. "8x16"; false if it is anything else.
-bool ParseTile(const std::string& text, int32_t* rows, int32_t* cols) {
-  const char* end = text.data() + text.size();
-  const auto [middle, error] = std::from_chars(text.data(), end, *rows);
-  if (error != std::errc() || middle == end || *middle != 'x') return false;
-  const auto [last, last_error] = std::from_chars(middle + 1, end, *cols);
-  return last_error == std::errc() && last == end && *rows > 0 && *cols > 0;
+// Reads e.g. "8x16", or "16x64x4" if the tile may have a depth; false if it is anything else.
+bool ParseTile(const std::string& text, GranularitySpec* spec) {
+  std::vector<int32_t> numbers;
+  const char* at = text.data();
+  const char* end = at + text.size();
+  while (true) {
+    int32_t number = 0;
+    const auto [next, error] = std::from_chars(at, end, number);
+    if (error != std::errc() || number < 1) return false;
+    numbers.push_back(number);
+    if (next == end) break;
+    if (*next != 'x') return false;
+    at = next + 1;
+  }
+  const size_t most = spec->kind->tile == Tile::kRowsByColsByDepth ? 3 : 2;
+  if (numbers.size() < 2 || numbers.size() > most) return false;
+  spec->rows = numbers[0];
+  spec->cols = numbers[1];
+  if (numbers.size() == 3) spec->depth = numbers[2];
+  return true;
 }
 
 }  // namespace
@@ -34,9 +47,8 @@ Result<GranularitySpec> ParseGranularity(const std::string& text) {
       const Granularity* kind,
       FindByName("granularity", text.substr(0, split), AllGranularities(), text));
   GranularitySpec spec{kind, 0, 0};
-  const bool wants_tile = kind->tile == Tile::kRowsByCols;
-  const bool has_tile =
-      split != std::string::npos && ParseTile(text.substr(split + 1), &spec.rows, &spec.cols);
+  const bool wants_tile = kind->tile != Tile::kNone;
+  const bool has_tile = split != std::string::npos && ParseTile(text.substr(split + 1), &spec);
   if (wants_tile != has_tile || (!wants_tile && split != std::string::npos)) {
     return InvalidArgument(StrCat("granularity '", text, "': ", kind->name,
                                   wants_tile ? "_<rows>x<cols>" : " alone", " expected, e.g. '",
@@ -47,7 +59,8 @@ Result<GranularitySpec> ParseGranularity(const std::string& text) {
 
 std::string GranularityName(const GranularitySpec& spec) {
   if (spec.kind->tile == Tile::kNone) return spec.kind->name;
-  return StrCat(spec.kind->name, "_", spec.rows, "x", spec.cols);
+  const std::string depth = spec.depth == 1 ? "" : StrCat("x", spec.depth);
+  return StrCat(spec.kind->name, "_", spec.rows, "x", spec.cols, depth);
 }
 
 }  // namespace espalier

@@ -1,5 +1,6 @@
 // Granularity: the smallest thing that is kept or dropped, by name: "element", "slot_8x16" (strips
-// of 8 rows by banks of 16 columns, spelt as the format that stores it), "unit".
+// of 8 rows by banks of 16 columns, spelt as the format that stores it), "slot_16x64x4" (4 weights
+// of a row at a time), "unit".
 #ifndef ESPALIER_PRUNE_GRANULARITY_H_
 #define ESPALIER_PRUNE_GRANULARITY_H_
 
@@ -15,11 +16,13 @@ namespace espalier {
 
 struct Granularity;
 
-// A granularity and its tile; rows = cols = 0 for those without one.
+// A granularity and its tile; rows = cols = 0 for those without one. depth: of `slot`, the weights
+// of each row in one piece.
 struct GranularitySpec {
   const Granularity* kind = nullptr;
   int32_t rows = 0;
   int32_t cols = 0;
+  int32_t depth = 1;
 
   bool operator==(const GranularitySpec&) const = default;
 };
@@ -40,7 +43,7 @@ struct Partition {
   Pool pool;
 };
 
-enum class Tile : uint8_t { kNone, kRowsByCols };
+enum class Tile : uint8_t { kNone, kRowsByCols, kRowsByColsByDepth };
 enum class Extent : uint8_t {
   kWeight,  // a piece lies in one weight: `partition` cuts it
   kUnits,   // a piece is a coupled group over many weights: coupling.h cuts the graph

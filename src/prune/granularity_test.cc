@@ -29,10 +29,10 @@ std::vector<Case> Cases() {
   for (const Granularity* kind : AllGranularities()) {
     if (kind->extent != Extent::kWeight) continue;
     const std::string name = kind->name;
-    const bool has_tile = kind->tile == Tile::kRowsByCols;
-    for (const std::string& text : has_tile
-                                       ? std::vector<std::string>{name + "_8x16", name + "_16x32"}
-                                       : std::vector<std::string>{name}) {
+    std::vector<std::string> texts = {name};
+    if (kind->tile != Tile::kNone) texts = {name + "_8x16", name + "_16x32"};
+    if (kind->tile == Tile::kRowsByColsByDepth) texts.push_back(name + "_16x64x4");
+    for (const std::string& text : texts) {
       for (const auto& [rows, cols] :
            {std::pair<int64_t, int64_t>{16, 32}, {17, 33}, {16, 1}, {101, 47}, {64, 100}}) {
         for (const Values values : {Values::kRandom, Values::kTies, Values::kAllEqual}) {
@@ -191,6 +191,17 @@ TEST(SlotGranularity, KeepsTheLargestWeightsOfEachRowAndEquallyManyInAStrip) {
   }
 }
 
+TEST(SlotGranularity, TakesAsManyWeightsOfARowAsItIsDeep) {
+  const GranularitySpec spec{&granularities::slot, 2, 4, 2};
+  const std::vector<float> saliency = {0.1f, 0.4f, 0.3f, 0.2f,   //
+                                       0.8f, 0.7f, 0.6f, 0.5f};  //
+  const Partition partition = spec.kind->partition(spec, {saliency, {}, 2, 4});
+  EXPECT_EQ(partition.piece_of, (std::vector<int32_t>{1, 0, 0, 1, 0, 0, 1, 1}));
+  ASSERT_EQ(partition.pool.pieces.size(), 2u);
+  EXPECT_FLOAT_EQ(partition.pool.pieces[0].score, (0.4f + 0.3f + 0.8f + 0.7f) / 4);
+  EXPECT_EQ(partition.pool.pieces[0].size, 4);
+}
+
 TEST(SlotGranularity, LinesUpTheLargestWeightsOfRowsThatLostWeightsBefore) {
   const GranularitySpec spec{&granularities::slot, 2, 4};
   const std::vector<float> saliency = {0.1f, 0.4f, 0.3f, 0.2f,   //
@@ -206,7 +217,8 @@ TEST(SlotGranularity, LinesUpTheLargestWeightsOfRowsThatLostWeightsBefore) {
 }
 
 TEST(Granularity, RoundTripsItsName) {
-  for (const char* text : {"element", "slot_8x16", "slot_16x32", "blocked_8x4", "unit"}) {
+  for (const char* text :
+       {"element", "slot_8x16", "slot_16x32", "slot_16x64x4", "blocked_8x4", "unit"}) {
     EXPECT_EQ(GranularityName(ValueOrDie(ParseGranularity(text))), text);
   }
 }
@@ -219,7 +231,10 @@ TEST(Granularity, SaysWhatIsWrongWithAName) {
   expect("gate_row", {"'gate_row'", "blocked, element, slot, unit"});
   expect("slot", {"'slot'", "slot_<rows>x<cols>", "slot_8x16"});
   expect("slot_8", {"slot_<rows>x<cols>"});
-  expect("slot_8x16x2", {"slot_<rows>x<cols>"});
+  expect("slot_8x16x2x2", {"slot_<rows>x<cols>"});
+  expect("slot_8x16x0", {"slot_<rows>x<cols>"});
+  expect("slot_8x16x", {"slot_<rows>x<cols>"});
+  expect("blocked_8x4x4", {"blocked_<rows>x<cols>"});
   expect("slot_-8x16", {"slot_<rows>x<cols>"});
   expect("element_2x2", {"element alone"});
   expect("element_", {"element alone"});
@@ -237,6 +252,7 @@ TEST(SlotGranularity, NamesTheWeightAndTheNearestTileThatFits) {
   ExpectError(check("slot_12x16", 64, 16), Code::kInvalidArgument, {"slot_12x16", "slot_16x16"});
   ExpectError(check("slot_7x3", 64, 16), Code::kInvalidArgument, {"slot_7x3", "slot_8x4"});
   ExpectError(check("slot_8x512", 64, 16), Code::kInvalidArgument, {"slot_8x512", "slot_8x256"});
+  ExpectError(check("slot_8x16x3", 64, 16), Code::kInvalidArgument, {"slot_8x16x3", "slot_8x16x4"});
 }
 
 TEST(BlockedGranularity, CutsLastBlocksShort) {

@@ -48,7 +48,7 @@ std::vector<Combination> Combinations() {
   for (const Criterion* criterion : AllCriteria()) {
     for (const Allocation* allocation : AllAllocations()) {
       for (const Granularity* granularity : AllGranularities()) {
-        const bool has_tile = granularity->tile == Tile::kRowsByCols;
+        const bool has_tile = granularity->tile != Tile::kNone;
         all.push_back(
             {criterion, allocation, std::string(granularity->name) + (has_tile ? "_8x16" : "")});
       }

@@ -59,7 +59,7 @@ inline Graph EveryOperator() {
 inline Graph Rounded(Graph graph, WeightType type) {
   for (auto& [name, weight] : graph.weights) {
     if (weight.shape.size() != 2) continue;
-    for (float& value : weight.values) value = RoundTo(type, value);
+    RoundMatrix(type, weight.dim(1), weight.values);
   }
   return graph;
 }

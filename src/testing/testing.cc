@@ -41,6 +41,21 @@ void ZeroRandomWeights(double sparsity, Rng* rng, Graph* graph) {
   }
 }
 
+void RoundForEveryFormat(Graph* graph) {
+  for (auto& [name, weight] : graph->weights) {
+    if (weight.shape.size() != 2) continue;
+    const auto cols = static_cast<size_t>(weight.dim(1));
+    for (size_t begin = 0; begin < weight.values.size(); begin += cols) {
+      const std::span<float> row(weight.values.data() + begin, cols);
+      float largest = 0.0f;
+      for (const float value : row) largest = std::max(largest, std::abs(value));
+      if (largest == 0.0f) continue;
+      const float unit = std::exp2(std::round(std::log2(largest))) / 128.0f;
+      for (float& value : row) value = std::round(value / largest * 127.0f) * unit;
+    }
+  }
+}
+
 double MaxAbsDifference(const std::vector<float>& a, const std::vector<float>& b) {
   EXPECT_EQ(a.size(), b.size());
   double largest = 0.0;

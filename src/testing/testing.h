@@ -58,6 +58,10 @@ Batch Chunk(const Graph& graph, const Batch& batch, int64_t first, int64_t count
 // Sets about `sparsity` of each prunable weight to 0, at random.
 void ZeroRandomWeights(double sparsity, Rng* rng, Graph* graph);
 
+// Rounds every matrix of the graph so that any type of weights can hold it: each row to whole
+// numbers of 7 bits, the largest 127, over a power of 2. Rows of zeros stay.
+void RoundForEveryFormat(Graph* graph);
+
 // Largest |a - b|; fails if sizes differ or a value is not finite.
 double MaxAbsDifference(const std::vector<float>& a, const std::vector<float>& b);
 

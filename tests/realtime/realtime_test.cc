@@ -76,9 +76,7 @@ Graph EveryCellAndOperator(const GraphInput& input) {
   builder.From(top).MeanOverTime().Add(last).Concat(last).Gemm(5).Activation(Op::kSoftmax);
   Graph graph = ValueOrDie(builder.Finish());
   ZeroRandomWeights(0.7, &rng, &graph);
-  for (auto& [name, weight] : graph.weights) {  // so that it can be stored in every format
-    for (float& value : weight.values) value = RoundTo(WeightType::kBf16, value);
-  }
+  testing::RoundForEveryFormat(&graph);
   return graph;
 }
 

@@ -1,0 +1,77 @@
+// matvec_blocked_i8_8x4: y = W x + init over format `blocked` of type i8. x is rounded to 8 bits
+// (kernels/quantize.h), sums are 32-bit whole numbers.
+//
+// A block is 8 rows of 4 weights, half of what one instruction multiplies: two blocks of a strip
+// are taken at once, and their sums added at the end.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/matvec_blocked_i8.cc"
+#include "hwy/foreach_target.h"
+// clang-format off
+#include "hwy/highway.h"
+// clang-format on
+
+#include <span>
+
+#include "formats/blocked.h"
+#include "kernels/matmul_kernel.h"
+#include "kernels/quads-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier {
+namespace HWY_NAMESPACE {
+namespace {
+
+constexpr size_t kRows = 8;
+constexpr size_t kCols = 4;
+constexpr size_t kBlockBytes = kRows * kCols;
+static_assert(2 * kBlockBytes == kQuadBytes);
+
+using X = QuantizedX<kMaxI8Cols>;
+
+HWY_INLINE void TwoBlocks(const int8_t* weights, const X& x, const uint16_t* col, QuadSums* sums) {
+  AddProducts(weights, TwoQuads(x.at(col[0]), x.at(col[1])), sums);
+}
+
+HWY_INLINE void Strip(const BlockedView& w, const RowScales& scales, const MatMulArgs& args,
+                      const X& x, size_t strip, float* y) {
+  QuadSums sums[2] = {FirstHalfSums(scales.offset + strip * kRows), ZeroSums()};
+  const auto* weights = reinterpret_cast<const int8_t*>(w.values);
+  size_t block = w.block_start[strip];
+  const size_t end = w.block_start[strip + 1];
+  for (; block + 4 <= end; block += 4) {
+    TwoBlocks(weights + block * kBlockBytes, x, w.col + block, &sums[0]);
+    TwoBlocks(weights + (block + 2) * kBlockBytes, x, w.col + block + 2, &sums[1]);
+  }
+  for (; block + 2 <= end; block += 2) {
+    TwoBlocks(weights + block * kBlockBytes, x, w.col + block, &sums[0]);
+  }
+  if (block < end) {
+    AddHalfProducts(weights + block * kBlockBytes, SameQuad(x.at(w.col[block])), &sums[1]);
+  }
+  StoreHalves(AddSums(sums[0], sums[1]), scales, x.scale(), args.init, strip * kRows, w.rows, y);
+}
+
+void Run(const EncodedView& matrix, const MatMulArgs& args) {
+  EncodedView tile = BodyOf(matrix);
+  tile.spec = {FormatId::k_blocked, kRows, kCols, WeightType::kI8};  // as constants
+  const BlockedView w = ViewBlocked(tile);
+  const RowScales scales = ViewRowScales(matrix);
+  X x;
+  for (size_t n = 0; n < args.count; ++n) {
+    x.Set(args.x + n * args.x_stride, w.cols, scales.x_scale);
+    float* y = args.y + n * args.y_stride;
+    for (size_t strip = 0; strip < w.strips; ++strip) Strip(w, scales, args, x, strip, y);
+  }
+}
+
+constexpr MatMulKernel kKernels[] = {
+    {{FormatId::k_blocked, kRows, kCols, WeightType::kI8}, "matvec_blocked_i8_8x4", Run},
+};
+
+}  // namespace
+
+std::span<const MatMulKernel> matvec_blocked_i8() { return kKernels; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier
+HWY_AFTER_NAMESPACE();

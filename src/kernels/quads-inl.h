@@ -1,0 +1,326 @@
+// Sums of products of 8-bit numbers, four products to a 32-bit sum: what the i8 kernels are made
+// of. Sixteen rows at a time: 64 weights, 4 of each row, times 64 numbers of x. Compiled once per
+// target.
+//
+// x is rounded to whole numbers first (QuantizedX). With VNNI it is kept as x + 128, since vpdpbusd
+// multiplies unsigned by signed, and sums start at the row's offset (formats/row_scales.h). Other
+// x86 multiply |w| by x with w's sign (vpmaddubsw): sizes up to 127 cannot overflow 16 bits.
+#if defined(ESPALIER_KERNELS_QUADS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ESPALIER_KERNELS_QUADS_INL_H_
+#undef ESPALIER_KERNELS_QUADS_INL_H_
+#else
+#define ESPALIER_KERNELS_QUADS_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "formats/row_scales.h"
+#include "hwy/highway.h"
+#include "kernels/hwy_compat-inl.h"
+#include "kernels/quantize.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier {
+namespace HWY_NAMESPACE {
+
+// 0: unsigned 8-bit numbers of x are not needed.
+#if HWY_TARGET <= HWY_AVX3_DL
+constexpr int kXBias = 128;
+#else
+constexpr int kXBias = 0;
+#endif
+
+inline constexpr size_t kQuadRows = 16;
+inline constexpr size_t kQuadBytes = kQuadRows * 4;
+
+// x in whole numbers (plus kXBias), `kMostCols` of them at most; 64 bytes after the last are
+// readable and stand for 0.
+template <size_t kMostCols>
+class QuantizedX {
+ public:
+  void Set(const float* x, size_t cols, float x_scale) {
+    using D = hn::ScalableTag<float>;
+    const D d;
+    const hn::RebindToSigned<D> di;
+    constexpr size_t kLanes = hn::MaxLanes(D());
+    const size_t whole = cols / kLanes * kLanes;
+    auto largest = hn::Zero(d);
+    bool is_nan = false;
+    auto odd = hn::MaskFromVec(hn::Zero(d));
+    for (size_t c = 0; c < whole; c += kLanes) {
+      const auto v = hn::LoadU(d, x + c);
+      odd = hn::Or(odd, hn::IsNaN(v));
+      largest = hn::Max(largest, hn::Abs(v));
+    }
+    is_nan = !hn::AllFalse(d, odd);
+    float size = hn::GetLane(hn::MaxOfLanes(d, largest));
+    for (size_t c = whole; c < cols; ++c) {
+      is_nan = is_nan || std::isnan(x[c]);
+      size = std::max(size, std::abs(x[c]));
+    }
+    const XScale by(is_nan ? std::numeric_limits<float>::quiet_NaN() : size, x_scale);
+    scale_ = by.scale;
+    if (by.inverse == 0.0f) {
+      std::memset(bytes_, kXBias, cols + kQuadBytes);
+      return;
+    }
+    const auto factor = hn::Set(d, by.inverse);
+    const auto least = hn::Set(d, -kLargestQ);
+    const auto most = hn::Set(d, kLargestQ);
+    for (size_t c = 0; c < whole; c += kLanes) {
+      const auto number =
+          hn::NearestInt(hn::Min(hn::Max(hn::Mul(hn::LoadU(d, x + c), factor), least), most));
+      StoreBytes(d, hn::Add(number, hn::Set(di, kXBias)), bytes_ + c);
+    }
+    for (size_t c = whole; c < cols; ++c) {
+      const float number = std::nearbyint(x[c] * by.inverse);
+      bytes_[c] = static_cast<uint8_t>(static_cast<int>(std::clamp(number, -kLargestQ, kLargestQ)) +
+                                       kXBias);
+    }
+    std::memset(bytes_ + cols, kXBias, kQuadBytes);
+  }
+  float scale() const { return scale_; }
+  HWY_INLINE const uint8_t* at(size_t col) const { return bytes_ + col; }
+
+ private:
+  // The low byte of each lane.
+  template <class D, class V>
+  static HWY_INLINE void StoreBytes(D /*d*/, V v, uint8_t* to) {
+    const hn::Rebind<uint8_t, D> d8;
+    const hn::RebindToUnsigned<D> du;
+    hn::StoreU(hn::U8FromU32(hn::And(hn::BitCast(du, v), hn::Set(du, 255))), d8, to);
+  }
+
+  float scale_ = 0.0f;
+  HWY_ALIGN uint8_t bytes_[kMostCols + 2 * kQuadBytes];
+};
+
+// Quads: 64 bytes of x, 4 for each of 16 rows. QuadSums: 16 sums. For each target:
+//   FirstSums(offset)            the sums before the first product; 64-byte aligned
+//   AddProducts(weights, x, &s)  s[r] += sum over j < 4 of weights[4 r + j] * x[4 r + j]
+//   FirstHalfSums, AddHalfProducts  the same of rows 0 to 7 only; nothing else is read
+//   SameQuad(x)                  the same 4 bytes for every row
+//   TwoQuads(first, second)      for rows 0 to 7 and 8 to 15
+//   LookupQuads(bank, index)     bank[index[i]] for 64 indices below 64; index is 64-byte aligned
+//   SumsToFloat<v>(s)            vector v of the sums, as f32
+//   HalvesToFloat<v>(s)          the same of s[r] + s[r + 8], r < 8
+#if HWY_TARGET <= HWY_AVX3_DL
+
+using Quads = __m512i;
+using QuadSums = __m512i;
+
+HWY_INLINE QuadSums FirstSums(const int32_t* offset) { return _mm512_load_si512(offset); }
+HWY_INLINE void AddProducts(const int8_t* weights, Quads x, QuadSums* sums) {
+  *sums = _mm512_dpbusd_epi32(*sums, x, _mm512_loadu_si512(weights));
+}
+HWY_INLINE Quads SameQuad(const uint8_t* x) {
+  int32_t four;
+  std::memcpy(&four, x, sizeof(four));
+  return _mm512_set1_epi32(four);
+}
+HWY_INLINE Quads LookupQuads(const uint8_t* bank, const uint8_t* index) {
+  return _mm512_permutexvar_epi8(_mm512_load_si512(index), _mm512_loadu_si512(bank));
+}
+// From memory in one load: bytes just stored would make it wait.
+HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) {
+  return _mm512_maskz_loadu_epi32(0xff, offset);
+}
+HWY_INLINE void AddHalfProducts(const int8_t* weights, Quads x, QuadSums* sums) {
+  *sums = _mm512_dpbusd_epi32(*sums, x, _mm512_maskz_loadu_epi32(0xff, weights));
+}
+HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
+  const __m512i both = SameQuad(first);
+  int32_t four;
+  std::memcpy(&four, second, sizeof(four));
+  return _mm512_mask_set1_epi32(both, 0xff00, four);
+}
+HWY_INLINE QuadSums ZeroSums() { return _mm512_setzero_si512(); }
+HWY_INLINE QuadSums AddSums(QuadSums a, QuadSums b) { return _mm512_add_epi32(a, b); }
+using QuadFloat = hn::Full512<float>;
+template <size_t v>
+HWY_INLINE hn::Vec<QuadFloat> SumsToFloat(const QuadSums& sums) {
+  return hn::Vec<QuadFloat>{_mm512_cvtepi32_ps(sums)};
+}
+using HalfFloat = hn::Full256<float>;
+template <size_t v>
+HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
+  return hn::Vec<HalfFloat>{_mm256_cvtepi32_ps(
+      _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1)))};
+}
+
+#elif HWY_TARGET <= HWY_AVX2
+
+struct Quads {
+  __m256i half[2];
+};
+struct QuadSums {
+  __m256i half[2];
+};
+
+HWY_INLINE QuadSums FirstSums(const int32_t* /*offset*/) {
+  return {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
+}
+HWY_INLINE __m256i DotQuads(__m256i w, __m256i x) {
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
+  for (size_t i = 0; i < 2; ++i) {
+    const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights) + i);
+    sums->half[i] = _mm256_add_epi32(sums->half[i], DotQuads(w, x.half[i]));
+  }
+}
+HWY_INLINE Quads SameQuad(const uint8_t* x) {
+  int32_t four;
+  std::memcpy(&four, x, sizeof(four));
+  return {{_mm256_set1_epi32(four), _mm256_set1_epi32(four)}};
+}
+// A byte shuffle looks up 16 bytes by the low 4 bits, and gives 0 where bit 7 of the index is set:
+// of four shuffles, each for a quarter of the bank, one gives the number.
+HWY_INLINE Quads LookupQuads(const uint8_t* bank, const uint8_t* index) {
+  Quads found;
+  __m256i quarter[4];
+  for (size_t q = 0; q < 4; ++q) {
+    quarter[q] =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bank) + q));
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    __m256i at = _mm256_load_si256(reinterpret_cast<const __m256i*>(index) + i);
+    // Below 16 bit 7 must be clear, from 16 on set, and no carry: 0x70 + index.
+    __m256i sum = _mm256_shuffle_epi8(quarter[0], _mm256_add_epi8(at, _mm256_set1_epi8(0x70)));
+    for (size_t q = 1; q < 4; ++q) {
+      at = _mm256_sub_epi8(at, _mm256_set1_epi8(16));  // below 0: bit 7
+      const __m256i from = _mm256_adds_epu8(at, _mm256_set1_epi8(0x70));
+      sum = _mm256_or_si256(sum, _mm256_shuffle_epi8(quarter[q], from));
+    }
+    found.half[i] = sum;
+  }
+  return found;
+}
+HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offset); }
+HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
+  const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
+  sums->half[0] = _mm256_add_epi32(sums->half[0], DotQuads(w, x.half[0]));
+}
+HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
+  return {{SameQuad(first).half[0], SameQuad(second).half[0]}};
+}
+HWY_INLINE QuadSums ZeroSums() { return {{_mm256_setzero_si256(), _mm256_setzero_si256()}}; }
+HWY_INLINE QuadSums AddSums(const QuadSums& a, const QuadSums& b) {
+  return {{_mm256_add_epi32(a.half[0], b.half[0]), _mm256_add_epi32(a.half[1], b.half[1])}};
+}
+using QuadFloat = hn::Full256<float>;
+template <size_t v>
+HWY_INLINE hn::Vec<QuadFloat> SumsToFloat(const QuadSums& sums) {
+  return hn::Vec<QuadFloat>{_mm256_cvtepi32_ps(sums.half[v])};
+}
+using HalfFloat = hn::Full256<float>;
+template <size_t v>
+HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
+  return hn::Vec<HalfFloat>{_mm256_cvtepi32_ps(_mm256_add_epi32(sums.half[0], sums.half[1]))};
+}
+
+#else
+
+struct Quads {
+  int8_t byte[kQuadBytes];
+};
+struct QuadSums {
+  HWY_ALIGN int32_t row[kQuadRows];
+};
+
+HWY_INLINE QuadSums FirstSums(const int32_t* /*offset*/) { return {}; }
+HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
+  for (size_t row = 0; row < kQuadRows; ++row) {
+    for (size_t j = 0; j < 4; ++j) {
+      sums->row[row] += int32_t{weights[row * 4 + j]} * int32_t{x.byte[row * 4 + j]};
+    }
+  }
+}
+HWY_INLINE Quads SameQuad(const uint8_t* x) {
+  Quads quads;
+  for (size_t i = 0; i < kQuadBytes; ++i) quads.byte[i] = static_cast<int8_t>(x[i % 4]);
+  return quads;
+}
+HWY_INLINE Quads LookupQuads(const uint8_t* bank, const uint8_t* index) {
+  Quads quads;
+  for (size_t i = 0; i < kQuadBytes; ++i) quads.byte[i] = static_cast<int8_t>(bank[index[i]]);
+  return quads;
+}
+HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offset); }
+HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
+  for (size_t i = 0; i < kQuadBytes / 2; ++i) {
+    sums->row[i / 4] += int32_t{weights[i]} * int32_t{x.byte[i]};
+  }
+}
+HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
+  Quads quads;
+  for (size_t i = 0; i < kQuadBytes; ++i) {
+    quads.byte[i] = static_cast<int8_t>((i < kQuadBytes / 2 ? first : second)[i % 4]);
+  }
+  return quads;
+}
+HWY_INLINE QuadSums ZeroSums() { return {}; }
+HWY_INLINE QuadSums AddSums(const QuadSums& a, const QuadSums& b) {
+  QuadSums sums = a;
+  for (size_t row = 0; row < kQuadRows; ++row) sums.row[row] += b.row[row];
+  return sums;
+}
+using QuadFloat = hn::CappedTag<float, 8>;
+template <size_t v>
+HWY_INLINE hn::Vec<QuadFloat> SumsToFloat(const QuadSums& sums) {
+  const hn::RebindToSigned<QuadFloat> di;
+  return hn::ConvertTo(QuadFloat(), hn::LoadU(di, sums.row + v * hn::MaxLanes(QuadFloat())));
+}
+using HalfFloat = QuadFloat;
+template <size_t v>
+HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
+  QuadSums added = sums;
+  for (size_t row = 0; row < kQuadRows / 2; ++row) added.row[row] += sums.row[row + kQuadRows / 2];
+  return SumsToFloat<v>(added);
+}
+
+#endif
+
+// y[row + lane] = init[row + lane] + sum * (scale[row + lane] * x_scale) for the rows below `rows`.
+// `init` may be nullptr.
+template <class D>
+HWY_INLINE void StoreScaled(D d, hn::Vec<D> sum, const RowScales& scales, float x_scale,
+                            const float* init, size_t row, size_t rows, float* y) {
+  const auto start = init == nullptr ? hn::Zero(d) : LoadRows(d, init, row, rows);
+  const auto scale = hn::Mul(hn::LoadU(d, scales.scale + row), hn::Set(d, x_scale));
+  StoreRows(hn::MulAdd(sum, scale, start), d, y, row, rows);
+}
+
+// So for the 16 rows from `row` on.
+template <size_t v = 0>
+HWY_INLINE void StoreSums(const QuadSums& sums, const RowScales& scales, float x_scale,
+                          const float* init, size_t row, size_t rows, float* y) {
+  const QuadFloat d;
+  constexpr size_t kFirst = v * hn::MaxLanes(QuadFloat());
+  if constexpr (kFirst < kQuadRows) {
+    StoreScaled(d, SumsToFloat<v>(sums), scales, x_scale, init, row + kFirst, rows, y);
+    StoreSums<v + 1>(sums, scales, x_scale, init, row, rows, y);
+  }
+}
+
+// So for the 8 rows from `row` on, whose sums are those of r and r + 8 together.
+template <size_t v = 0>
+HWY_INLINE void StoreHalves(const QuadSums& sums, const RowScales& scales, float x_scale,
+                            const float* init, size_t row, size_t rows, float* y) {
+  const HalfFloat d;
+  constexpr size_t kFirst = v * hn::MaxLanes(HalfFloat());
+  if constexpr (kFirst < kQuadRows / 2) {
+    StoreScaled(d, HalvesToFloat<v>(sums), scales, x_scale, init, row + kFirst, rows, y);
+    StoreHalves<v + 1>(sums, scales, x_scale, init, row, rows, y);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier
+HWY_AFTER_NAMESPACE();
+
+#endif  // ESPALIER_KERNELS_QUADS_INL_H_
