@@ -70,7 +70,7 @@ class SlotWriter {
  public:
   SlotWriter(const FormatSpec& spec, const SlotLayout& layout, std::byte* bytes)
       : lanes_(static_cast<size_t>(spec.strip_rows * spec.depth)),
-        wide_index_(spec.bank_cols > 16),
+        index_bits_(SlotIndexBits(static_cast<size_t>(spec.bank_cols))),
         type_(spec.type),
         values_(bytes + layout.values),
         index_(reinterpret_cast<uint8_t*>(bytes + layout.index)),
@@ -82,15 +82,19 @@ class SlotWriter {
     }
     values_ += lanes_ * SizeOf(type_);
     *bank_col_++ = slot.bank_col;
-    for (size_t lane = 0; lane < lanes_; lane += wide_index_ ? 1 : 2) {
-      const int high = wide_index_ ? 0 : slot.index[lane + 1] << 4;
-      *index_++ = static_cast<uint8_t>(slot.index[lane] | high);
+    unsigned bits = 0;  // not yet written
+    size_t count = 0;
+    for (size_t lane = 0; lane < lanes_; ++lane) {
+      bits |= unsigned{slot.index[lane]} << count;
+      for (count += index_bits_; count >= 8; count -= 8, bits >>= 8) {
+        *index_++ = static_cast<uint8_t>(bits);
+      }
     }
   }
 
  private:
   size_t lanes_;
-  bool wide_index_;
+  size_t index_bits_;
   WeightType type_;
   std::byte* values_;
   uint8_t* index_;

@@ -16,8 +16,8 @@
 //                0 to a multiple of 64 bytes
 //   values       f32, bf16 or i8 [slots, S, D]      0 where a row has no weight left
 //                0 to a multiple of 64 bytes
-//   index        B <= 16: 4 bits each, [slots, S, D], lane 2k in the low half of byte k
-//                B > 16: 8 bits each, [slots, S, D]
+//   index        [slots, S, D] of 4 bits each (B <= 16), 8 (B = 32) or 6 (B = 64): lane k of a slot
+//                begins at bit 4 k, 8 k or 6 k of its bytes, the lowest bit first
 //                0 to a multiple of 64 bytes
 //   bank_col     u16 [slots]          first column of the slot's bank, a multiple of B
 //
@@ -45,9 +45,13 @@ namespace espalier {
 // Strips per group: sums in flight hide the latency of a multiply-add (4 cycles on most cores).
 inline constexpr size_t kSlotGroup = 4;
 
+// 5 bits would do for B = 32, but bytes are faster to read.
+constexpr size_t SlotIndexBits(size_t bank_cols) {
+  return bank_cols <= 16 ? 4 : bank_cols == 64 ? 6 : 8;
+}
 // Of one slot of `lanes` = S * D weights.
 constexpr size_t SlotIndexBytes(size_t lanes, size_t bank_cols) {
-  return bank_cols <= 16 ? lanes / 2 : lanes;
+  return lanes * SlotIndexBits(bank_cols) / 8;
 }
 
 struct SlotView {
@@ -70,9 +74,11 @@ struct SlotView {
   size_t lanes() const { return strip_rows * depth; }  // of a slot; lane / depth is the row
   // Column inside the bank of the weight in lane `lane` of slot `slot`.
   size_t IndexOf(size_t slot, size_t lane) const {
-    if (bank_cols > 16) return index[slot * lanes() + lane];
-    const unsigned byte = index[slot * lanes() / 2 + lane / 2];
-    return lane % 2 == 0 ? byte & 15u : byte >> 4;
+    const size_t bits = SlotIndexBits(bank_cols);
+    const uint8_t* byte = index + slot * SlotIndexBytes(lanes(), bank_cols) + lane * bits / 8;
+    const size_t shift = lane * bits % 8;
+    const size_t next = shift + bits > 8 ? size_t{byte[1]} << 8 : 0;
+    return ((byte[0] | next) >> shift) & ((size_t{1} << bits) - 1);
   }
 };
 

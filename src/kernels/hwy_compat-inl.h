@@ -178,12 +178,22 @@ HWY_INLINE __m512i BankIndices(hn::Full512<float> /*d*/, const uint8_t* index,
   if constexpr (B > 16) {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(index)));
   }
-  uint32_t nibbles[2];
-  std::memcpy(nibbles, index, sizeof(nibbles));
-  const __m512i both = _mm512_mask_set1_epi32(_mm512_set1_epi32(static_cast<int>(nibbles[0])),
-                                              0xff00, static_cast<int>(nibbles[1]));
+  // Broadcasts from memory, not from a register: these take no vector unit.
+#if HWY_TARGET <= HWY_AVX3_DL
+  // Byte k of a lane of 64 bits is the 8 bits from bit shift[k] on; of each 32 bits the lowest 4
+  // are looked at.
+  const __m512i all =
+      _mm512_broadcastq_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(index)));
+  const __m512i shift = _mm512_setr_epi64(
+      0x400000000 | 0x0, 0xc00000000 | 0x8, 0x1400000000 | 0x10, 0x1c00000000 | 0x18,
+      0x2400000000 | 0x20, 0x2c00000000 | 0x28, 0x3400000000 | 0x30, 0x3c00000000 | 0x38);
+  return _mm512_multishift_epi64_epi8(shift, all);
+#else
+  const __m512i low = _mm512_broadcastd_epi32(_mm_loadu_si32(index));
+  const __m512i both = _mm512_mask_broadcastd_epi32(low, 0xff00, _mm_loadu_si32(index + 4));
   return _mm512_srlv_epi32(
       both, _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28));
+#endif
 }
 
 template <size_t B>

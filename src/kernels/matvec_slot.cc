@@ -98,42 +98,13 @@ class SlotKernel {
   template <size_t kStrips, size_t kRows>
   static HWY_INLINE void Group(const SlotView& w, const MatMulArgs& args,
                                const BankedX<B> (&x)[kRows], size_t group, size_t n) {
-    const uint32_t* strips = w.strip + group * kSlotGroup;
-    bool whole = true;
-    for (size_t k = 0; k < kStrips; ++k) whole &= (strips[k] + size_t{1}) * S <= w.rows;
-    if (HWY_LIKELY(whole)) {
-      Rounds<kStrips>(w, args, x, group, n, Whole());
-    } else {
-      Rounds<kStrips>(w, args, x, group, n, Ragged{w.rows});
-    }
-  }
-
-  // How rows of init and y are read and written.
-  struct Whole {
-    static HWY_INLINE V Load(D d, const float* from, size_t row) {
-      return hn::LoadU(d, from + row);
-    }
-    static HWY_INLINE void Store(V v, D d, float* to, size_t row) { hn::StoreU(v, d, to + row); }
-  };
-  struct Ragged {
-    size_t rows;
-    HWY_INLINE V Load(D d, const float* from, size_t row) const {
-      return LoadRows(d, from, row, rows);
-    }
-    HWY_INLINE void Store(V v, D d, float* to, size_t row) const { StoreRows(v, d, to, row, rows); }
-  };
-
-  template <size_t kStrips, size_t kRows, class Memory>
-  static HWY_INLINE void Rounds(const SlotView& w, const MatMulArgs& args,
-                                const BankedX<B> (&x)[kRows], size_t group, size_t n,
-                                Memory memory) {
     const D d;
     const uint32_t* strips = w.strip + group * kSlotGroup;
     V sum[kRows][kStrips][kVectors];
     for (size_t k = 0; k < kStrips; ++k) {
       for (size_t v = 0; v < kVectors; ++v) {
         const size_t row = strips[k] * S + v * kLanes;
-        sum[0][k][v] = args.init == nullptr ? hn::Zero(d) : memory.Load(d, args.init, row);
+        sum[0][k][v] = args.init == nullptr ? hn::Zero(d) : LoadRows(d, args.init, row, w.rows);
         for (size_t i = 1; i < kRows; ++i) sum[i][k][v] = sum[0][k][v];
       }
     }
@@ -158,7 +129,7 @@ class SlotKernel {
       float* y = args.y + (n + i) * args.y_stride;
       for (size_t k = 0; k < kStrips; ++k) {
         for (size_t v = 0; v < kVectors; ++v) {
-          memory.Store(sum[i][k][v], d, y, strips[k] * S + v * kLanes);
+          StoreRows(sum[i][k][v], d, y, strips[k] * S + v * kLanes, w.rows);
         }
       }
     }

@@ -2,9 +2,10 @@
 // (kernels/quantize.h), sums are 32-bit whole numbers, so a row's result does not depend on the
 // order of its weights.
 //
-// A slot is 64 weights: one load of their indices, one lookup in 64 bytes of x and one instruction
-// that multiplies and adds (three with AVX-512 VBMI and VNNI). The strips of a group run side by
-// side, one sum each.
+// A slot is 64 weights: their indices, spread from 6 bits to bytes, one lookup in 64 bytes of x and
+// one instruction that multiplies and adds (with AVX-512 VBMI and VNNI, four in all). Bytes for
+// indices would spare two of them, but the kernel waits for memory: 112 bytes a slot, not 128. The
+// strips of a group run side by side, one sum each.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matvec_slot_i8.cc"
 #include "hwy/foreach_target.h"
@@ -24,6 +25,7 @@ namespace HWY_NAMESPACE {
 namespace {
 
 constexpr size_t kBankCols = 64;
+constexpr size_t kIndexBytes = SlotIndexBytes(kQuadBytes, kBankCols);
 // Rows of x that share the weights and indices of a slot.
 constexpr size_t kMostRows = 4;
 
@@ -46,7 +48,7 @@ HWY_INLINE void Group(const SlotView& w, const RowScales& scales, const MatMulAr
   for (; slot < end; slot += kStrips) {
     for (size_t k = 0; k < kStrips; ++k) {
       const size_t bank_col = w.bank_col[slot + k];
-      const uint8_t* index = w.index + (slot + k) * kQuadBytes;
+      const Quads index = LoadIndices(w.index + (slot + k) * kIndexBytes);
       for (size_t i = 0; i < kRows; ++i) {
         const Quads found = LookupQuads(x[i].at(bank_col), index);
         AddProducts(weights + (slot + k) * kQuadBytes, found, &sums[i][k]);

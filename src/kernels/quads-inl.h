@@ -104,7 +104,10 @@ class QuantizedX {
 //   FirstHalfSums, AddHalfProducts  the same of rows 0 to 7 only; nothing else is read
 //   SameQuad(x)                  the same 4 bytes for every row
 //   TwoQuads(first, second)      for rows 0 to 7 and 8 to 15
-//   LookupQuads(bank, index)     bank[index[i]] for 64 indices below 64; index is 64-byte aligned
+//   LoadIndices(packed)          64 indices below 64, of 6 bits each (formats/slot.h); reads up to
+//   16
+//                                bytes past them
+//   LookupQuads(bank, index)     bank[index[i]]
 //   SumsToFloat<v>(s)            vector v of the sums, as f32
 //   HalvesToFloat<v>(s)          the same of s[r] + s[r + 8], r < 8
 #if HWY_TARGET <= HWY_AVX3_DL
@@ -121,8 +124,19 @@ HWY_INLINE Quads SameQuad(const uint8_t* x) {
   std::memcpy(&four, x, sizeof(four));
   return _mm512_set1_epi32(four);
 }
-HWY_INLINE Quads LookupQuads(const uint8_t* bank, const uint8_t* index) {
-  return _mm512_permutexvar_epi8(_mm512_load_si512(index), _mm512_loadu_si512(bank));
+HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
+  // Three bytes, which hold four indices, to each 32 bits; then 8 bits from bit 0, 6, 12 and 18 on,
+  // of which a lookup reads 6.
+  const __m512i spread =
+      _mm512_setr_epi32(0x02020100, 0x05050403, 0x08080706, 0x0b0b0a09, 0x0e0e0d0c, 0x1111100f,
+                        0x14141312, 0x17171615, 0x1a1a1918, 0x1d1d1c1b, 0x20201f1e, 0x23232221,
+                        0x26262524, 0x29292827, 0x2c2c2b2a, 0x2f2f2e2d);
+  const __m512i shift = _mm512_set1_epi64(0x322c2620120c0600);
+  return _mm512_multishift_epi64_epi8(shift,
+                                      _mm512_permutexvar_epi8(spread, _mm512_loadu_si512(packed)));
+}
+HWY_INLINE Quads LookupQuads(const uint8_t* bank, Quads index) {
+  return _mm512_permutexvar_epi8(index, _mm512_loadu_si512(bank));
 }
 // From memory in one load: bytes just stored would make it wait.
 HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) {
@@ -180,7 +194,26 @@ HWY_INLINE Quads SameQuad(const uint8_t* x) {
 }
 // A byte shuffle looks up 16 bytes by the low 4 bits, and gives 0 where bit 7 of the index is set:
 // of four shuffles, each for a quarter of the bank, one gives the number.
-HWY_INLINE Quads LookupQuads(const uint8_t* bank, const uint8_t* index) {
+HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
+  // Three bytes, which hold four indices, to each 32 bits; then 6 bits to each byte.
+  const __m256i spread = _mm256_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1,  //
+                                          0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1);
+  Quads index;
+  for (size_t i = 0; i < 2; ++i) {
+    const __m256i bytes = _mm256_shuffle_epi8(
+        _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(packed + i * 24 + 12),
+                            reinterpret_cast<const __m128i*>(packed + i * 24)),
+        spread);
+    __m256i at = _mm256_and_si256(bytes, _mm256_set1_epi32(0x3f));
+    for (int j = 1; j < 4; ++j) {
+      at = _mm256_or_si256(at, _mm256_and_si256(_mm256_slli_epi32(bytes, 2 * j),
+                                                _mm256_set1_epi32(0x3f << (8 * j))));
+    }
+    index.half[i] = at;
+  }
+  return index;
+}
+HWY_INLINE Quads LookupQuads(const uint8_t* bank, const Quads& index) {
   Quads found;
   __m256i quarter[4];
   for (size_t q = 0; q < 4; ++q) {
@@ -188,7 +221,7 @@ HWY_INLINE Quads LookupQuads(const uint8_t* bank, const uint8_t* index) {
         _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bank) + q));
   }
   for (size_t i = 0; i < 2; ++i) {
-    __m256i at = _mm256_load_si256(reinterpret_cast<const __m256i*>(index) + i);
+    __m256i at = index.half[i];
     // Below 16 bit 7 must be clear, from 16 on set, and no carry: 0x70 + index.
     __m256i sum = _mm256_shuffle_epi8(quarter[0], _mm256_add_epi8(at, _mm256_set1_epi8(0x70)));
     for (size_t q = 1; q < 4; ++q) {
@@ -245,9 +278,17 @@ HWY_INLINE Quads SameQuad(const uint8_t* x) {
   for (size_t i = 0; i < kQuadBytes; ++i) quads.byte[i] = static_cast<int8_t>(x[i % 4]);
   return quads;
 }
-HWY_INLINE Quads LookupQuads(const uint8_t* bank, const uint8_t* index) {
+HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
+  Quads index;
+  for (size_t i = 0; i < kQuadBytes; i += 4, packed += 3) {
+    const int four = packed[0] | packed[1] << 8 | packed[2] << 16;
+    for (size_t j = 0; j < 4; ++j) index.byte[i + j] = static_cast<int8_t>((four >> (6 * j)) & 63);
+  }
+  return index;
+}
+HWY_INLINE Quads LookupQuads(const uint8_t* bank, const Quads& index) {
   Quads quads;
-  for (size_t i = 0; i < kQuadBytes; ++i) quads.byte[i] = static_cast<int8_t>(bank[index[i]]);
+  for (size_t i = 0; i < kQuadBytes; ++i) quads.byte[i] = static_cast<int8_t>(bank[index.byte[i]]);
   return quads;
 }
 HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offset); }
