@@ -57,6 +57,7 @@ struct Choice {
   std::string kernel;  // the kernel that was measured, or would be used, on the compiling target
   double ns = 0.0;     // median time of one product W x; 0 if it was not measured
   std::vector<Candidate> runners_up;  // fastest first; smallest first if they were not measured
+  float x_scale = 0.0f;               // of type kI8: how kernels round x (formats/row_scales.h)
 
   bool operator==(const Choice&) const = default;
 };
@@ -83,8 +84,10 @@ struct GoldenSample {
   std::vector<std::vector<float>> outputs;  // in the order of Graph::outputs
 };
 
-// T = 4, B = 2, lengths 4 and 3, values drawn from `seed`. Errors: what RunReference says.
-Result<GoldenSample> MakeGoldenSample(const Graph& graph, uint64_t seed);
+// T = 4, B = 2, lengths 4 and 3, values drawn from `seed`. `on_input`: rounds what kernels round
+// (compile/rounding.h). Errors: what RunReference says.
+Result<GoldenSample> MakeGoldenSample(const Graph& graph, uint64_t seed,
+                                      const MatrixInputFn& on_input = {});
 
 // Texts that go with a network. WriteArtifact sets "espalier" (the version that wrote it); compile
 // adds "target"; the rest is the caller's: "task", "source", "seed", ...

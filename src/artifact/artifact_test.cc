@@ -249,21 +249,21 @@ TEST(Artifact, RefusesAnUnknownFormat) {
 
 TEST(Artifact, RefusesRowsThatDoNotFitTheGraph) {
   const std::vector<std::byte> bytes = Copy(TestBytes());
-  const size_t rows = After(bytes, "lstm0.weight_hh") + 10;
+  const size_t rows = After(bytes, "lstm0.weight_hh") + 14;
   ExpectError(Refusal(Sealed(With(bytes, rows, int64_t{15}))), Code::kBadFormat,
               {"lstm0.weight_hh: 16x4 expected, 15x4 found"});
 }
 
 TEST(Artifact, RefusesColsOutOfRange) {
   const std::vector<std::byte> bytes = Copy(TestBytes());
-  const size_t cols = After(bytes, "lstm0.weight_hh") + 18;
+  const size_t cols = After(bytes, "lstm0.weight_hh") + 22;
   ExpectError(Refusal(Sealed(With(bytes, cols, int64_t{-1}))), Code::kBadFormat,
               {"lstm0.weight_hh.cols", "-1 found"});
 }
 
 TEST(Artifact, RefusesAMatrixOfTheWrongSize) {
   const std::vector<std::byte> bytes = Copy(TestBytes());
-  const size_t size = After(bytes, "gemm0.weight") + 26;
+  const size_t size = After(bytes, "gemm0.weight") + 30;
   ExpectError(Refusal(Sealed(With(bytes, size, uint64_t{4}))), Code::kBadFormat, {"gemm0.weight"});
 }
 

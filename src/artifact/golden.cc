@@ -3,7 +3,8 @@
 
 namespace espalier {
 
-Result<GoldenSample> MakeGoldenSample(const Graph& graph, uint64_t seed) {
+Result<GoldenSample> MakeGoldenSample(const Graph& graph, uint64_t seed,
+                                      const MatrixInputFn& on_input) {
   GoldenSample sample;
   Batch& batch = sample.batch;
   if (graph.inputs.size() == 1) {
@@ -26,7 +27,7 @@ Result<GoldenSample> MakeGoldenSample(const Graph& graph, uint64_t seed) {
     }
   }
   StateSet states = ZeroStates(graph, batch.size);
-  ESPALIER_ASSIGN_OR_RETURN(const auto values, RunReference(graph, batch, &states));
+  ESPALIER_ASSIGN_OR_RETURN(const auto values, RunReference(graph, batch, &states, on_input));
   for (const std::string& output : graph.outputs) {
     const auto it = values.find(output);
     sample.outputs.push_back(it == values.end() ? batch.features : it->second.values);

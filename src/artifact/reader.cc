@@ -7,6 +7,7 @@
 #include "artifact/layout.h"
 #include "base/bytes.h"
 #include "base/strings.h"
+#include "formats/row_scales.h"
 #include "model/serialize.h"
 
 namespace espalier {
@@ -278,6 +279,7 @@ Status ReadMatrix(ByteReader* reader, Record record, MatrixPart part,
   EncodedView view{record.choice.spec, record.rows, record.cols, {}};
   ESPALIER_RETURN_IF_ERROR(reader->ReadBytes(field, record.size_bytes, &view.bytes));
   ESPALIER_RETURN_IF_ERROR(Validate(view).WithContext(record.name));
+  if (view.spec.type == WeightType::kI8) record.choice.x_scale = ViewRowScales(view).x_scale;
   matrices->push_back({std::move(part), view, std::move(record.choice)});
   return Ok();
 }

@@ -95,7 +95,8 @@ Result<AlignedBuffer<std::byte>> Write(const Graph& graph, const ArtifactContent
     const Choice choice = it == content.choices.end() ? Choice() : it->second;
     const Tensor& weight = graph.weights.at(part.weight);
     Result<EncodedMatrix> matrix = Encode(
-        choice.spec, {weight.values.data() + part.first_row * part.cols, part.rows, part.cols});
+        choice.spec, {weight.values.data() + part.first_row * part.cols, part.rows, part.cols},
+        choice.x_scale);
     if (!matrix.ok()) return matrix.status().WithContext(part.name);
     WriteMatrixRecord(part, *matrix, choice, &writer);
     matrices.push_back(*std::move(matrix));

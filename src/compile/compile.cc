@@ -1,16 +1,28 @@
 #include "compile/compile.h"
 
+#include <cmath>
 #include <exception>
+#include <utility>
 
 #include "base/strings.h"
 #include "compile/tuner.h"
 #include "kernels/kernels.h"
+#include "kernels/quantize.h"
 
 namespace espalier {
 namespace {
 
 // Larger would only make compiling slower.
 constexpr int64_t kMaxBatchedRows = 4096;
+
+Status CheckName(const char* what, const std::string& name, const std::vector<MatrixPart>& parts) {
+  std::vector<std::string> names;
+  for (const MatrixPart& part : parts) {
+    if (part.name == name || part.weight == name) return Ok();
+    names.push_back(part.name);
+  }
+  return InvalidArgument(StrCat(what, " of '", name, "': no such matrix", DidYouMean(name, names)));
+}
 
 Status CheckOptions(const CompileOptions& options, const std::vector<MatrixPart>& parts) {
   if (options.repetitions < 1) {
@@ -22,16 +34,13 @@ Status CheckOptions(const CompileOptions& options, const std::vector<MatrixPart>
                                   options.batched_rows, " found"));
   }
   for (const auto& [name, spec] : options.forced) {
-    std::vector<std::string> names;
-    bool is_known = false;
-    for (const MatrixPart& part : parts) {
-      names.push_back(part.name);
-      is_known = is_known || part.name == name || part.weight == name;
-    }
-    if (!is_known) {
-      return InvalidArgument(
-          StrCat("forced format of '", name, "': no such matrix", DidYouMean(name, names)));
-    }
+    ESPALIER_RETURN_IF_ERROR(CheckName("forced format", name, parts));
+  }
+  for (const auto& [name, x_scale] : options.x_scales) {
+    ESPALIER_RETURN_IF_ERROR(CheckName("x scale", name, parts));
+    if (x_scale >= 0.0f && std::isfinite(x_scale)) continue;
+    return InvalidArgument(
+        StrCat("x scale of '", name, "': a number >= 0 expected, ", x_scale, " found"));
   }
   return Ok();
 }
@@ -58,6 +67,22 @@ MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& type
   return has_time ? MatrixUse::kBatched : MatrixUse::kSingle;
 }
 
+// Rounds what the chosen kernels round.
+MatrixInputFn RoundingOf(const std::vector<MatrixPart>& parts,
+                         const std::map<std::string, Choice>& choices) {
+  std::map<std::pair<std::string, int64_t>, float> x_scales;
+  for (const MatrixPart& part : parts) {
+    const Choice& choice = choices.at(part.name);
+    if (choice.spec.type != WeightType::kI8) continue;
+    x_scales[{part.weight, part.first_row}] = choice.x_scale;
+  }
+  if (x_scales.empty()) return {};
+  return [x_scales](const std::string& weight, int64_t first_row, std::span<double> x) {
+    const auto it = x_scales.find({weight, first_row});
+    if (it != x_scales.end()) RoundX(it->second, x);
+  };
+}
+
 Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileOptions& options) {
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(given));
   const Graph graph = RoundMatrices(given, options.weights);
@@ -72,7 +97,6 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
   if (options.weights != WeightType::kF32) {
     content.metadata["weights"] = WeightTypeName(options.weights);
   }
-  ESPALIER_ASSIGN_OR_RETURN(content.golden, MakeGoldenSample(graph, options.seed));
   Tuner tuner(options, kernels);
   for (const MatrixPart& part : parts) {
     const MatrixView matrix{
@@ -85,8 +109,12 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
                                   : tuner.Choose(part.name, matrix, UseOf(graph, types, part)));
     options.log.Info(StrCat("choice matrix=", part.name, " format=", FormatName(choice.spec),
                             " kernel=", choice.kernel, " ns=", choice.ns));
+    const auto x_scale = options.x_scales.find(part.name);
+    if (x_scale != options.x_scales.end()) choice.x_scale = x_scale->second;
     content.choices[part.name] = std::move(choice);
   }
+  ESPALIER_ASSIGN_OR_RETURN(
+      content.golden, MakeGoldenSample(graph, options.seed, RoundingOf(parts, content.choices)));
   return WriteArtifact(graph, content);
 }
 

@@ -36,6 +36,9 @@ struct CompileOptions {
   std::string target;  // an instruction set of AvailableKernels(), "" for the best
   // Every matrix is rounded to it first (RoundMatrices).
   WeightType weights = WeightType::kF32;
+  // By MatrixPart::name, of type i8: how kernels round x (formats/row_scales.h), from Calibrate; 0,
+  // or no entry: by the largest size of each x.
+  std::map<std::string, float> x_scales;
   // Empty for those of AllFormats() in f32 and in `weights`; dense in f32 is always one of them.
   std::vector<FormatSpec> candidates;
   // Formats that are given and not chosen, by MatrixPart::name or by the weight's name.

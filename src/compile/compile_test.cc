@@ -112,6 +112,37 @@ TEST(Compile, RoundsMatricesToTheTypeThatIsAskedFor) {
   EXPECT_NE(rounded.weights, graph.weights);
 }
 
+TEST(Compile, RoundsWeightsAndXToEightBits) {
+  const Graph graph = TestGraph(0.0);
+  CompileOptions options;
+  options.weights = WeightType::kI8;
+  options.tuning = Tuning::kOff;
+  const std::string scaled = ValueOrDie(MatrixPartsOf(graph))[0].name;
+  options.x_scales[scaled] = 0.0625f;
+  const Artifact artifact = CompileOrDie(graph, options);
+  EXPECT_EQ(artifact.metadata().at("weights"), "i8");
+  for (const ArtifactMatrix& matrix : artifact.matrices()) {
+    EXPECT_EQ(matrix.choice.spec.type, WeightType::kI8) << matrix.part.name;
+    EXPECT_EQ(matrix.choice.x_scale, matrix.part.name == scaled ? 0.0625f : 0.0f);
+  }
+  EXPECT_EQ(ValueOrDie(artifact.Decode()).weights, RoundMatrices(graph, WeightType::kI8).weights);
+  // The golden sample is of the rounded network: nearer to it than rounding x moves the outputs.
+  const std::vector<float>& rounded = artifact.golden()->outputs[0];
+  const std::vector<float> exact =
+      ValueOrDie(MakeGoldenSample(RoundMatrices(graph, WeightType::kI8), options.seed)).outputs[0];
+  EXPECT_NE(rounded, exact);
+  EXPECT_LT(testing::MaxAbsDifference(rounded, exact), 0.05);
+}
+
+TEST(Compile, RefusesAnXScaleThatIsNone) {
+  CompileOptions options;
+  options.x_scales["lstm7.weight"] = 1.0f;
+  ExpectError(Compile(TestGraph(0.0), options).status(), Code::kInvalidArgument,
+              {"x scale of 'lstm7.weight'", "no such matrix"});
+  options.x_scales = {{ValueOrDie(MatrixPartsOf(TestGraph(0.0)))[0].name, -1.0f}};
+  ExpectError(Compile(TestGraph(0.0), options).status(), Code::kInvalidArgument, {"-1 found"});
+}
+
 TEST(Compile, RefusesToForceATypeThatTheWeightsAreNotOf) {
   CompileOptions options;
   const Graph graph = TestGraph(0.9);

@@ -34,13 +34,9 @@ Rows RandomRows(size_t count, size_t width, Rng* rng) {
 
 // What the kernel multiplies: x, or x rounded to 8 bits.
 std::vector<double> Multiplied(const EncodedView& matrix, const float* x) {
-  const auto cols = static_cast<size_t>(matrix.cols);
-  if (matrix.spec.type != WeightType::kI8) return {x, x + cols};
-  std::vector<int8_t> q(cols);
-  const double scale = QuantizeX(x, cols, ViewRowScales(matrix).x_scale, q.data());
-  std::vector<double> rounded(cols);
-  for (size_t c = 0; c < cols; ++c) rounded[c] = q[c] * scale;
-  return rounded;
+  std::vector<double> multiplied(x, x + matrix.cols);
+  if (matrix.spec.type == WeightType::kI8) RoundX(ViewRowScales(matrix).x_scale, multiplied);
+  return multiplied;
 }
 
 double Median(std::vector<double> samples) {
@@ -70,7 +66,9 @@ Result<Tuner::Entry> Tuner::Prepare(const std::string& name, MatrixView matrix,
                                     const FormatSpec& spec) {
   Entry entry;
   entry.spec = spec;
-  ESPALIER_ASSIGN_OR_RETURN(entry.encoded, Encode(spec, matrix));
+  const auto calibrated = options_.x_scales.find(name);
+  const float x_scale = calibrated == options_.x_scales.end() ? 0.0f : calibrated->second;
+  ESPALIER_ASSIGN_OR_RETURN(entry.encoded, Encode(spec, matrix, x_scale));
   entry.matmul = kernels_->find_matmul(spec);
   if (entry.matmul == nullptr) {
     return Unsupported(

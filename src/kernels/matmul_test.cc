@@ -68,12 +68,9 @@ MatMulArgs ArgsOf(Rows* x, const std::vector<float>& init, Rows* y) {
 
 // What a kernel of the type multiplies: x, or x rounded.
 std::vector<double> Multiplied(WeightType type, const float* x, size_t cols) {
-  if (type != WeightType::kI8) return {x, x + cols};
-  std::vector<int8_t> q(cols);
-  const double scale = QuantizeX(x, cols, 0.0f, q.data());
-  std::vector<double> rounded(cols);
-  for (size_t c = 0; c < cols; ++c) rounded[c] = q[c] * scale;
-  return rounded;
+  std::vector<double> multiplied(x, x + cols);
+  if (type == WeightType::kI8) RoundX(0.0f, multiplied);
+  return multiplied;
 }
 
 // Compares y with the oracle, row by row, and checks that nothing past the rows was written.

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
+#include <vector>
 
 namespace espalier {
 
@@ -51,6 +53,14 @@ inline float QuantizeX(const float* x, size_t count, float x_scale, int8_t* q) {
     q[i] = static_cast<int8_t>(std::clamp(number, -kLargestQ, kLargestQ));
   }
   return by.scale;
+}
+
+// x as a kernel of type i8 sees it: in f32, rounded, times the scale.
+inline void RoundX(float x_scale, std::span<double> x) {
+  std::vector<float> values(x.begin(), x.end());
+  std::vector<int8_t> q(x.size());
+  const double scale = QuantizeX(values.data(), values.size(), x_scale, q.data());
+  for (size_t i = 0; i < x.size(); ++i) x[i] = q[i] * scale;
 }
 
 }  // namespace espalier

@@ -16,17 +16,33 @@ struct RowRange {
   int64_t count = 0;
 };
 
-// out[r] = sum_c w[r, c] x[c] + b[r] for the rows of the range.
-void MatVec(const Tensor& w, const Tensor& b, RowRange rows, const double* x, double* out) {
-  const int64_t cols = w.dim(1);
-  for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
-    double sum = b.values[static_cast<size_t>(r)];
-    for (int64_t c = 0; c < cols; ++c) {
-      sum += static_cast<double>(w.values[static_cast<size_t>(r * cols + c)]) * x[c];
+// The products of a graph's matrices.
+class Products {
+ public:
+  Products(const Graph& graph, const MatrixInputFn& on_input)
+      : graph_(graph), on_input_(on_input) {}
+
+  // out[r] = sum_c w[r, c] x[c] + b[r] for the rows of the range. x is a copy for `on_input`.
+  void MatVec(const std::string& weight, const std::string& bias, RowRange rows,
+              std::vector<double> x, double* out) const {
+    if (on_input_) on_input_(weight, rows.first, x);
+    const Tensor& w = graph_.weights.at(weight);
+    const Tensor& b = graph_.weights.at(bias);
+    const int64_t cols = w.dim(1);
+    for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
+      double sum = b.values[static_cast<size_t>(r)];
+      for (int64_t c = 0; c < cols; ++c) {
+        sum += static_cast<double>(w.values[static_cast<size_t>(r * cols + c)]) *
+               x[static_cast<size_t>(c)];
+      }
+      out[r] = sum;
     }
-    out[r] = sum;
   }
-}
+
+ private:
+  const Graph& graph_;
+  const MatrixInputFn& on_input_;
+};
 
 // Of one sequence.
 struct LayerState {
@@ -36,17 +52,15 @@ struct LayerState {
 
 // One step of one sequence: replaces the state.
 template <class Cell>
-void CellStep(const Graph& graph, const RecurrentDirection& direction, const CellInfo& info,
+void CellStep(const Products& products, const RecurrentDirection& direction, const CellInfo& info,
               const std::vector<double>& x, LayerState* state) {
-  const Tensor& weight_hh = graph.weights.at(direction.weight_hh);
-  const Tensor& bias_hh = graph.weights.at(direction.bias_hh);
-  const int64_t hidden = weight_hh.dim(1);
+  const auto hidden = static_cast<int64_t>(state->h.size());
   const int64_t rows = info.gates * hidden;
+  const int64_t h_rows = Cell::kResetBefore ? rows - hidden : rows;
   std::vector<double> ax(static_cast<size_t>(rows));
   std::vector<double> ah(static_cast<size_t>(rows));
-  MatVec(graph.weights.at(direction.weight_ih), graph.weights.at(direction.bias_ih), {0, rows},
-         x.data(), ax.data());
-  MatVec(weight_hh, bias_hh, {0, rows}, state->h.data(), ah.data());
+  products.MatVec(direction.weight_ih, direction.bias_ih, {0, rows}, x, ax.data());
+  products.MatVec(direction.weight_hh, direction.bias_hh, {0, h_rows}, state->h, ah.data());
   const DoubleMath m;
   const auto gather = [&](const std::vector<double>& from, int64_t unit, double* out) {
     for (int64_t g = 0; g < info.gates; ++g) out[g] = from[static_cast<size_t>(g * hidden + unit)];
@@ -61,7 +75,7 @@ void CellStep(const Graph& graph, const RecurrentDirection& direction, const Cel
       const auto unit = static_cast<size_t>(k);
       reset_h[unit] = Cell::ResetHidden(m, unit_ax, unit_ah, state->h[unit]);
     }
-    MatVec(weight_hh, bias_hh, {rows - hidden, hidden}, reset_h.data(), ah.data());
+    products.MatVec(direction.weight_hh, direction.bias_hh, {h_rows, hidden}, reset_h, ah.data());
   }
   for (int64_t k = 0; k < hidden; ++k) {
     gather(ax, k, unit_ax);
@@ -75,12 +89,12 @@ void CellStep(const Graph& graph, const RecurrentDirection& direction, const Cel
   }
 }
 
-void CellStepOf(const Graph& graph, CellKind cell, const RecurrentDirection& direction,
+void CellStepOf(const Products& products, CellKind cell, const RecurrentDirection& direction,
                 const std::vector<double>& x, LayerState* state) {
   switch (cell) {
-#define ESPALIER_CELL(name, Class, ...)                                                  \
-  case CellKind::k##Class:                                                               \
-    CellStep<Class<DoubleMath>>(graph, direction, InfoOf(CellKind::k##Class), x, state); \
+#define ESPALIER_CELL(name, Class, ...)                                                     \
+  case CellKind::k##Class:                                                                  \
+    CellStep<Class<DoubleMath>>(products, direction, InfoOf(CellKind::k##Class), x, state); \
     return;
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
@@ -88,6 +102,7 @@ void CellStepOf(const Graph& graph, CellKind cell, const RecurrentDirection& dir
 }
 
 struct Run {
+  const Products products;
   const Graph& graph;
   const Batch& batch;
   StateSet* states;
@@ -121,7 +136,7 @@ void RunDirection(const Node& node, const RecurrentDirection& direction, const V
       const int64_t t = direction.reverse ? length - 1 - s : s;
       const float* row = in.row(t, b);
       const std::vector<double> x(row, row + in.type.features);
-      CellStepOf(run->graph, node.cell, direction, x, &state);
+      CellStepOf(run->products, node.cell, direction, x, &state);
       std::copy(state.h.begin(), state.h.end(), out.value->row(t, b) + out.first);
     }
     std::copy(state.h.begin(), state.h.end(), h_state);
@@ -129,14 +144,13 @@ void RunDirection(const Node& node, const RecurrentDirection& direction, const V
   }
 }
 
-void RunGemm(const Graph& graph, const Node& node, const Value& in, Value* out) {
-  const Tensor& w = graph.weights.at(node.name + ".weight");
-  const Tensor& bias = graph.weights.at(node.name + ".bias");
-  std::vector<double> y(static_cast<size_t>(w.dim(0)));
+void RunGemm(const Products& products, const Node& node, const Value& in, Value* out) {
+  std::vector<double> y(static_cast<size_t>(out->type.features));
   for (int64_t i = 0; i < in.steps * in.size; ++i) {
     const float* row = in.row(0, i);
     const std::vector<double> x(row, row + in.type.features);
-    MatVec(w, bias, {0, w.dim(0)}, x.data(), y.data());
+    products.MatVec(node.name + ".weight", node.name + ".bias", {0, out->type.features}, x,
+                    y.data());
     std::copy(y.begin(), y.end(), out->row(0, i));
   }
 }
@@ -218,7 +232,7 @@ void RunNode(const Node& node, const std::vector<const Value*>& in, Run* run, Va
       }
       return;
     }
-    case Op::kGemm: return RunGemm(run->graph, node, *in[0], out);
+    case Op::kGemm: return RunGemm(run->products, node, *in[0], out);
     case Op::kEmbedding: return RunEmbedding(run->graph, node, run->batch, out);
     case Op::kDropout:
     case Op::kRelu:
@@ -293,12 +307,12 @@ Status ValidateBatch(const Graph& graph, const Batch& batch) {
 }
 
 Result<std::map<std::string, Value>> RunReference(const Graph& graph, const Batch& batch,
-                                                  StateSet* states) {
+                                                  StateSet* states, const MatrixInputFn& on_input) {
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(graph));
   ESPALIER_RETURN_IF_ERROR(ValidateBatch(graph, batch));
   ESPALIER_RETURN_IF_ERROR(ValidateStates(graph, batch.size, *states));
   ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(graph));
-  Run run{graph, batch, states, {}};
+  Run run{Products(graph, on_input), graph, batch, states, {}};
   const GraphInput& input = graph.inputs[0];
   run.values[input.name] = Value{input.type, batch.steps, batch.size, batch.features};
   for (const Node& node : graph.nodes) {

@@ -4,7 +4,9 @@
 #define ESPALIER_MODEL_REFERENCE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,12 +49,19 @@ StateSet ZeroStates(const Graph& graph, int64_t batch_size);
 // Errors: kInvalidArgument, naming the field and the value.
 Status ValidateBatch(const Graph& graph, const Batch& batch);
 
+// Sees, and may change, the vector [cols] that the rows of `weight` from `first_row` on are about
+// to multiply: to look at its range, or to round it as a kernel does. Called for each step of each
+// sequence.
+using MatrixInputFn =
+    std::function<void(const std::string& weight, int64_t first_row, std::span<double> x)>;
+
 // Runs `graph` on `batch` from `*states`, and leaves the end states there. Returns every value by
 // name (inputs excluded). Dropout does nothing. Sums are accumulated in double.
 // Errors: kInvalidArgument for a wrong batch or a missing state; kUnsupported if the graph has
 // other than one input.
 Result<std::map<std::string, Value>> RunReference(const Graph& graph, const Batch& batch,
-                                                  StateSet* states);
+                                                  StateSet* states,
+                                                  const MatrixInputFn& on_input = {});
 
 }  // namespace espalier
 

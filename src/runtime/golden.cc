@@ -19,6 +19,10 @@ Status CheckGolden(const Artifact& artifact, const std::string& target) {
   options.target = target;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
   ESPALIER_RETURN_IF_ERROR(session.Run(ViewOf(golden.batch)));
+  const bool rounds_x = std::any_of(
+      artifact.matrices().begin(), artifact.matrices().end(),
+      [](const ArtifactMatrix& matrix) { return matrix.view.spec.type == WeightType::kI8; });
+  const double tolerance = rounds_x ? kGoldenI8Tolerance : kGoldenTolerance;
   for (size_t i = 0; i < golden.outputs.size(); ++i) {
     const std::vector<float>& expected = golden.outputs[i];
     const std::span<const float> found = session.Output(i);
@@ -26,7 +30,7 @@ Status CheckGolden(const Artifact& artifact, const std::string& target) {
     for (const float value : expected) largest = std::max(largest, std::abs(double{value}));
     for (size_t k = 0; k < expected.size(); ++k) {
       // Not <=, so that NaN is off.
-      if (std::abs(double{expected[k]} - double{found[k]}) <= kGoldenTolerance * largest) continue;
+      if (std::abs(double{expected[k]} - double{found[k]}) <= tolerance * largest) continue;
       return Internal(StrCat("golden sample, output '", artifact.graph().outputs[i], "', value ", k,
                              ": ", expected[k], " expected, ", found[k], " found on target ",
                              session.target()));

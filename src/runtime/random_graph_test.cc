@@ -62,7 +62,7 @@ TEST_P(RandomGraphs, MatchTheReference) {
     const auto steps = static_cast<int64_t>(1 + rng.Below(8));
     Session session = SessionOf(artifact, size, steps, GetParam());
     const Batch batch = RandomBatch(graph, steps, size, 0, &rng);
-    ExpectMatchesReference(graph, batch, RandomStates(graph, size, &rng), &session);
+    ExpectMatchesReference(graph, batch, RandomStates(graph, size, &rng), &session, spec.type);
     if (HasFatalFailure()) return;
   }
 }

@@ -42,15 +42,31 @@ TEST_P(EveryTargetAndCell, MatchesTheReferenceInEveryFormatAndDirection) {
       Session session = SessionOf(artifact, 4, 9, GetParam().target);
       for (const int64_t size : {1, 4}) {
         const Batch batch = RandomBatch(graph, 9, size, 0, &rng);
-        ExpectMatchesReference(graph, batch, RandomStates(graph, size, &rng), &session);
+        ExpectMatchesReference(graph, batch, RandomStates(graph, size, &rng), &session, spec.type);
       }
     }
   }
 }
 
-TEST_P(EveryTargetAndCell, GivesTheSameBitsWholeInChunksAndStepByStep) {
+class SameBits : public EveryTargetAndCell {
+ protected:
+  static void ExpectWholeInChunksAndStepByStep(const Graph& graph, const std::string& format);
+};
+INSTANTIATE_TEST_SUITE_P(Session, SameBits, ::testing::ValuesIn(Cases()), [](const auto& test) {
+  return test.param.target + "_" + std::string(InfoOf(test.param.cell).name);
+});
+
+TEST_P(SameBits, WholeInChunksAndStepByStep) {
   const Graph graph = TwoLayers(GetParam().cell, Direction::kForward, 0.5);
-  const Artifact artifact = ArtifactOf(graph, ValueOrDie(FindFormat("csr")));
+  for (const char* format : {"csr", "slot_8x8", "dense_i8", "slot_16x64x4_i8", "blocked_8x4_i8"}) {
+    SCOPED_TRACE(format);
+    const FormatSpec spec = ValueOrDie(FindFormat(format));
+    ASSERT_NO_FATAL_FAILURE(ExpectWholeInChunksAndStepByStep(Rounded(graph, spec.type), format));
+  }
+}
+
+void SameBits::ExpectWholeInChunksAndStepByStep(const Graph& graph, const std::string& format) {
+  const Artifact artifact = ArtifactOf(graph, ValueOrDie(FindFormat(format)));
   Session session = SessionOf(artifact, 3, 9, GetParam().target);
   Rng rng(22);
   const Batch batch = RandomBatch(graph, 9, 3, 0, &rng);

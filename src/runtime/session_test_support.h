@@ -10,6 +10,7 @@
 
 #include "artifact/artifact.h"
 #include "kernels/kernels.h"
+#include "kernels/quantize.h"
 #include "model/build.h"
 #include "runtime/session.h"
 #include "testing/testing.h"
@@ -19,6 +20,8 @@ namespace espalier::testing {
 // f32 sums of up to 60 products, through at most 9 steps of 5 layers, against sums in double; times
 // max(1, |expected|). Observed: below 7e-7.
 inline constexpr double kTolerance = 3e-6;
+// Where x is rounded to 8 bits, a number of it may fall on the other side of a tie.
+inline constexpr double kI8Tolerance = 1e-2;
 
 inline const GraphInput kFeatures = {"x", {Element::kF32, Layout::kSequence, 13}};
 inline const GraphInput kIds = {"ids", {Element::kI32, Layout::kSequence, 23}};
@@ -95,27 +98,35 @@ inline StateSet GetStates(const Session& session, int64_t size) {
 }
 
 inline void ExpectNear(const std::vector<float>& expected, std::span<const float> found,
-                       const std::string& what) {
+                       double tolerance, const std::string& what) {
   ASSERT_EQ(expected.size(), found.size()) << what;
   for (size_t i = 0; i < expected.size(); ++i) {
-    const double allowed = kTolerance * std::max(1.0, std::abs(double{expected[i]}));
+    const double allowed = tolerance * std::max(1.0, std::abs(double{expected[i]}));
     ASSERT_NEAR(expected[i], found[i], allowed) << what << " at " << i;
   }
 }
 
+// Rounds x as the kernels of an artifact do whose matrices are all of type i8.
+inline void RoundEveryX(const std::string& /*weight*/, int64_t /*first_row*/, std::span<double> x) {
+  RoundX(0.0f, x);
+}
+
 // Runs both executors from the same states and compares all outputs and end states.
 inline void ExpectMatchesReference(const Graph& graph, const Batch& batch, const StateSet& start,
-                                   Session* session) {
+                                   Session* session, WeightType type = WeightType::kF32) {
+  const bool rounds_x = type == WeightType::kI8;
+  const double tolerance = rounds_x ? kI8Tolerance : kTolerance;
   StateSet states = start;
-  const auto values = ValueOrDie(RunReference(graph, batch, &states));
+  const auto values =
+      ValueOrDie(RunReference(graph, batch, &states, rounds_x ? RoundEveryX : MatrixInputFn()));
   session->Reset();
   SetStates(start, session);
   ASSERT_OK(session->Run(ViewOf(batch)));
   for (size_t i = 0; i < graph.outputs.size(); ++i) {
-    ExpectNear(values.at(graph.outputs[i]).values, session->Output(i), graph.outputs[i]);
+    ExpectNear(values.at(graph.outputs[i]).values, session->Output(i), tolerance, graph.outputs[i]);
   }
   for (const auto& [name, found] : GetStates(*session, batch.size)) {
-    ExpectNear(states.at(name), found, name);
+    ExpectNear(states.at(name), found, tolerance, name);
   }
 }
 
