@@ -87,6 +87,8 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   add("--weight-decay", &options.optimizer.weight_decay, "Decoupled weight decay of matrices");
   add("--clip-norm", &options.clip_norm, "Largest norm of the gradient, 0 = not clipped");
   add("--label-smoothing", &options.label_smoothing, "Share of the target spread over classes");
+  add("--weight-type", &flags->weight_type,
+      "Train for matrices rounded to it (straight-through): f32, bf16 or i8");
   add("--patience", &options.patience, "Stop after so many epochs without progress, 0 = never");
   add("--checkpoint", &options.checkpoint_path, "File that keeps the state of the training");
   add("--checkpoint-steps", &options.checkpoint_steps,
@@ -100,6 +102,7 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
 Result<TrainOptions> TrainFlags::Resolve() const {
   TrainOptions resolved = options;
   ESPALIER_ASSIGN_OR_RETURN(resolved.optimizer.kind, ParseOptimizer(optimizer));
+  ESPALIER_ASSIGN_OR_RETURN(resolved.weight_type, ParseWeightType(weight_type));
   ESPALIER_ASSIGN_OR_RETURN(resolved.learning_rate.schedule, ParseLrSchedule(schedule));
   if (resolved.checkpoint_path.empty()) {
     if (resolved.resume) return InvalidArgument("--resume: only with --checkpoint");

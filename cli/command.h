@@ -68,6 +68,7 @@ struct TrainFlags {
   TrainOptions options;
   std::string optimizer = "adam";
   std::string schedule = "constant";
+  std::string weight_type = "f32";
 
   // `options` with the names resolved. Errors: an unknown name, with the nearest; a checkpoint that
   // cannot be written, or would replace one without --resume.

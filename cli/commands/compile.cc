@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/strings.h"
 #include "command.h"
+#include "pipeline/calibration_file.h"
 #include "report/text.h"
 
 namespace espalier {
@@ -16,7 +17,8 @@ struct Flags {
   std::string output;
   std::vector<std::string> formats;
   std::vector<std::string> forced;
-  std::string weights = "f32";
+  std::string weight_type = "f32";
+  std::string calibration;
   bool no_measure = false;
   bool cold = false;
   CompileOptions options;
@@ -45,7 +47,13 @@ Status Run(const Flags& flags, Console* console) {
   options.cache = flags.cold ? CacheState::kCold : CacheState::kWarm;
   options.log = console->MakeLogSink();
   options.metadata["source"] = flags.input;
-  ESPALIER_ASSIGN_OR_RETURN(options.weights, ParseWeightType(flags.weights));
+  ESPALIER_ASSIGN_OR_RETURN(options.weights, ParseWeightType(flags.weight_type));
+  if (!flags.calibration.empty()) {
+    if (options.weights != WeightType::kI8) {
+      return InvalidArgument("--calibration: only with --weight-type i8");
+    }
+    ESPALIER_ASSIGN_OR_RETURN(options.x_scales, ReadXScales(flags.calibration));
+  }
   ESPALIER_RETURN_IF_ERROR(ReadFormats(flags, &options));
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
   ESPALIER_ASSIGN_OR_RETURN(const auto bytes, Compile(graph, options));
@@ -77,8 +85,10 @@ Action AddCompile(CLI::App* app) {
   AddTargetOption(app, &options.target);
   app->add_option("--format", flags->formats, "Candidate formats (default: all of the type)");
   app->add_option("--force", flags->forced, "WEIGHT=FORMAT, e.g. lstm0.weight_hh=slot_8x16");
-  app->add_option("--weights", flags->weights,
-                  "Type that every matrix is rounded to first: f32 or bf16")
+  app->add_option("--calibration", flags->calibration,
+                  "How to round what i8 matrices multiply (from espalier calibrate)");
+  app->add_option("--weight-type", flags->weight_type,
+                  "Type that every matrix is rounded to first: f32, bf16 or i8")
       ->capture_default_str();
   app->add_flag("--no-measure", flags->no_measure,
                 "Take the smallest encoding and time nothing: the same bytes on every run");

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -61,6 +62,12 @@ Result<std::vector<MatrixPart>> MatrixPartsOf(const Graph& graph) {
     }
   }
   return parts;
+}
+
+bool Artifact::RoundsX() const {
+  return std::any_of(matrices_.begin(), matrices_.end(), [](const ArtifactMatrix& matrix) {
+    return matrix.view.spec.type == WeightType::kI8;
+  });
 }
 
 Result<std::unique_ptr<Artifact::MappedFile>> Artifact::MapFile(const std::string& path) {

@@ -135,6 +135,8 @@ class Artifact {
   const std::vector<ArtifactMatrix>& matrices() const { return matrices_; }
   // By MatrixPart::name. Precondition: there is one.
   const ArtifactMatrix& matrix(const std::string& name) const;
+  // Does a kernel round what it multiplies: is a matrix of type i8?
+  bool RoundsX() const;
   const Metadata& metadata() const { return metadata_; }
   const std::optional<GoldenSample>& golden() const { return golden_; }
   uint64_t total_bytes() const { return bytes_.size(); }

@@ -188,7 +188,6 @@ class CaseRunner {
     ESPALIER_ASSIGN_OR_RETURN(BenchSystem system,
                               EspalierSystem("espalier " + FormatName(format), entrant.artifact,
                                              entrant.graph, shape_, options_.target));
-    if (format.type == WeightType::kI8) system.rms_tolerance = kInt8RmsTolerance;
     systems_.push_back(std::move(system));
     rows_.push_back(std::move(row));
     return Ok();

@@ -171,6 +171,7 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
   BenchSystem system;
   system.name = name;
   system.graph = &graph;
+  if (artifact.RoundsX()) system.rms_tolerance = kInt8RmsTolerance;
   system.run_sequence = [pair, shape](std::span<const float> x) {
     pair->last = &pair->whole;
     pair->whole.Reset();

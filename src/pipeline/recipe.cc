@@ -62,6 +62,7 @@ Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* optio
   map->Read("weight_decay", &options->optimizer.weight_decay);
   map->Read("clip_norm", &options->clip_norm);
   map->Read("label_smoothing", &options->label_smoothing);
+  map->ReadName("weight_type", ParseWeightType, &options->weight_type);
   map->Read("patience", &options->patience);
   ESPALIER_RETURN_IF_ERROR(ReadLearningRate(map->Take("learning_rate"),
                                             map->PathOf("learning_rate"), &options->learning_rate));
@@ -157,6 +158,8 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
 Status ReadCompile(YamlMap* map, CompileSpec* compile) {
   map->Read("target", &compile->target);
   map->ReadStrings("formats", &compile->formats);
+  map->ReadName("weight_type", ParseWeightType, &compile->weight_type);
+  map->Read("calibrate", &compile->calibrate);
   map->Read("measure", &compile->measure);
   map->Read("repetitions", &compile->repetitions);
   map->Read("batched_rows", &compile->batched_rows);
@@ -167,6 +170,11 @@ Status ReadCompile(YamlMap* map, CompileSpec* compile) {
     ESPALIER_RETURN_IF_ERROR(FindFormat(name).status().WithContext(map->PathOf("formats")));
   }
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast(*map, "repetitions", 1, compile->repetitions));
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast(*map, "calibrate", 0, compile->calibrate));
+  if (compile->calibrate > 0 && compile->weight_type != WeightType::kI8) {
+    return Expected(map->PathOf("calibrate"), "0, since weight_type is not i8,",
+                    StrCat(compile->calibrate));
+  }
   return CheckAtLeast(*map, "batched_rows", 1, compile->batched_rows);
 }
 

@@ -34,9 +34,13 @@ struct TeacherSpec {
 };
 
 struct CompileSpec {
-  std::string target;                // instruction set, "" = this machine's best
-  std::vector<std::string> formats;  // candidates by name, empty = all
-  bool measure = true;               // false: smallest encoding, reproducible to the byte
+  std::string target;                         // instruction set, "" = this machine's best
+  std::vector<std::string> formats;           // candidates by name, empty = all
+  WeightType weight_type = WeightType::kF32;  // that every matrix is rounded to
+  // Sequences of the training split by which the rounding of x is chosen (compile/calibrate.h); i8
+  // only. 0: each x by its own largest size.
+  int64_t calibrate = 0;
+  bool measure = true;  // false: smallest encoding, reproducible to the byte
   int64_t repetitions = 25;
   // Rows of x in one product with an input matrix: 1 = tuned for single steps (streaming), more =
   // for chunks of that many steps.

@@ -36,6 +36,7 @@ Json TrainJson(const TrainOptions& options) {
   }
   json["clip_norm"] = options.clip_norm;
   json["label_smoothing"] = options.label_smoothing;
+  json["weight_type"] = WeightTypeName(options.weight_type);
   json["patience"] = options.patience;
   return json;
 }
@@ -70,6 +71,8 @@ Json BodyJson(const StageSpec& stage) {
     case StageKind::kCompile:
       return {{"target", stage.compile.target},
               {"formats", stage.compile.formats},
+              {"weight_type", WeightTypeName(stage.compile.weight_type)},
+              {"calibrate", stage.compile.calibrate},
               {"measure", stage.compile.measure},
               {"repetitions", stage.compile.repetitions},
               {"batched_rows", stage.compile.batched_rows}};

@@ -19,10 +19,7 @@ Status CheckGolden(const Artifact& artifact, const std::string& target) {
   options.target = target;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
   ESPALIER_RETURN_IF_ERROR(session.Run(ViewOf(golden.batch)));
-  const bool rounds_x = std::any_of(
-      artifact.matrices().begin(), artifact.matrices().end(),
-      [](const ArtifactMatrix& matrix) { return matrix.view.spec.type == WeightType::kI8; });
-  const double tolerance = rounds_x ? kGoldenI8Tolerance : kGoldenTolerance;
+  const double tolerance = artifact.RoundsX() ? kGoldenI8Tolerance : kGoldenTolerance;
   for (size_t i = 0; i < golden.outputs.size(); ++i) {
     const std::vector<float>& expected = golden.outputs[i];
     const std::span<const float> found = session.Output(i);

@@ -314,6 +314,7 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("learning_rate.final_div", Exact(rate.final_div));
   add("clip_norm", Exact(options.clip_norm));
   add("label_smoothing", Exact(options.label_smoothing));
+  add("weight_type", WeightTypeName(options.weight_type));
   add("seed", std::to_string(options.seed));
   add("patience", std::to_string(options.patience));
   const Distillation& distillation = job.distillation;

@@ -59,6 +59,9 @@ class Training {
   void PutMasksInForce();
   Status RunEpoch();
   Status Step(const std::vector<int64_t>& indices);
+  // What `run` returns while the matrices are rounded to options_.weight_type.
+  template <class Fn>
+  auto Rounded(Fn run);
   Status UpdateWeights(double gradient_norm);
   std::string LastGoodCheckpoint() const;
   Status FinishEpoch();
@@ -78,7 +81,8 @@ class Training {
   // state_.graph, .optimizer, and .pruner_* are filled only when a checkpoint is written.
   TrainState state_;
   int64_t steps_per_epoch_ = 0;
-  std::vector<float> keep_;  // flat factors of the masks in force; empty: none
+  std::vector<float> exact_;  // weights, while rounded ones are in their place
+  std::vector<float> keep_;   // flat factors of the masks in force; empty: none
   double sparsity_ = 0.0;
   StopReason stopped_ = StopReason::kFinished;
   bool has_checkpoint_ = false;
@@ -237,6 +241,20 @@ Status Training::RunEpoch() {
   return Ok();
 }
 
+template <class Fn>
+auto Training::Rounded(Fn run) {
+  if (options_.weight_type == WeightType::kF32) return run();
+  const std::span<float> weights = autograd_->weights();
+  exact_.assign(weights.begin(), weights.end());
+  for (const WeightSlice& slice : autograd_->slices()) {
+    if (slice.shape.size() != 2) continue;
+    RoundMatrix(options_.weight_type, slice.shape[1], weights.subspan(slice.offset, slice.size));
+  }
+  auto result = run();
+  std::copy(exact_.begin(), exact_.end(), weights.begin());
+  return result;
+}
+
 Status Training::Step(const std::vector<int64_t>& indices) {
   MakeBatch(*job_.train, indices, &batch_);
   if (teacher_ != nullptr) {
@@ -244,8 +262,9 @@ Status Training::Step(const std::vector<int64_t>& indices) {
   }
   const LossOptions loss_options{options_.label_smoothing, teacher_logits_,
                                  job_.distillation.weight, job_.distillation.temperature};
-  ESPALIER_ASSIGN_OR_RETURN(const double loss,
-                            autograd_->LossAndGradient(batch_, loss_options, &state_.dropout));
+  ESPALIER_ASSIGN_OR_RETURN(
+      const double loss,
+      Rounded([&] { return autograd_->LossAndGradient(batch_, loss_options, &state_.dropout); }));
   const double norm = MaskedNorm(keep_, autograd_->gradient());
   if (!std::isfinite(loss) || !(norm < kLargestNorm)) {
     return InvalidArgument(
@@ -314,7 +333,8 @@ Status Training::FinishEpoch() {
   epoch.step = state_.step;
   epoch.train_loss = state_.loss_sum / static_cast<double>(state_.sequences);
   if (job_.valid != nullptr) {
-    const auto evaluation = EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions());
+    const auto evaluation =
+        Rounded([&] { return EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions()); });
     if (!evaluation.ok()) {
       const Status status = evaluation.status().WithContext(
           StrCat("step ", state_.step, ", validation of epoch ", epoch.epoch));
@@ -383,6 +403,9 @@ TrainResult Training::Finish() {
   if (stopped_ != StopReason::kCancelled && state_.best_epoch > 0) {
     result.graph.weights = std::move(state_.best_weights);
     result.best_epoch = state_.best_epoch;
+  }
+  for (auto& [name, weight] : result.graph.weights) {
+    if (weight.shape.size() == 2) RoundMatrix(options_.weight_type, weight.dim(1), weight.values);
   }
   result.masks = std::move(state_.masks);
   result.epochs = std::move(state_.epochs);

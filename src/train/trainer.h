@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "formats/weight_type.h"
 #include "model/graph.h"
 #include "model/tensor.h"
 #include "prune/pruner.h"
@@ -74,7 +75,12 @@ struct TrainOptions {
   int64_t batch_size = 128;
   OptimizerOptions optimizer;
   LearningRate learning_rate;
-  double clip_norm = 0.0;        // largest 2-norm of the whole gradient; 0: not clipped
+  double clip_norm = 0.0;  // largest 2-norm of the whole gradient; 0: not clipped
+  // Trains for matrices of this type: loss and gradient are those of the rounded ones
+  // (RoundMatrix), the step goes to the exact ones, so that small steps add up (straight-through:
+  // Bengio et al. 2013, arXiv:1308.3432; Courbariaux et al. 2015, arXiv:1511.00363). Validation and
+  // result are of rounded ones. Biases stay f32, and x is not rounded.
+  WeightType weight_type = WeightType::kF32;
   double label_smoothing = 0.0;  // share of the target spread over all classes, in [0, 1)
   uint64_t seed = 1;             // order of the batches and dropout
   int threads = 1;               // same bits on resume are promised for 1

@@ -1,7 +1,6 @@
-#include "train/trainer.h"
-
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -11,6 +10,7 @@
 #include "train/autograd.h"
 #include "train/checkpoint.h"
 #include "train/train_options.h"
+#include "train/trainer_test_support.h"
 
 namespace espalier {
 namespace {
@@ -19,40 +19,6 @@ using ::espalier::testing::ExpectError;
 using ::espalier::testing::MaxAbsDifference;
 using ::espalier::testing::TempDir;
 using ::espalier::testing::ValueOrDie;
-
-const ValueType kInput = {Element::kF32, Layout::kSequence, 3};
-constexpr int64_t kClasses = 4;
-
-// Sequences of 2 to 7 steps around 0; the class is the place of the largest mean, or the last if
-// all are negative: learnable by a small network, not trivial.
-Dataset MakeData(int64_t count, uint64_t seed) {
-  Rng rng(seed);
-  Dataset data;
-  data.input = kInput;
-  data.classes = kClasses;
-  data.offsets = {0};
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t length = 2 + static_cast<int64_t>(rng.Below(6));
-    const auto label = static_cast<int32_t>(rng.Below(kClasses));
-    for (int64_t t = 0; t < length; ++t) {
-      for (int64_t f = 0; f < kInput.features; ++f) {
-        const float shift = label == kClasses - 1 ? -0.7f : (f == label ? 1.0f : 0.0f);
-        data.features.push_back(shift + static_cast<float>(rng.Normal()));
-      }
-    }
-    data.offsets.push_back(data.offsets.back() + length);
-    data.labels.push_back(label);
-  }
-  return data;
-}
-
-Graph MakeGraph(double dropout, double recurrent_dropout) {
-  Rng rng(7);
-  GraphBuilder builder("small", {"x", kInput}, &rng);
-  builder.Recurrent(CellKind::kLstmCell, 12, {Direction::kForward, recurrent_dropout});
-  builder.Dropout(dropout).Recurrent(CellKind::kGruCell, 9).LastStep().Gemm(kClasses);
-  return ValueOrDie(builder.Finish());
-}
 
 Pruner MakePruner(const Graph& graph, int64_t end) {
   PruneSpec spec;
@@ -64,23 +30,6 @@ Pruner MakePruner(const Graph& graph, int64_t end) {
   schedule.every = 3;
   return ValueOrDie(Pruner::Create(graph, spec, schedule, {}));
 }
-
-class TrainerTest : public ::testing::Test {
- protected:
-  TrainerTest() {
-    job_.graph = MakeGraph(0.0, 0.0);
-    job_.train = &train_;
-    job_.valid = &valid_;
-    options_.epochs = 3;
-    options_.batch_size = 16;
-    options_.learning_rate.peak = 0.01;
-  }
-
-  const Dataset train_ = MakeData(200, 1);
-  const Dataset valid_ = MakeData(60, 2);
-  TrainJob job_;
-  TrainOptions options_;
-};
 
 TEST_F(TrainerTest, LearnsWhatCanBeLearned) {
   options_.epochs = 12;

@@ -39,13 +39,37 @@ class Commands(Case):
 
     def test_compile_rounds_to_bf16(self):
         for weights, name in (("f32", "w32.esp"), ("bf16", "w16.esp")):
-            self.good("compile", self.run_dir / "dense.onnx", "-o", self.path(name), "--weights",
+            self.good("compile", self.run_dir / "dense.onnx", "-o", self.path(name), "--weight-type",
                       weights, "--format", "dense" if weights == "f32" else "dense_bf16",
                       "--no-measure")
             self.good("run", self.path(name), "--check", stdin=" ".join(["0.5"] * 28))
         sizes = [self.path(name).stat().st_size for name in ("w32.esp", "w16.esp")]
         self.assertLess(sizes[1], 0.6 * sizes[0])
         self.assertIn("matvec_dense_bf16", self.good("inspect", self.path("w16.esp")).stdout)
+
+    def test_calibrates_and_compiles_to_eight_bits(self):
+        source = self.run_dir / "dense.onnx"
+        data = ["--task", "mnist-rows", "--data", self.data]
+        self.good("calibrate", source, *data, "--sequences", "8", "-o", self.path("x.json"))
+        matrices = json.loads(self.path("x.json").read_text())["matrices"]
+        self.assertEqual(sorted(matrices), ["gemm0.weight", "lstm0.weight_hh", "lstm0.weight_ih"])
+        for found in matrices.values():
+            self.assertLess(min(found["each_error"], found["fixed_error"]), 0.05)
+            fixed = found["fixed_error"] < found["each_error"]
+            self.assertEqual(found["x_scale"], found["fixed_scale"] if fixed else 0)
+        compiled = self.path("w8.esp")
+        self.good("compile", source, "-o", compiled, "--weight-type", "i8", "--calibration",
+                  self.path("x.json"), "--no-measure")
+        self.good("run", compiled, "--check", stdin=" ".join(["0.5"] * 28))
+        self.assertIn("_i8", self.good("inspect", compiled).stdout)
+        result = json.loads(self.good("eval", compiled, *data, "--against", source,
+                                      "--json").stdout)
+        self.assertGreater(result["against"]["agreement"], 0.9)
+        self.bad(["--calibration: only with --weight-type i8"], "compile", source, "-o",
+                 self.path("no.esp"), "--calibration", self.path("x.json"))
+        self.path("bad.json").write_text('{"matrices": {"gemm0.weight": {"x_scale": -1}}}')
+        self.bad(["gemm0.weight.x_scale: a number >= 0 expected, -1 found"], "compile", source, "-o",
+                 self.path("no.esp"), "--weight-type", "i8", "--calibration", self.path("bad.json"))
 
     def test_inspect_shows_formats_kernels_and_sparsity_by_gate(self):
         text = self.good("inspect", self.run_dir / "pruned.esp").stdout

@@ -1,0 +1,70 @@
+#include "pipeline/calibration_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "base/file.h"
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kBatchSize = 16;
+
+}  // namespace
+
+std::vector<Batch> CalibrationBatches(const Dataset& dataset, int64_t count, uint64_t seed) {
+  std::vector<int64_t> order(static_cast<size_t>(dataset.size()));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  Rng rng(seed);
+  rng.Shuffle(order);
+  order.resize(std::min(order.size(), static_cast<size_t>(count)));
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return dataset.length(a) < dataset.length(b); });
+  std::vector<Batch> batches;
+  for (size_t first = 0; first < order.size(); first += kBatchSize) {
+    LabelledBatch batch;
+    const size_t size = std::min(kBatchSize, order.size() - first);
+    MakeBatch(dataset, std::span<const int64_t>(order).subspan(first, size), &batch);
+    batches.push_back(std::move(batch.batch));
+  }
+  return batches;
+}
+
+std::string CalibrationJson(const Calibration& calibration, const std::string& source) {
+  Json matrices = Json::object();
+  for (const auto& [name, found] : calibration) {
+    matrices[name] = {
+        {"x_scale", found.x_scale},         {"each_error", found.each_error},
+        {"fixed_scale", found.fixed_scale}, {"fixed_percentile", found.fixed_percentile},
+        {"fixed_error", found.fixed_error}, {"rows", found.rows}};
+  }
+  return Json({{"source", source}, {"matrices", std::move(matrices)}}).dump(2) + "\n";
+}
+
+Result<std::map<std::string, float>> ReadXScales(const std::string& path) {
+  ESPALIER_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path));
+  const Json json = Json::parse(text, nullptr, false);
+  const auto bad = [&](const std::string& what) { return BadFormat(path + ": " + what); };
+  if (!json.is_object() || !json.contains("matrices") || !json["matrices"].is_object()) {
+    return bad("a JSON object with 'matrices', as `espalier calibrate` writes it, expected");
+  }
+  std::map<std::string, float> x_scales;
+  for (const auto& [name, found] : json["matrices"].items()) {
+    const bool has_scale =
+        found.is_object() && found.contains("x_scale") && found["x_scale"].is_number();
+    const double x_scale = has_scale ? found["x_scale"].get<double>() : -1.0;
+    if (!(x_scale >= 0.0 && x_scale < 1e30)) {
+      return bad(StrCat("matrices.", name, ".x_scale: a number >= 0 expected, ",
+                        has_scale ? found["x_scale"].dump() : "none", " found"));
+    }
+    x_scales[name] = static_cast<float>(x_scale);
+  }
+  return x_scales;
+}
+
+}  // namespace espalier
