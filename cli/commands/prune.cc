@@ -96,6 +96,11 @@ Status Run(const Flags& flags, const CLI::App& app, Console* console) {
                    " zeros\n");
     json["sparsity"][name] = sparsity;
   }
+  if (!outcome.epochs.empty()) {
+    const double metric = outcome.epochs.back().valid_metric;
+    text += StrCat("  validation ", FormatPercent(metric, 2), " after the last epoch\n");
+    json["valid_metric"] = metric;
+  }
   return console->Result(text, json);
 }
 

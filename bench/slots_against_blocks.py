@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""How dense must blocks be to reach the accuracy of slots, and what does that cost in time?
+
+Trains one dense LSTM for each seed, prunes it in slots and in blocks of several densities with the
+same budget of fine-tuning, and prints for each the validation and test accuracy (mean and spread
+over the seeds), the bytes, and the time of a streamed step beside that of the slots, timed
+interleaved. The density of the blocks to compare is chosen by the validation split.
+
+example: bench/slots_against_blocks.py build/release/cli/espalier --work /tmp/slots --seeds 1 2 3
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+SLOTS = [("slot_16x16", 0.1)]
+BLOCKS = [(tile, density) for tile in ("blocked_16x1", "blocked_8x4")
+          for density in (0.1, 0.2, 0.3, 0.4, 0.5)]
+TRAIN = ["--learning-rate", "0.005", "--lr-schedule", "one_cycle", "--clip-norm", "1"]
+
+
+class Lab:
+    def __init__(self, options):
+        self.options = options
+        self.work = pathlib.Path(options.work)
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.task = ["--task", options.task] + (["--data", options.data] if options.data else [])
+
+    def espalier(self, *arguments):
+        command = [self.options.espalier, *map(str, arguments), "--json", "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(command)}: {done.stderr}")
+        return json.loads(done.stdout)
+
+    def dense(self, seed):
+        path = self.work / f"dense-{seed}.onnx"
+        if not path.exists():
+            self.espalier("train", *self.task, "--seed", seed, "--epochs", self.options.epochs, *TRAIN,
+                          "--model", self.options.model, "-o", path)
+        return path
+
+    def pruned(self, granularity, density, seed):
+        """The network, compiled in its own format, and its validation accuracy."""
+        stem = self.work / f"{granularity}-{density}-{seed}"
+        result = stem.with_suffix(stem.suffix + ".json")
+        network, compiled = f"{stem}.onnx", f"{stem}.esp"
+        if not result.exists():
+            found = self.espalier("prune", self.dense(seed), "-o", network, "--granularity",
+                                  granularity, "--sparsity", round(1 - density, 6), *self.task,
+                                  "--seed", seed, "--epochs", self.options.epochs, *TRAIN, "--warmup",
+                                  "0.05")
+            self.espalier("compile", network, "-o", compiled, "--format", granularity,
+                          "--batched-rows", "1")
+            result.write_text(json.dumps(found))
+        return compiled, json.loads(result.read_text())["valid_metric"]
+
+    def test_metric(self, path):
+        found = self.espalier("eval", path, *self.task)
+        return found["accuracy"]
+
+    def times(self, paths):
+        found = self.espalier("bench", *paths, "--without-onnxruntime")
+        return [system["us_per_step"]["median"] for system in found["systems"]]
+
+
+def spread(values):
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("espalier", help="the program")
+    parser.add_argument("--work", required=True, help="folder for networks and results; kept")
+    parser.add_argument("--task", default="mnist-rows")
+    parser.add_argument("--data", help="folder of the task's data")
+    parser.add_argument("--model", default="lstm:128 last_step dropout:0.2 gemm:10")
+    parser.add_argument("--epochs", type=int, default=6, help="of the training and of each fine-tuning")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    lab = Lab(parser.parse_args())
+    rows = []
+    for granularity, density in SLOTS + BLOCKS:
+        made = [lab.pruned(granularity, density, seed) for seed in lab.options.seeds]
+        valid, valid_spread = spread([metric for _, metric in made])
+        rows.append({"granularity": granularity, "density": density, "valid": valid,
+                     "valid_spread": valid_spread, "files": [path for path, _ in made]})
+        print(f"{granularity} at {density:.0%}: valid {valid:.2%} +- {valid_spread:.2%}", file=sys.stderr)
+    slots = rows[0]
+    chosen = [slots]
+    for tile in ("blocked_16x1", "blocked_8x4"):
+        good = [row for row in rows if row["granularity"] == tile and row["valid"] >= slots["valid"]]
+        if good:
+            chosen.append(min(good, key=lambda row: row["density"]))
+    for row in chosen:
+        row["test"], row["test_spread"] = spread([lab.test_metric(path) for path in row["files"]])
+    for i in range(len(lab.options.seeds)):
+        times = lab.times([row["files"][i] for row in chosen])
+        for row, time in zip(chosen, times):
+            row.setdefault("us_per_step", []).append(time)
+            row.setdefault("times_slots", []).append(time / times[0])
+    print(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
