@@ -132,14 +132,21 @@ void ForEachStoredBlocked(const EncodedView& matrix, void* context, VisitFn visi
   }
 }
 
-uint64_t StoredCountBlocked(const EncodedView& matrix) {
+size_t RowGroupsBlocked(const EncodedView& matrix) { return ViewBlocked(matrix).strips; }
+
+uint64_t WorkBeforeBlocked(const EncodedView& matrix, size_t group) {
   const BlockedView view = ViewBlocked(matrix);
-  return uint64_t{view.block_start[view.strips]} * view.block_rows * view.block_cols;
+  return uint64_t{view.block_start[group]} * view.block_rows * view.block_cols;
+}
+
+size_t GroupOfRowBlocked(const EncodedView& matrix, int64_t row) {
+  return static_cast<size_t>(row / matrix.spec.strip_rows);
 }
 
 }  // namespace
 
-const FormatOps blocked_format = {kTiles, EncodeBlocked, ValidateBlocked, ForEachStoredBlocked,
-                                  StoredCountBlocked};
+const FormatOps blocked_format = {
+    kTiles,           EncodeBlocked,     ValidateBlocked,  ForEachStoredBlocked,
+    RowGroupsBlocked, WorkBeforeBlocked, GroupOfRowBlocked};
 
 }  // namespace espalier

@@ -9,10 +9,10 @@
 //                0 to a multiple of 64 bytes
 //   col          u16 [blocks]         first column of the block
 //
-// strips = ceil(rows / R); a strip's blocks go from left to right. Columns are cut at multiples of
-// C; a last block that would pass the edge begins at cols - C instead, and is 0 in the columns that
-// belong to the block before. A matrix narrower than C has one block at 0, padded with columns of
-// 0.
+// strips = ceil(rows / R), each a row group; a strip's blocks go from left to right. Columns are
+// cut at multiples of C; a last block that would pass the edge begins at cols - C instead, and is 0
+// in the columns that belong to the block before. A matrix narrower than C has one block at 0,
+// padded with columns of 0.
 #ifndef ESPALIER_FORMATS_BLOCKED_H_
 #define ESPALIER_FORMATS_BLOCKED_H_
 

@@ -1,5 +1,7 @@
 #include "formats/csr.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "formats/format_ops.h"
 
@@ -79,13 +81,22 @@ void ForEachStoredCsr(const EncodedView& matrix, void* context, VisitFn visit) {
   }
 }
 
-uint64_t StoredCountCsr(const EncodedView& matrix) {
+size_t RowGroupsCsr(const EncodedView& matrix) {
+  return static_cast<size_t>(DivideUp(matrix.rows, kCsrGroupRows));
+}
+
+uint64_t WorkBeforeCsr(const EncodedView& matrix, size_t group) {
   const CsrView view = ViewCsr(matrix);
-  return view.row_start[view.rows];
+  return view.row_start[std::min(view.rows, group * kCsrGroupRows)];
+}
+
+size_t GroupOfRowCsr(const EncodedView& /*matrix*/, int64_t row) {
+  return static_cast<size_t>(row) / kCsrGroupRows;
 }
 
 }  // namespace
 
-const FormatOps csr_format = {kTiles, EncodeCsr, ValidateCsr, ForEachStoredCsr, StoredCountCsr};
+const FormatOps csr_format = {kTiles,       EncodeCsr,     ValidateCsr,  ForEachStoredCsr,
+                              RowGroupsCsr, WorkBeforeCsr, GroupOfRowCsr};
 
 }  // namespace espalier

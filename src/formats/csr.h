@@ -17,6 +17,9 @@
 
 namespace espalier {
 
+// Rows of a row group: a cache line of y, so that threads that take groups do not share one.
+inline constexpr size_t kCsrGroupRows = 16;
+
 struct CsrView {
   size_t rows;
   size_t cols;

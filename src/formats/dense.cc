@@ -7,10 +7,17 @@ namespace {
 
 constexpr FormatTile kTiles[] = {{0, 0}, {0, 0, WeightType::kBf16}, {0, 0, WeightType::kI8}};
 
-uint64_t StoredCountDense(const EncodedView& matrix) {
-  const auto strips = static_cast<uint64_t>(DivideUp(matrix.rows, kDenseStripRows));
+size_t RowGroupsDense(const EncodedView& matrix) {
+  return static_cast<size_t>(DivideUp(matrix.rows, kDenseStripRows));
+}
+
+uint64_t WorkBeforeDense(const EncodedView& matrix, size_t group) {
   const uint64_t cols = RoundUp(static_cast<uint64_t>(matrix.cols), DenseDepth(matrix.spec.type));
-  return strips * cols * kDenseStripRows;
+  return uint64_t{group} * cols * kDenseStripRows;
+}
+
+size_t GroupOfRowDense(const EncodedView& /*matrix*/, int64_t row) {
+  return static_cast<size_t>(row) / kDenseStripRows;
 }
 
 size_t OffsetOf(const DenseView& view, size_t row, size_t col) {
@@ -20,7 +27,8 @@ size_t OffsetOf(const DenseView& view, size_t row, size_t col) {
 }
 
 Result<AlignedBuffer<std::byte>> EncodeDense(const FormatSpec& spec, MatrixView matrix) {
-  const uint64_t count = StoredCountDense({spec, matrix.rows, matrix.cols, {}});
+  const EncodedView shape{spec, matrix.rows, matrix.cols, {}};
+  const uint64_t count = WorkBeforeDense(shape, RowGroupsDense(shape));
   AlignedBuffer<std::byte> bytes(count * SizeOf(spec.type));
   const DenseView view = ViewDense({spec, matrix.rows, matrix.cols, {bytes.data(), bytes.size()}});
   for (size_t row = 0; row < view.rows; ++row) {
@@ -34,7 +42,7 @@ Result<AlignedBuffer<std::byte>> EncodeDense(const FormatSpec& spec, MatrixView 
 
 Status ValidateDense(const EncodedView& matrix) {
   return CheckSize("dense", matrix.bytes.size(),
-                   StoredCountDense(matrix) * SizeOf(matrix.spec.type));
+                   WorkBeforeDense(matrix, RowGroupsDense(matrix)) * SizeOf(matrix.spec.type));
 }
 
 void ForEachStoredDense(const EncodedView& matrix, void* context, VisitFn visit) {
@@ -53,7 +61,7 @@ void ForEachStoredDense(const EncodedView& matrix, void* context, VisitFn visit)
 
 }  // namespace
 
-const FormatOps dense_format = {kTiles, EncodeDense, ValidateDense, ForEachStoredDense,
-                                StoredCountDense};
+const FormatOps dense_format = {kTiles,         EncodeDense,     ValidateDense,  ForEachStoredDense,
+                                RowGroupsDense, WorkBeforeDense, GroupOfRowDense};
 
 }  // namespace espalier

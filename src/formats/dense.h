@@ -19,7 +19,7 @@
 
 namespace espalier {
 
-inline constexpr size_t kDenseStripRows = 16;
+inline constexpr size_t kDenseStripRows = 16;  // a strip is a row group
 
 // Columns side by side.
 constexpr size_t DenseDepth(WeightType type) { return type == WeightType::kI8 ? 4 : 1; }

@@ -231,8 +231,18 @@ void Decode(const EncodedView& matrix, float* dense) {
   });
 }
 
-uint64_t StoredCount(const EncodedView& matrix) {
-  return OpsOf(matrix.spec.id).stored_count(BodyOf(matrix));
+uint64_t StoredCount(const EncodedView& matrix) { return WorkBefore(matrix, RowGroups(matrix)); }
+
+size_t RowGroups(const EncodedView& matrix) {
+  return OpsOf(matrix.spec.id).row_groups(BodyOf(matrix));
+}
+
+uint64_t WorkBefore(const EncodedView& matrix, size_t group) {
+  return OpsOf(matrix.spec.id).work_before(BodyOf(matrix), group);
+}
+
+size_t GroupOfRow(const EncodedView& matrix, int64_t row) {
+  return OpsOf(matrix.spec.id).group_of_row(BodyOf(matrix), row);
 }
 
 Status CheckSize(const char* format, size_t found, uint64_t expected) {

@@ -90,6 +90,17 @@ void Decode(const EncodedView& matrix, float* dense);
 // Precondition: Validate passes.
 uint64_t StoredCount(const EncodedView& matrix);
 
+// Row groups: the rows of a matrix in the portions in which it is stored, so that kernels can take
+// a part of them (kernels/kernels.h). Every row is in one group; a group's rows need not be
+// neighbours. Groups are numbered in stored order. Precondition of all three: Validate passes.
+size_t RowGroups(const EncodedView& matrix);
+// Number of stored weights in the groups [0, group), for group <= RowGroups: how to cut a matrix in
+// parts of equal work. Takes constant time.
+uint64_t WorkBefore(const EncodedView& matrix, size_t group);
+// The group of row `row`. Takes a search through the strips in `slot`: for tests and the generic
+// kernel.
+size_t GroupOfRow(const EncodedView& matrix, int64_t row);
+
 }  // namespace espalier
 
 #endif  // ESPALIER_FORMATS_FORMAT_H_

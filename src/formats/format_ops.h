@@ -28,7 +28,9 @@ struct FormatOps {
   Result<AlignedBuffer<std::byte>> (*encode)(const FormatSpec& spec, MatrixView matrix);
   Status (*validate)(const EncodedView& matrix);
   void (*for_each_stored)(const EncodedView& matrix, void* context, VisitFn visit);
-  uint64_t (*stored_count)(const EncodedView& matrix);
+  size_t (*row_groups)(const EncodedView& matrix);
+  uint64_t (*work_before)(const EncodedView& matrix, size_t group);
+  size_t (*group_of_row)(const EncodedView& matrix, int64_t row);
 };
 
 #define ESPALIER_FORMAT(name, id) extern const FormatOps name##_format;

@@ -103,6 +103,36 @@ TEST_P(EveryFormat, StoresAtLeastTheNonzeros) {
   EXPECT_GE(StoredCount(encoded.view()), CountNonzeros(matrix.values));
 }
 
+// 64 rows of 52: nothing of a strip is padding, so that visits are all the work there is.
+TEST_P(EveryFormat, CountsTheWorkOfItsRowGroups) {
+  struct Count {
+    EncodedView view;
+    std::vector<uint64_t> of_group;
+  };
+  Rng rng(9);
+  const Tensor matrix = RandomMatrix(64, 52, 0.2, GetParam().type, &rng);
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
+  Count count{encoded.view(), std::vector<uint64_t>(RowGroups(encoded.view()))};
+  ForEachStored(count.view, &count, [](void* context, int64_t row, int64_t, float) {
+    auto& c = *static_cast<Count*>(context);
+    ++c.of_group.at(GroupOfRow(c.view, row));
+  });
+  uint64_t before = 0;
+  for (size_t group = 0; group < count.of_group.size(); ++group) {
+    EXPECT_EQ(WorkBefore(count.view, group), before) << "group " << group;
+    before += count.of_group[group];
+  }
+  EXPECT_EQ(StoredCount(count.view), before);
+}
+
+TEST_P(EveryFormat, PutsEveryRowInAGroup) {
+  const Tensor matrix({67, 9});
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
+  for (int64_t row = 0; row < 67; ++row) {
+    EXPECT_LT(GroupOfRow(encoded.view(), row), RowGroups(encoded.view())) << "row " << row;
+  }
+}
+
 TEST_P(EveryFormat, RefusesEveryTruncation) {
   Rng rng(3);
   const Tensor matrix = RandomMatrix(19, 37, 0.3, GetParam().type, &rng);

@@ -217,14 +217,26 @@ void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) 
   }
 }
 
-uint64_t StoredCountSlot(const EncodedView& matrix) {
+size_t RowGroupsSlot(const EncodedView& matrix) { return ViewSlot(matrix).groups; }
+
+// Only the last group may have fewer than 4 strips.
+uint64_t WorkBeforeSlot(const EncodedView& matrix, size_t group) {
   const SlotView view = ViewSlot(matrix);
-  return view.slots * view.lanes();
+  const uint64_t slots =
+      group == view.groups ? view.slots : uint64_t{view.group_start[group]} * kSlotGroup;
+  return slots * view.lanes();
+}
+
+size_t GroupOfRowSlot(const EncodedView& matrix, int64_t row) {
+  const SlotView view = ViewSlot(matrix);
+  const uint32_t* place =
+      std::find(view.strip, view.strip + view.strips, static_cast<size_t>(row) / view.strip_rows);
+  return static_cast<size_t>(place - view.strip) / kSlotGroup;
 }
 
 }  // namespace
 
-const FormatOps slot_format = {kTiles, EncodeSlot, ValidateSlot, ForEachStoredSlot,
-                               StoredCountSlot};
+const FormatOps slot_format = {kTiles,        EncodeSlot,     ValidateSlot,  ForEachStoredSlot,
+                               RowGroupsSlot, WorkBeforeSlot, GroupOfRowSlot};
 
 }  // namespace espalier

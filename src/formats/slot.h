@@ -42,7 +42,8 @@
 
 namespace espalier {
 
-// Strips per group: sums in flight hide the latency of a multiply-add (4 cycles on most cores).
+// Strips per group, which is a row group: sums in flight hide the latency of a multiply-add (4
+// cycles on most cores).
 inline constexpr size_t kSlotGroup = 4;
 
 // 5 bits would do for B = 32, but bytes are faster to read.

@@ -8,50 +8,57 @@
 namespace espalier {
 namespace {
 
-// y[row] of one x.
-struct Sum {
+// The product with one x.
+struct Product {
+  const EncodedView& matrix;
+  const MatMulArgs& args;
   const float* x;
-  const int8_t* q;  // x / scale, of kI8
-  float scale;
   float* y;
+  const int8_t* q = nullptr;  // of kI8: x is about q * scale
+  float scale = 0.0f;
+
+  bool Takes(int64_t row) const {
+    if (args.first_group == 0 && args.end_group == SIZE_MAX) return true;
+    const size_t group = GroupOfRow(matrix, row);
+    return group >= args.first_group && group < args.end_group;
+  }
 };
 
-void Start(const float* init, size_t rows, float* y) {
-  if (init == nullptr) {
-    std::fill_n(y, rows, 0.0f);
-  } else {
-    std::copy_n(init, rows, y);
+void Start(const Product& product) {
+  const float* init = product.args.init;
+  for (int64_t row = 0; row < product.matrix.rows; ++row) {
+    if (!product.Takes(row)) continue;
+    product.y[row] = std::isnan(product.scale) ? product.scale : init == nullptr ? 0.0f : init[row];
   }
 }
 
-void AddProducts(const EncodedView& matrix, Sum sum) {
-  ForEachStored(matrix, &sum, [](void* context, int64_t row, int64_t col, float value) {
-    const Sum& to = *static_cast<const Sum*>(context);
-    to.y[row] += value * to.x[col];
+void Add(Product* product) {
+  Start(*product);
+  ForEachStored(product->matrix, product, [](void* context, int64_t row, int64_t col, float value) {
+    const Product& to = *static_cast<const Product*>(context);
+    if (!to.Takes(row)) return;
+    const float x = to.q == nullptr ? to.x[col] : to.scale * to.q[col];
+    to.y[row] += value * x;
   });
 }
 
-void AddRoundedProducts(const EncodedView& matrix, Sum sum) {
+void AddRounded(Product* product) {
   int8_t q[kMaxI8Cols];
-  sum.q = q;
-  sum.scale = QuantizeX(sum.x, static_cast<size_t>(matrix.cols), ViewRowScales(matrix).x_scale, q);
-  if (std::isnan(sum.scale)) std::fill_n(sum.y, matrix.rows, sum.scale);
-  ForEachStored(matrix, &sum, [](void* context, int64_t row, int64_t col, float value) {
-    const Sum& to = *static_cast<const Sum*>(context);
-    to.y[row] += value * (to.scale * static_cast<float>(to.q[col]));
-  });
+  product->q = q;
+  product->scale = QuantizeX(product->x, static_cast<size_t>(product->matrix.cols),
+                             ViewRowScales(product->matrix).x_scale, q);
+  Add(product);
 }
 
 }  // namespace
 
 void MatVecGeneric(const EncodedView& matrix, const MatMulArgs& args) {
   for (size_t n = 0; n < args.count; ++n) {
-    const Sum sum{args.x + n * args.x_stride, nullptr, 0.0f, args.y + n * args.y_stride};
-    Start(args.init, static_cast<size_t>(matrix.rows), sum.y);
+    Product product{matrix, args, args.x + n * args.x_stride, args.y + n * args.y_stride};
     if (matrix.spec.type == WeightType::kI8) {
-      AddRoundedProducts(matrix, sum);
+      AddRounded(&product);
     } else {
-      AddProducts(matrix, sum);
+      Add(&product);
     }
   }
 }

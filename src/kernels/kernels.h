@@ -14,11 +14,13 @@
 
 namespace espalier {
 
-// For n < count:  y[n, r] = init[r] + sum_c W[r, c] x[n, c],  r < rows.
+// For n < count:  y[n, r] = init[r] + sum_c W[r, c] x[n, c],  for the rows r of the row groups
+// [first_group, end_group) of W (format.h); an end past the last group means the last.
 // x: `count` rows of `cols` floats, x_stride floats apart; y: the same with `rows` and y_stride.
 // init: [rows], or nullptr for 0. x and y do not overlap. Every x and y row has kPaddingBytes
-// readable bytes after it; bytes of y past `rows` are not written.
-// The result for one n does not depend, to the bit, on `count` or on the other rows. NaN and
+// readable bytes after it; no other y is written, and none past `rows`.
+// The result for one n does not depend, to the bit, on `count`, on the other rows or on the groups
+// that are computed with it. NaN and
 // infinity spread as IEEE 754 says through every stored weight, stored zeros included (format.h).
 // Takes up to 72 KB of stack.
 struct MatMulArgs {
@@ -28,6 +30,8 @@ struct MatMulArgs {
   float* y = nullptr;
   size_t y_stride = 0;
   size_t count = 0;
+  size_t first_group = 0;
+  size_t end_group = SIZE_MAX;
 };
 // Precondition: Validate(w) passed, and w.spec is one the function was looked up for.
 using MatMulFn = void (*)(const EncodedView& w, const MatMulArgs& args);

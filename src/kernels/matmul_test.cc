@@ -96,6 +96,47 @@ void ExpectProduct(WeightType type, const Tensor& w, Rows* x, const std::vector<
   }
 }
 
+// Cuts the groups at every place: each part gives the bits of the whole in its rows, and leaves the
+// other rows as they were.
+void ExpectGroups(const FormatSpec& spec, MatMulFn kernel) {
+  Rng rng(6);
+  constexpr size_t kMost = 9;
+  for (const int64_t rows : {1, 17, 64, 131}) {
+    const auto height = static_cast<size_t>(rows);
+    const Tensor w = RandomMatrix(rows, 37, 0.7, spec.type, &rng);
+    const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(w)));
+    const EncodedView view = encoded.view();
+    const std::vector<float> init(height, 0.25f);
+    Rows x = RandomX(37, kMost, &rng);
+    for (const size_t count : {size_t{1}, kMost}) {
+      Rows whole(height, kMost, kUntouched);
+      MatMulArgs args = ArgsOf(&x, init, &whole);
+      args.count = count;
+      kernel(view, args);
+      for (size_t cut = 0; cut <= RowGroups(view); ++cut) {
+        Rows first(height, kMost, kUntouched);
+        Rows second(height, kMost, kUntouched);
+        args.y = first.values.data();
+        args.first_group = 0;
+        args.end_group = cut;
+        kernel(view, args);
+        args.y = second.values.data();
+        args.first_group = cut;
+        args.end_group = SIZE_MAX;
+        kernel(view, args);
+        for (size_t i = 0; i < whole.values.size(); ++i) {
+          const size_t row = i % whole.stride;
+          const bool in_first = row < height && GroupOfRow(view, static_cast<int64_t>(row)) < cut;
+          ASSERT_EQ(first.values[i], in_first ? whole.values[i] : kUntouched)
+              << rows << " rows, count " << count << ", groups [0, " << cut << "), value " << i;
+          ASSERT_EQ(second.values[i], in_first ? kUntouched : whole.values[i])
+              << rows << " rows, count " << count << ", groups from " << cut << ", value " << i;
+        }
+      }
+    }
+  }
+}
+
 using Case = std::tuple<const KernelTable*, FormatSpec>;
 
 class EveryKernel : public ::testing::TestWithParam<Case> {
@@ -167,6 +208,10 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
       }
     }
   }
+}
+
+TEST_P(EveryKernel, ComputesTheRowsOfTheGroupsItIsGiven) {
+  ASSERT_NO_FATAL_FAILURE(ExpectGroups(spec(), kernel()));
 }
 
 TEST_P(EveryKernel, WritesNothingForACountOfZero) {
@@ -264,6 +309,10 @@ TEST_P(GenericKernel, MultipliesAsTheOracleDoes) {
   Rows y(33, 3, kUntouched);
   MatVecGeneric(encoded.view(), ArgsOf(&x, init, &y));
   ExpectProduct(GetParam().type, w, &x, init, &y);
+}
+
+TEST_P(GenericKernel, ComputesTheRowsOfTheGroupsItIsGiven) {
+  ASSERT_NO_FATAL_FAILURE(ExpectGroups(GetParam(), MatVecGeneric));
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, GenericKernel, ::testing::ValuesIn(AllFormats()),

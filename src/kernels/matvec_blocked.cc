@@ -30,7 +30,8 @@ class BlockedKernel {
     EncodedView tile = matrix;
     tile.spec = {FormatId::k_blocked, R, C, kTypeOf<W>};  // the same, as constants
     const BlockedView w = ViewBlocked(tile);
-    for (size_t strip = 0; strip < w.strips; ++strip) {
+    const size_t end = std::min(args.end_group, w.strips);
+    for (size_t strip = args.first_group; strip < end; ++strip) {
       for (size_t n = 0; n < args.count; ++n) {
         const float* x = args.x + n * args.x_stride;
         float padded[C] = {};

@@ -10,6 +10,7 @@
 #include "hwy/highway.h"
 // clang-format on
 
+#include <algorithm>
 #include <span>
 
 #include "formats/blocked.h"
@@ -56,11 +57,13 @@ void Run(const EncodedView& matrix, const MatMulArgs& args) {
   tile.spec = {FormatId::k_blocked, kRows, kCols, WeightType::kI8};  // as constants
   const BlockedView w = ViewBlocked(tile);
   const RowScales scales = ViewRowScales(matrix);
+  const size_t end = std::min(w.strips, args.end_group);
+  if (args.first_group >= end) return;
   X x;
   for (size_t n = 0; n < args.count; ++n) {
     x.Set(args.x + n * args.x_stride, w.cols, scales.x_scale);
     float* y = args.y + n * args.y_stride;
-    for (size_t strip = 0; strip < w.strips; ++strip) Strip(w, scales, args, x, strip, y);
+    for (size_t strip = args.first_group; strip < end; ++strip) Strip(w, scales, args, x, strip, y);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 // clang-format on
 
+#include <algorithm>
 #include <span>
 
 #include "formats/csr.h"
@@ -32,7 +33,9 @@ HWY_INLINE float RowSum(const CsrView& w, size_t row, const float* x, float init
 
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
   const CsrView w = ViewCsr(matrix);
-  for (size_t row = 0; row < w.rows; ++row) {
+  const size_t groups = (w.rows + kCsrGroupRows - 1) / kCsrGroupRows;
+  const size_t end = std::min(w.rows, std::min(args.end_group, groups) * kCsrGroupRows);
+  for (size_t row = args.first_group * kCsrGroupRows; row < end; ++row) {
     const float init = args.init == nullptr ? 0.0f : args.init[row];
     for (size_t n = 0; n < args.count; ++n) {
       args.y[n * args.y_stride + row] = RowSum(w, row, args.x + n * args.x_stride, init);

@@ -80,11 +80,11 @@ HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, s
   }
 }
 
-// All strips of one x row, kStrips at a time and then fewer.
+// Strips [strip, end) of one x row, kStrips at a time and then fewer.
 template <typename W, size_t kStrips>
-HWY_INLINE void OneRow(const DenseView& w, const MatMulArgs& args, size_t n, size_t strip) {
-  for (; strip + kStrips <= w.strips; strip += kStrips) Tile<W, kStrips, 1>(w, args, strip, n);
-  if constexpr (kStrips > 1) OneRow<W, kStrips / 2>(w, args, n, strip);
+HWY_INLINE void OneRow(const DenseView& w, const MatMulArgs& args, size_t strip, size_t end) {
+  for (; strip + kStrips <= end; strip += kStrips) Tile<W, kStrips, 1>(w, args, strip, 0);
+  if constexpr (kStrips > 1) OneRow<W, kStrips / 2>(w, args, strip, end);
 }
 
 // One strip of the last x rows: fewer than kTileCount of them.
@@ -100,11 +100,12 @@ HWY_INLINE void LastRows(const DenseView& w, const MatMulArgs& args, size_t stri
 template <typename W>
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
   const DenseView w = ViewDense(matrix);
+  const size_t end = std::min(args.end_group, w.strips);
   if (args.count == 1) {
-    OneRow<W, kTileStrips>(w, args, 0, 0);
+    OneRow<W, kTileStrips>(w, args, args.first_group, end);
     return;
   }
-  for (size_t strip = 0; strip < w.strips; ++strip) {
+  for (size_t strip = args.first_group; strip < end; ++strip) {
     size_t n = 0;
     for (; n + kTileCount <= args.count; n += kTileCount) Tile<W, 1, kTileCount>(w, args, strip, n);
     if constexpr (kTileCount > 1) LastRows<W, kTileCount - 1>(w, args, strip, n);

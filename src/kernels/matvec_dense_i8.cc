@@ -7,6 +7,7 @@
 #include "hwy/highway.h"
 // clang-format on
 
+#include <algorithm>
 #include <span>
 
 #include "formats/dense.h"
@@ -60,11 +61,12 @@ void Rows(const DenseView& w, const RowScales& scales, const MatMulArgs& args, s
   for (size_t i = 0; i < kRows; ++i) {
     x[i].Set(args.x + (n + i) * args.x_stride, w.cols, scales.x_scale);
   }
-  size_t strip = 0;
-  for (; strip + kMostStrips <= w.strips; strip += kMostStrips) {
+  const size_t end = std::min(w.strips, args.end_group);
+  size_t strip = args.first_group;
+  for (; strip + kMostStrips <= end; strip += kMostStrips) {
     Strips<kMostStrips, kRows>(w, scales, args, x, strip, n);
   }
-  for (; strip < w.strips; ++strip) Strips<1, kRows>(w, scales, args, x, strip, n);
+  for (; strip < end; ++strip) Strips<1, kRows>(w, scales, args, x, strip, n);
 }
 
 void Run(const EncodedView& matrix, const MatMulArgs& args) {

@@ -85,7 +85,11 @@ class SlotKernel {
     BankedX<B> x[kRows];
     for (size_t i = 0; i < kRows; ++i) x[i].Set(args.x + (n + i) * args.x_stride, w.cols);
     const size_t full = w.strips / kSlotGroup;
-    for (size_t group = 0; group < full; ++group) Group<kSlotGroup>(w, args, x, group, n);
+    const size_t end = std::min(args.end_group, full);
+    for (size_t group = args.first_group; group < end; ++group) {
+      Group<kSlotGroup>(w, args, x, group, n);
+    }
+    if (args.first_group > full || args.end_group <= full) return;
     switch (w.strips % kSlotGroup) {
       case 1: Group<1>(w, args, x, full, n); break;
       case 2: Group<2>(w, args, x, full, n); break;

@@ -13,6 +13,7 @@
 #include "hwy/highway.h"
 // clang-format on
 
+#include <algorithm>
 #include <span>
 
 #include "formats/slot.h"
@@ -70,9 +71,10 @@ void Rows(const SlotView& w, const RowScales& scales, const MatMulArgs& args, si
     x[i].Set(args.x + (n + i) * args.x_stride, w.cols, scales.x_scale);
   }
   const size_t full = w.strips / kSlotGroup;
-  for (size_t group = 0; group < full; ++group) {
+  for (size_t group = args.first_group; group < std::min(full, args.end_group); ++group) {
     Group<kSlotGroup, kRows>(w, scales, args, x, group, n);
   }
+  if (args.first_group > full || args.end_group <= full) return;
   switch (w.strips % kSlotGroup) {
     case 1: Group<1, kRows>(w, scales, args, x, full, n); break;
     case 2: Group<2, kRows>(w, scales, args, x, full, n); break;

@@ -51,9 +51,10 @@ class SlotBatch {
   static void Run(const SlotView& w, const MatMulArgs& args, size_t n, size_t count) {
     HWY_ALIGN float columns[(kMostCols + kLanes) * kRows];
     Transpose(args.x + n * args.x_stride, args.x_stride, count, w.cols, columns);
-    size_t slot = 0;
-    for (size_t group = 0; group < w.groups; ++group) {
+    const size_t end_group = std::min(args.end_group, w.groups);
+    for (size_t group = args.first_group; group < end_group; ++group) {
       const size_t strips = w.StripsOf(group);
+      const size_t slot = w.group_start[group] * kSlotGroup;
       const size_t end = slot + (w.group_start[group + 1] - w.group_start[group]) * strips;
       for (size_t k = 0; k < strips; ++k) {
         const Slots slots{slot + k, end, strips};
@@ -62,7 +63,6 @@ class SlotBatch {
           Block(w, args, columns, slots, {first_row, lane, n, count});
         }
       }
-      slot = end;
     }
   }
 
