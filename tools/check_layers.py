@@ -38,6 +38,7 @@ SYSTEM = re.compile(
 
 CODE = (".h", ".hpp", ".cc", ".c", ".inl", ".inc")
 TEXT = CODE + (".py", ".md", ".txt", ".cmake", ".yaml", ".yml", ".json", ".mjs", ".js", ".css", ".html", "")
+IGNORED = ("build", "runs", "node_modules", ".cache")  # as in .gitignore
 MAX_LINES = 600
 LONG_FILES = {}  # path -> why it may be longer than MAX_LINES
 
@@ -61,12 +62,14 @@ def fault(faults, path, line, rule, text):
 
 
 def tracked_files(root):
-    if os.path.isdir(os.path.join(root, ".git")):
+    if os.path.exists(os.path.join(root, ".git")):  # a folder, or in a worktree a file
         out = subprocess.run(["git", "-C", root, "ls-files", "-z"], check=True, stdout=subprocess.PIPE)
         files = out.stdout.decode().split("\0")
         return sorted(f for f in files if f and os.path.isfile(os.path.join(root, f)))
     found = []
-    for folder, _, names in os.walk(root):
+    for folder, folders, names in os.walk(root):
+        if folder == root:
+            folders[:] = [f for f in folders if f not in IGNORED]
         found += [os.path.relpath(os.path.join(folder, name), root) for name in names]
     return sorted(found)
 
