@@ -3,10 +3,15 @@
 #define ESPALIER_BASE_MACHINE_H_
 
 #include <string>
+#include <string_view>
 
 namespace espalier {
 
-// "model name" of /proc/cpuinfo, or "unknown".
+// The CPU in a text like Linux's /proc/cpuinfo: its "model name"; on 64-bit ARM, where there is
+// none, the board's "Model", or else the codes of its maker and part ("ARM 0x41 0xd0c"); or
+// "unknown".
+std::string CpuNameIn(std::string_view cpuinfo);
+// Of this machine's /proc/cpuinfo.
 std::string CpuName();
 
 }  // namespace espalier

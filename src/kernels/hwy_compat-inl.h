@@ -1,5 +1,6 @@
-// What Highway 1.0.3 lacks and the kernels need: loads and stores of the first `count` lanes, and
-// lookups in a bank of x that is wider than a vector. Compiled once per target.
+// What Highway 1.0.3 lacks and the kernels need: loads and stores of the first `count` lanes, a
+// minimum that keeps NaN, and lookups in a bank of x that is wider than a vector. Compiled once per
+// target.
 #if defined(ESPALIER_KERNELS_HWY_COMPAT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ESPALIER_KERNELS_HWY_COMPAT_INL_H_
 #undef ESPALIER_KERNELS_HWY_COMPAT_INL_H_
@@ -86,6 +87,31 @@ HWY_INLINE void StoreRows(hn::Vec<D> v, D d, float* to, size_t row, size_t rows)
   } else if (row < rows) {
     StoreFirst(v, d, to + row, rows - row);
   }
+}
+
+// min(bound, x) and max(bound, x) that give NaN for a NaN in x: Highway's, where the instruction
+// returns its second argument then; not so on the portable targets and NEON, where Highway skips
+// NaN.
+template <class D>
+HWY_INLINE hn::Vec<D> MinOrNan(D /*d*/, hn::Vec<D> bound, hn::Vec<D> x) {
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  return hn::IfThenElse(hn::Lt(bound, x), bound, x);
+#elif HWY_TARGET == HWY_NEON
+  return hn::Vec<D>(vminq_f32(bound.raw, x.raw));
+#else
+  return hn::Min(bound, x);
+#endif
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> MaxOrNan(D /*d*/, hn::Vec<D> bound, hn::Vec<D> x) {
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  return hn::IfThenElse(hn::Lt(x, bound), bound, x);
+#elif HWY_TARGET == HWY_NEON
+  return hn::Vec<D>(vmaxq_f32(bound.raw, x.raw));
+#else
+  return hn::Max(bound, x);
+#endif
 }
 
 #if HWY_TARGET != HWY_SCALAR

@@ -92,12 +92,17 @@ std::vector<const KernelTable*> AvailableKernels() {
   // The dispatch table's own order: entry 0 is Highway's chooser, then one per target, best first,
   // nullptr if not compiled; the last is the portable one. Read directly, so that no global choice
   // of a target takes part.
+#if HWY_HAVE_RUNTIME_DISPATCH
+  const int64_t supported = hwy::SupportedTargets();
+#else
+  const int64_t supported = HWY_TARGETS;  // all are what the compiler was told the CPU has
+#endif
   constexpr size_t kTargets = HWY_MAX_DYNAMIC_TARGETS;
   constexpr size_t kFirstBit = HWY_HIGHEST_TARGET_BIT + 1 - kTargets;
   const auto* entries = HWY_DISPATCH_TABLE(Table);
   std::vector<const KernelTable*> tables;
   for (size_t i = 0; i < kTargets; ++i) {
-    const bool runs = (hwy::SupportedTargets() >> (kFirstBit + i) & 1) != 0;
+    const bool runs = (supported >> (kFirstBit + i) & 1) != 0;
     if (runs && entries[1 + i] != nullptr) tables.push_back(entries[1 + i]());
   }
   tables.push_back(entries[1 + kTargets]());

@@ -18,6 +18,7 @@
 #endif
 
 #include "hwy/highway.h"
+#include "kernels/hwy_compat-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier {
@@ -52,26 +53,15 @@ HWY_INLINE ExpParts<V> SplitExp(D d, V x) {
   return {hn::BitCast(d, scale), hn::MulAdd(hn::Mul(r, r), q, r)};
 }
 
-// min(limit, x) and max(limit, x) that give NaN for a NaN in x: by the order of arguments where the
-// instruction returns the second one, by comparing where Highway skips NaN (portable targets).
+// min(limit, x) and max(limit, x), NaN for a NaN in x.
 template <class D, class V>
 HWY_INLINE V AtMost(D d, float limit, V x) {
-  const V bound = hn::Set(d, limit);
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-  return hn::IfThenElse(hn::Lt(bound, x), bound, x);
-#else
-  return hn::Min(bound, x);
-#endif
+  return MinOrNan(d, hn::Set(d, limit), x);
 }
 
 template <class D, class V>
 HWY_INLINE V AtLeast(D d, float limit, V x) {
-  const V bound = hn::Set(d, limit);
-#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
-  return hn::IfThenElse(hn::Lt(x, bound), bound, x);
-#else
-  return hn::Max(bound, x);
-#endif
+  return MaxOrNan(d, hn::Set(d, limit), x);
 }
 
 template <class D, class V>

@@ -390,6 +390,10 @@ TEST(KernelTables, IncludeEveryX86TargetThatThisCpuHas) {
 }
 #endif
 
+#if defined(__aarch64__)
+TEST(KernelTables, IncludeNeonWhateverTheCpu) { EXPECT_OK(FindKernels("NEON")); }
+#endif
+
 TEST(KernelTables, AreFoundByName) {
   for (const KernelTable* table : AvailableKernels()) {
     EXPECT_EQ(ValueOrDie(FindKernels(table->target)), table);
