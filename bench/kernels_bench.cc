@@ -177,8 +177,10 @@ BenchCase LstmCase(const KernelTable& table, const FormatSpec& spec, std::array<
   const auto h = static_cast<size_t>(hidden);
   const auto t = static_cast<size_t>(steps);
   auto data = std::make_shared<Data>();
-  const Tensor w_ih = RandomMatrix(spec, 4 * hidden, input, density, rng);
-  const Tensor w_hh = RandomMatrix(spec, 4 * hidden, hidden, density, rng);
+  Tensor w_ih = RandomMatrix(spec, 4 * hidden, input, density, rng);
+  Tensor w_hh = RandomMatrix(spec, 4 * hidden, hidden, density, rng);
+  RoundMatrix(spec.type, input, w_ih.values);
+  RoundMatrix(spec.type, hidden, w_hh.values);
   data->w_ih = ValueOrDie(Encode(spec, ViewOf(w_ih)));
   data->w_hh = ValueOrDie(Encode(spec, ViewOf(w_hh)));
   const size_t x_stride = RoundUp(i, 16) + 16;
