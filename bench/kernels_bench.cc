@@ -19,6 +19,7 @@
 #include "base/machine.h"
 #include "base/rng.h"
 #include "base/stopwatch.h"
+#include "bench_support.h"
 #include "kernels/generic.h"
 #include "kernels/kernels.h"
 #include "kernels/tolerance.h"
@@ -27,18 +28,6 @@ namespace espalier {
 namespace {
 
 constexpr double kBytesPerCycle = 32.0;
-
-// Ends the program on an error of its own making: a bench without a check measures nothing.
-[[noreturn]] void Die(const std::string& message) {
-  std::fprintf(stderr, "kernels_bench: %s\n", message.c_str());
-  std::exit(1);
-}
-
-template <typename T>
-T ValueOrDie(Result<T> result) {
-  if (!result.ok()) Die(result.status().message());
-  return *std::move(result);
-}
 
 // ns per cycle of the core now, from a chain of dependent additions.
 double CycleNs() {
@@ -55,35 +44,6 @@ double CycleNs() {
     best = std::min(best, watch.ElapsedNs() / 1e5);
   }
   return best;
-}
-
-// A random matrix pruned in slots of this tile to about `nnz` weights; dense for other formats.
-Tensor RandomMatrix(const FormatSpec& spec, int64_t rows, int64_t cols, double density, Rng* rng) {
-  Tensor tensor({rows, cols});
-  if (spec.id != FormatId::k_slot) {
-    for (float& value : tensor.values) {
-      const bool keep = spec.id == FormatId::k_dense || rng->Uniform() < density;
-      if (keep) value = static_cast<float>(rng->Normal());
-    }
-    return tensor;
-  }
-  for (int64_t strip = 0; strip < rows; strip += spec.strip_rows) {
-    for (int64_t bank = 0; bank < cols; bank += spec.bank_cols) {
-      const int64_t width = std::min<int64_t>(spec.bank_cols, cols - bank);
-      int64_t slots = 0;
-      for (int64_t j = 0; j < width; ++j) slots += rng->Uniform() < density ? 1 : 0;
-      for (int64_t row = strip; row < std::min(rows, strip + spec.strip_rows); ++row) {
-        std::vector<int64_t> columns(static_cast<size_t>(width));
-        for (size_t c = 0; c < columns.size(); ++c) columns[c] = static_cast<int64_t>(c);
-        rng->Shuffle(columns);
-        for (int64_t j = 0; j < slots; ++j) {
-          const int64_t col = bank + columns[static_cast<size_t>(j)];
-          tensor.values[static_cast<size_t>(row * cols + col)] = static_cast<float>(rng->Normal());
-        }
-      }
-    }
-  }
-  return tensor;
 }
 
 AlignedBuffer<float> RandomFloats(size_t size, Rng* rng) {

@@ -14,7 +14,7 @@ set(runtime_rooms base model formats kernels artifact runtime)
 
 # The C ABI's object pulls from the rooms' archives what it needs, and no more.
 add_library(espalier_shared SHARED $<TARGET_OBJECTS:espalier_runtime>)
-target_link_libraries(espalier_shared PRIVATE espalier_artifact espalier_kernels)
+target_link_libraries(espalier_shared PRIVATE espalier_artifact espalier_kernels Threads::Threads)
 set_target_properties(espalier_shared PROPERTIES OUTPUT_NAME espalier EXPORT_NAME runtime
                       LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION}
                       SOVERSION ${PROJECT_VERSION_MAJOR}
@@ -27,7 +27,7 @@ add_library(espalier_static STATIC)
 foreach(room IN LISTS runtime_rooms)
   target_sources(espalier_static PRIVATE $<TARGET_OBJECTS:espalier_${room}>)
 endforeach()
-target_link_libraries(espalier_static INTERFACE hwy::hwy)
+target_link_libraries(espalier_static INTERFACE hwy::hwy Threads::Threads)
 set_target_properties(espalier_static PROPERTIES OUTPUT_NAME espalier EXPORT_NAME runtime_static
                       LINKER_LANGUAGE CXX)
 

@@ -4,7 +4,7 @@
  *   espalier_model* model = NULL;
  *   espalier_session* session = NULL;
  *   if (espalier_model_open("digits.esp", &model, &error) != ESPALIER_OK) puts(error.text);
- *   espalier_session_options options = {1, 28, NULL};
+ *   espalier_session_options options = {1, 28, NULL, 1};
  *   espalier_session_create(model, &options, &session, &error);
  *   espalier_batch batch = {28, 1, pixels, NULL, NULL};
  *   espalier_session_run(session, &batch, &error);
@@ -104,6 +104,9 @@ typedef struct espalier_session_options {
   int64_t max_batch;  /* largest B, at least 1; also the number of streams whose state is kept */
   int64_t max_steps;  /* largest T of one run, at least 1 */
   const char* target; /* an instruction set, e.g. "AVX2"; NULL or "" for the best */
+  /* At most 64; 0 is 1. With more than 1 the session has threads of its own, which share the rows
+   * of large matrices with the caller; results are the same to the bit. */
+  int64_t threads;
 } espalier_session_options;
 
 /* T steps of B sequences. */
@@ -115,16 +118,33 @@ typedef struct espalier_batch {
   const int32_t* lengths; /* [B], each in [0, T]; NULL if all are T */
 } espalier_batch;
 
-/* Allocates all that running needs; all states are 0. `options` may be NULL: {1, 1, NULL}.
+/* Allocates all that running needs; all states are 0. `options` may be NULL: {1, 1, NULL, 1}.
  * Ownership: *session_out is the caller's; give it to espalier_session_free before the model goes.
  */
 ESPALIER_API espalier_status espalier_session_create(const espalier_model* model,
                                                      const espalier_session_options* options,
                                                      espalier_session** session_out,
                                                      espalier_error* error_out);
+/* Returns in *bytes_out how much memory a session takes: all of its own but the stacks of threads;
+ * weights are the model's, and sessions of one file share them, also across processes. */
+ESPALIER_API espalier_status espalier_session_size(const espalier_model* model,
+                                                   const espalier_session_options* options,
+                                                   size_t* bytes_out, espalier_error* error_out);
+/* The same as espalier_session_create over the caller's memory: at least espalier_session_size
+ * bytes, of any content, from a multiple of 64. With 1 thread nothing is allocated, now or later.
+ * Ownership: `memory` stays the caller's, who must call espalier_session_free before it goes. */
+ESPALIER_API espalier_status espalier_session_init_at(const espalier_model* model,
+                                                      const espalier_session_options* options,
+                                                      void* memory, size_t memory_bytes,
+                                                      espalier_session** session_out,
+                                                      espalier_error* error_out);
+/* Returns how many threads a run uses at most: as asked, or 1 where no matrix is large enough. */
+ESPALIER_API size_t espalier_session_threads(const espalier_session* session);
 /* Runs from the states of streams [0, B) and leaves the end states there: whole sequences, chunks
  * and single steps give the same numbers. A reverse direction needs the whole sequence in one run.
- * Does not allocate, lock or call the system, except to make an error's text.
+ * Does not allocate, lock or call the system, except to make an error's text, and with threads to
+ * wake one that sleeps: once in a run that is long enough or follows another at once. A worker that
+ * finds nothing to do spins for at most 50 us, then sleeps.
  * Ownership: nothing of `batch` is kept. */
 ESPALIER_API espalier_status espalier_session_run(espalier_session* session,
                                                   const espalier_batch* batch,
@@ -152,7 +172,9 @@ ESPALIER_API espalier_status espalier_session_state_get(const espalier_session* 
 ESPALIER_API espalier_status espalier_session_state_set(espalier_session* session, const char* name,
                                                         const float* values, size_t count,
                                                         espalier_error* error_out);
-/* Frees a session. NULL is allowed. */
+/* Ends a session and its threads, and frees what espalier_session_create allocated. NULL is
+ * allowed.
+ */
 ESPALIER_API void espalier_session_free(espalier_session* session);
 
 #ifdef __cplusplus

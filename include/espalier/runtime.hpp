@@ -3,7 +3,7 @@
 //
 //   namespace er = espalier::runtime;
 //   er::Model model = er::Model::Open("digits.esp");
-//   er::Session session(model, {1, 28, nullptr});
+//   er::Session session(model, {1, 28, nullptr, 1});
 //   session.Run({28, 1, pixels.data(), nullptr, nullptr});
 //   er::Values scores = session.Output(0);
 //
@@ -98,12 +98,27 @@ class Model {
 // The model must outlive the session.
 class Session {
  public:
-  explicit Session(const Model& model, SessionOptions options = {1, 1, nullptr}) {
+  explicit Session(const Model& model, SessionOptions options = {1, 1, nullptr, 1}) {
     espalier_session* session = nullptr;
     Call(espalier_session_create, model.get(), &options, &session);
     session_.reset(session);
   }
 
+  // What a session takes, stacks of threads aside.
+  static size_t SizeOf(const Model& model, SessionOptions options) {
+    size_t bytes = 0;
+    Call(espalier_session_size, model.get(), &options, &bytes);
+    return bytes;
+  }
+  // Over memory that must outlive the session: SizeOf bytes from a multiple of 64.
+  static Session InitAt(const Model& model, SessionOptions options, void* memory,
+                        size_t memory_bytes) {
+    espalier_session* session = nullptr;
+    Call(espalier_session_init_at, model.get(), &options, memory, memory_bytes, &session);
+    return Session(session);
+  }
+
+  size_t Threads() const { return espalier_session_threads(session_.get()); }
   void Run(const Batch& batch) { Call(espalier_session_run, session_.get(), &batch); }
   Values Output(size_t index) const {
     Values values{nullptr, 0};
@@ -130,6 +145,8 @@ class Session {
   struct Free {
     void operator()(espalier_session* session) const { espalier_session_free(session); }
   };
+  explicit Session(espalier_session* session) : session_(session) {}
+
   std::unique_ptr<espalier_session, Free> session_;
 };
 

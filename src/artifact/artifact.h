@@ -131,6 +131,8 @@ class Artifact {
   // InferTypes, StatesOf and IsStreamable work and ValidateGraph does not.
   const Graph& graph() const { return graph_; }
   const std::map<std::string, ValueType>& types() const { return types_; }
+  // StatesOf(graph()).
+  const std::vector<StateSpec>& states() const { return states_; }
   // In the order of MatrixPartsOf.
   const std::vector<ArtifactMatrix>& matrices() const { return matrices_; }
   // By MatrixPart::name. Precondition: there is one.
@@ -160,6 +162,7 @@ class Artifact {
   std::span<const std::byte> bytes_;
   Graph graph_;
   std::map<std::string, ValueType> types_;
+  std::vector<StateSpec> states_;
   std::vector<ArtifactMatrix> matrices_;
   Metadata metadata_;
   std::optional<GoldenSample> golden_;

@@ -303,6 +303,7 @@ Result<Artifact> Artifact::Parse(std::unique_ptr<Owner> owner, std::span<const s
       ESPALIER_RETURN_IF_ERROR(CheckStructure(records, &artifact.graph_, &parts));
       ESPALIER_ASSIGN_OR_RETURN(artifact.types_, InferTypes(artifact.graph_));
       ESPALIER_RETURN_IF_ERROR(CheckTypes(artifact.graph_, artifact.types_));
+      artifact.states_ = StatesOf(artifact.graph_);
       ESPALIER_RETURN_IF_ERROR(
           ReadGolden(&reader, artifact.graph_, artifact.types_, &artifact.golden_));
       for (size_t i = 0; i < records.size(); ++i) {

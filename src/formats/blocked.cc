@@ -146,7 +146,7 @@ size_t GroupOfRowBlocked(const EncodedView& matrix, int64_t row) {
 }  // namespace
 
 const FormatOps blocked_format = {
-    kTiles,           EncodeBlocked,     ValidateBlocked,  ForEachStoredBlocked,
-    RowGroupsBlocked, WorkBeforeBlocked, GroupOfRowBlocked};
+    kTiles,           EncodeBlocked,     ValidateBlocked,   ForEachStoredBlocked,
+    RowGroupsBlocked, WorkBeforeBlocked, GroupOfRowBlocked, nullptr};
 
 }  // namespace espalier

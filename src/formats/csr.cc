@@ -94,9 +94,18 @@ size_t GroupOfRowCsr(const EncodedView& /*matrix*/, int64_t row) {
   return static_cast<size_t>(row) / kCsrGroupRows;
 }
 
+void ReadRowCsr(const EncodedView& matrix, int64_t row, float* out) {
+  const CsrView view = ViewCsr(matrix);
+  std::fill_n(out, view.cols, 0.0f);
+  const auto r = static_cast<size_t>(row);
+  for (uint32_t i = view.row_start[r]; i < view.row_start[r + 1]; ++i) {
+    out[view.col[i]] += view.values[i];  // an element may come twice
+  }
+}
+
 }  // namespace
 
-const FormatOps csr_format = {kTiles,       EncodeCsr,     ValidateCsr,  ForEachStoredCsr,
-                              RowGroupsCsr, WorkBeforeCsr, GroupOfRowCsr};
+const FormatOps csr_format = {kTiles,       EncodeCsr,     ValidateCsr,   ForEachStoredCsr,
+                              RowGroupsCsr, WorkBeforeCsr, GroupOfRowCsr, ReadRowCsr};
 
 }  // namespace espalier

@@ -147,6 +147,12 @@ Status CheckOffsets(const EncodedView& matrix) {
   return Ok();
 }
 
+void ReadScaledRow(const EncodedView& matrix, int64_t row, float* out) {
+  OpsOf(matrix.spec.id).read_row(BodyOf(matrix), row, out);
+  const float scale = ViewRowScales(matrix).scale[row];
+  for (int64_t col = 0; col < matrix.cols; ++col) out[col] *= scale;
+}
+
 }  // namespace
 
 std::string FormatName(const FormatSpec& spec) {
@@ -232,6 +238,11 @@ void Decode(const EncodedView& matrix, float* dense) {
 }
 
 uint64_t StoredCount(const EncodedView& matrix) { return WorkBefore(matrix, RowGroups(matrix)); }
+
+ReadRowFn FindReadRow(const FormatSpec& spec) {
+  const ReadRowFn read_row = OpsOf(spec.id).read_row;
+  return read_row != nullptr && spec.type == WeightType::kI8 ? ReadScaledRow : read_row;
+}
 
 size_t RowGroups(const EncodedView& matrix) {
   return OpsOf(matrix.spec.id).row_groups(BodyOf(matrix));

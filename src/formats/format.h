@@ -85,6 +85,11 @@ void ForEachStored(const EncodedView& matrix, void* context, VisitFn visit);
 // Writes all rows * cols elements. Precondition: Validate passes.
 void Decode(const EncodedView& matrix, float* dense);
 
+// Writes the `cols` elements of one row: how an embedding is looked up where it is stored.
+using ReadRowFn = void (*)(const EncodedView& matrix, int64_t row, float* out);
+// nullptr for a format whose rows cannot be read in about the time of reading `cols` floats.
+ReadRowFn FindReadRow(const FormatSpec& spec);
+
 // Number of stored weights, padding included (also that of rows past the last): what a kernel
 // multiplies.
 // Precondition: Validate passes.

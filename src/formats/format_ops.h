@@ -31,6 +31,7 @@ struct FormatOps {
   size_t (*row_groups)(const EncodedView& matrix);
   uint64_t (*work_before)(const EncodedView& matrix, size_t group);
   size_t (*group_of_row)(const EncodedView& matrix, int64_t row);
+  ReadRowFn read_row;  // nullptr where a row is spread over the bytes
 };
 
 #define ESPALIER_FORMAT(name, id) extern const FormatOps name##_format;

@@ -125,6 +125,23 @@ TEST_P(EveryFormat, CountsTheWorkOfItsRowGroups) {
   EXPECT_EQ(StoredCount(count.view), before);
 }
 
+TEST_P(EveryFormat, ReadsARowIfItCan) {
+  Rng rng(10);
+  const Tensor matrix = RandomMatrix(35, 21, 0.4, GetParam().type, &rng);
+  const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
+  const ReadRowFn read_row = FindReadRow(GetParam());
+  if (read_row == nullptr) {
+    EXPECT_TRUE(GetParam().strip_rows > 0) << "a format without tiles can";
+    return;
+  }
+  for (int64_t row = 0; row < 35; ++row) {
+    std::vector<float> found(21, 7.0f);
+    read_row(encoded.view(), row, found.data());
+    const auto first = matrix.values.begin() + row * 21;
+    EXPECT_EQ(found, std::vector<float>(first, first + 21)) << "row " << row;
+  }
+}
+
 TEST_P(EveryFormat, PutsEveryRowInAGroup) {
   const Tensor matrix({67, 9});
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));

@@ -236,7 +236,7 @@ size_t GroupOfRowSlot(const EncodedView& matrix, int64_t row) {
 
 }  // namespace
 
-const FormatOps slot_format = {kTiles,        EncodeSlot,     ValidateSlot,  ForEachStoredSlot,
-                               RowGroupsSlot, WorkBeforeSlot, GroupOfRowSlot};
+const FormatOps slot_format = {kTiles,        EncodeSlot,     ValidateSlot,   ForEachStoredSlot,
+                               RowGroupsSlot, WorkBeforeSlot, GroupOfRowSlot, nullptr};
 
 }  // namespace espalier

@@ -1,33 +1,32 @@
 // The C ABI over Artifact and Session: no exception and no C++ type crosses it.
-#include <algorithm>
 #include <cstring>
-#include <exception>
 #include <new>
 #include <string>
 
-#include "artifact/artifact.h"
 #include "base/strings.h"
 #include "espalier/espalier.h"
+#include "runtime/c_api_support.h"
+#include "runtime/engine.h"
 #include "runtime/golden.h"
 #include "runtime/session.h"
-
-struct espalier_model {
-  espalier::Artifact artifact;
-};
 
 struct espalier_session {
   espalier::Session session;
   size_t output_count;
   espalier::ValueType input;
+  bool owns_memory;  // which begins with this struct
 };
 
 namespace {
 
 using espalier::Code;
-using espalier::InvalidArgument;
+using espalier::Guard;
+using espalier::kAlignmentBytes;
 using espalier::Result;
 using espalier::Status;
 using espalier::StrCat;
+using espalier::WantIndex;
+using espalier::WantPointer;
 
 static_assert(static_cast<int>(Code::kInvalidArgument) == ESPALIER_INVALID_ARGUMENT);
 static_assert(static_cast<int>(Code::kBadFormat) == ESPALIER_BAD_FORMAT);
@@ -39,38 +38,10 @@ static_assert(static_cast<int>(Code::kCancelled) == ESPALIER_CANCELLED);
 static_assert(static_cast<int>(espalier::Element::kI32) == ESPALIER_I32);
 static_assert(static_cast<int>(espalier::Layout::kVector) == ESPALIER_VECTOR);
 
-espalier_status Report(Code code, const char* text, espalier_error* error_out) {
-  if (code != Code::kOk && error_out != nullptr) {
-    const size_t length = std::min(std::strlen(text), sizeof(error_out->text) - 1);
-    std::memcpy(error_out->text, text, length);
-    error_out->text[length] = '\0';
-  }
-  return static_cast<espalier_status>(code);
-}
-
-// Runs `call`, a function that returns a Status, and turns whatever comes of it into a status.
-template <typename Call>
-espalier_status Guard(espalier_error* error_out, const Call& call) noexcept {
-  try {
-    const Status status = call();
-    return Report(status.code(), status.message().c_str(), error_out);
-  } catch (const std::bad_alloc&) {
-    return Report(Code::kOutOfMemory, "memory is exhausted", error_out);
-  } catch (const std::exception& exception) {
-    return Report(Code::kInternal, exception.what(), error_out);
-  } catch (...) {
-    return Report(Code::kInternal, "unknown exception", error_out);
-  }
-}
-
-Status WantPointer(const void* pointer, const char* name) {
-  if (pointer != nullptr) return espalier::Ok();
-  return InvalidArgument(StrCat(name, ": a pointer expected, NULL found"));
-}
-
 Status KeepModel(Result<espalier::Artifact> artifact, espalier_model** model_out) {
   if (!artifact.ok()) return artifact.status();
-  *model_out = new espalier_model{*std::move(artifact)};
+  ESPALIER_ASSIGN_OR_RETURN(espalier::Program program, espalier::Program::Of(*artifact));
+  *model_out = new espalier_model{*std::move(artifact), std::move(program)};
   return espalier::Ok();
 }
 
@@ -81,25 +52,49 @@ void Describe(const espalier::Artifact& artifact, const std::string& name,
                static_cast<espalier_layout>(type.layout), type.features};
 }
 
-Status WantIndex(const char* name, size_t index, size_t count) {
-  if (index < count) return espalier::Ok();
-  return InvalidArgument(StrCat(name, ": less than ", count, " expected, ", index, " found"));
+espalier::SessionOptions OptionsOf(const espalier_session_options* options) {
+  espalier::SessionOptions out;
+  if (options == nullptr) return out;
+  out.max_batch = options->max_batch;
+  out.max_steps = options->max_steps;
+  if (options->threads != 0) out.threads = options->threads;
+  if (options->target != nullptr) out.target = options->target;
+  return out;
 }
 
-Status MakeSession(const espalier_model& model, const espalier_session_options* options,
-                   espalier_session** session_out) {
-  espalier::SessionOptions session_options;
-  if (options != nullptr) {
-    session_options.max_batch = options->max_batch;
-    session_options.max_steps = options->max_steps;
-    if (options->target != nullptr) session_options.target = options->target;
-  }
-  ESPALIER_ASSIGN_OR_RETURN(espalier::Session session,
-                            espalier::Session::Create(model.artifact, session_options));
-  const espalier::Graph& graph = model.artifact.graph();
-  *session_out =
-      new espalier_session{std::move(session), graph.outputs.size(), graph.inputs[0].type};
+constexpr size_t kSessionBytes = espalier::RoundUp(sizeof(espalier_session), kAlignmentBytes);
+
+Result<size_t> SizeOfSession(const espalier_model& model, const espalier::SessionOptions& options) {
+  ESPALIER_ASSIGN_OR_RETURN(const size_t bytes, espalier::Session::SizeOf(model.program, options));
+  return kSessionBytes + bytes;
+}
+
+Status InitSession(const espalier_model& model, const espalier::SessionOptions& options,
+                   std::span<std::byte> memory, espalier_session** session_out) {
+  ESPALIER_ASSIGN_OR_RETURN(const size_t bytes, SizeOfSession(model, options));
+  ESPALIER_RETURN_IF_ERROR(espalier::CheckMemory(memory, bytes));
+  ESPALIER_ASSIGN_OR_RETURN(
+      espalier::Session session,
+      espalier::Session::InitAt(model.program, options, memory.subspan(kSessionBytes)));
+  *session_out = new (memory.data()) espalier_session{
+      std::move(session), model.program.outputs.size(), model.program.input->type, false};
   return espalier::Ok();
+}
+
+Status MakeSession(const espalier_model& model, const espalier::SessionOptions& options,
+                   espalier_session** session_out) {
+  ESPALIER_ASSIGN_OR_RETURN(const size_t bytes, SizeOfSession(model, options));
+  std::byte* memory = espalier::AllocateMemory(bytes);
+  if (memory == nullptr) {
+    return espalier::OutOfMemory(StrCat("session: no memory for ", bytes, " bytes"));
+  }
+  const Status status = InitSession(model, options, {memory, bytes}, session_out);
+  if (status.ok()) {
+    (*session_out)->owns_memory = true;
+  } else {
+    espalier::FreeMemory(memory);
+  }
+  return status;
 }
 
 // The session checks sizes; with a negative or huge T or B there is no array to speak of.
@@ -198,8 +193,36 @@ espalier_status espalier_session_create(const espalier_model* model,
   return Guard(error_out, [&] {
     ESPALIER_RETURN_IF_ERROR(WantPointer(model, "model"));
     ESPALIER_RETURN_IF_ERROR(WantPointer(session_out, "session_out"));
-    return MakeSession(*model, options, session_out);
+    return MakeSession(*model, OptionsOf(options), session_out);
   });
+}
+
+espalier_status espalier_session_size(const espalier_model* model,
+                                      const espalier_session_options* options, size_t* bytes_out,
+                                      espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(model, "model"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(bytes_out, "bytes_out"));
+    ESPALIER_ASSIGN_OR_RETURN(*bytes_out, SizeOfSession(*model, OptionsOf(options)));
+    return espalier::Ok();
+  });
+}
+
+espalier_status espalier_session_init_at(const espalier_model* model,
+                                         const espalier_session_options* options, void* memory,
+                                         size_t memory_bytes, espalier_session** session_out,
+                                         espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(model, "model"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(memory, "memory"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session_out, "session_out"));
+    return InitSession(*model, OptionsOf(options), {static_cast<std::byte*>(memory), memory_bytes},
+                       session_out);
+  });
+}
+
+size_t espalier_session_threads(const espalier_session* session) {
+  return session == nullptr ? 0 : session->session.threads();
 }
 
 espalier_status espalier_session_run(espalier_session* session, const espalier_batch* batch,
@@ -268,4 +291,9 @@ espalier_status espalier_session_state_set(espalier_session* session, const char
   });
 }
 
-void espalier_session_free(espalier_session* session) { delete session; }
+void espalier_session_free(espalier_session* session) {
+  if (session == nullptr) return;
+  const bool owns_memory = session->owns_memory;
+  session->~espalier_session();
+  if (owns_memory) espalier::FreeMemory(session);
+}

@@ -20,6 +20,51 @@ void ZeroPastLengths(const Operation& op, const RunContext& run) {
   }
 }
 
+// Units [first, end) of sequence b.
+struct Units {
+  size_t b, first, end;
+};
+
+// Calls visit(units) for all `hidden` units of `active` sequences, cut among the team's threads if
+// there are enough of them: by sequence, or by cache lines of one.
+template <typename Visit>
+void EachUnit(const RunContext& run, size_t active, size_t hidden, const Visit& visit) {
+  constexpr size_t kLine = 16;
+  constexpr size_t kLeastShared = 2048;  // 3 to 5 us of an LSTM's or a GRU's gates
+  const auto rows = [&](size_t begin_b, size_t end_b, size_t first, size_t end) {
+    for (size_t b = begin_b; b < end_b; ++b) visit(Units{b, first, end});
+  };
+  if (run.team == nullptr || active * hidden < kLeastShared) {
+    rows(0, active, 0, hidden);
+    return;
+  }
+  const size_t chunks = run.team->size();
+  if (active >= chunks) {
+    run.team->For(
+        1, [&](size_t i) { rows(i * active / chunks, (i + 1) * active / chunks, 0, hidden); });
+    return;
+  }
+  const size_t lines = (hidden + kLine - 1) / kLine;
+  run.team->For(1, [&](size_t i) {
+    const size_t first = i * lines / chunks * kLine;
+    rows(0, active, first, std::min(hidden, (i + 1) * lines / chunks * kLine));
+  });
+}
+
+// The rows of h of the first `active` sequences, one after the other.
+RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run, size_t active) {
+  RowBuffer rows = layer.h;
+  if (run.streams == nullptr) {
+    rows.data = layer.h.row(run.first_stream);
+    return rows;
+  }
+  rows.data = layer.gathered.data;
+  for (size_t b = 0; b < active; ++b) {
+    CopyFloats(run.StateOf(layer.h, b), layer.h.features, rows.row(b));
+  }
+  return rows;
+}
+
 // Step `s` of the first `active` sequences: at row s, or that far from the end if reverse.
 // A sequence among them that has ended is multiplied along and then left as it is.
 void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t active) {
@@ -30,30 +75,38 @@ void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t 
     return t * run.size + b;
   };
   const auto is_live = [&](size_t b) { return static_cast<size_t>(run.lengths[b]) > s; };
-  const auto args_of = [&](size_t b) -> GateStepArgs {
-    float* c = layer.c.data == nullptr ? nullptr : layer.c.row(b);
-    return {layer.ax.row(row_of(b)), layer.ah.row(b), hidden, layer.h.row(b), c, hidden};
+  const auto args_of = [&](const Units& units) -> GateStepArgs {
+    const size_t b = units.b;
+    const size_t k = units.first;
+    float* c = layer.c.data == nullptr ? nullptr : run.StateOf(layer.c, b) + k;
+    return {layer.ax.row(row_of(b)) + k,
+            layer.ah.row(b) + k,
+            hidden,
+            run.StateOf(layer.h, b) + k,
+            c,
+            units.end - k};
   };
-  layer.recurrent.Run(layer.h.data, layer.h.stride, layer.ah.data, layer.ah.stride, active);
+  layer.recurrent.Run(run.team, HiddenRows(layer, run, active), layer.ah, active);
   if (layer.reset_hidden != nullptr) {
-    for (size_t b = 0; b < active; ++b) {
-      if (is_live(b)) layer.reset_hidden(args_of(b), layer.reset_h.row(b));
-    }
-    float* last_gate = layer.ah.data + layer.recurrent.weight.rows;
-    layer.candidate.Run(layer.reset_h.data, layer.reset_h.stride, last_gate, layer.ah.stride,
-                        active);
+    EachUnit(run, active, hidden, [&](const Units& units) {
+      if (!is_live(units.b)) return;
+      layer.reset_hidden(args_of(units), layer.reset_h.row(units.b) + units.first);
+    });
+    RowBuffer last_gate = layer.ah;
+    last_gate.data += layer.recurrent.weight.rows;
+    layer.candidate.Run(run.team, layer.reset_h, last_gate, active);
   }
-  for (size_t b = 0; b < active; ++b) {
-    if (!is_live(b)) continue;
-    layer.gate_step(args_of(b));
-    CopyFloats(layer.h.row(b), hidden, op.out.row(row_of(b)) + layer.out_offset);
-  }
+  EachUnit(run, active, hidden, [&](const Units& units) {
+    if (!is_live(units.b)) return;
+    const GateStepArgs args = args_of(units);
+    layer.gate_step(args);
+    CopyFloats(args.h, args.hidden, op.out.row(row_of(units.b)) + layer.out_offset + units.first);
+  });
 }
 
 void RunRecurrent(const Operation& op, const RunContext& run) {
   const RecurrentLayer& layer = op.recurrent;
-  layer.input.Run(op.in.data, op.in.stride, layer.ax.data, layer.ax.stride,
-                  run.max_length * run.size);
+  layer.input.Run(run.team, op.in, layer.ax, run.max_length * run.size);
   ZeroPastLengths(op, run);
   size_t active = run.size;
   for (size_t s = 0; s < run.max_length; ++s) {
@@ -64,13 +117,17 @@ void RunRecurrent(const Operation& op, const RunContext& run) {
 }
 
 void RunGemm(const Operation& op, const RunContext& run) {
-  op.product.Run(op.in.data, op.in.stride, op.out.data, op.out.stride, run.RowsOf(op.in));
+  op.product.Run(run.team, op.in, op.out, run.RowsOf(op.in));
 }
 
 void RunEmbedding(const Operation& op, const RunContext& run) {
   const size_t features = op.out.features;
   for (size_t i = 0; i < run.RowsOf(op.out); ++i) {
-    CopyFloats(op.table + static_cast<size_t>(run.ids[i]) * features, features, op.out.row(i));
+    if (op.table == nullptr) {
+      op.read_row(op.matrix, run.ids[i], op.out.row(i));
+    } else {
+      CopyFloats(op.table + static_cast<size_t>(run.ids[i]) * features, features, op.out.row(i));
+    }
   }
 }
 
@@ -100,7 +157,7 @@ void RunAdd(const Operation& op, const RunContext& run) {
 void RunLastStep(const Operation& op, const RunContext& run) {
   for (size_t b = 0; b < run.size; ++b) {
     const auto length = static_cast<size_t>(run.lengths[b]);
-    float* last = op.state.row(b);
+    float* last = run.StateOf(op.state, b);
     if (length > 0) CopyFloats(op.in.row((length - 1) * run.size + b), op.in.features, last);
     CopyFloats(last, op.in.features, op.out.row(b));
   }
@@ -110,12 +167,12 @@ void RunMeanOverTime(const Operation& op, const RunContext& run) {
   const size_t features = op.in.features;
   for (size_t b = 0; b < run.size; ++b) {
     const auto length = static_cast<size_t>(run.lengths[b]);
-    float* sum = op.state.row(b);
+    float* sum = run.StateOf(op.state, b);
     for (size_t t = 0; t < length; ++t) {
       const float* x = op.in.row(t * run.size + b);
       for (size_t f = 0; f < features; ++f) sum[f] += x[f];
     }
-    float& count = *op.count.row(b);
+    float& count = *run.StateOf(op.count, b);
     count += static_cast<float>(length);
     for (size_t f = 0; f < features; ++f) {
       op.out.row(b)[f] = count > 0.0f ? sum[f] / count : 0.0f;
@@ -124,6 +181,27 @@ void RunMeanOverTime(const Operation& op, const RunContext& run) {
 }
 
 }  // namespace
+
+bool PaysToShare(size_t weight_bytes, size_t count) {
+  // Measured: docs/performance.md, "Threads".
+  constexpr size_t kLeastBytes = size_t{192} << 10;
+  return weight_bytes * count >= kLeastBytes;
+}
+
+void Product::Run(ThreadTeam* team, const RowBuffer& x, const RowBuffer& y, size_t count) const {
+  MatMulArgs args{x.data, x.stride, bias, y.data, y.stride, count};
+  if (team == nullptr || cuts == nullptr || !PaysToShare(weight.bytes.size(), count)) {
+    matmul(weight, args);
+    return;
+  }
+  team->For(kChunksPerThread, [&](size_t chunk) {
+    if (cuts[chunk] == cuts[chunk + 1]) return;
+    MatMulArgs part = args;
+    part.first_group = cuts[chunk];
+    part.end_group = cuts[chunk + 1];
+    matmul(weight, part);
+  });
+}
 
 Operation::Fn OperationOf(Op op) {
   switch (op) {

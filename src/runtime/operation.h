@@ -9,6 +9,7 @@
 #include "formats/format.h"
 #include "kernels/kernels.h"
 #include "model/graph.h"
+#include "runtime/thread_team.h"
 
 namespace espalier {
 
@@ -30,20 +31,37 @@ struct RunContext {
   size_t max_length = 0;             // largest of lengths
   const int32_t* lengths = nullptr;  // [B]
   const int32_t* ids = nullptr;      // [T, B], if the input is i32
+  // Where sequence b has its state: row streams[b], or first_stream + b if there are no `streams`.
+  const int32_t* streams = nullptr;
+  size_t first_stream = 0;
+  ThreadTeam* team = nullptr;  // nullptr: this thread does everything
 
   size_t RowsOf(const RowBuffer& buffer) const { return buffer.has_time ? steps * size : size; }
+  float* StateOf(const RowBuffer& state, size_t b) const {
+    return state.row(streams == nullptr ? first_stream + b : static_cast<size_t>(streams[b]));
+  }
 };
+
+// Chunks of a shared loop per thread: more let a late thread be made up for, fewer cost less (20 ns
+// each).
+inline constexpr size_t kChunksPerThread = 8;
 
 // One encoded matrix, its kernel and its bias.
 struct Product {
   MatMulFn matmul = nullptr;
   EncodedView weight;
   const float* bias = nullptr;
+  // Row groups that cut the matrix in chunks of equal work, [team->size() * kChunksPerThread + 1];
+  // nullptr if it is not shared.
+  const size_t* cuts = nullptr;
 
-  void Run(const float* x, size_t x_stride, float* y, size_t y_stride, size_t count) const {
-    matmul(weight, {x, x_stride, bias, y, y_stride, count});
-  }
+  // For `count` rows, on the team if that pays.
+  void Run(ThreadTeam* team, const RowBuffer& x, const RowBuffer& y, size_t count) const;
 };
+
+// Whether a product of `count` rows with so many bytes of weights takes less time on two threads
+// than on one.
+bool PaysToShare(size_t weight_bytes, size_t count);
 
 // One direction of a Recurrent node.
 struct RecurrentLayer {
@@ -58,6 +76,7 @@ struct RecurrentLayer {
   RowBuffer ax;                          // scratch of T * B rows
   RowBuffer ah;                          // scratch of B rows
   RowBuffer reset_h;                     // scratch of B rows
+  RowBuffer gathered;                    // scratch of B rows of h; empty if they are in order
   size_t out_offset = 0;                 // first feature in the output
 };
 
@@ -69,7 +88,9 @@ struct Operation {
   RowBuffer other;  // second input of Add and Concat
   RowBuffer out;
   Product product;                    // Gemm
-  const float* table = nullptr;       // Embedding: [V, F]
+  const float* table = nullptr;       // Embedding: [V, F], or nullptr to read rows of the matrix
+  EncodedView matrix;                 // Embedding: [V, F]
+  ReadRowFn read_row = nullptr;       // of `matrix`
   ActivationFn activation = nullptr;  // Relu, Sigmoid, Tanh, Softmax
   RowBuffer state;                    // LastStep: last; MeanOverTime: sum
   RowBuffer count;                    // MeanOverTime

@@ -1,9 +1,5 @@
 #include "runtime/plan.h"
 
-#include <algorithm>
-#include <span>
-#include <utility>
-
 #include "base/strings.h"
 #include "cells/cells.h"
 
@@ -12,211 +8,216 @@ namespace {
 
 constexpr size_t kAlignmentFloats = kAlignmentBytes / sizeof(float);
 
+// Calls visit(product, rows of one sequence's step) for every product of the program.
+template <typename Visit>
+void EachProduct(const Program& program, const Visit& visit) {
+  for (const ProgramNode& node : program.nodes) {
+    if (node.op == Op::kGemm) visit(node.product);
+    for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) {
+      visit(layer.input);
+      visit(layer.recurrent);
+      if (layer.candidate.matrix != nullptr) visit(layer.candidate);
+    }
+  }
+}
+
 class Planner {
  public:
-  Planner(const Artifact& artifact, const PlanOptions& options)
-      : artifact_(artifact), graph_(artifact.graph()), options_(options) {}
+  Planner(const Program& program, const PlanOptions& options, Arena* arena)
+      : program_(program), options_(options), arena_(arena) {}
 
-  Result<SessionPlan> Make() {
-    if (graph_.inputs.size() != 1) {
-      return Unsupported(
-          StrCat("graph '", graph_.name, "': 1 input expected, ", graph_.inputs.size(), " found"));
+  Result<RunPlan> Make() {
+    ESPALIER_RETURN_IF_ERROR(CheckProducts());
+    values_ = arena_->Take<RowBuffer>(program_.values.size());
+    states_ = arena_->Take<RowBuffer>(program_.states.size());
+    outputs_ = arena_->Take<RowBuffer>(program_.outputs.size());
+    size_t count = 0;
+    for (const ProgramNode& node : program_.nodes) {
+      count += node.op == Op::kRecurrent ? node.layer_count : 1;
     }
-    plan_.input_spec = graph_.inputs[0];
-    AliasDropout();
-    MakeInput();
-    MakeStates();
+    operations_ = arena_->Take<Operation>(count);
+    for (size_t i = 0; i < program_.values.size(); ++i) Put(MakeValue(i), values_, i);
+    for (size_t i = 0; i < program_.states.size(); ++i) {
+      Put(Rows(options_.max_streams, static_cast<size_t>(program_.states[i].width)), states_, i);
+    }
     MakeScratch();
-    for (const Node& node : graph_.nodes) ESPALIER_RETURN_IF_ERROR(AddNode(node));
-    for (const std::string& name : graph_.outputs) {
-      if (artifact_.types().at(name).element != Element::kF32) {
-        return Unsupported("output '" + name + "': f32 expected, i32 found");
-      }
-      plan_.outputs.push_back(values_.at(Root(name)));
+    for (const ProgramNode& node : program_.nodes) AddNode(node);
+    for (size_t i = 0; i < program_.outputs.size(); ++i) {
+      Put(Value(program_.outputs[i]), outputs_, i);
     }
-    return std::move(plan_);
+    if (arena_->bytes() >= Arena::kMostBytes) return OutOfMemory("memory is exhausted");
+    if (!arena_->counts()) {
+      plan_.outputs = {outputs_, program_.outputs.size()};
+      plan_.operations = {operations_, count};
+      plan_.states = {states_, program_.states.size()};
+    }
+    return plan_;
   }
 
  private:
-  // Rows that start on cache lines if `stride` allows.
-  RowBuffer Allocate(size_t rows, size_t features, size_t stride) {
-    plan_.arena.emplace_back(rows * stride);
-    return {plan_.arena.back().data(), features, stride, false};
-  }
-  RowBuffer AllocateAligned(size_t rows, size_t features) {
-    return Allocate(rows, features, RoundUp(features, kAlignmentFloats));
-  }
-
-  const std::string& Root(const std::string& value) const {
-    const auto it = alias_.find(value);
-    return it == alias_.end() ? value : it->second;
-  }
-
-  void AliasDropout() {
-    for (const Node& node : graph_.nodes) {
-      if (node.op == Op::kDropout) alias_[node.output] = Root(node.inputs[0]);
-    }
+  Status CheckProducts() {
+    Status status;
+    EachProduct(program_, [&](const ProgramProduct& product) {
+      const EncodedView& view = product.matrix->view;
+      if (options_.kernels->find_matmul(view.spec) == nullptr) {
+        status =
+            Unsupported(StrCat(product.matrix->part.name, ": target ", options_.kernels->target,
+                               " has no kernel for format ", FormatName(view.spec)));
+      }
+      plan_.step_bytes += view.bytes.size();
+      if (PaysToShare(view.bytes.size(), options_.max_batch * options_.max_steps)) {
+        plan_.threads = options_.threads;
+      }
+    });
+    return status;
   }
 
-  // Outputs are handed out as one span, so their rows have no gaps.
-  RowBuffer MakeValue(const std::string& name) {
-    const ValueType& type = artifact_.types().at(name);
-    const bool has_time = type.layout == Layout::kSequence;
-    const size_t rows = options_.max_batch * (has_time ? options_.max_steps : 1);
-    const auto features = static_cast<size_t>(type.features);
-    const bool is_output =
-        std::any_of(graph_.outputs.begin(), graph_.outputs.end(),
-                    [&](const std::string& output) { return Root(output) == name; });
+  // While counting there is nowhere to put anything, and nothing to look up.
+  template <typename T>
+  static void Put(const T& value, T* array, size_t index) {
+    if (array != nullptr) array[index] = value;
+  }
+  RowBuffer Value(size_t index) const { return values_ == nullptr ? RowBuffer() : values_[index]; }
+  RowBuffer State(size_t index) const { return states_ == nullptr ? RowBuffer() : states_[index]; }
+
+  RowBuffer Rows(size_t rows, size_t features, size_t stride) {
+    return {arena_->Take<float>(rows * stride), features, stride, false};
+  }
+  // Rows that start on cache lines.
+  RowBuffer Rows(size_t rows, size_t features) {
+    return Rows(rows, features, RoundUp(features, kAlignmentFloats));
+  }
+
+  // Outputs are handed out as one span, so their rows have no gaps. The input is copied, since
+  // kernels read past its last row.
+  RowBuffer MakeValue(size_t index) {
+    const ProgramValue& spec = program_.values[index];
+    if (spec.features == 0) return RowBuffer();
+    const size_t rows = options_.max_batch * (spec.has_time ? options_.max_steps : 1);
     RowBuffer value =
-        is_output ? Allocate(rows, features, features) : AllocateAligned(rows, features);
-    value.has_time = has_time;
-    values_[name] = value;
+        spec.is_output ? Rows(rows, spec.features, spec.features) : Rows(rows, spec.features);
+    value.has_time = spec.has_time;
+    if (index == 0) plan_.input = value;
     return value;
-  }
-
-  // The input is copied, since kernels read past its last row.
-  void MakeInput() {
-    if (plan_.input_spec.type.element == Element::kF32) {
-      plan_.input = MakeValue(plan_.input_spec.name);
-    }
-  }
-
-  void MakeStates() {
-    plan_.state_specs = StatesOf(graph_);
-    for (const StateSpec& spec : plan_.state_specs) {
-      plan_.states.push_back(AllocateAligned(options_.max_batch, static_cast<size_t>(spec.width)));
-      states_[spec.name] = plan_.states.back();
-    }
   }
 
   // One set for all layers, as large as the largest needs.
   void MakeScratch() {
-    size_t rows = 0;
-    size_t hidden = 0;
-    for (const Node& node : graph_.nodes) {
-      if (node.op != Op::kRecurrent) continue;
-      hidden = std::max(hidden, static_cast<size_t>(node.hidden_size));
-      rows = std::max(rows, static_cast<size_t>(InfoOf(node.cell).gates * node.hidden_size));
+    if (program_.hidden == 0) return;
+    ax_ = Rows(options_.max_batch * options_.max_steps, program_.gate_rows);
+    ah_ = Rows(options_.max_batch, program_.gate_rows);
+    reset_h_ = Rows(options_.max_batch, program_.hidden);
+    if (options_.max_streams > options_.max_batch) {
+      gathered_ = Rows(options_.max_batch, program_.hidden);
     }
-    if (rows == 0) return;
-    ax_ = AllocateAligned(options_.max_batch * options_.max_steps, rows);
-    ah_ = AllocateAligned(options_.max_batch, rows);
-    reset_h_ = AllocateAligned(options_.max_batch, hidden);
   }
 
-  const float* Keep(std::span<const float> values) {
-    const RowBuffer copy = AllocateAligned(1, values.size());
-    std::copy(values.begin(), values.end(), copy.data);
-    return copy.data;
+  Product MakeProduct(const ProgramProduct& product) {
+    const EncodedView& view = product.matrix->view;
+    return {options_.kernels->find_matmul(view.spec), view, product.bias, MakeCuts(view)};
   }
 
-  // The bias of `part` is its rows of the vector `bias`.
-  Status MakeProduct(const std::string& part, const std::string& bias, Product* product) {
-    const ArtifactMatrix& matrix = artifact_.matrix(part);
-    const MatMulFn matmul = options_.kernels->find_matmul(matrix.view.spec);
-    if (matmul == nullptr) {
-      return Unsupported(StrCat(part, ": target ", options_.kernels->target,
-                                " has no kernel for format ", FormatName(matrix.view.spec)));
+  // Chunks of equal work, as far as whole row groups can be equal.
+  const size_t* MakeCuts(const EncodedView& view) {
+    if (plan_.threads == 1) return nullptr;
+    const size_t chunks = plan_.threads * kChunksPerThread;
+    size_t* cuts = arena_->Take<size_t>(chunks + 1);
+    if (cuts == nullptr) return nullptr;
+    const size_t groups = RowGroups(view);
+    const uint64_t work = WorkBefore(view, groups);
+    size_t group = 0;
+    for (size_t i = 0; i <= chunks; ++i) {
+      while (group < groups && WorkBefore(view, group) * chunks < work * i) ++group;
+      cuts[i] = i == chunks ? groups : group;
     }
-    const std::span<const float> biases(graph_.weights.at(bias).values);
-    *product = {matmul, matrix.view,
-                Keep(biases.subspan(static_cast<size_t>(matrix.part.first_row),
-                                    static_cast<size_t>(matrix.part.rows)))};
-    if (options_.log.Wants(LogLevel::kDebug)) {
-      options_.log.Debug(StrCat("kernel matrix=", part, " format=", FormatName(matrix.view.spec),
-                                " kernel=", options_.kernels->matmul_name(matrix.view.spec),
-                                " target=", options_.kernels->target,
-                                " compiled_for=", matrix.choice.kernel));
-    }
-    return Ok();
+    return cuts;
   }
 
-  Status AddRecurrent(const Node& node, Operation op) {
+  void AddLayer(const ProgramNode& node, const ProgramLayer& spec, Operation op) {
     const auto cell = static_cast<size_t>(node.cell);
-    size_t out_offset = 0;
-    for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      RecurrentLayer& layer = op.recurrent;
-      layer = RecurrentLayer();
-      layer.reverse = direction.reverse;
-      layer.gate_step = options_.kernels->gate_step[cell];
-      layer.h = states_.at(direction.h);
-      if (!direction.c.empty()) layer.c = states_.at(direction.c);
-      layer.ax = ax_;
-      layer.ah = ah_;
-      layer.out_offset = out_offset;
-      ESPALIER_RETURN_IF_ERROR(MakeProduct(direction.weight_ih, direction.bias_ih, &layer.input));
-      std::vector<Product*> products = {&layer.recurrent};
-      if (InfoOf(node.cell).reset_before) {
-        layer.reset_hidden = options_.kernels->reset_hidden[cell];
-        layer.reset_h = reset_h_;
-        products.push_back(&layer.candidate);
-      }
-      size_t next = 0;
-      for (const ArtifactMatrix& matrix : artifact_.matrices()) {
-        if (matrix.part.weight != direction.weight_hh) continue;
-        ESPALIER_RETURN_IF_ERROR(
-            MakeProduct(matrix.part.name, direction.bias_hh, products[next++]));
-      }
-      ESPALIER_ASSERT(next == products.size());
-      plan_.operations.push_back(op);
-      out_offset += static_cast<size_t>(node.hidden_size);
+    RecurrentLayer& layer = op.recurrent;
+    layer.reverse = spec.reverse;
+    layer.input = MakeProduct(spec.input);
+    layer.recurrent = MakeProduct(spec.recurrent);
+    if (spec.candidate.matrix != nullptr) {
+      layer.candidate = MakeProduct(spec.candidate);
+      layer.reset_hidden = options_.kernels->reset_hidden[cell];
+      layer.reset_h = reset_h_;
     }
-    return Ok();
+    layer.gate_step = options_.kernels->gate_step[cell];
+    layer.h = State(spec.h);
+    if (InfoOf(node.cell).has_cell_state) layer.c = State(spec.h + 1);
+    layer.ax = ax_;
+    layer.ah = ah_;
+    layer.gathered = gathered_;
+    layer.gathered.features = layer.h.features;
+    layer.out_offset = spec.reverse == node.layers[0].reverse ? 0 : layer.h.features;
+    Emit(op);
   }
 
-  // A table is looked up row by row, which only plain rows allow at no cost.
-  void MakeTable(const std::string& weight, Operation* op) {
-    const EncodedView& view = artifact_.matrix(weight).view;
-    const RowBuffer table = AllocateAligned(1, static_cast<size_t>(view.rows * view.cols));
-    Decode(view, table.data);
-    op->table = table.data;
+  // A table that cannot be read row by row is decoded, into this plan's own memory.
+  void MakeTable(const EncodedView& view, Operation* op) {
+    op->matrix = view;
+    op->read_row = FindReadRow(view.spec);
+    if (op->read_row != nullptr) return;
+    float* table = arena_->Take<float>(static_cast<size_t>(view.rows * view.cols));
+    if (table != nullptr) Decode(view, table);
+    op->table = table;
   }
 
-  Status AddNode(const Node& node) {
+  void AddNode(const ProgramNode& node) {
     Operation op;
     op.run = OperationOf(node.op);
-    if (op.run == nullptr) return Ok();
-    if (node.op != Op::kEmbedding) op.in = values_.at(Root(node.inputs[0]));
-    if (node.inputs.size() > 1) op.other = values_.at(Root(node.inputs[1]));
-    op.out = MakeValue(node.output);
+    op.in = Value(node.in);
+    op.other = Value(node.other);
+    op.out = Value(node.out);
     switch (node.op) {
-      case Op::kRecurrent: return AddRecurrent(node, op);
-      case Op::kGemm:
-        ESPALIER_RETURN_IF_ERROR(
-            MakeProduct(node.name + ".weight", node.name + ".bias", &op.product));
-        break;
-      case Op::kEmbedding: MakeTable(node.name + ".weight", &op); break;
+      case Op::kRecurrent:
+        for (size_t i = 0; i < node.layer_count; ++i) AddLayer(node, node.layers[i], op);
+        return;
+      case Op::kGemm: op.product = MakeProduct(node.product); break;
+      case Op::kEmbedding: MakeTable(node.product.matrix->view, &op); break;
       case Op::kRelu: op.activation = options_.kernels->relu; break;
       case Op::kSigmoid: op.activation = options_.kernels->sigmoid; break;
       case Op::kTanh: op.activation = options_.kernels->tanh; break;
       case Op::kSoftmax: op.activation = options_.kernels->softmax; break;
-      case Op::kLastStep: op.state = states_.at(node.name + ".last"); break;
-      case Op::kMeanOverTime:
-        op.state = states_.at(node.name + ".sum");
-        op.count = states_.at(node.name + ".count");
-        break;
+      case Op::kMeanOverTime: op.count = State(node.state + 1); [[fallthrough]];
+      case Op::kLastStep: op.state = State(node.state); break;
       case Op::kAdd:
       case Op::kConcat:
       case Op::kDropout: break;
     }
-    plan_.operations.push_back(op);
-    return Ok();
+    Emit(op);
   }
 
-  const Artifact& artifact_;
-  const Graph& graph_;
+  void Emit(const Operation& op) { Put(op, operations_, next_operation_++); }
+
+  const Program& program_;
   const PlanOptions& options_;
-  SessionPlan plan_;
-  std::map<std::string, std::string> alias_;  // output of a Dropout -> the value that it repeats
-  std::map<std::string, RowBuffer> values_;
-  std::map<std::string, RowBuffer> states_;
-  RowBuffer ax_, ah_, reset_h_;
+  Arena* arena_;
+  RunPlan plan_;
+  RowBuffer* values_ = nullptr;
+  RowBuffer* states_ = nullptr;
+  RowBuffer* outputs_ = nullptr;
+  Operation* operations_ = nullptr;
+  size_t next_operation_ = 0;
+  RowBuffer ax_, ah_, reset_h_, gathered_;
 };
 
 }  // namespace
 
-Result<SessionPlan> MakePlan(const Artifact& artifact, const PlanOptions& options) {
-  return Planner(artifact, options).Make();
+Result<RunPlan> MakePlan(const Program& program, const PlanOptions& options, Arena* arena) {
+  return Planner(program, options, arena).Make();
+}
+
+void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log) {
+  if (!log.Wants(LogLevel::kDebug)) return;
+  EachProduct(program, [&](const ProgramProduct& product) {
+    const FormatSpec& spec = product.matrix->view.spec;
+    log.Debug(StrCat("kernel matrix=", product.matrix->part.name, " format=", FormatName(spec),
+                     " kernel=", kernels.matmul_name(spec), " target=", kernels.target,
+                     " compiled_for=", product.matrix->choice.kernel));
+  });
 }
 
 }  // namespace espalier

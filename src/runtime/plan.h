@@ -1,43 +1,44 @@
-// SessionPlan: the operations of a graph in order, over buffers that it owns.
+// RunPlan: the operations of a program in order, over buffers in one arena.
 #ifndef ESPALIER_RUNTIME_PLAN_H_
 #define ESPALIER_RUNTIME_PLAN_H_
 
-#include <cstdint>
-#include <map>
-#include <string>
-#include <vector>
+#include <cstddef>
+#include <span>
 
-#include "artifact/artifact.h"
-#include "base/aligned_buffer.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
-#include "model/graph.h"
+#include "runtime/arena.h"
 #include "runtime/operation.h"
+#include "runtime/program.h"
 
 namespace espalier {
 
 struct PlanOptions {
-  size_t max_batch = 1;
-  size_t max_steps = 1;
+  size_t max_batch = 1;    // B of one run
+  size_t max_steps = 1;    // T of one run
+  size_t max_streams = 1;  // rows of state; a run may use any of them if there are more than B
+  size_t threads = 1;
   const KernelTable* kernels = nullptr;
-  LogSink log;
 };
 
-struct SessionPlan {
-  GraphInput input_spec;
+// All memory is the arena's; what the artifact holds is used where it is.
+struct RunPlan {
   RowBuffer input;  // empty if the input is i32
-  std::vector<RowBuffer> outputs;
-  std::vector<Operation> operations;
-  std::vector<StateSpec> state_specs;
-  std::vector<RowBuffer> states;  // of state_specs
-
-  std::vector<AlignedBuffer<float>> arena;  // values, states, scratch, biases, embedding tables
+  std::span<const RowBuffer> outputs;
+  std::span<const Operation> operations;
+  std::span<const RowBuffer> states;  // of Program::states
+  size_t step_bytes = 0;              // of the matrices that a step of one sequence multiplies
+  size_t threads = 1;                 // as asked, or 1 if no product is large enough to be shared
 };
 
-// `artifact` must outlive the plan. Errors: kUnsupported, as Session::Create says. Throws
-// std::bad_alloc.
-Result<SessionPlan> MakePlan(const Artifact& artifact, const PlanOptions& options);
+// Over an arena that counts, the spans are empty and the rest is right. Allocates nothing but an
+// error's message. Errors: kUnsupported for a matrix that the kernels do not cover; kOutOfMemory
+// for more than Arena::kMostBytes.
+Result<RunPlan> MakePlan(const Program& program, const PlanOptions& options, Arena* arena);
+
+// At debug level: which kernel serves which matrix.
+void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log);
 
 }  // namespace espalier
 

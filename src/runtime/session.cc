@@ -5,48 +5,70 @@
 #include <exception>
 
 #include "base/strings.h"
-#include "kernels/kernels.h"
-#include "runtime/denormals.h"
-#include "runtime/plan.h"
+#include "runtime/engine.h"
 
 namespace espalier {
 namespace {
 
-// With it no size in bytes can overflow: features are below 2^25 (artifact/reader.cc).
+// With it no size of one buffer can overflow: features are below 2^25 (artifact/reader.cc).
 constexpr int64_t kMaxRows = int64_t{1} << 31;
 
 Status CheckOptions(const SessionOptions& options) {
-  const auto check = [](const char* name, int64_t value) {
-    if (value >= 1 && value <= kMaxRows) return Ok();
-    return InvalidArgument(StrCat(name, ": 1 to ", kMaxRows, " expected, ", value, " found"));
-  };
-  ESPALIER_RETURN_IF_ERROR(check("max_batch", options.max_batch));
-  ESPALIER_RETURN_IF_ERROR(check("max_steps", options.max_steps));
+  ESPALIER_RETURN_IF_ERROR(CheckOption("max_batch", options.max_batch, kMaxRows));
+  ESPALIER_RETURN_IF_ERROR(CheckOption("max_steps", options.max_steps, kMaxRows));
+  ESPALIER_RETURN_IF_ERROR(CheckOption("threads", options.threads, ThreadTeam::kMostThreads));
   if (options.max_batch <= kMaxRows / options.max_steps) return Ok();
   return InvalidArgument(StrCat("max_batch * max_steps: at most ", kMaxRows, " expected, ",
                                 options.max_batch, " * ", options.max_steps, " found"));
 }
 
+// A session's memory, in order; pointers are nullptr while the arena counts.
+struct Pieces {
+  std::byte* impl = nullptr;
+  int32_t* lengths = nullptr;
+  EngineLayout engine;
+};
+
 }  // namespace
 
 struct Session::Impl {
-  SessionPlan plan;
-  const KernelTable* kernels = nullptr;
+  const GraphInput* input_spec = nullptr;  // these two are the artifact's
+  std::span<const StateSpec> state_specs;
+  Engine engine;
   int64_t max_batch = 0;
   int64_t max_steps = 0;
-  std::vector<int32_t> lengths;  // of the running batch
-  RunContext run;                // of the last Run; size 0 before the first
+  size_t memory_bytes = 0;
+  bool owns_memory = false;
+  int32_t* lengths = nullptr;  // [max_batch], of the running batch
+  RunContext run;              // of the last Run; size 0 before the first
+
+  static Result<Pieces> Lay(const Program& program, const SessionOptions& options, Arena* arena);
 
   Status Check(const BatchView& batch) const;
   Status CheckInput(const BatchView& batch) const;
   void SetContext(const BatchView& batch);
-  void CopyInput(const BatchView& batch);
   Result<size_t> FindState(const std::string& name, size_t value_count) const;
 };
 
+Result<Pieces> Session::Impl::Lay(const Program& program, const SessionOptions& options,
+                                  Arena* arena) {
+  ESPALIER_RETURN_IF_ERROR(CheckOptions(options));
+  PlanOptions plan;
+  plan.max_batch = static_cast<size_t>(options.max_batch);
+  plan.max_steps = static_cast<size_t>(options.max_steps);
+  plan.max_streams = plan.max_batch;
+  plan.threads = static_cast<size_t>(options.threads);
+  ESPALIER_ASSIGN_OR_RETURN(plan.kernels, program.KernelsFor(options.target));
+  Pieces pieces;
+  pieces.impl = arena->Take<std::byte>(sizeof(Impl));
+  pieces.lengths = arena->Take<int32_t>(plan.max_batch);
+  ESPALIER_ASSIGN_OR_RETURN(pieces.engine, LayEngine(program, plan, arena));
+  return pieces;
+}
+
 Status Session::Impl::CheckInput(const BatchView& batch) const {
-  const ValueType& type = plan.input_spec.type;
-  const std::string& name = plan.input_spec.name;
+  const ValueType& type = input_spec->type;
+  const std::string& name = input_spec->name;
   const bool is_ids = type.element == Element::kI32;
   const int64_t expected = batch.steps * batch.size * (is_ids ? 1 : type.features);
   const size_t found = is_ids ? batch.ids.size() : batch.features.size();
@@ -70,7 +92,7 @@ Status Session::Impl::Check(const BatchView& batch) const {
     return InvalidArgument(
         StrCat("batch: B of 1 to max_batch = ", max_batch, " expected, ", batch.size, " found"));
   }
-  const bool has_time = plan.input_spec.type.layout == Layout::kSequence;
+  const bool has_time = input_spec->type.layout == Layout::kSequence;
   if (batch.steps < 0 || batch.steps > max_steps || (!has_time && batch.steps != 1)) {
     return InvalidArgument(StrCat("batch: T of ",
                                   has_time ? StrCat("0 to max_steps = ", max_steps) : "1",
@@ -94,28 +116,18 @@ void Session::Impl::SetContext(const BatchView& batch) {
   run.size = static_cast<size_t>(batch.size);
   run.ids = batch.ids.data();
   if (batch.lengths.empty()) {
-    std::fill_n(lengths.begin(), run.size, static_cast<int32_t>(batch.steps));
+    std::fill_n(lengths, run.size, static_cast<int32_t>(batch.steps));
   } else {
-    std::copy(batch.lengths.begin(), batch.lengths.end(), lengths.begin());
+    std::copy(batch.lengths.begin(), batch.lengths.end(), lengths);
   }
-  run.lengths = lengths.data();
-  const auto last = lengths.begin() + static_cast<std::ptrdiff_t>(run.size);
-  run.max_length = static_cast<size_t>(*std::max_element(lengths.begin(), last));
-}
-
-void Session::Impl::CopyInput(const BatchView& batch) {
-  const RowBuffer& input = plan.input;
-  if (input.data == nullptr) return;  // ids are read where they are
-  for (size_t i = 0; i < run.RowsOf(input); ++i) {
-    std::memcpy(input.row(i), batch.features.data() + i * input.features,
-                input.features * sizeof(float));
-  }
+  run.lengths = lengths;
+  run.max_length = static_cast<size_t>(*std::max_element(lengths, lengths + run.size));
 }
 
 Result<size_t> Session::Impl::FindState(const std::string& name, size_t value_count) const {
   std::vector<std::string> names;
-  for (size_t i = 0; i < plan.state_specs.size(); ++i) {
-    const StateSpec& spec = plan.state_specs[i];
+  for (size_t i = 0; i < state_specs.size(); ++i) {
+    const StateSpec& spec = state_specs[i];
     names.push_back(spec.name);
     if (spec.name != name) continue;
     const auto width = static_cast<size_t>(spec.width);
@@ -127,27 +139,57 @@ Result<size_t> Session::Impl::FindState(const std::string& name, size_t value_co
   return InvalidArgument(StrCat("state '", name, "': no such state", DidYouMean(name, names)));
 }
 
-Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+void Session::Destroy::operator()(Impl* impl) const {
+  const bool owns_memory = impl->owns_memory;
+  impl->~Impl();
+  if (owns_memory) FreeMemory(impl);
+}
+
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
+Result<size_t> Session::SizeOf(const Program& program, const SessionOptions& options) {
+  Arena arena;
+  ESPALIER_RETURN_IF_ERROR(Impl::Lay(program, options, &arena).status());
+  return arena.bytes();
+}
+
+Result<Session> Session::InitAt(const Program& program, const SessionOptions& options,
+                                std::span<std::byte> memory) {
+  ESPALIER_ASSIGN_OR_RETURN(const size_t bytes, SizeOf(program, options));
+  ESPALIER_RETURN_IF_ERROR(CheckMemory(memory, bytes));
+  std::memset(memory.data(), 0, bytes);
+  Arena arena(memory.data());
+  ESPALIER_ASSIGN_OR_RETURN(const Pieces pieces, Impl::Lay(program, options, &arena));
+  Session session(new (pieces.impl) Impl);
+  Impl& impl = *session.impl_;
+  impl.input_spec = program.input;
+  impl.state_specs = program.states;
+  impl.max_batch = options.max_batch;
+  impl.max_steps = options.max_steps;
+  impl.memory_bytes = bytes;
+  impl.lengths = pieces.lengths;
+  ESPALIER_RETURN_IF_ERROR(impl.engine.Start(pieces.engine));
+  LogKernels(program, *impl.engine.kernels, options.log);
+  return session;
+}
+
 Result<Session> Session::Create(const Artifact& artifact, const SessionOptions& options) {
-  try {
-    ESPALIER_RETURN_IF_ERROR(CheckOptions(options));
-    auto impl = std::make_unique<Impl>();
-    ESPALIER_ASSIGN_OR_RETURN(impl->kernels, FindKernels(options.target));
-    impl->max_batch = options.max_batch;
-    impl->max_steps = options.max_steps;
-    impl->lengths.resize(static_cast<size_t>(options.max_batch));
-    PlanOptions plan_options{static_cast<size_t>(options.max_batch),
-                             static_cast<size_t>(options.max_steps), impl->kernels, options.log};
-    ESPALIER_ASSIGN_OR_RETURN(impl->plan, MakePlan(artifact, plan_options));
-    return Session(std::move(impl));
-  } catch (const std::exception&) {  // bad_alloc, or length_error of an absurd size
+  ESPALIER_ASSIGN_OR_RETURN(const Program program, Program::Of(artifact));
+  ESPALIER_ASSIGN_OR_RETURN(const size_t bytes, SizeOf(program, options));
+  std::byte* memory = AllocateMemory(bytes);
+  if (memory == nullptr) {
     return OutOfMemory(StrCat("session of B = ", options.max_batch, " and T = ", options.max_steps,
-                              ": memory is exhausted"));
+                              ": no memory for ", bytes, " bytes"));
   }
+  Result<Session> session = InitAt(program, options, {memory, bytes});
+  if (session.ok()) {
+    session->impl_->owns_memory = true;
+  } else {
+    FreeMemory(memory);
+  }
+  return session;
 }
 
 Status Session::Run(const BatchView& batch) noexcept {
@@ -157,16 +199,15 @@ Status Session::Run(const BatchView& batch) noexcept {
     return Status(Code::kOutOfMemory, std::string());
   }
   impl_->SetContext(batch);
-  impl_->CopyInput(batch);
-  const FlushDenormals flush;
-  for (const Operation& op : impl_->plan.operations) op.run(op, impl_->run);
+  impl_->engine.CopyInput(batch.features.data(), impl_->run);
+  impl_->engine.Run(&impl_->run);
   return Ok();
 }
 
 Status Session::Step(std::span<const float> features) noexcept {
   BatchView batch;
   batch.steps = 1;
-  batch.size = static_cast<int64_t>(features.size()) / impl_->plan.input_spec.type.features;
+  batch.size = static_cast<int64_t>(features.size()) / impl_->input_spec->type.features;
   batch.features = features;
   return Run(batch);
 }
@@ -180,12 +221,12 @@ Status Session::Step(std::span<const int32_t> ids) noexcept {
 }
 
 std::span<const float> Session::Output(size_t index) const noexcept {
-  const RowBuffer& output = impl_->plan.outputs[index];
+  const RowBuffer& output = impl_->engine.plan.outputs[index];
   return {output.data, impl_->run.RowsOf(output) * output.features};
 }
 
 void Session::Reset() noexcept {
-  for (const RowBuffer& state : impl_->plan.states) {
+  for (const RowBuffer& state : impl_->engine.plan.states) {
     std::fill_n(state.data, static_cast<size_t>(impl_->max_batch) * state.stride, 0.0f);
   }
 }
@@ -199,7 +240,7 @@ Status Session::ResetStream(int64_t stream) noexcept {
       return Status(Code::kOutOfMemory, std::string());
     }
   }
-  for (const RowBuffer& state : impl_->plan.states) {
+  for (const RowBuffer& state : impl_->engine.plan.states) {
     std::fill_n(state.row(static_cast<size_t>(stream)), state.features, 0.0f);
   }
   return Ok();
@@ -207,7 +248,7 @@ Status Session::ResetStream(int64_t stream) noexcept {
 
 Status Session::GetState(const std::string& name, std::span<float> values) const {
   ESPALIER_ASSIGN_OR_RETURN(const size_t index, impl_->FindState(name, values.size()));
-  const RowBuffer& state = impl_->plan.states[index];
+  const RowBuffer& state = impl_->engine.plan.states[index];
   for (size_t b = 0; b < values.size() / state.features; ++b) {
     std::copy_n(state.row(b), state.features, values.data() + b * state.features);
   }
@@ -216,19 +257,16 @@ Status Session::GetState(const std::string& name, std::span<float> values) const
 
 Status Session::SetState(const std::string& name, std::span<const float> values) {
   ESPALIER_ASSIGN_OR_RETURN(const size_t index, impl_->FindState(name, values.size()));
-  const RowBuffer& state = impl_->plan.states[index];
+  const RowBuffer& state = impl_->engine.plan.states[index];
   for (size_t b = 0; b < values.size() / state.features; ++b) {
     std::copy_n(values.data() + b * state.features, state.features, state.row(b));
   }
   return Ok();
 }
 
-const std::vector<StateSpec>& Session::states() const { return impl_->plan.state_specs; }
-const char* Session::target() const { return impl_->kernels->target; }
-uint64_t Session::arena_bytes() const {
-  uint64_t total_bytes = 0;
-  for (const auto& buffer : impl_->plan.arena) total_bytes += buffer.size() * sizeof(float);
-  return total_bytes;
-}
+std::span<const StateSpec> Session::states() const { return impl_->state_specs; }
+const char* Session::target() const { return impl_->engine.kernels->target; }
+size_t Session::threads() const { return impl_->engine.plan.threads; }
+size_t Session::memory_bytes() const { return impl_->memory_bytes; }
 
 }  // namespace espalier

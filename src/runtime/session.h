@@ -1,5 +1,9 @@
 // Session: one running state over an artifact. Everything is allocated and every kernel resolved
-// when it is created; after that Run, Step and Reset neither allocate nor lock nor call the system.
+// when it is created, in one piece of memory whose size can be asked for before; after that Run,
+// Step and Reset neither allocate nor lock, nor call the system unless they have threads to wake.
+//
+// Weights, biases and embedding tables are used where the artifact has them; only a table in a
+// format whose rows cannot be read one by one (slot, blocked) is decoded into the session.
 //
 // A network that exists only in memory takes the same way: Compile (compile/compile.h) gives the
 // bytes, Artifact::FromBytes the artifact.
@@ -18,14 +22,19 @@
 #include "base/status.h"
 #include "model/graph.h"
 #include "model/reference.h"
+#include "runtime/program.h"
 
 namespace espalier {
 
 struct SessionOptions {
   int64_t max_batch = 1;  // largest B; also the number of streams whose state is kept
   int64_t max_steps = 1;  // largest T of one Run; memory grows with max_batch * max_steps
-  std::string target;     // an instruction set of AvailableKernels(), "" for the best
-  LogSink log;            // debug: which kernel serves which matrix; used by Create only
+  // 1 to 64. More than 1: rows of large matrices are shared among so many threads, of which the
+  // caller is one; the others belong to the session and sleep while it does not run. Results are
+  // the same to the bit. A session none of whose products is large enough has 1.
+  int64_t threads = 1;
+  std::string target;  // an instruction set of AvailableKernels(), "" for the best
+  LogSink log;         // debug: which kernel serves which matrix; used by Create only
 };
 
 // A batch that somebody else owns; see Batch. Without `lengths` all are T.
@@ -53,7 +62,18 @@ class Session {
   // Errors: kInvalidArgument for an option (e.g. an unknown target, naming the known ones);
   // kUnsupported for a graph with other than one input, an i32 output, or a matrix for which the
   // target has no kernel; kOutOfMemory.
+  // Takes one allocation that stays, and those of Program::Of while it works; with threads, also
+  // what the system takes for a thread.
   static Result<Session> Create(const Artifact& artifact, const SessionOptions& options);
+
+  // The bytes that a session takes. Errors: as Create.
+  static Result<size_t> SizeOf(const Program& program, const SessionOptions& options);
+  // The same over the caller's memory, which must outlive the session: SizeOf bytes from a multiple
+  // of kAlignmentBytes. Allocates nothing but what the system takes for a thread. The artifact must
+  // outlive the session, the program need not.
+  // Errors: as Create, and kInvalidArgument for memory that is too small or not aligned.
+  static Result<Session> InitAt(const Program& program, const SessionOptions& options,
+                                std::span<std::byte> memory);
 
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
@@ -80,18 +100,23 @@ class Session {
   // Errors: kInvalidArgument for an unknown name, or a size that is not 1 to max_batch streams.
   Status GetState(const std::string& name, std::span<float> values) const;
   Status SetState(const std::string& name, std::span<const float> values);
-  const std::vector<StateSpec>& states() const;
+  std::span<const StateSpec> states() const;
 
   // The target whose kernels it uses; static storage.
   const char* target() const;
-  // What Create allocated for values, states, biases and embedding tables.
-  uint64_t arena_bytes() const;
+  // How many threads a Run uses at most: options.threads, or 1.
+  size_t threads() const;
+  // SizeOf what it was made from.
+  size_t memory_bytes() const;
 
  private:
   struct Impl;
-  explicit Session(std::unique_ptr<Impl> impl);
+  struct Destroy {
+    void operator()(Impl* impl) const;
+  };
+  explicit Session(Impl* impl) : impl_(impl) {}
 
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Impl, Destroy> impl_;
 };
 
 }  // namespace espalier

@@ -43,7 +43,7 @@ static void runs(const espalier_model* model) {
   size_t count = 0;
   size_t i = 0;
   espalier_session* session = NULL;
-  espalier_session_options options = {2, 4, NULL};
+  espalier_session_options options = {2, 4, NULL, 1};
   espalier_batch batch = {4, 1, NULL, NULL, NULL};
   for (i = 0; i < 24; ++i) x[i] = (float)(i % 7) - 3.0f;
   batch.features = x;
@@ -73,12 +73,53 @@ static void runs(const espalier_model* model) {
   espalier_session_free(session);
 }
 
+/* In this program's own memory: the same numbers as in the library's. */
+static void runs_in_given_memory(const espalier_model* model) {
+  static char memory[1 << 16];
+  char* aligned = memory + (64 - (uintptr_t)memory % 64) % 64;
+  const size_t room = sizeof(memory) - (size_t)(aligned - memory);
+  float x[6] = {1.0f, -2.0f, 0.5f, 0.0f, 3.0f, -1.0f};
+  espalier_error error;
+  espalier_session* own = NULL;
+  espalier_session* session = NULL;
+  espalier_session_options options = {1, 1, NULL, 1};
+  espalier_batch batch = {1, 1, NULL, NULL, NULL};
+  size_t bytes = 0;
+  batch.features = x;
+  expect(espalier_session_size(model, &options, &bytes, NULL) == ESPALIER_OK, "size");
+  expect(bytes > 0 && bytes <= room, "a small session is small");
+  expect(espalier_session_init_at(model, &options, aligned, bytes - 1, &session, &error) ==
+             ESPALIER_INVALID_ARGUMENT,
+         "too little memory");
+  expect(strstr(error.text, "memory") != NULL && session == NULL, "names the memory");
+  expect(espalier_session_init_at(model, &options, aligned + 8, room - 8, &session, &error) ==
+             ESPALIER_INVALID_ARGUMENT,
+         "memory that is not aligned");
+  expect(espalier_session_init_at(model, &options, aligned, bytes, &session, &error) == ESPALIER_OK,
+         "init at");
+  expect((char*)session >= aligned && (char*)session < aligned + bytes, "it is in that memory");
+  expect(espalier_session_create(model, NULL, &own, NULL) == ESPALIER_OK, "create");
+  expect(espalier_session_run(session, &batch, NULL) == ESPALIER_OK, "run");
+  expect(espalier_session_run(own, &batch, NULL) == ESPALIER_OK, "run");
+  expect(memcmp(espalier_session_output(own, 0, NULL), espalier_session_output(session, 0, NULL),
+                3 * sizeof(float)) == 0,
+         "the same numbers");
+  expect(espalier_session_threads(session) == 1, "one thread");
+  espalier_session_free(own);
+  espalier_session_free(session);
+  options.threads = 65;
+  expect(espalier_session_size(model, &options, &bytes, &error) == ESPALIER_INVALID_ARGUMENT,
+         "too many threads");
+  options.threads = 0;
+  expect(espalier_session_size(model, &options, &bytes, NULL) == ESPALIER_OK, "0 threads is 1");
+}
+
 static void names_errors(const espalier_model* model) {
   espalier_error error;
   espalier_model* none = NULL;
   espalier_session* session = NULL;
   espalier_batch batch = {1, 1, NULL, NULL, NULL};
-  espalier_session_options options = {1, 1, "AVX9"};
+  espalier_session_options options = {1, 1, "AVX9", 1};
   float values[2] = {0.0f, 0.0f};
   espalier_state_info state;
 
@@ -141,6 +182,7 @@ int main(int argc, char** argv) {
   model = open_model(argv[1]);
   describes_itself(model);
   runs(model);
+  runs_in_given_memory(model);
   names_errors(model);
   espalier_model_free(model);
   opens_memory(argv[1]);

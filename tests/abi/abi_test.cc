@@ -18,7 +18,7 @@ void Expect(bool condition, const char* what) {
 }
 
 void Runs(const er::Model& model) {
-  er::Session session(model, {1, 2, nullptr});
+  er::Session session(model, {1, 2, nullptr, 1});
   const std::vector<float> x(12, 0.25f);
   session.Run({2, 1, x.data(), nullptr, nullptr});
   const er::Values whole = session.Output(0);
@@ -32,6 +32,16 @@ void Runs(const er::Model& model) {
   for (size_t i = 0; i < 3; ++i) Expect(session.Output(0)[i] == expected[i], "same as whole");
   session.SetState("lstm0.h", h);
   session.ResetStream(0);
+}
+
+void RunsInGivenMemory(const er::Model& model) {
+  alignas(64) static char memory[1 << 16];
+  const er::SessionOptions options = {1, 1, nullptr, 1};
+  Expect(er::Session::SizeOf(model, options) <= sizeof(memory), "a small session is small");
+  er::Session session = er::Session::InitAt(model, options, memory, sizeof(memory));
+  const std::vector<float> x(6, 0.25f);
+  session.Run({1, 1, x.data(), nullptr, nullptr});
+  Expect(session.Output(0).count == 3 && session.Threads() == 1, "outputs");
 }
 
 void ThrowsWhatTheLibrarySays() {
@@ -54,6 +64,7 @@ int main(int argc, char** argv) {
   Expect(model.OutputCount() == 1 && model.Output(0).features == 3, "output");
   Expect(model.Metadata("nothing") == nullptr, "metadata");
   Runs(model);
+  RunsInGivenMemory(model);
   ThrowsWhatTheLibrarySays();
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;

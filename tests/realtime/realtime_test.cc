@@ -1,6 +1,7 @@
-// Proves the promise of runtime/session.h: after Create, Run, Step and Reset neither allocate nor
-// enter the kernel. Every allocation of the process passes the counters below; the second proof
-// lets the operating system kill the process at its first system call.
+// Proves the promises of runtime/session.h: after Create, Run, Step and Reset neither allocate nor
+// enter the kernel, and InitAt does not allocate. Every allocation of the process passes the
+// counters below; the second proof lets the operating system kill the process at its first system
+// call.
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -158,6 +159,48 @@ TEST(Counter, SeesAnAlignedBuffer) {
 TEST_P(Realtime, RunsWithoutAnAllocation) {
   const long before = allocation_count;
   const bool ok = RunAll(batches_, &sessions_);
+  const long after = allocation_count;
+  EXPECT_TRUE(ok);
+  EXPECT_EQ(after - before, 0);
+}
+
+TEST_P(Realtime, IsMadeInTheCallersMemoryWithoutAnAllocation) {
+  const Program program = ValueOrDie(Program::Of(*artifacts_.front()));
+  for (const KernelTable* table : AvailableKernels()) {
+    SessionOptions options;
+    options.max_batch = 3;
+    options.max_steps = 6;
+    options.target = table->target;
+    const size_t bytes = ValueOrDie(Session::SizeOf(program, options));
+    AlignedBuffer<std::byte> memory(bytes);
+    const long before = allocation_count;
+    bool ok = Session::SizeOf(program, options).ok();
+    {
+      Result<Session> session = Session::InitAt(program, options, memory);
+      ok = ok && session.ok() && session->Run(ViewOf(batches_[0])).ok();
+    }
+    const long after = allocation_count;
+    EXPECT_TRUE(ok);
+    EXPECT_EQ(after - before, 0);
+  }
+}
+
+// Nor do the session's own threads.
+TEST(RealtimeThreads, RunWithoutAnAllocation) {
+  Rng rng(3);
+  GraphBuilder builder("large", {"x", {Element::kF32, Layout::kSequence, 64}}, &rng);
+  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kLstmCell, 256).Finish());
+  const Artifact artifact = ArtifactOf(graph, "dense");
+  SessionOptions options;
+  options.threads = 3;
+  options.max_steps = 8;
+  Session session = ValueOrDie(Session::Create(artifact, options));
+  ASSERT_EQ(session.threads(), 3u);
+  const Batch batch = RandomBatch(graph, 8, 1, 0, &rng);
+  ASSERT_TRUE(session.Run(ViewOf(batch)).ok());  // by now all threads have started
+  const long before = allocation_count;
+  bool ok = true;
+  for (int run = 0; run < 20; ++run) ok = ok && session.Run(ViewOf(batch)).ok();
   const long after = allocation_count;
   EXPECT_TRUE(ok);
   EXPECT_EQ(after - before, 0);

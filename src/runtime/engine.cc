@@ -1,0 +1,73 @@
+#include "runtime/engine.h"
+
+#include <cstring>
+#include <new>
+
+#include "base/strings.h"
+#include "runtime/denormals.h"
+
+namespace espalier {
+
+Result<EngineLayout> LayEngine(const Program& program, const PlanOptions& options, Arena* arena) {
+  EngineLayout layout;
+  layout.kernels = options.kernels;
+  ESPALIER_ASSIGN_OR_RETURN(layout.plan, MakePlan(program, options, arena));
+  static_assert(alignof(ThreadTeam) <= kAlignmentBytes);
+  if (layout.plan.threads > 1) layout.team = arena->Take<std::byte>(sizeof(ThreadTeam));
+  return layout;
+}
+
+Engine::~Engine() {
+  if (team_ != nullptr) team_->~ThreadTeam();
+}
+
+Status Engine::Start(const EngineLayout& layout) {
+  kernels = layout.kernels;
+  plan = layout.plan;
+  if (plan.threads == 1) return Ok();
+  team_ = new (layout.team) ThreadTeam;
+  return team_->Start(plan.threads);
+}
+
+void Engine::CopyInput(const float* features, const RunContext& run) const noexcept {
+  const RowBuffer& input = plan.input;
+  if (input.data == nullptr) return;  // ids are read where they are
+  for (size_t i = 0; i < run.RowsOf(input); ++i) {
+    std::memcpy(input.row(i), features + i * input.features, input.features * sizeof(float));
+  }
+}
+
+void Engine::Run(RunContext* run) noexcept {
+  // A guess that need not be good: 40 bytes of weights a nanosecond.
+  constexpr size_t kBytesPerNs = 40;
+  const FlushDenormals flush;
+  run->team = team_;
+  if (team_ != nullptr) {
+    team_->Begin(static_cast<int64_t>(plan.step_bytes * run->max_length * run->size / kBytesPerNs));
+  }
+  for (const Operation& op : plan.operations) op.run(op, *run);
+  if (team_ != nullptr) team_->End();
+}
+
+Status CheckOption(const char* name, int64_t value, int64_t most) {
+  if (value >= 1 && value <= most) return Ok();
+  return InvalidArgument(StrCat(name, ": 1 to ", most, " expected, ", value, " found"));
+}
+
+Status CheckMemory(std::span<std::byte> memory, size_t bytes) {
+  if (reinterpret_cast<uintptr_t>(memory.data()) % kAlignmentBytes != 0) {
+    return InvalidArgument(StrCat("memory: a multiple of ", kAlignmentBytes, " expected, ",
+                                  static_cast<const void*>(memory.data()), " found"));
+  }
+  if (memory.size() >= bytes) return Ok();
+  return InvalidArgument(StrCat("memory: ", bytes, " bytes expected, ", memory.size(), " found"));
+}
+
+std::byte* AllocateMemory(size_t bytes) {
+  return static_cast<std::byte*>(
+      ::operator new(bytes, std::align_val_t(kAlignmentBytes), std::nothrow));
+}
+
+void FreeMemory(void* memory) { ::operator delete(memory, std::align_val_t(kAlignmentBytes)); }
+
+}  // namespace espalier

@@ -1,0 +1,127 @@
+#include "runtime/program.h"
+
+#include <algorithm>
+#include <map>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "base/strings.h"
+#include "cells/cells.h"
+
+namespace espalier {
+namespace {
+
+class Resolver {
+ public:
+  explicit Resolver(const Artifact& artifact) : artifact_(artifact), graph_(artifact.graph()) {}
+
+  Result<Program> Resolve() {
+    if (graph_.inputs.size() != 1) {
+      return Unsupported(
+          StrCat("graph '", graph_.name, "': 1 input expected, ", graph_.inputs.size(), " found"));
+    }
+    program_.input = &graph_.inputs[0];
+    program_.states = artifact_.states();
+    program_.kernels = AvailableKernels();
+    AddValue(graph_.inputs[0].name);
+    for (const Node& node : graph_.nodes) AddNode(node);
+    for (const std::string& name : graph_.outputs) {
+      if (artifact_.types().at(name).element != Element::kF32) {
+        return Unsupported("output '" + name + "': f32 expected, i32 found");
+      }
+      program_.outputs.push_back(values_.at(name));
+      program_.values[program_.outputs.back()].is_output = true;
+    }
+    return std::move(program_);
+  }
+
+ private:
+  size_t AddValue(const std::string& name) {
+    const ValueType& type = artifact_.types().at(name);
+    const bool is_ids = type.element == Element::kI32;
+    const size_t index = program_.values.size();
+    program_.values.push_back(
+        {is_ids ? 0 : static_cast<size_t>(type.features), type.layout == Layout::kSequence, false});
+    values_[name] = index;
+    return index;
+  }
+
+  // The bias of `part` is its rows of the vector `bias`.
+  ProgramProduct ProductOf(const ArtifactMatrix& matrix, const std::string& bias) const {
+    return {&matrix, graph_.weights.at(bias).values.data() + matrix.part.first_row};
+  }
+  ProgramProduct ProductOf(const std::string& part, const std::string& bias) const {
+    return ProductOf(artifact_.matrix(part), bias);
+  }
+
+  void AddLayers(const Node& node, ProgramNode* out) {
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      ProgramLayer& layer = out->layers[out->layer_count++];
+      layer.reverse = direction.reverse;
+      layer.input = ProductOf(direction.weight_ih, direction.bias_ih);
+      ProgramProduct* next = &layer.recurrent;
+      for (const ArtifactMatrix& matrix : artifact_.matrices()) {
+        if (matrix.part.weight != direction.weight_hh) continue;
+        *next = ProductOf(matrix, direction.bias_hh);
+        next = &layer.candidate;
+      }
+      layer.h = TakeStates(direction.c.empty() ? 1 : 2);
+    }
+    const auto hidden = static_cast<size_t>(node.hidden_size);
+    program_.hidden = std::max(program_.hidden, hidden);
+    program_.gate_rows =
+        std::max(program_.gate_rows, static_cast<size_t>(InfoOf(node.cell).gates) * hidden);
+  }
+
+  // States come in the order of the nodes (StatesOf).
+  size_t TakeStates(size_t count) { return std::exchange(next_state_, next_state_ + count); }
+
+  void AddNode(const Node& node) {
+    ProgramNode out;
+    out.op = node.op;
+    out.cell = node.cell;
+    out.in = values_.at(node.inputs[0]);
+    if (node.op == Op::kDropout) {
+      values_[node.output] = out.in;
+      return;
+    }
+    if (node.inputs.size() > 1) out.other = values_.at(node.inputs[1]);
+    out.out = AddValue(node.output);
+    switch (node.op) {
+      case Op::kRecurrent: AddLayers(node, &out); break;
+      case Op::kGemm: out.product = ProductOf(node.name + ".weight", node.name + ".bias"); break;
+      case Op::kEmbedding: out.product.matrix = &artifact_.matrix(node.name + ".weight"); break;
+      case Op::kLastStep: out.state = TakeStates(1); break;
+      case Op::kMeanOverTime: out.state = TakeStates(2); break;
+      default: break;
+    }
+    program_.nodes.push_back(out);
+  }
+
+  const Artifact& artifact_;
+  const Graph& graph_;
+  Program program_;
+  std::map<std::string, size_t> values_;
+  size_t next_state_ = 0;
+};
+
+}  // namespace
+
+Result<Program> Program::Of(const Artifact& artifact) {
+  try {
+    return Resolver(artifact).Resolve();
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory(StrCat("graph '", artifact.graph().name, "': memory is exhausted"));
+  }
+}
+
+Result<const KernelTable*> Program::KernelsFor(std::string_view target) const {
+  if (target.empty()) return kernels.front();
+  for (const KernelTable* table : kernels) {
+    if (target == table->target) return table;
+  }
+  return FindKernels(std::string(target));  // says what there is
+}
+
+}  // namespace espalier

@@ -1,0 +1,68 @@
+// Program: the graph of an artifact with every name turned into a place, so that sessions and pools
+// are made from it without a search, and without an allocation (Session::InitAt).
+#ifndef ESPALIER_RUNTIME_PROGRAM_H_
+#define ESPALIER_RUNTIME_PROGRAM_H_
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "artifact/artifact.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "model/graph.h"
+
+namespace espalier {
+
+struct ProgramValue {
+  size_t features = 0;  // 0 for an i32 input, which is read where the caller has it
+  bool has_time = false;
+  bool is_output = false;
+};
+
+// One encoded matrix and the rows of its bias, both where the artifact has them.
+struct ProgramProduct {
+  const ArtifactMatrix* matrix = nullptr;
+  const float* bias = nullptr;  // [rows]
+};
+
+// One direction of a Recurrent node.
+struct ProgramLayer {
+  bool reverse = false;
+  ProgramProduct input, recurrent;
+  ProgramProduct candidate;  // the last gate of weight_hh, if the cell resets before
+  size_t h = 0;              // index in Artifact::states; c, if the cell has one, is the next
+};
+
+struct ProgramNode {
+  Op op = Op::kGemm;
+  CellKind cell = CellKind::kLstmCell;
+  size_t in = 0, other = 0, out = 0;  // values
+  ProgramProduct product;             // Gemm; Embedding: its table
+  ProgramLayer layers[2];
+  size_t layer_count = 0;
+  size_t state = 0;  // LastStep: last; MeanOverTime: sum, and count is the next
+};
+
+struct Program {
+  const GraphInput* input = nullptr;
+  std::span<const StateSpec> states;
+  std::vector<ProgramValue> values;         // the input is the first
+  std::vector<ProgramNode> nodes;           // no Dropout: its output is its input
+  std::vector<size_t> outputs;              // values, in the order of Graph::outputs
+  size_t hidden = 0;                        // largest hidden size
+  size_t gate_rows = 0;                     // largest gates * hidden size
+  std::vector<const KernelTable*> kernels;  // of this CPU, best first
+
+  // `artifact` must outlive the program and all that is made from it; it may be moved.
+  // Errors: kUnsupported for a graph with other than one input, or an i32 output; kOutOfMemory.
+  static Result<Program> Of(const Artifact& artifact);
+
+  // By name, "" for the best. Errors: kInvalidArgument, naming the ones there are.
+  Result<const KernelTable*> KernelsFor(std::string_view target) const;
+};
+
+}  // namespace espalier
+
+#endif  // ESPALIER_RUNTIME_PROGRAM_H_

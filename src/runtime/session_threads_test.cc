@@ -1,0 +1,121 @@
+// Sessions with threads: the same bits as with one, in every cell and format.
+#include <cstring>
+#include <thread>
+
+#include "runtime/session.h"
+#include "runtime/session_test_support.h"
+
+namespace espalier {
+namespace {
+
+using namespace ::espalier::testing;
+
+constexpr int64_t kInput = 70;
+
+// Large enough that products are shared in every format, ragged enough that chunks are not.
+Graph LargeLayer(CellKind cell, Direction direction) {
+  Rng rng(21);
+  GraphBuilder builder("large", {"x", {Element::kF32, Layout::kSequence, kInput}}, &rng);
+  builder.Recurrent(cell, 317, {direction, 0.0});
+  const std::string sequence = builder.value();
+  Graph graph = ValueOrDie(builder.LastStep().Gemm(9).Finish());
+  graph.outputs.push_back(sequence);
+  ZeroRandomWeights(0.5, &rng, &graph);
+  return Rounded(std::move(graph), WeightType::kBf16);
+}
+
+Session ThreadedSession(const Artifact& artifact, int64_t threads) {
+  SessionOptions options;
+  options.max_batch = 4;
+  options.max_steps = 5;
+  options.threads = threads;
+  return ValueOrDie(Session::Create(artifact, options));
+}
+
+void ExpectSameBits(const Session& a, const Session& b) {
+  for (size_t i = 0; i < 2; ++i) {
+    ASSERT_EQ(a.Output(i).size(), b.Output(i).size());
+    EXPECT_EQ(std::memcmp(a.Output(i).data(), b.Output(i).data(), a.Output(i).size_bytes()), 0);
+  }
+  EXPECT_EQ(GetStates(a, 4), GetStates(b, 4));
+}
+
+// The same runs with 1 thread and with several, states carried on.
+void ExpectSameRuns(const Graph& graph, const FormatSpec& spec) {
+  const Artifact artifact = ArtifactOf(graph, spec);
+  Session one = ThreadedSession(artifact, 1);
+  for (const int64_t threads : {2, 3}) {
+    Session many = ThreadedSession(artifact, threads);
+    ASSERT_EQ(many.threads(), static_cast<size_t>(threads));
+    one.Reset();
+    Rng rng(22);
+    for (const int64_t batch_size : {1, 4}) {
+      for (const int64_t steps : {1, 5}) {
+        const Batch batch = RandomBatch(graph, steps, batch_size, 0, &rng);
+        ASSERT_OK(one.Run(ViewOf(batch)));
+        ASSERT_OK(many.Run(ViewOf(batch)));
+        ASSERT_NO_FATAL_FAILURE(ExpectSameBits(one, many));
+      }
+    }
+  }
+}
+
+TEST(SessionThreads, GiveTheSameBitsInEveryCell) {
+  for (const CellInfo& info : kCells) {
+    SCOPED_TRACE(info.name);
+    ExpectSameRuns(LargeLayer(info.kind, Direction::kForward), FormatSpec());
+  }
+}
+
+TEST(SessionThreads, GiveTheSameBitsInBothDirections) {
+  ExpectSameRuns(LargeLayer(CellKind::kGruResetBeforeCell, Direction::kBidirectional),
+                 FormatSpec());
+}
+
+TEST(SessionThreads, GiveTheSameBitsInEveryFormat) {
+  const Graph graph = LargeLayer(CellKind::kLstmCell, Direction::kForward);
+  for (const FormatSpec& spec : AllFormats()) {
+    SCOPED_TRACE(FormatName(spec));
+    ExpectSameRuns(graph, spec);
+  }
+}
+
+TEST(SessionThreads, AreNotStartedForSmallMatrices) {
+  const Artifact artifact =
+      ArtifactOf(TwoLayers(CellKind::kLstmCell, Direction::kForward, 0.0), FormatSpec());
+  EXPECT_EQ(ThreadedSession(artifact, 8).threads(), 1u);
+}
+
+TEST(SessionThreads, AreAtMost64) {
+  const Artifact artifact =
+      ArtifactOf(TwoLayers(CellKind::kLstmCell, Direction::kForward, 0.0), FormatSpec());
+  SessionOptions options;
+  options.threads = 65;
+  ExpectError(Session::Create(artifact, options).status(), Code::kInvalidArgument,
+              {"threads: 1 to 64 expected", "65 found"});
+}
+
+// Sessions of one artifact on threads of the caller's, one of which has a team of its own.
+TEST(SessionThreads, AreIndependentOfOtherSessionsOfTheArtifact) {
+  const Graph graph = LargeLayer(CellKind::kGruCell, Direction::kForward);
+  const Artifact artifact = ArtifactOf(graph, FormatSpec());
+  Rng rng(23);
+  const Batch batch = RandomBatch(graph, 5, 4, 0, &rng);
+  Session expected = ThreadedSession(artifact, 1);
+  ASSERT_OK(expected.Run(ViewOf(batch)));
+  std::vector<std::thread> callers;
+  for (const int64_t threads : {1, 1, 2}) {
+    callers.emplace_back([&, threads] {
+      Session session = ThreadedSession(artifact, threads);
+      for (int run = 0; run < 5; ++run) {
+        session.Reset();
+        EXPECT_OK(session.Run(ViewOf(batch)));
+        ExpectSameBits(expected, session);
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+}
+
+}  // namespace
+}  // namespace espalier
