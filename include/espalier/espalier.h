@@ -12,7 +12,8 @@
  *
  * Every function that can fail returns a status and takes an `espalier_error* error_out`, the
  * caller's, which may be NULL; it is written only on failure. There is no global state. No C++
- * exception leaves the library. A model may be used by many threads, a session by one at a time.
+ * exception leaves the library. A model may be used by many threads, a
+ * session or a pool by one at a time.
  *
  * Dimensions: T time steps, B batch, F features. Arrays are row-major and belong to the caller.
  */
@@ -53,6 +54,7 @@ typedef struct espalier_error {
 
 typedef struct espalier_model espalier_model;     /* a compiled network; never changes */
 typedef struct espalier_session espalier_session; /* a running state over a model */
+typedef struct espalier_pool espalier_pool;       /* many streams that step together */
 
 /* Whether a value has time: [T, B, F], or not: [B, F]. */
 typedef enum espalier_layout { ESPALIER_SEQUENCE = 0, ESPALIER_VECTOR = 1 } espalier_layout;
@@ -97,7 +99,7 @@ ESPALIER_API espalier_status espalier_model_output(const espalier_model* model, 
 /* Returns the text kept under `key` ("task", "source", "espalier", ...), or NULL; lives as long as
  * the model. */
 ESPALIER_API const char* espalier_model_metadata(const espalier_model* model, const char* key);
-/* Frees a model, whose sessions must be gone. NULL is allowed. */
+/* Frees a model, whose sessions and pools must be gone. NULL is allowed. */
 ESPALIER_API void espalier_model_free(espalier_model* model);
 
 typedef struct espalier_session_options {
@@ -176,6 +178,63 @@ ESPALIER_API espalier_status espalier_session_state_set(espalier_session* sessio
  * allowed.
  */
 ESPALIER_API void espalier_session_free(espalier_session* session);
+
+typedef struct espalier_pool_options {
+  int64_t max_streams; /* that exist at the same time, at least 1 */
+  const char* target;  /* as in espalier_session_options */
+  int64_t threads;     /* as in espalier_session_options */
+} espalier_pool_options;
+
+/* One step of `count` streams, each at most once, in any order. */
+typedef struct espalier_pool_batch {
+  int64_t count;          /* N */
+  const int32_t* streams; /* [N] */
+  const float* features;  /* [N, F] for an f32 input, else NULL */
+  const int32_t* ids;     /* [N] for an i32 input, else NULL */
+} espalier_pool_batch;
+
+/* A pool of streams of a network without reverse directions. `options` may be NULL: {1, NULL, 1}.
+ * Ownership: *pool_out is the caller's; give it to espalier_pool_free before the model goes. */
+ESPALIER_API espalier_status espalier_pool_create(const espalier_model* model,
+                                                  const espalier_pool_options* options,
+                                                  espalier_pool** pool_out,
+                                                  espalier_error* error_out);
+/* How much memory espalier_pool_create will take, stacks of threads aside. */
+ESPALIER_API espalier_status espalier_pool_size(const espalier_model* model,
+                                                const espalier_pool_options* options,
+                                                size_t* bytes_out, espalier_error* error_out);
+/* Begins a stream, its state 0. *stream_out, in [0, max_streams), is its number until it is
+ * removed.
+ */
+ESPALIER_API espalier_status espalier_pool_add(espalier_pool* pool, int32_t* stream_out,
+                                               espalier_error* error_out);
+/* Ends a stream. */
+ESPALIER_API espalier_status espalier_pool_remove(espalier_pool* pool, int32_t stream,
+                                                  espalier_error* error_out);
+/* Sets a stream's states to 0. */
+ESPALIER_API espalier_status espalier_pool_reset_stream(espalier_pool* pool, int32_t stream,
+                                                        espalier_error* error_out);
+/* Steps the streams of `batch` together: the same numbers as a session for each, in less time. Does
+ * not allocate, lock or call the system, except as espalier_session_run. On an error nothing was
+ * computed. Ownership: nothing of `batch` is kept. */
+ESPALIER_API espalier_status espalier_pool_step(espalier_pool* pool,
+                                                const espalier_pool_batch* batch,
+                                                espalier_error* error_out);
+/* Returns the values of output `index` of the last step, [N, F] in the order of its streams, and
+ * their count in *count_out (may be NULL); NULL if there are none.
+ * Ownership: the pool's; valid until its next step. */
+ESPALIER_API const float* espalier_pool_output(const espalier_pool* pool, size_t index,
+                                               size_t* count_out);
+/* Copy one piece of a stream's state, named as a session's, out or in.
+ * Ownership: `values` is the caller's. */
+ESPALIER_API espalier_status espalier_pool_state_get(const espalier_pool* pool, int32_t stream,
+                                                     const char* name, float* values, size_t count,
+                                                     espalier_error* error_out);
+ESPALIER_API espalier_status espalier_pool_state_set(espalier_pool* pool, int32_t stream,
+                                                     const char* name, const float* values,
+                                                     size_t count, espalier_error* error_out);
+/* Frees a pool and ends its threads. NULL is allowed. */
+ESPALIER_API void espalier_pool_free(espalier_pool* pool);
 
 #ifdef __cplusplus
 }

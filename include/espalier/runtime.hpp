@@ -25,6 +25,8 @@ namespace runtime {
 
 using Batch = espalier_batch;
 using SessionOptions = espalier_session_options;
+using PoolOptions = espalier_pool_options;
+using PoolBatch = espalier_pool_batch;
 using ValueInfo = espalier_value_info;
 using StateInfo = espalier_state_info;
 
@@ -37,7 +39,7 @@ class Error : public std::runtime_error {
   espalier_status code_;
 };
 
-// A view of floats that the session owns.
+// A view of floats that the session or pool owns.
 struct Values {
   const float* data;
   size_t count;
@@ -148,6 +150,50 @@ class Session {
   explicit Session(espalier_session* session) : session_(session) {}
 
   std::unique_ptr<espalier_session, Free> session_;
+};
+
+// The model must outlive the pool.
+class Pool {
+ public:
+  Pool(const Model& model, PoolOptions options) {
+    espalier_pool* pool = nullptr;
+    Call(espalier_pool_create, model.get(), &options, &pool);
+    pool_.reset(pool);
+  }
+  static size_t SizeOf(const Model& model, PoolOptions options) {
+    size_t bytes = 0;
+    Call(espalier_pool_size, model.get(), &options, &bytes);
+    return bytes;
+  }
+
+  int32_t Add() {
+    int32_t stream = 0;
+    Call(espalier_pool_add, pool_.get(), &stream);
+    return stream;
+  }
+  void Remove(int32_t stream) { Call(espalier_pool_remove, pool_.get(), stream); }
+  void ResetStream(int32_t stream) { Call(espalier_pool_reset_stream, pool_.get(), stream); }
+
+  void Step(const PoolBatch& batch) { Call(espalier_pool_step, pool_.get(), &batch); }
+  Values Output(size_t index) const {
+    Values values{nullptr, 0};
+    values.data = espalier_pool_output(pool_.get(), index, &values.count);
+    return values;
+  }
+
+  void GetState(int32_t stream, const std::string& name, std::vector<float>* values) const {
+    Call(espalier_pool_state_get, pool_.get(), stream, name.c_str(), values->data(),
+         values->size());
+  }
+  void SetState(int32_t stream, const std::string& name, const std::vector<float>& values) {
+    Call(espalier_pool_state_set, pool_.get(), stream, name.c_str(), values.data(), values.size());
+  }
+
+ private:
+  struct Free {
+    void operator()(espalier_pool* pool) const { espalier_pool_free(pool); }
+  };
+  std::unique_ptr<espalier_pool, Free> pool_;
 };
 
 }  // namespace runtime

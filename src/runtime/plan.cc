@@ -107,9 +107,7 @@ class Planner {
     ax_ = Rows(options_.max_batch * options_.max_steps, program_.gate_rows);
     ah_ = Rows(options_.max_batch, program_.gate_rows);
     reset_h_ = Rows(options_.max_batch, program_.hidden);
-    if (options_.max_streams > options_.max_batch) {
-      gathered_ = Rows(options_.max_batch, program_.hidden);
-    }
+    if (!options_.streams_in_order) gathered_ = Rows(options_.max_batch, program_.hidden);
   }
 
   Product MakeProduct(const ProgramProduct& product) {

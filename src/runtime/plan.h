@@ -15,9 +15,10 @@
 namespace espalier {
 
 struct PlanOptions {
-  size_t max_batch = 1;    // B of one run
-  size_t max_steps = 1;    // T of one run
-  size_t max_streams = 1;  // rows of state; a run may use any of them if there are more than B
+  size_t max_batch = 1;          // B of one run
+  size_t max_steps = 1;          // T of one run
+  size_t max_streams = 1;        // rows of state
+  bool streams_in_order = true;  // whether every run has RunContext::streams == nullptr
   size_t threads = 1;
   const KernelTable* kernels = nullptr;
 };

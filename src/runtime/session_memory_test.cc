@@ -101,10 +101,5 @@ TEST_F(SessionMemoryErrors, NameTheAlignment) {
               {"memory: a multiple of 64 expected"});
 }
 
-TEST_F(SessionMemoryErrors, AreTheOnesOfAnAbsurdSession) {
-  ExpectError(Session::Create(artifact_, Options(1 << 20, 1 << 11)).status(), Code::kOutOfMemory,
-              {"bytes"});
-}
-
 }  // namespace
 }  // namespace espalier

@@ -114,6 +114,59 @@ static void runs_in_given_memory(const espalier_model* model) {
   expect(espalier_session_size(model, &options, &bytes, NULL) == ESPALIER_OK, "0 threads is 1");
 }
 
+/* Two streams of a pool: one steps twice, the other once between, and each is what a session gives.
+ */
+static void runs_a_pool(const espalier_model* model) {
+  float x[12], alone[3], h[5];
+  espalier_error error;
+  int32_t streams[2] = {-1, -1};
+  size_t i = 0;
+  size_t count = 0;
+  size_t bytes = 0;
+  espalier_pool* pool = NULL;
+  espalier_session* session = NULL;
+  espalier_pool_options options = {2, NULL, 1};
+  espalier_pool_batch batch = {1, NULL, NULL, NULL};
+  espalier_batch step = {1, 1, NULL, NULL, NULL};
+  for (i = 0; i < 12; ++i) x[i] = (float)(i % 5) - 2.0f;
+  batch.features = step.features = x;
+  expect(espalier_pool_size(model, &options, &bytes, NULL) == ESPALIER_OK && bytes > 0, "size");
+  expect(espalier_pool_create(model, &options, &pool, NULL) == ESPALIER_OK, "create a pool");
+  expect(espalier_pool_output(pool, 0, &count) == NULL && count == 0, "no output yet");
+  expect(espalier_pool_add(pool, &streams[0], NULL) == ESPALIER_OK, "add");
+  expect(espalier_pool_add(pool, &streams[1], NULL) == ESPALIER_OK, "add");
+  expect(espalier_pool_add(pool, &streams[1], &error) == ESPALIER_INVALID_ARGUMENT, "a full pool");
+  expect(strstr(error.text, "max_streams") != NULL, "names the limit");
+  batch.streams = streams + 1;
+  expect(espalier_pool_step(pool, &batch, NULL) == ESPALIER_OK, "one stream steps");
+  batch.streams = streams;
+  batch.count = 2;
+  expect(espalier_pool_step(pool, &batch, NULL) == ESPALIER_OK, "both step");
+  expect(espalier_session_create(model, NULL, &session, NULL) == ESPALIER_OK, "create");
+  expect(espalier_session_run(session, &step, NULL) == ESPALIER_OK, "run");
+  memcpy(alone, espalier_session_output(session, 0, NULL), sizeof(alone));
+  expect(memcmp(alone, espalier_pool_output(pool, 0, &count), sizeof(alone)) == 0 && count == 6,
+         "the first stream has made one step");
+  step.features = x + 6;
+  expect(espalier_session_run(session, &step, NULL) == ESPALIER_OK, "run");
+  expect(memcmp(espalier_session_output(session, 0, NULL), espalier_pool_output(pool, 0, NULL) + 3,
+                sizeof(alone)) == 0,
+         "the second stream has made two");
+  expect(espalier_pool_state_get(pool, streams[1], "lstm0.h", h, 5, NULL) == ESPALIER_OK, "get h");
+  expect(espalier_pool_state_set(pool, streams[0], "lstm0.h", h, 5, NULL) == ESPALIER_OK, "set h");
+  expect(espalier_pool_reset_stream(pool, streams[0], NULL) == ESPALIER_OK, "reset");
+  expect(espalier_pool_remove(pool, streams[0], NULL) == ESPALIER_OK, "remove");
+  expect(espalier_pool_step(pool, &batch, &error) == ESPALIER_INVALID_ARGUMENT, "a removed stream");
+  batch.count = -1;
+  expect(espalier_pool_step(pool, &batch, &error) == ESPALIER_INVALID_ARGUMENT, "N = -1");
+  batch.count = 1;
+  batch.streams = NULL;
+  expect(espalier_pool_step(pool, &batch, &error) == ESPALIER_INVALID_ARGUMENT, "no streams");
+  espalier_session_free(session);
+  espalier_pool_free(pool);
+  espalier_pool_free(NULL);
+}
+
 static void names_errors(const espalier_model* model) {
   espalier_error error;
   espalier_model* none = NULL;
@@ -183,6 +236,7 @@ int main(int argc, char** argv) {
   describes_itself(model);
   runs(model);
   runs_in_given_memory(model);
+  runs_a_pool(model);
   names_errors(model);
   espalier_model_free(model);
   opens_memory(argv[1]);

@@ -44,6 +44,20 @@ void RunsInGivenMemory(const er::Model& model) {
   Expect(session.Output(0).count == 3 && session.Threads() == 1, "outputs");
 }
 
+void RunsAPool(const er::Model& model) {
+  er::Pool pool(model, {3, nullptr, 1});
+  Expect(er::Pool::SizeOf(model, {3, nullptr, 1}) > 0, "size");
+  const std::vector<float> x(12, 0.25f);
+  const int32_t streams[] = {pool.Add(), pool.Add()};
+  pool.Step({2, streams, x.data(), nullptr});
+  Expect(pool.Output(0).count == 6 && pool.Output(0)[0] == pool.Output(0)[3], "outputs");
+  std::vector<float> h(5);
+  pool.GetState(streams[0], "lstm0.h", &h);
+  pool.SetState(streams[1], "lstm0.h", h);
+  pool.ResetStream(streams[1]);
+  pool.Remove(streams[0]);
+}
+
 void ThrowsWhatTheLibrarySays() {
   try {
     er::Model::Open("/nowhere/x.esp");
@@ -65,6 +79,7 @@ int main(int argc, char** argv) {
   Expect(model.Metadata("nothing") == nullptr, "metadata");
   Runs(model);
   RunsInGivenMemory(model);
+  RunsAPool(model);
   ThrowsWhatTheLibrarySays();
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;

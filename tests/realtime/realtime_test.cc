@@ -1,7 +1,7 @@
-// Proves the promises of runtime/session.h: after Create, Run, Step and Reset neither allocate nor
-// enter the kernel, and InitAt does not allocate. Every allocation of the process passes the
-// counters below; the second proof lets the operating system kill the process at its first system
-// call.
+// Proves the promises of runtime/session.h and runtime/pool.h: after Create, Run, Step and Reset
+// neither allocate nor enter the kernel, and InitAt does not allocate. Every allocation of the
+// process passes the counters below; the second proof lets the operating system kill the process at
+// its first system call.
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -14,6 +14,7 @@
 
 #include "kernels/kernels.h"
 #include "model/build.h"
+#include "runtime/pool.h"
 #include "runtime/session.h"
 #include "testing/testing.h"
 
@@ -107,6 +108,23 @@ bool RunAll(const std::vector<Batch>& batches, std::vector<Session>* sessions) {
   return ok;
 }
 
+// Runs `run`, which returns whether it succeeded, where any system call kills the process.
+template <typename Run>
+void ExpectNoSystemCall(const Run& run) {
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    // From here on only read, write and exit are allowed.
+    if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0) != 0) ::_exit(77);
+    ::syscall(SYS_exit, run() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "no seccomp here";
+  EXPECT_FALSE(WIFSIGNALED(status)) << "killed by signal " << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
 struct Case {
   const char* name;
   GraphInput input;
@@ -185,6 +203,61 @@ TEST_P(Realtime, IsMadeInTheCallersMemoryWithoutAnAllocation) {
   }
 }
 
+// True if every call succeeded: streams come, step in and out of order, and go.
+bool StepAll(const std::vector<float>& x, StreamPool* pool) {
+  constexpr int32_t kStreams = 40;
+  int32_t streams[kStreams];
+  bool ok = true;
+  for (int32_t& stream : streams) {
+    const Result<int32_t> added = pool->Add();
+    ok = ok && added.ok();
+    if (added.ok()) stream = *added;
+  }
+  ok = ok && pool->Step({streams, x, {}}).ok();
+  std::swap(streams[3], streams[5]);
+  ok = ok && pool->Step({streams, x, {}}).ok() && !pool->Output(0).empty();
+  for (const int32_t stream : streams) ok = ok && pool->Remove(stream).ok();
+  return ok;
+}
+
+class RealtimePool : public ::testing::Test {
+ protected:
+  static Graph Streaming() {
+    Rng rng(4);
+    GraphBuilder builder("pool", {"x", {Element::kF32, Layout::kSequence, 7}}, &rng);
+    for (const CellInfo& info : kCells) builder.Recurrent(info.kind, 12);
+    return ValueOrDie(builder.Gemm(3).Finish());
+  }
+
+  PoolOptions options_ = [] {
+    PoolOptions options;
+    options.max_streams = 40;
+    return options;
+  }();
+  const Artifact artifact_ = ArtifactOf(Streaming(), "csr");
+  const Program program_ = ValueOrDie(Program::Of(artifact_));
+  const std::vector<float> x_ = std::vector<float>(40 * 7, 0.5f);
+};
+
+TEST_F(RealtimePool, IsMadeAndStepsWithoutAnAllocation) {
+  AlignedBuffer<std::byte> memory(ValueOrDie(StreamPool::SizeOf(program_, options_)));
+  const long before = allocation_count;
+  bool ok = false;
+  {
+    Result<StreamPool> pool = StreamPool::InitAt(program_, options_, memory);
+    ok = pool.ok() && StepAll(x_, &*pool);
+  }
+  const long after = allocation_count;
+  EXPECT_TRUE(ok);
+  EXPECT_EQ(after - before, 0);
+}
+
+TEST_F(RealtimePool, StepsWithoutASystemCall) {
+  StreamPool pool = ValueOrDie(StreamPool::Create(artifact_, options_));
+  const std::vector<float>& x = x_;
+  ExpectNoSystemCall([&] { return StepAll(x, &pool); });
+}
+
 // Nor do the session's own threads.
 TEST(RealtimeThreads, RunWithoutAnAllocation) {
   Rng rng(3);
@@ -210,19 +283,7 @@ TEST_P(Realtime, RunsWithoutASystemCall) {
   // Taken before the filter: UBSan's check of `this` calls the system.
   std::vector<Session>* sessions = &sessions_;
   const std::vector<Batch>& batches = batches_;
-  const pid_t child = ::fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    // From here on only read, write and exit are allowed; anything else kills.
-    if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0) != 0) ::_exit(77);
-    const bool ok = RunAll(batches, sessions);
-    ::syscall(SYS_exit, ok ? 0 : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "no seccomp here";
-  EXPECT_FALSE(WIFSIGNALED(status)) << "killed by signal " << WTERMSIG(status);
-  EXPECT_EQ(WEXITSTATUS(status), 0);
+  ExpectNoSystemCall([&] { return RunAll(batches, sessions); });
 }
 
 }  // namespace
