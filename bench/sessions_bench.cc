@@ -1,15 +1,21 @@
-// sessions_bench [--repetitions N] [--formats A,B] [--hidden A,B] [--threads N] [--pin 1]
+// sessions_bench [--what threads|pool] [--repetitions N] [--formats A,B] [--hidden A,B]
+//                [--threads N] [--pin 1] [--streams N]
 //
-// Times one step (T = 1, B = 1) of an LSTM with I = H in a session with one thread and in one with
-// N, after checking that both give the same bits. All sessions of a size are timed in turn, in one
-// process. Prints the median and the quartiles of a step in microseconds. --pin 1 keeps the t-th
-// thread on the t-th core, where it is on a machine with nothing else to do.
+// threads: times one step (T = 1, B = 1) of an LSTM with I = H in a session with one thread and in
+// one with N, after checking that both give the same bits. --pin 1 keeps the t-th thread on the
+// t-th core, where it is on a machine with nothing else to do.
+// pool: times one step of all of --streams streams, in a pool (in order of their numbers, and
+// shuffled) and in as many sessions, after checking the same.
+//
+// All cases of a size are timed in turn, in one process. Prints the median and the quartiles in
+// microseconds, of a step or of the step of one stream.
 #include <dirent.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <sstream>
 
@@ -17,6 +23,7 @@
 #include "base/stopwatch.h"
 #include "bench_support.h"
 #include "model/build.h"
+#include "runtime/pool.h"
 #include "runtime/session.h"
 
 namespace espalier {
@@ -30,6 +37,8 @@ struct Options {
   int repetitions = 25;
   int64_t threads = 2;
   bool pin = false;
+  std::string what = "threads";
+  int64_t streams = 1000;
   std::vector<std::string> formats = {"slot_8x8", "slot_16x16", "dense"};
   std::vector<std::string> hidden = {"256", "384", "512", "1024", "1536"};
 };
@@ -132,6 +141,93 @@ void TimeThreads(const Options& options, int64_t hidden) {
   }
 }
 
+// All streams of a pool, a session for each, and what they step.
+struct Streams {
+  StreamPool pool;
+  std::vector<Session> sessions;
+  std::vector<int32_t> in_order, shuffled;
+  std::vector<float> x;
+  size_t features;
+};
+
+Streams MakeStreams(const Artifact& artifact, int64_t hidden, const Options& options) {
+  PoolOptions pool_options;
+  pool_options.max_streams = options.streams;
+  pool_options.threads = options.threads;
+  Streams streams{ValueOrDie(StreamPool::Create(artifact, pool_options)),
+                  {},
+                  {},
+                  {},
+                  {},
+                  static_cast<size_t>(hidden)};
+  for (int64_t i = 0; i < options.streams; ++i) {
+    streams.sessions.push_back(SessionOf(artifact, 1));
+    streams.in_order.push_back(ValueOrDie(streams.pool.Add()));
+  }
+  streams.shuffled = streams.in_order;
+  Rng rng(3);
+  rng.Shuffle(streams.shuffled);
+  streams.x = RandomSteps(hidden * options.streams);
+  return streams;
+}
+
+void StepSessions(Streams* streams) {
+  for (size_t i = 0; i < streams->sessions.size(); ++i) {
+    const auto x =
+        std::span<const float>(streams->x).subspan(i * streams->features, streams->features);
+    DieUnlessOk(streams->sessions[i].Step(x));
+  }
+}
+
+void CheckSameBits(Streams* streams) {
+  for (int step = 0; step < 3; ++step) {
+    StepSessions(streams);
+    DieUnlessOk(streams->pool.Step({streams->in_order, streams->x, {}}));
+    for (size_t i = 0; i < streams->sessions.size(); ++i) {
+      const auto alone = streams->sessions[i].Output(0);
+      const float* found = streams->pool.Output(0).data() + i * alone.size();
+      if (std::memcmp(alone.data(), found, alone.size_bytes()) != 0)
+        Die("pool and session disagree");
+    }
+  }
+}
+
+void TimePool(const Options& options, int64_t hidden) {
+  for (const std::string& format : options.formats) {
+    const Artifact artifact = Layer(hidden, ValueOrDie(FindFormat(format)));
+    Streams streams = MakeStreams(artifact, hidden, options);
+    CheckSameBits(&streams);
+    const std::function<void()> cases[3] = {
+        [&] { StepSessions(&streams); },
+        [&] {
+          DieUnlessOk(streams.pool.Step({streams.in_order, streams.x, {}}));
+        },
+        [&] {
+          DieUnlessOk(streams.pool.Step({streams.shuffled, streams.x, {}}));
+        }};
+    std::vector<double> times[3];
+    for (int i = 0; i < options.repetitions; ++i) {
+      for (size_t c = 0; c < 3; ++c) {
+        cases[c]();
+        const Stopwatch watch;
+        cases[c]();
+        times[c].push_back(watch.ElapsedNs() / 1e3 / static_cast<double>(options.streams));
+      }
+    }
+    std::printf("lstm H=%-5lld %-14s %lld streams", static_cast<long long>(hidden), format.c_str(),
+                static_cast<long long>(options.streams));
+    const char* const names[3] = {"sessions", "pool", "pool, shuffled"};
+    for (size_t c = 0; c < 3; ++c) {
+      std::printf("  %s %.3f us (%.3f-%.3f)", names[c], Quantile(times[c], 0.5),
+                  Quantile(times[c], 0.25), Quantile(times[c], 0.75));
+    }
+    std::printf(
+        "  session %zu bytes, pool %.0f a stream\n", streams.sessions[0].memory_bytes(),
+        static_cast<double>(streams.pool.memory_bytes()) / static_cast<double>(options.streams));
+    std::fflush(stdout);
+  }
+}
+
 std::vector<std::string> Split(const std::string& text) {
   std::vector<std::string> words;
   std::istringstream in(text);
@@ -148,6 +244,10 @@ Options ParseOptions(int argc, char** argv) {
       options.repetitions = std::stoi(value);
     } else if (name == "--threads") {
       options.threads = std::stoi(value);
+    } else if (name == "--what") {
+      options.what = value;
+    } else if (name == "--streams") {
+      options.streams = std::stoll(value);
     } else if (name == "--pin") {
       options.pin = value == "1";
     } else if (name == "--formats") {
@@ -163,7 +263,13 @@ Options ParseOptions(int argc, char** argv) {
 
 void Main(const Options& options) {
   std::printf("%s\n", CpuName().c_str());
-  for (const std::string& hidden : options.hidden) TimeThreads(options, std::stoll(hidden));
+  for (const std::string& hidden : options.hidden) {
+    if (options.what == "pool") {
+      TimePool(options, std::stoll(hidden));
+    } else {
+      TimeThreads(options, std::stoll(hidden));
+    }
+  }
 }
 
 }  // namespace
