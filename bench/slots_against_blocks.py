@@ -17,8 +17,7 @@ import subprocess
 import sys
 
 SLOTS = [("slot_16x16", 0.1)]
-BLOCKS = [(tile, density) for tile in ("blocked_16x1", "blocked_8x4")
-          for density in (0.1, 0.2, 0.3, 0.4, 0.5)]
+TILES = ("blocked_16x1", "blocked_8x4")
 TRAIN = ["--learning-rate", "0.005", "--lr-schedule", "one_cycle", "--clip-norm", "1"]
 
 
@@ -80,10 +79,13 @@ def main():
     parser.add_argument("--data", help="folder of the task's data")
     parser.add_argument("--model", default="lstm:128 last_step dropout:0.2 gemm:10")
     parser.add_argument("--epochs", type=int, default=6, help="of the training and of each fine-tuning")
+    parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 0.2, 0.3, 0.4, 0.5],
+                        help="of the blocks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     lab = Lab(parser.parse_args())
     rows = []
-    for granularity, density in SLOTS + BLOCKS:
+    blocks = [(tile, density) for tile in TILES for density in lab.options.densities]
+    for granularity, density in SLOTS + blocks:
         made = [lab.pruned(granularity, density, seed) for seed in lab.options.seeds]
         valid, valid_spread = spread([metric for _, metric in made])
         rows.append({"granularity": granularity, "density": density, "valid": valid,
@@ -91,7 +93,7 @@ def main():
         print(f"{granularity} at {density:.0%}: valid {valid:.2%} +- {valid_spread:.2%}", file=sys.stderr)
     slots = rows[0]
     chosen = [slots]
-    for tile in ("blocked_16x1", "blocked_8x4"):
+    for tile in TILES:
         good = [row for row in rows if row["granularity"] == tile and row["valid"] >= slots["valid"]]
         if good:
             chosen.append(min(good, key=lambda row: row["density"]))

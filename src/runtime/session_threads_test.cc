@@ -21,7 +21,8 @@ Graph LargeLayer(CellKind cell, Direction direction) {
   Graph graph = ValueOrDie(builder.LastStep().Gemm(9).Finish());
   graph.outputs.push_back(sequence);
   ZeroRandomWeights(0.5, &rng, &graph);
-  return Rounded(std::move(graph), WeightType::kBf16);
+  testing::RoundForEveryFormat(&graph);
+  return graph;
 }
 
 Session ThreadedSession(const Artifact& artifact, int64_t threads) {
