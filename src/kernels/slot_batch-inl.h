@@ -1,11 +1,13 @@
 // SlotBatch<W, S, B>: the slot kernel for 16 rows of x at once. x is transposed first, so that
-// lanes are rows of x: a stored weight is then one broadcast and, with 8 lanes, two multiply-adds,
-// and needs no permutation. Compiled once per target.
+// lanes are rows of x: a stored weight is then one broadcast and, with 16 lanes, one multiply-add
+// (two with 8), and needs no permutation. Compiled once per target.
 //
 // A row's sum takes its weights in the same order and by the same operations as in the kernel for
 // one x, so the results are the same to the bit. On Zen 3, [512, 128] at 10 % times 28 rows,
 // against lookups for two rows of x at a time: slot_8x16 28.0 -> 15.6 us, slot_16x32 54 -> 15.5 us,
-// but slot_8x8 15.6 -> 17.4 us. The limit is the loads: 1.5 a multiply-add.
+// but slot_8x8 15.6 -> 17.4 us. The limit is the loads: 1.5 a multiply-add. On Zen 4 with AVX-512
+// it takes 0.75 (slot_8x8) to 0.82 (slot_16x16) of the time of lookups, LSTM-512 and 16 rows,
+// but 1.3 with 8 rows, half of whose lanes do nothing.
 #if defined(ESPALIER_KERNELS_SLOT_BATCH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ESPALIER_KERNELS_SLOT_BATCH_INL_H_
 #undef ESPALIER_KERNELS_SLOT_BATCH_INL_H_
@@ -16,6 +18,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 
 #include "formats/slot.h"
 #include "hwy/highway.h"
@@ -38,12 +41,11 @@ struct SlotBatch {
 template <typename W, size_t S, size_t B>
 class SlotBatch {
  public:
-  // Not where a lookup is one permutation: AVX-512, and banks of 8 on AVX2 (within 15 % either
-  // way).
-  static constexpr bool kPays = HWY_TARGET > HWY_AVX2 || (HWY_TARGET == HWY_AVX2 && B > 8);
+  // Not for banks of 8 on AVX2, where a lookup is one permutation (within 15 % either way).
+  static constexpr bool kPays = HWY_TARGET != HWY_AVX2 || B > 8;
   static constexpr size_t kRows = 16;  // of x
   // From here on a batch with unused lanes takes less time than single rows.
-  static constexpr size_t kFewestRows = 6;
+  static constexpr size_t kFewestRows = HWY_TARGET < HWY_AVX2 ? 13 : 6;
   // Of x: the transposed copy is on the stack, 64 KB at most.
   static constexpr size_t kMostCols = 1024;
 
@@ -70,8 +72,13 @@ class SlotBatch {
   using D = hn::CappedTag<float, 8>;
   using V = hn::Vec<D>;
   static constexpr size_t kLanes = hn::MaxLanes(D());
-  static constexpr size_t kVectors = kRows / kLanes;  // of one column of x
-  static constexpr size_t kPass = 4;                  // rows of W whose sums are in registers
+  static constexpr size_t kVectors = kRows / kLanes;  // of one column of x, to transpose
+  // Sums are in the widest vectors; 8 hide 4 cycles of latency at two multiply-adds a cycle.
+  using WideD = hn::CappedTag<float, kRows>;
+  using WideV = hn::Vec<WideD>;
+  static constexpr size_t kWideLanes = hn::MaxLanes(WideD());
+  static constexpr size_t kWides = kRows / kWideLanes;  // of one column of x
+  static constexpr size_t kPass = kWides == 1 ? 8 : 4;  // rows of W whose sums are in registers
 
   struct Slots {
     size_t begin, end, step;
@@ -105,20 +112,22 @@ class SlotBatch {
   static HWY_NOINLINE void Block(const SlotView& w, const MatMulArgs& args, const float* columns,
                                  const Slots& slots, const Place& place) {
     const D d;
+    const WideD wide;
     const size_t first_row = place.first_row + place.lane;
     V sum[kVectors][kLanes];
     for (size_t pass = 0; pass < kLanes; pass += kPass) {
-      V part[kPass][kVectors];
+      WideV part[kPass][kWides];
       for (size_t r = 0; r < kPass; ++r) {
         const size_t row = first_row + pass + r;
         const bool has_init = args.init != nullptr && row < w.rows;
-        for (size_t v = 0; v < kVectors; ++v) {
-          part[r][v] = hn::Set(d, has_init ? args.init[row] : 0.0f);
+        for (size_t v = 0; v < kWides; ++v) {
+          part[r][v] = hn::Set(wide, has_init ? args.init[row] : 0.0f);
         }
       }
       Accumulate(w, columns, slots, place.lane + pass, part);
       for (size_t r = 0; r < kPass; ++r) {
-        for (size_t v = 0; v < kVectors; ++v) sum[v][pass + r] = part[r][v];
+        for (size_t v = 0; v < kWides; ++v)
+          Put(d, part[r][v], pass + r, &sum[v * kVectors / kWides]);
       }
     }
     for (size_t v = 0; v < kVectors; ++v) {
@@ -130,18 +139,30 @@ class SlotBatch {
     }
   }
 
+  // One wide vector, to the same row of one square or of two. (Templates, so that only what is used
+  // is compiled.)
+  template <class Narrow, class Wide>
+  static HWY_INLINE void Put(Narrow d, Wide sum, size_t row, V (*squares)[kLanes]) {
+    if constexpr (std::is_same_v<Wide, hn::Vec<Narrow>>) {
+      squares[0][row] = sum;
+    } else {
+      squares[0][row] = hn::LowerHalf(d, sum);
+      squares[1][row] = hn::UpperHalf(d, sum);
+    }
+  }
+
   static HWY_INLINE void Accumulate(const SlotView& w, const float* columns, const Slots& slots,
-                                    size_t lane, V (&sum)[kPass][kVectors]) {
-    const D d;
+                                    size_t lane, WideV (&sum)[kPass][kWides]) {
+    const WideD d;
     for (size_t slot = slots.begin; slot < slots.end; slot += slots.step) {
       const W* weights = reinterpret_cast<const W*>(w.values) + slot * S + lane;
       const float* bank = columns + w.bank_col[slot] * kRows;
       const float* x[kPass];
       Columns(bank, w.index + slot * SlotIndexBytes(S, B), lane, x);
       for (size_t r = 0; r < kPass; ++r) {
-        const V weight = hn::Set(d, WeightOf(weights[r]));
-        for (size_t v = 0; v < kVectors; ++v) {
-          sum[r][v] = hn::MulAdd(weight, hn::Load(d, x[r] + v * kLanes), sum[r][v]);
+        const WideV weight = hn::Set(d, WeightOf(weights[r]));
+        for (size_t v = 0; v < kWides; ++v) {
+          sum[r][v] = hn::MulAdd(weight, hn::Load(d, x[r] + v * kWideLanes), sum[r][v]);
         }
       }
     }
@@ -152,14 +173,14 @@ class SlotBatch {
   static HWY_INLINE void Columns(const float* bank, const uint8_t* index, size_t lane,
                                  const float* (&out)[kPass]) {
     constexpr unsigned kShift = 6;  // log2 of the bytes of a column
-    static_assert(kRows * sizeof(float) == size_t{1} << kShift && kPass == 4);
+    static_assert(kRows * sizeof(float) == size_t{1} << kShift && kPass <= 8);
     const char* bytes = reinterpret_cast<const char*>(bank);
     size_t offset[kPass];
     if constexpr (B > 16) {
       for (size_t r = 0; r < kPass; ++r) offset[r] = size_t{index[lane + r]} << kShift;
     } else {
-      uint16_t nibbles;
-      std::memcpy(&nibbles, index + lane / 2, sizeof(nibbles));
+      uint32_t nibbles = 0;
+      std::memcpy(&nibbles, index + lane / 2, kPass / 2);
       const size_t shifted = size_t{nibbles} << kShift;
       for (size_t r = 0; r < kPass; ++r) offset[r] = (shifted >> (4 * r)) & (size_t{15} << kShift);
     }
