@@ -105,7 +105,9 @@ class SlotKernel {
     const D d;
     const uint32_t* strips = w.strip + group * kSlotGroup;
     V sum[kRows][kStrips][kVectors];
+    ESPALIER_UNROLL_4
     for (size_t k = 0; k < kStrips; ++k) {
+      ESPALIER_UNROLL_4
       for (size_t v = 0; v < kVectors; ++v) {
         const size_t row = strips[k] * S + v * kLanes;
         sum[0][k][v] = args.init == nullptr ? hn::Zero(d) : LoadRows(d, args.init, row, w.rows);
@@ -116,9 +118,11 @@ class SlotKernel {
     size_t slot = w.group_start[group] * kSlotGroup;
     const size_t end = slot + (w.group_start[group + 1] - w.group_start[group]) * kStrips;
     for (; slot < end; slot += kStrips) {
+      ESPALIER_UNROLL_4
       for (size_t k = 0; k < kStrips; ++k) {
         const size_t bank_col = w.bank_col[slot + k];
         const uint8_t* index = w.index + (slot + k) * SlotIndexBytes(S, B);
+        ESPALIER_UNROLL_4
         for (size_t v = 0; v < kVectors; ++v) {
           const V weight = LoadWeights(d, values + (slot + k) * S + v * kLanes);
           const auto lanes = BankIndices<B>(d, index, v * kLanes);
@@ -131,7 +135,9 @@ class SlotKernel {
     }
     for (size_t i = 0; i < kRows; ++i) {
       float* y = args.y + (n + i) * args.y_stride;
+      ESPALIER_UNROLL_4
       for (size_t k = 0; k < kStrips; ++k) {
+        ESPALIER_UNROLL_4
         for (size_t v = 0; v < kVectors; ++v) {
           StoreRows(sum[i][k][v], d, y, strips[k] * S + v * kLanes, w.rows);
         }
