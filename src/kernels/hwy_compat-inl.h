@@ -282,6 +282,22 @@ HWY_INLINE hn::Vec128<float> LookupBank(hn::Full128<float> /*d*/, const float* b
   return hn::Vec128<float>(vreinterpretq_f32_u8(found));
 }
 
+// bank[index] for 16 indices below 64.
+HWY_INLINE uint8x16_t LookupBytes64(const uint8_t* bank, uint8x16_t indices) {
+  return vqtbl4q_u8(vld1q_u8_x4(bank), indices);
+}
+
+// sum[i] + the products of bytes 4 i to 4 i + 3 of a and b, whose sizes are at most 127: then two
+// products fit in 16 bits.
+HWY_INLINE int32x4_t DotQuads(int32x4_t sum, int8x16_t a, int8x16_t b) {
+#if defined(__ARM_FEATURE_DOTPROD)
+  return vdotq_s32(sum, a, b);
+#else
+  const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+  return vpadalq_s16(sum, vpaddq_s16(low, vmull_high_s8(a, b)));
+#endif
+}
+
 #else  // No permutation over a whole bank: one scalar load per lane.
 
 // SSE4 could look up by byte shuffles of 4 floats and blends: on Zen 3, [512, 128] at 10 %, that

@@ -256,6 +256,80 @@ HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
   return hn::Vec<HalfFloat>{_mm256_cvtepi32_ps(_mm256_add_epi32(sums.half[0], sums.half[1]))};
 }
 
+#elif HWY_TARGET == HWY_NEON
+
+struct Quads {
+  uint8x16_t part[4];
+};
+struct QuadSums {
+  int32x4_t part[4];
+};
+
+HWY_INLINE QuadSums ZeroSums() {
+  const int32x4_t zero = vdupq_n_s32(0);
+  return {{zero, zero, zero, zero}};
+}
+HWY_INLINE QuadSums FirstSums(const int32_t* /*offset*/) { return ZeroSums(); }
+template <size_t kParts>
+HWY_INLINE void AddParts(const int8_t* weights, const Quads& x, QuadSums* sums) {
+  ESPALIER_UNROLL_4
+  for (size_t i = 0; i < kParts; ++i) {
+    sums->part[i] =
+        DotQuads(sums->part[i], vld1q_s8(weights + 16 * i), vreinterpretq_s8_u8(x.part[i]));
+  }
+}
+HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
+  AddParts<4>(weights, x, sums);
+}
+HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
+  uint32_t four[2];
+  std::memcpy(&four[0], first, sizeof(four[0]));
+  std::memcpy(&four[1], second, sizeof(four[1]));
+  const uint8x16_t low = vreinterpretq_u8_u32(vdupq_n_u32(four[0]));
+  const uint8x16_t high = vreinterpretq_u8_u32(vdupq_n_u32(four[1]));
+  return {{low, low, high, high}};
+}
+HWY_INLINE Quads SameQuad(const uint8_t* x) { return TwoQuads(x, x); }
+HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
+  // Three bytes, which hold four indices, to each 32 bits; then 6 bits to each byte.
+  const uint8x16_t spread = {0, 1, 2, 255, 3, 4, 5, 255, 6, 7, 8, 255, 9, 10, 11, 255};
+  Quads index;
+  ESPALIER_UNROLL_4
+  for (size_t i = 0; i < 4; ++i) {
+    const uint32x4_t bits = vreinterpretq_u32_u8(vqtbl1q_u8(vld1q_u8(packed + 12 * i), spread));
+    uint32x4_t at = vbslq_u32(vdupq_n_u32(0xff00), vshlq_n_u32(bits, 2), bits);
+    at = vbslq_u32(vdupq_n_u32(0xff0000), vshlq_n_u32(bits, 4), at);
+    at = vbslq_u32(vdupq_n_u32(0xff000000), vshlq_n_u32(bits, 6), at);
+    index.part[i] = vandq_u8(vreinterpretq_u8_u32(at), vdupq_n_u8(63));
+  }
+  return index;
+}
+HWY_INLINE Quads LookupQuads(const uint8_t* bank, const Quads& index) {
+  Quads found;
+  ESPALIER_UNROLL_4
+  for (size_t i = 0; i < 4; ++i) found.part[i] = LookupBytes64(bank, index.part[i]);
+  return found;
+}
+HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offset); }
+HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
+  AddParts<2>(weights, x, sums);
+}
+HWY_INLINE QuadSums AddSums(const QuadSums& a, const QuadSums& b) {
+  QuadSums sums;
+  for (size_t i = 0; i < 4; ++i) sums.part[i] = vaddq_s32(a.part[i], b.part[i]);
+  return sums;
+}
+using QuadFloat = hn::Full128<float>;
+template <size_t v>
+HWY_INLINE hn::Vec<QuadFloat> SumsToFloat(const QuadSums& sums) {
+  return hn::Vec<QuadFloat>(vcvtq_f32_s32(sums.part[v]));
+}
+using HalfFloat = QuadFloat;
+template <size_t v>
+HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
+  return hn::Vec<HalfFloat>(vcvtq_f32_s32(vaddq_s32(sums.part[v], sums.part[v + 2])));
+}
+
 #else
 
 struct Quads {
