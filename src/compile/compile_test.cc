@@ -180,6 +180,7 @@ TEST(Compile, TakesTheSmallestEncodingWhenNothingIsTimed) {
   const Artifact artifact = CompileOrDie(TestGraph(0.9), options);
   for (const ArtifactMatrix& matrix : artifact.matrices()) {
     for (const Candidate& candidate : matrix.choice.runners_up) {
+      if (candidate.bytes == 0) continue;  // the format cannot store the matrix
       EXPECT_LE(matrix.view.bytes.size(), candidate.bytes) << matrix.part.name;
     }
   }

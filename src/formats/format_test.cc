@@ -4,12 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
 #include "base/rng.h"
 #include "formats/blocked.h"
+#include "formats/fit.h"
 #include "formats/format_ops.h"
+#include "formats/nm.h"
 #include "formats/row_scales.h"
 #include "formats/slot.h"
 #include "testing/testing.h"
@@ -20,12 +23,13 @@ namespace {
 using testing::ExpectError;
 using testing::ValueOrDie;
 
-Tensor RandomMatrix(int64_t rows, int64_t cols, double density, WeightType type, Rng* rng) {
+// One that the format can store.
+Tensor RandomMatrix(int64_t rows, int64_t cols, double density, const FormatSpec& spec, Rng* rng) {
   Tensor tensor({rows, cols});
   for (float& value : tensor.values) {
     if (rng->Uniform() < density) value = static_cast<float>(rng->Normal());
   }
-  RoundMatrix(type, cols, tensor.values);
+  FitMatrix(spec, cols, tensor.values);
   return tensor;
 }
 
@@ -71,7 +75,7 @@ TEST_P(EveryFormat, RoundTripsRaggedShapes) {
   for (const int64_t rows : {1, 7, 8, 9, 15, 16, 17, 31, 64, 97}) {
     for (const int64_t cols : {1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 101}) {
       for (const double density : {0.0, 0.05, 0.5, 1.0}) {
-        const Tensor matrix = RandomMatrix(rows, cols, density, GetParam().type, &rng);
+        const Tensor matrix = RandomMatrix(rows, cols, density, GetParam(), &rng);
         const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
         ASSERT_OK(Validate(encoded.view()));
         Tensor decoded({rows, cols});
@@ -84,21 +88,23 @@ TEST_P(EveryFormat, RoundTripsRaggedShapes) {
 }
 
 TEST_P(EveryFormat, KeepsDenormalAndLargestValues) {
-  Tensor matrix({1, 4}, {1e-45f, -3.4028235e38f, 0.0f, 3.4028235e38f});
+  std::array<float, 3> values = {1e-45f, -3.4028235e38f, 3.4028235e38f};
   if (GetParam().type == WeightType::kBf16) {
-    matrix.values = {0x1p-133f, -0x1.fep127f, 0.0f, 0x1.fep127f};
+    values = {0x1p-133f, -0x1.fep127f, 0x1.fep127f};
   } else if (GetParam().type == WeightType::kI8) {
-    matrix.values = {0x1p120f, -127 * 0x1p120f, 0.0f, 127 * 0x1p120f};
+    values = {0x1p120f, -127 * 0x1p120f, 127 * 0x1p120f};
   }
+  Tensor matrix({17, 17});
+  for (size_t i = 0; i < values.size(); ++i) matrix.values[17 + 8 * i] = values[i];
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
-  Tensor decoded({1, 4});
+  Tensor decoded({17, 17});
   Decode(encoded.view(), decoded.values.data());
   EXPECT_EQ(decoded, matrix);
 }
 
 TEST_P(EveryFormat, StoresAtLeastTheNonzeros) {
   Rng rng(2);
-  const Tensor matrix = RandomMatrix(33, 50, 0.2, GetParam().type, &rng);
+  const Tensor matrix = RandomMatrix(33, 50, 0.2, GetParam(), &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   EXPECT_GE(StoredCount(encoded.view()), CountNonzeros(matrix.values));
 }
@@ -152,7 +158,7 @@ TEST_P(EveryFormat, PutsEveryRowInAGroup) {
 
 TEST_P(EveryFormat, RefusesEveryTruncation) {
   Rng rng(3);
-  const Tensor matrix = RandomMatrix(19, 37, 0.3, GetParam().type, &rng);
+  const Tensor matrix = RandomMatrix(19, 37, 0.3, GetParam(), &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   for (size_t size = 0; size < encoded.bytes.size(); ++size) {
     Bytes cut(std::span<const std::byte>(encoded.bytes).first(size));
@@ -173,7 +179,7 @@ TEST_P(EveryFormat, RefusesTrailingBytes) {
 
 TEST_P(EveryFormat, StaysInBoundsWithAnyOneByteChanged) {
   Rng rng(4);
-  const Tensor matrix = RandomMatrix(19, 37, 0.3, GetParam().type, &rng);
+  const Tensor matrix = RandomMatrix(19, 37, 0.3, GetParam(), &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   Bytes bytes(encoded.bytes);
   size_t refused = 0;
@@ -363,6 +369,44 @@ TEST(BlockedFormat, RefusesABlockPastTheEdge) {
   encoded.bytes[encoded.bytes.size() - 2] = std::byte{8};
   ExpectError(Validate(encoded.view()), Code::kBadFormat,
               {"blocked.col[0]", "a multiple of 4 below 6, or 6 expected, 8 found"});
+}
+
+constexpr FormatSpec kTwoOfFour = {FormatId::k_nm, 16, 4, WeightType::kF32, 2};
+
+TEST(NmFormat, SpendsFourAndAQuarterBytesAWeightOnTwoOfFour) {
+  const EncodedMatrix encoded = ValueOrDie(Encode(kTwoOfFour, ViewOf(Tensor({32, 64}))));
+  EXPECT_EQ(StoredCount(encoded.view()), 32u * 64u / 2u);
+  EXPECT_EQ(encoded.bytes.size(), 32u * 64u / 2u * 17u / 4u);
+}
+
+TEST(NmFormat, RefusesAThirdWeightInABankAndNamesIt) {
+  Tensor matrix({20, 18});
+  float* row = matrix.values.data() + 19 * 18;
+  row[12] = row[15] = row[16] = row[17] = 1.0f;
+  EXPECT_OK(Encode(kTwoOfFour, ViewOf(matrix)));
+  row[13] = 1.0f;
+  ExpectError(Encode(kTwoOfFour, ViewOf(matrix)).status(), Code::kUnsupported,
+              {"nm_16x4x2", "at most 2 weights", "row 19", "columns 12 to 15"});
+}
+
+TEST(NmFormat, PadsWithTheColumnOfTheLastWeight) {
+  Tensor matrix({16, 8});
+  matrix.values[3 * 8 + 6] = 5.0f;
+  const EncodedMatrix encoded = ValueOrDie(Encode(kTwoOfFour, ViewOf(matrix)));
+  const NmView view = ViewNm(encoded.view());
+  ASSERT_EQ(view.slots(), 4u);
+  EXPECT_EQ(view.IndexOf(2, 3), 2u);
+  EXPECT_EQ(view.IndexOf(3, 3), 2u);
+  EXPECT_EQ(LoadWeight(view.values, view.type, 2 * 16 + 3), 5.0f);
+  EXPECT_EQ(LoadWeight(view.values, view.type, 3 * 16 + 3), 0.0f);
+  EXPECT_EQ(view.IndexOf(2, 4), 0u);
+}
+
+TEST(NmFormat, RefusesAnIndexPastTheLastRaggedBank) {
+  EncodedMatrix encoded = ValueOrDie(Encode(kTwoOfFour, ViewOf(Tensor({16, 6}))));
+  encoded.bytes[encoded.bytes.size() - 3] = std::byte{0x20};  // slot 3, lane 6: 2
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"nm.index[3][6]", "less than 2 expected, 2 found"});
 }
 
 TEST(SlotFormat, NeedsAsManySlotsAsTheFullestRow) {

@@ -152,8 +152,8 @@ HWY_INLINE void TransposeSquare(D d, hn::Vec<D> (&row)[hn::MaxLanes(D())]) {
 
 // A lookup in a bank of x has two halves, so that several x can share the first. BankIndices<B>(d,
 // index, first_lane): the indices of the lanes from first_lane on, from a slot's bytes
-// (formats/slot.h). LookupBank<B>(d, bank, indices): bank[index] for each lane; bank: B readable
-// floats.
+// (formats/slot.h; for banks of 4 formats/nm.h). LookupBank<B>(d, bank, indices): bank[index] for
+// each lane; bank: B readable floats.
 #if HWY_TARGET <= HWY_AVX2
 
 // Keeps a load apart from the permutation that uses it: on Zen 3, vpermps from memory takes two
@@ -171,6 +171,14 @@ HWY_INLINE __m256i BankIndices(hn::Full256<float> /*d*/, const uint8_t* index, s
   if constexpr (B > 16) {
     return _mm256_cvtepu8_epi32(
         _mm_loadl_epi64(reinterpret_cast<const __m128i*>(index + first_lane)));
+  }
+  if constexpr (B == 4) {
+    uint32_t pairs;  // of bits, of 16 lanes
+    std::memcpy(&pairs, index, sizeof(pairs));
+    const int first_bit = static_cast<int>(2 * first_lane);
+    return _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(pairs)),
+                             _mm256_add_epi32(_mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14),
+                                              _mm256_set1_epi32(first_bit)));
   }
   uint32_t nibbles;
   std::memcpy(&nibbles, index + first_lane / 2, sizeof(nibbles));
@@ -195,7 +203,10 @@ HWY_INLINE __m256 Lookup16(const float* bank, __m256i indices) {
 template <size_t B>
 HWY_INLINE hn::Vec256<float> LookupBank(hn::Full256<float> /*d*/, const float* bank,
                                         __m256i indices) {
-  if constexpr (B == 8) {
+  if constexpr (B == 4) {
+    const __m256 twice = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(bank));
+    return hn::Vec256<float>{_mm256_permutevar_ps(twice, indices)};
+  } else if constexpr (B == 8) {
     return hn::Vec256<float>{_mm256_permutevar8x32_ps(LoadApart(bank), indices)};
   } else if constexpr (B == 16) {
     return hn::Vec256<float>{Lookup16(bank, indices)};
@@ -212,6 +223,11 @@ HWY_INLINE __m512i BankIndices(hn::Full512<float> /*d*/, const uint8_t* index,
                                size_t /*first_lane*/) {
   if constexpr (B > 16) {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(index)));
+  }
+  if constexpr (B == 4) {
+    return _mm512_srlv_epi32(
+        _mm512_broadcastd_epi32(_mm_loadu_si32(index)),
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30));
   }
   // Broadcasts from memory, not from a register: these take no vector unit.
 #if HWY_TARGET <= HWY_AVX3_DL
@@ -234,7 +250,15 @@ HWY_INLINE __m512i BankIndices(hn::Full512<float> /*d*/, const uint8_t* index,
 template <size_t B>
 HWY_INLINE hn::Vec512<float> LookupBank(hn::Full512<float> /*d*/, const float* bank,
                                         __m512i indices) {
-  static_assert(B == 16 || B == 32);
+  static_assert(B == 4 || B == 8 || B == 16 || B == 32);
+  if constexpr (B == 4) {
+    const __m512 four = _mm512_broadcast_f32x4(_mm_loadu_ps(bank));
+    return hn::Vec512<float>{_mm512_permutevar_ps(four, indices)};
+  }
+  if constexpr (B == 8) {
+    const __m512 twice = _mm512_broadcast_f32x8(_mm256_loadu_ps(bank));
+    return hn::Vec512<float>{_mm512_permutexvar_ps(indices, twice)};
+  }
   const __m512 low = _mm512_loadu_ps(bank);
   if constexpr (B == 16) return hn::Vec512<float>{_mm512_permutexvar_ps(indices, low)};
   return hn::Vec512<float>{_mm512_permutex2var_ps(low, indices, _mm512_loadu_ps(bank + 16))};
@@ -314,8 +338,9 @@ HWY_INLINE LaneIndices<D> BankIndices(D /*d*/, const uint8_t* index, size_t firs
   LaneIndices<D> indices;
   for (size_t i = 0; i < hn::MaxLanes(D()); ++i) {
     const size_t lane = first_lane + i;
-    const int nibble = (index[lane / 2] >> (4 * (lane % 2))) & 15;
-    indices.lane[i] = B > 16 ? index[lane] : static_cast<uint8_t>(nibble);
+    constexpr size_t kBits = B == 4 ? 2 : B > 16 ? 8 : 4;
+    const int bits = index[lane * kBits / 8] >> (lane * kBits % 8);
+    indices.lane[i] = static_cast<uint8_t>(bits & ((1 << kBits) - 1));
   }
   return indices;
 }

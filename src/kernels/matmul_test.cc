@@ -7,6 +7,7 @@
 #include <limits>
 #include <tuple>
 
+#include "formats/fit.h"
 #include "kernels/generic.h"
 #include "kernels/kernels.h"
 #include "kernels/quantize.h"
@@ -38,12 +39,13 @@ struct Rows {
   float* row(size_t n) { return values.data() + n * stride; }
 };
 
-Tensor RandomMatrix(int64_t rows, int64_t cols, double sparsity, WeightType type, Rng* rng) {
+// One that the format can store.
+Tensor RandomMatrix(int64_t rows, int64_t cols, double sparsity, const FormatSpec& spec, Rng* rng) {
   Tensor tensor({rows, cols});
   for (float& value : tensor.values) {
     if (rng->Uniform() >= sparsity) value = static_cast<float>(rng->Normal());
   }
-  RoundMatrix(type, cols, tensor.values);
+  FitMatrix(spec, cols, tensor.values);
   return tensor;
 }
 
@@ -152,7 +154,7 @@ TEST_P(EveryKernel, MultipliesAsTheOracleDoes) {
   for (const int64_t rows : RaggedSizes()) {
     for (const int64_t cols : RaggedSizes()) {
       for (const double sparsity : {0.0, 0.5, 0.9, 0.99, 1.0}) {
-        const Tensor w = RandomMatrix(rows, cols, sparsity, spec().type, &rng);
+        const Tensor w = RandomMatrix(rows, cols, sparsity, spec(), &rng);
         const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
         Rows x = RandomX(static_cast<size_t>(cols), 1, &rng);
         Rows y(static_cast<size_t>(rows), 1, kUntouched);
@@ -167,7 +169,7 @@ TEST_P(EveryKernel, MultipliesAsTheOracleDoes) {
 TEST_P(EveryKernel, AddsInit) {
   Rng rng(2);
   for (const int64_t rows : RaggedSizes()) {
-    const Tensor w = RandomMatrix(rows, 20, 0.5, spec().type, &rng);
+    const Tensor w = RandomMatrix(rows, 20, 0.5, spec(), &rng);
     const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
     // Exactly `rows` long: a sanitizer sees a read past it.
     std::vector<float> init(static_cast<size_t>(rows));
@@ -184,7 +186,7 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
   constexpr size_t kMost = 29;
   for (const int64_t rows : {1, 17, 64, 131}) {
     for (const int64_t cols : {5, 48, 131, 1030}) {
-      const Tensor w = RandomMatrix(rows, cols, 0.6, spec().type, &rng);
+      const Tensor w = RandomMatrix(rows, cols, 0.6, spec(), &rng);
       const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
       Rows x = RandomX(static_cast<size_t>(cols), kMost, &rng);
       Rows alone(static_cast<size_t>(rows), kMost, kUntouched);
@@ -244,7 +246,8 @@ TEST_P(EveryKernel, LetsNanAndInfinityThroughWhereAWeightIsStored) {
       EXPECT_TRUE(std::all_of(last, last + 40, [](float v) { return std::isnan(v); }));
       continue;
     }
-    // In `dense` and `blocked` zeros are stored and 0 * inf is NaN; in `slot` padding may be.
+    // In `dense` and `blocked` zeros are stored and 0 * inf is NaN; in `slot` and `nm` padding may
+    // be.
     EXPECT_TRUE(spec().id == FormatId::k_csr ? last[20] == kInf : !std::isfinite(last[20]));
     EXPECT_TRUE(std::isnan(last[33]));
     for (size_t r = 0; r < 40; ++r) {
@@ -275,7 +278,8 @@ TEST_P(EveryKernel, KeepsInfinityToTheRowsThatStoreItsColumn) {
       EXPECT_EQ(std::isnan(y.row(0)[r]), stores_it[r]);
     }
   }
-  if (spec().id == FormatId::k_slot || spec().id == FormatId::k_csr) {
+  if (spec().id == FormatId::k_slot || spec().id == FormatId::k_nm ||
+      spec().id == FormatId::k_csr) {
     EXPECT_EQ(std::count(stores_it.begin(), stores_it.end(), true), 2);
   }
 }
@@ -302,7 +306,7 @@ class GenericKernel : public ::testing::TestWithParam<FormatSpec> {};
 
 TEST_P(GenericKernel, MultipliesAsTheOracleDoes) {
   Rng rng(5);
-  const Tensor w = RandomMatrix(33, 41, 0.7, GetParam().type, &rng);
+  const Tensor w = RandomMatrix(33, 41, 0.7, GetParam(), &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(w)));
   const std::vector<float> init(33, 0.5f);
   Rows x = RandomX(41, 3, &rng);

@@ -1,6 +1,6 @@
 // Granularity: the smallest thing that is kept or dropped, by name: "element", "slot_8x16" (strips
 // of 8 rows by banks of 16 columns, spelt as the format that stores it), "slot_16x64x4" (4 weights
-// of a row at a time), "unit".
+// of a row at a time), "nm_16x4x2" (2 weights of every 4 columns), "unit".
 #ifndef ESPALIER_PRUNE_GRANULARITY_H_
 #define ESPALIER_PRUNE_GRANULARITY_H_
 
@@ -17,7 +17,7 @@ namespace espalier {
 struct Granularity;
 
 // A granularity and its tile; rows = cols = 0 for those without one. depth: of `slot`, the weights
-// of each row in one piece.
+// of each row in one piece; of `nm`, those that each row keeps in a bank.
 struct GranularitySpec {
   const Granularity* kind = nullptr;
   int32_t rows = 0;
@@ -61,6 +61,9 @@ struct Granularity {
                   int64_t cols);
   // nullptr for Extent::kUnits.
   Partition (*partition)(const GranularitySpec& spec, const SaliencyView& view);
+  // The one sparsity at which pruning can end; on the way there any lower one is possible. nullptr:
+  // it can end at any.
+  double (*fixed_sparsity)(const GranularitySpec& spec) = nullptr;
 };
 
 namespace granularities {

@@ -108,8 +108,10 @@ TEST_P(EveryGranularity, KeepsTheLongestRunOfBestPiecesWithinTheBudget) {
   const std::vector<Piece>& pieces = partition.pool.pieces;
   std::vector<size_t> order(pieces.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return pieces[a].score > pieces[b].score; });
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    if (pieces[a].tier != pieces[b].tier) return pieces[a].tier > pieces[b].tier;
+    return pieces[a].score > pieces[b].score;
+  });
   for (const double sparsity : kSparsities) {
     int64_t left = KeepBudget(sparsity, partition.pool.size);
     Keep expected(pieces.size(), 0);
@@ -218,7 +220,7 @@ TEST(SlotGranularity, LinesUpTheLargestWeightsOfRowsThatLostWeightsBefore) {
 
 TEST(Granularity, RoundTripsItsName) {
   for (const char* text :
-       {"element", "slot_8x16", "slot_16x32", "slot_16x64x4", "blocked_8x4", "unit"}) {
+       {"element", "slot_8x16", "slot_16x32", "slot_16x64x4", "nm_16x4x2", "blocked_8x4", "unit"}) {
     EXPECT_EQ(GranularityName(ValueOrDie(ParseGranularity(text))), text);
   }
 }
@@ -228,7 +230,7 @@ TEST(Granularity, SaysWhatIsWrongWithAName) {
     ExpectError(ParseGranularity(text).status(), Code::kInvalidArgument, parts);
   };
   expect("slto_8x16", {"'slto_8x16'", "did you mean 'slot'"});
-  expect("gate_row", {"'gate_row'", "blocked, element, slot, unit"});
+  expect("gate_row", {"'gate_row'", "blocked, element, nm, slot, unit"});
   expect("slot", {"'slot'", "slot_<rows>x<cols>", "slot_8x16"});
   expect("slot_8", {"slot_<rows>x<cols>"});
   expect("slot_8x16x2x2", {"slot_<rows>x<cols>"});
@@ -238,7 +240,7 @@ TEST(Granularity, SaysWhatIsWrongWithAName) {
   expect("slot_-8x16", {"slot_<rows>x<cols>"});
   expect("element_2x2", {"element alone"});
   expect("element_", {"element alone"});
-  expect("", {"blocked, element, slot, unit"});
+  expect("", {"blocked, element, nm, slot, unit"});
 }
 
 TEST(SlotGranularity, NamesTheWeightAndTheNearestTileThatFits) {
@@ -253,6 +255,55 @@ TEST(SlotGranularity, NamesTheWeightAndTheNearestTileThatFits) {
   ExpectError(check("slot_7x3", 64, 16), Code::kInvalidArgument, {"slot_7x3", "slot_8x4"});
   ExpectError(check("slot_8x512", 64, 16), Code::kInvalidArgument, {"slot_8x512", "slot_8x256"});
   ExpectError(check("slot_8x16x3", 64, 16), Code::kInvalidArgument, {"slot_8x16x3", "slot_8x16x4"});
+}
+
+TEST(NmGranularity, KeepsTheLargestOfEachBankAtItsSparsity) {
+  const GranularitySpec spec = ValueOrDie(ParseGranularity("nm_16x4x2"));
+  EXPECT_EQ(spec.kind->fixed_sparsity(spec), 0.5);
+  // The second bank's least is larger than all of the first.
+  const std::vector<float> saliency = {0.1f, 0.4f, 0.3f, 0.2f, 0.8f, 0.7f, 0.6f, 0.5f};
+  const Partition partition = spec.kind->partition(spec, {saliency, {}, 1, 8});
+  const auto kept = [&](double sparsity) {
+    const Keep keep = KeepBest(partition.pool.pieces, KeepBudget(sparsity, 8));
+    std::vector<int> mask;
+    for (const int32_t piece : partition.piece_of) mask.push_back(keep[static_cast<size_t>(piece)]);
+    return mask;
+  };
+  EXPECT_EQ(kept(0.5), (std::vector<int>{0, 1, 1, 0, 1, 1, 0, 0}));
+  EXPECT_EQ(kept(0.25), (std::vector<int>{0, 1, 1, 0, 1, 1, 1, 1}));
+}
+
+TEST(NmGranularity, NeverKeepsMoreThanNInABankOfARaggedMatrix) {
+  constexpr int64_t kRows = 5, kCols = 23;
+  Rng rng(4);
+  std::vector<float> saliency(kRows * kCols);
+  for (float& value : saliency) value = static_cast<float>(rng.Uniform());
+  for (const char* text : {"nm_16x4x2", "nm_16x8x2", "nm_16x16x2", "nm_1x5x3"}) {
+    const GranularitySpec spec = ValueOrDie(ParseGranularity(text));
+    const Partition partition = spec.kind->partition(spec, {saliency, {}, kRows, kCols});
+    const double sparsity = spec.kind->fixed_sparsity(spec);
+    const Keep keep = KeepBest(partition.pool.pieces, KeepBudget(sparsity, kRows * kCols));
+    for (int64_t begin = 0; begin < kRows * kCols; begin += kCols) {
+      for (int64_t col = 0; col < kCols; col += spec.cols) {
+        int32_t kept = 0;
+        for (int64_t c = col; c < std::min<int64_t>(kCols, col + spec.cols); ++c) {
+          kept += keep[static_cast<size_t>(partition.piece_of[static_cast<size_t>(begin + c)])];
+        }
+        EXPECT_LE(kept, spec.depth) << text;
+      }
+    }
+  }
+}
+
+TEST(NmGranularity, NamesTheWeightAndTheNearestTileThatFits) {
+  const auto check = [](const std::string& text) {
+    const GranularitySpec spec = ValueOrDie(ParseGranularity(text));
+    return spec.kind->check(spec, "gru0.weight_hh", 12, 9);
+  };
+  EXPECT_OK(check("nm_16x4x2"));
+  ExpectError(check("nm_16x4x4"), Code::kInvalidArgument,
+              {"gru0.weight_hh", "nm_16x4x4", "nm_16x4x3"});
+  ExpectError(check("nm_100x1"), Code::kInvalidArgument, {"nm_100x1 found", "nm_64x2"});
 }
 
 TEST(BlockedGranularity, CutsLastBlocksShort) {

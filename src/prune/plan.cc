@@ -67,6 +67,14 @@ Status CheckNumbers(const PruneSpec& spec) {
   return Ok();
 }
 
+Status CheckFixedSparsity(const GranularitySpec& granularity, double sparsity) {
+  if (granularity.kind->fixed_sparsity == nullptr) return Ok();
+  const double fixed = granularity.kind->fixed_sparsity(granularity);
+  if (std::abs(sparsity - fixed) < 1e-9) return Ok();
+  return InvalidArgument(StrCat("sparsity: ", fixed, ", that of granularity ",
+                                GranularityName(granularity), ", expected, ", sparsity, " found"));
+}
+
 Plan::Target TargetOf(const Graph& graph, const std::string& name) {
   const Tensor& tensor = graph.weights.at(name);
   return {name, tensor.dim(0), tensor.dim(1)};
@@ -228,6 +236,7 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   ESPALIER_ASSIGN_OR_RETURN(plan.granularity, ParseGranularity(spec.granularity));
   ESPALIER_ASSIGN_OR_RETURN(plan.allocation, FindAllocation(spec.allocation));
   ESPALIER_RETURN_IF_ERROR(CheckNumbers(spec));
+  ESPALIER_RETURN_IF_ERROR(CheckFixedSparsity(plan.granularity, spec.sparsity));
   plan.sparsity = spec.sparsity;
   plan.floor = spec.floor;
   plan.multiple = spec.multiple;

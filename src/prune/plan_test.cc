@@ -59,13 +59,17 @@ std::vector<Combination> Combinations() {
 
 class EveryCombination : public ::testing::TestWithParam<Combination> {
  protected:
-  PruneSpec Spec(double sparsity) const {
+  // On the way to the last sparsity, which a granularity may fix.
+  MaskSet MasksAt(double sparsity, const Graph& graph, const MaskSet& previous = {}) const {
     PruneSpec spec;
     spec.criterion = GetParam().criterion->name;
     spec.allocation = GetParam().allocation->name;
     spec.granularity = GetParam().granularity;
-    spec.sparsity = sparsity;
-    return spec;
+    const GranularitySpec granularity = ValueOrDie(ParseGranularity(spec.granularity));
+    const auto fixed = granularity.kind->fixed_sparsity;
+    if (fixed != nullptr) spec.sparsity = fixed(granularity);
+    const Plan plan = ValueOrDie(MakePlan(graph, spec));
+    return ValueOrDie(MakeMasks(plan, sparsity, StatisticsOf(graph.weights), previous));
   }
   Graph graph_ = Digits();
 };
@@ -77,21 +81,21 @@ INSTANTIATE_TEST_SUITE_P(Lists, EveryCombination, ::testing::ValuesIn(Combinatio
                          CombinationName);
 
 TEST_P(EveryCombination, KeepsEverythingAtSparsityZero) {
-  for (const auto& [name, mask] : Masks(graph_, Spec(0.0))) EXPECT_EQ(mask.Sparsity(), 0.0) << name;
+  for (const auto& [name, mask] : MasksAt(0.0, graph_)) EXPECT_EQ(mask.Sparsity(), 0.0) << name;
 }
 
 TEST_P(EveryCombination, GivesTheSameMasksAgain) {
-  EXPECT_EQ(Masks(graph_, Spec(0.7)), Masks(graph_, Spec(0.7)));
+  EXPECT_EQ(MasksAt(0.7, graph_), MasksAt(0.7, graph_));
 }
 
 TEST_P(EveryCombination, OnlyDropsFromThePreviousMasks) {
-  MaskSet before = Masks(graph_, Spec(0.3));
+  MaskSet before = MasksAt(0.3, graph_);
   Graph other = graph_;  // weights that would now be ranked otherwise
   Rng rng(77);
   for (auto& [name, tensor] : other.weights) {
     for (float& value : tensor.values) value = rng.Uniform(-1.0f, 1.0f);
   }
-  const MaskSet after = Masks(other, Spec(0.6), before);
+  const MaskSet after = MasksAt(0.6, other, before);
   for (const auto& [name, mask] : after) {
     const auto it = before.find(name);
     if (it == before.end()) continue;
@@ -259,6 +263,8 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
          {"criterion", "did you mean 'magnitude'"});
   expect([](PruneSpec* s) { s->allocation = "globall"; }, {"allocation", "did you mean 'global'"});
   expect([](PruneSpec* s) { s->granularity = "units"; }, {"did you mean 'unit'"});
+  expect([](PruneSpec* s) { s->granularity = "nm_16x8x2"; },  // the sparsity is 0.9
+         {"sparsity: 0.75", "nm_16x8x2", "0.9 found"});
   for (const double sparsity : {1.0, -0.1, std::nan("")}) {
     expect([&](PruneSpec* s) { s->sparsity = sparsity; }, {"sparsity", "[0, 1)"});
   }

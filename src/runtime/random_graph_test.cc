@@ -56,7 +56,7 @@ TEST_P(RandomGraphs, MatchTheReference) {
     Rng rng(seed);
     Graph graph = RandomGraph(&rng);
     const FormatSpec spec = PickFrom(AllFormats(), &rng);
-    graph = Rounded(std::move(graph), spec.type);
+    graph = Fitted(std::move(graph), spec);
     const Artifact artifact = ArtifactOf(graph, spec);
     const auto size = static_cast<int64_t>(1 + rng.Below(6));
     const auto steps = static_cast<int64_t>(1 + rng.Below(8));

@@ -37,7 +37,7 @@ TEST_P(EveryTargetAndCell, MatchesTheReferenceInEveryFormatAndDirection) {
     for (const Direction direction :
          {Direction::kForward, Direction::kReverse, Direction::kBidirectional}) {
       SCOPED_TRACE(FormatName(spec) + " " + DirectionName(direction));
-      const Graph graph = Rounded(TwoLayers(GetParam().cell, direction, 0.7), spec.type);
+      const Graph graph = Fitted(TwoLayers(GetParam().cell, direction, 0.7), spec);
       const Artifact artifact = ArtifactOf(graph, spec);
       Session session = SessionOf(artifact, 4, 9, GetParam().target);
       for (const int64_t size : {1, 4}) {
@@ -61,7 +61,7 @@ TEST_P(SameBits, WholeInChunksAndStepByStep) {
   for (const char* format : {"csr", "slot_8x8", "dense_i8", "slot_16x64x4_i8", "blocked_8x4_i8"}) {
     SCOPED_TRACE(format);
     const FormatSpec spec = ValueOrDie(FindFormat(format));
-    ASSERT_NO_FATAL_FAILURE(ExpectWholeInChunksAndStepByStep(Rounded(graph, spec.type), format));
+    ASSERT_NO_FATAL_FAILURE(ExpectWholeInChunksAndStepByStep(Fitted(graph, spec), format));
   }
 }
 

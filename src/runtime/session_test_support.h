@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "artifact/artifact.h"
+#include "formats/fit.h"
 #include "kernels/kernels.h"
 #include "kernels/quantize.h"
 #include "model/build.h"
@@ -58,11 +59,11 @@ inline Graph EveryOperator() {
   return graph;
 }
 
-// The graph with its matrices rounded, so that every format of the type can store them.
-inline Graph Rounded(Graph graph, WeightType type) {
+// The graph with its matrices changed, so that the format can store them.
+inline Graph Fitted(Graph graph, const FormatSpec& spec) {
   for (auto& [name, weight] : graph.weights) {
     if (weight.shape.size() != 2) continue;
-    RoundMatrix(type, weight.dim(1), weight.values);
+    FitMatrix(spec, weight.dim(1), weight.values);
   }
   return graph;
 }

@@ -1,0 +1,108 @@
+#include "formats/nm.h"
+
+#include "base/strings.h"
+#include "formats/format_ops.h"
+
+namespace espalier {
+namespace {
+
+constexpr FormatTile kTiles[] = {
+    {16, 4, WeightType::kF32, 2},  {16, 8, WeightType::kF32, 2},  {16, 16, WeightType::kF32, 2},
+    {16, 4, WeightType::kBf16, 2}, {16, 8, WeightType::kBf16, 2}, {16, 16, WeightType::kBf16, 2},
+};
+
+// Writes into bytes that are 0.
+class NmWriter {
+ public:
+  NmWriter(const NmView& view, std::byte* values, uint8_t* index)
+      : view_(view), values_(values), index_(index) {}
+
+  // The weights of one row and bank, from slot `slot` on; false if they are more than N.
+  bool Append(std::span<const float> bank, size_t slot, size_t lane) {
+    const size_t end = slot + view_.bank_weights;
+    size_t last_col = 0;
+    for (size_t col = 0; col < bank.size(); ++col) {
+      if (bank[col] == 0.0f) continue;
+      if (slot == end) return false;
+      Store(bank[col], slot++, lane, col);
+      last_col = col;
+    }
+    while (slot < end) Store(0.0f, slot++, lane, last_col);
+    return true;
+  }
+
+ private:
+  void Store(float weight, size_t slot, size_t lane, size_t col) {
+    StoreWeight(weight, values_, view_.type, slot * view_.strip_rows + lane);
+    const size_t bit = lane * NmIndexBits(view_.bank_cols);
+    uint8_t& byte = index_[slot * NmIndexBytes(view_.strip_rows, view_.bank_cols) + bit / 8];
+    byte = static_cast<uint8_t>(byte | col << bit % 8);
+  }
+
+  const NmView& view_;
+  std::byte* values_;
+  uint8_t* index_;
+};
+
+Result<AlignedBuffer<std::byte>> EncodeNm(const FormatSpec& spec, MatrixView matrix) {
+  const NmLayout layout(spec, matrix.rows, matrix.cols);
+  AlignedBuffer<std::byte> bytes(layout.end);
+  const NmView view = ViewNm({spec, matrix.rows, matrix.cols, {bytes.data(), bytes.size()}});
+  NmWriter writer(view, bytes.data(), reinterpret_cast<uint8_t*>(bytes.data() + layout.index));
+  for (size_t row = 0; row < view.rows; ++row) {
+    const std::span<const float> weights(matrix.data + row * view.cols, view.cols);
+    for (size_t bank = 0; bank < view.banks; ++bank) {
+      const size_t slot = (row / view.strip_rows * view.banks + bank) * view.bank_weights;
+      const size_t col = bank * view.bank_cols;
+      const size_t width = std::min(view.bank_cols, view.cols - col);
+      if (writer.Append(weights.subspan(col, width), slot, row % view.strip_rows)) continue;
+      return Unsupported(StrCat(FormatName(spec), ": at most ", view.bank_weights,
+                                " weights can be stored of row ", row, " in columns ", col, " to ",
+                                col + width - 1, ", more found"));
+    }
+  }
+  return bytes;
+}
+
+// Every lane must name a column of the matrix, also the lanes of rows past the last: kernels read x
+// there.
+Status ValidateNm(const EncodedView& matrix) {
+  const NmLayout layout(matrix.spec, matrix.rows, matrix.cols);
+  ESPALIER_RETURN_IF_ERROR(CheckSize("nm", matrix.bytes.size(), layout.end));
+  const NmView view = ViewNm(matrix);
+  for (size_t slot = 0; slot < view.slots(); ++slot) {
+    const size_t limit = std::min(view.bank_cols, view.cols - view.BankColOf(slot));
+    if (limit == size_t{1} << NmIndexBits(view.bank_cols)) continue;  // of all bits a column
+    for (size_t lane = 0; lane < view.strip_rows; ++lane) {
+      const size_t index = view.IndexOf(slot, lane);
+      if (index < limit) continue;
+      return BadFormat(StrCat("nm.index[", slot, "][", lane, "]: less than ", limit, " expected, ",
+                              index, " found"));
+    }
+  }
+  return Ok();
+}
+
+void ForEachStoredNm(const EncodedView& matrix, void* context, VisitFn visit) {
+  const NmView view = ViewNm(matrix);
+  for (size_t slot = 0; slot < view.slots(); ++slot) {
+    const size_t first_row = slot / view.slots_per_strip() * view.strip_rows;
+    const size_t lanes = std::min(view.strip_rows, view.rows - first_row);
+    for (size_t lane = 0; lane < lanes; ++lane) {
+      visit(context, static_cast<int64_t>(first_row + lane),
+            static_cast<int64_t>(view.BankColOf(slot) + view.IndexOf(slot, lane)),
+            LoadWeight(view.values, view.type, slot * view.strip_rows + lane));
+    }
+  }
+}
+
+uint64_t StoredCountNm(const EncodedView& matrix) {
+  const NmView view = ViewNm(matrix);
+  return view.slots() * view.strip_rows;
+}
+
+}  // namespace
+
+const FormatOps nm_format = {kTiles, EncodeNm, ValidateNm, ForEachStoredNm, StoredCountNm};
+
+}  // namespace espalier
