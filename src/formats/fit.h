@@ -24,6 +24,12 @@ inline void KeepLargest(size_t count, std::span<float> bank) {
   }
 }
 
+// The rows of a matrix of about `rows` rows that the format can store: of `diagonal` the next
+// multiple of the columns.
+inline int64_t FitRows(const FormatSpec& spec, int64_t rows, int64_t cols) {
+  return spec.id == FormatId::k_diagonal ? (rows + cols - 1) / cols * cols : rows;
+}
+
 // Makes of any matrix [rows, cols] one that the format can store: rounds it to the type, and of
 // `nm` keeps the largest weights of each bank (fewer where sizes are equal).
 inline void FitMatrix(const FormatSpec& spec, int64_t cols, std::span<float> values) {

@@ -26,9 +26,10 @@ enum class FormatId : uint8_t {
 };
 
 // A format, its tile and the type of its weights. `slot`: strips of `strip_rows` rows by banks of
-// `bank_cols` columns, `depth` weights of each row in a slot. `blocked`: blocks of `strip_rows`
-// rows by `bank_cols` columns. `nm`: strips of `strip_rows` rows; of every `bank_cols` columns a row
-// has at most `depth` weights. Other formats: both 0. Where `depth` means nothing it is 1.
+// `bank_cols` columns, `depth` weights of each row in a slot. `blocked`, `diagonal`: blocks of
+// `strip_rows` rows by `bank_cols` columns. `nm`: strips of `strip_rows` rows; of every `bank_cols`
+// columns a row has at most `depth` weights. Other formats: both 0. Where `depth` means nothing it
+// is 1.
 struct FormatSpec {
   FormatId id = FormatId::k_dense;
   int32_t strip_rows = 0;

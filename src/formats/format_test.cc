@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "formats/blocked.h"
+#include "formats/diagonal.h"
 #include "formats/fit.h"
 #include "formats/format_ops.h"
 #include "formats/nm.h"
@@ -23,9 +24,9 @@ namespace {
 using testing::ExpectError;
 using testing::ValueOrDie;
 
-// One that the format can store.
+// One that the format can store, of about so many rows.
 Tensor RandomMatrix(int64_t rows, int64_t cols, double density, const FormatSpec& spec, Rng* rng) {
-  Tensor tensor({rows, cols});
+  Tensor tensor({FitRows(spec, rows, cols), cols});
   for (float& value : tensor.values) {
     if (rng->Uniform() < density) value = static_cast<float>(rng->Normal());
   }
@@ -78,7 +79,7 @@ TEST_P(EveryFormat, RoundTripsRaggedShapes) {
         const Tensor matrix = RandomMatrix(rows, cols, density, GetParam(), &rng);
         const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
         ASSERT_OK(Validate(encoded.view()));
-        Tensor decoded({rows, cols});
+        Tensor decoded(matrix.shape);
         std::fill(decoded.values.begin(), decoded.values.end(), 7.0f);
         Decode(encoded.view(), decoded.values.data());
         ASSERT_EQ(decoded, matrix) << rows << "x" << cols << " at density " << density;
@@ -168,12 +169,12 @@ TEST_P(EveryFormat, RefusesEveryTruncation) {
 }
 
 TEST_P(EveryFormat, RefusesTrailingBytes) {
-  const Tensor matrix({3, 5});
+  const Tensor matrix({5, 5});
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   std::vector<std::byte> longer(encoded.bytes.begin(), encoded.bytes.end());
   longer.push_back(std::byte{0});
   Bytes bytes(longer);
-  ExpectError(Validate({encoded.spec, 3, 5, bytes.span()}), Code::kBadFormat,
+  ExpectError(Validate({encoded.spec, 5, 5, bytes.span()}), Code::kBadFormat,
               {"bytes expected", "found"});
 }
 
@@ -407,6 +408,28 @@ TEST(NmFormat, RefusesAnIndexPastTheLastRaggedBank) {
   encoded.bytes[encoded.bytes.size() - 3] = std::byte{0x20};  // slot 3, lane 6: 2
   ExpectError(Validate(encoded.view()), Code::kBadFormat,
               {"nm.index[3][6]", "less than 2 expected, 2 found"});
+}
+
+TEST(DiagonalFormat, StoresTheDiagonalOfEveryGateBesideTheBlocks) {
+  Tensor matrix({48, 24});
+  for (size_t row = 0; row < 48; ++row) {
+    matrix.values[row * 24 + row % 24] = static_cast<float>(row + 1);
+  }
+  matrix.values[40 * 24 + 5] = -1.0f;
+  const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_diagonal, 8, 4}, ViewOf(matrix)));
+  EXPECT_EQ(StoredCount(encoded.view()), 48u + 32u);  // one block
+  const DiagonalView view = ViewDiagonal(encoded.view());
+  EXPECT_EQ(LoadWeight(view.diagonal, WeightType::kF32, 30), 31.0f);
+  EXPECT_EQ(ViewBlocked(view.rest).col[0], 4);
+}
+
+TEST(DiagonalFormat, RefusesRowsThatAreNoMultipleOfTheColumns) {
+  const FormatSpec spec = {FormatId::k_diagonal, 16, 1};
+  ExpectError(Encode(spec, ViewOf(Tensor({30, 20}))).status(), Code::kUnsupported,
+              {"diagonal_16x1", "multiple of 20", "30 found"});
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(Tensor({20, 20}))));
+  ExpectError(Validate({spec, 20, 19, encoded.bytes}), Code::kBadFormat,
+              {"multiple of 19", "20 found"});
 }
 
 TEST(SlotFormat, NeedsAsManySlotsAsTheFullestRow) {

@@ -102,6 +102,7 @@ class QuantizedX {
 //   FirstSums(offset)            the sums before the first product; 64-byte aligned
 //   AddProducts(weights, x, &s)  s[r] += sum over j < 4 of weights[4 r + j] * x[4 r + j]
 //   FirstHalfSums, AddHalfProducts  the same of rows 0 to 7 only; nothing else is read
+//   AddRowProducts(weights, x, &s)  s[r] += weights[r] * x[r], r < 8; x, not 4 of it a row
 //   SameQuad(x)                  the same 4 bytes for every row
 //   TwoQuads(first, second)      for rows 0 to 7 and 8 to 15
 //   LoadIndices(packed)          64 indices below 64, of 6 bits each (formats/slot.h); reads up to
@@ -144,6 +145,12 @@ HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) {
 }
 HWY_INLINE void AddHalfProducts(const int8_t* weights, Quads x, QuadSums* sums) {
   *sums = _mm512_dpbusd_epi32(*sums, x, _mm512_maskz_loadu_epi32(0xff, weights));
+}
+HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums* sums) {
+  const __m256i w =
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights)));
+  const __m256i one_x = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x)));
+  *sums = _mm512_add_epi32(*sums, _mm512_zextsi256_si512(_mm256_mullo_epi32(w, one_x)));
 }
 HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
   const __m512i both = SameQuad(first);
@@ -237,6 +244,12 @@ HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offs
 HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
   const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
   sums->half[0] = _mm256_add_epi32(sums->half[0], DotQuads(w, x.half[0]));
+}
+HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums* sums) {
+  const __m256i w =
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights)));
+  const __m256i one_x = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x)));
+  sums->half[0] = _mm256_add_epi32(sums->half[0], _mm256_mullo_epi32(w, one_x));
 }
 HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
   return {{SameQuad(first).half[0], SameQuad(second).half[0]}};
@@ -369,6 +382,11 @@ HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offs
 HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
   for (size_t i = 0; i < kQuadBytes / 2; ++i) {
     sums->row[i / 4] += int32_t{weights[i]} * int32_t{x.byte[i]};
+  }
+}
+HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums* sums) {
+  for (size_t row = 0; row < kQuadRows / 2; ++row) {
+    sums->row[row] += int32_t{weights[row]} * int32_t{static_cast<int8_t>(x[row])};
   }
 }
 HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {

@@ -68,10 +68,13 @@ inline Graph Fitted(Graph graph, const FormatSpec& spec) {
   return graph;
 }
 
+// Dense where the format does not store matrices of the shape.
 inline Artifact ArtifactOf(const Graph& graph, const FormatSpec& spec) {
   ArtifactContent content;
-  for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph)))
-    content.choices[part.name].spec = spec;
+  for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph))) {
+    const bool fits = FitRows(spec, part.rows, part.cols) == part.rows;
+    content.choices[part.name].spec = fits ? spec : FormatSpec{.type = spec.type};
+  }
   return ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
 }
 

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <memory>
 
+#include "formats/fit.h"
 #include "kernels/kernels.h"
 #include "model/build.h"
 #include "runtime/pool.h"
@@ -82,10 +83,13 @@ Graph EveryCellAndOperator(const GraphInput& input) {
   return graph;
 }
 
+// Dense where the format does not store matrices of the shape.
 Artifact ArtifactOf(const Graph& graph, const std::string& format) {
+  const FormatSpec spec = ValueOrDie(FindFormat(format));
   ArtifactContent content;
   for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph))) {
-    content.choices[part.name].spec = ValueOrDie(FindFormat(format));
+    const bool fits = FitRows(spec, part.rows, part.cols) == part.rows;
+    content.choices[part.name].spec = fits ? spec : FormatSpec();
   }
   return ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
 }
