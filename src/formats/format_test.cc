@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "formats/blocked.h"
+#include "formats/compact.h"
 #include "formats/diagonal.h"
 #include "formats/fit.h"
 #include "formats/format_ops.h"
@@ -430,6 +431,42 @@ TEST(DiagonalFormat, RefusesRowsThatAreNoMultipleOfTheColumns) {
   const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(Tensor({20, 20}))));
   ExpectError(Validate({spec, 20, 19, encoded.bytes}), Code::kBadFormat,
               {"multiple of 19", "20 found"});
+}
+
+TEST(CompactFormat, StoresOnlyRowsAndColumnsThatHoldAWeight) {
+  Tensor matrix({40, 30});
+  matrix.values[7 * 30 + 3] = 1.0f;
+  matrix.values[39 * 30 + 12] = 2.0f;
+  const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_compact}, ViewOf(matrix)));
+  const CompactView view = ViewCompact(encoded.view());
+  EXPECT_EQ(std::vector<uint32_t>(view.row, view.row + view.row_count),
+            (std::vector<uint32_t>{7, 39}));
+  EXPECT_EQ(std::vector<uint32_t>(view.col, view.col + view.col_count),
+            (std::vector<uint32_t>{3, 12}));
+  EXPECT_EQ(StoredCount(encoded.view()), 16u * 2u);
+  EXPECT_EQ(encoded.bytes.size(), 3u * 64u + 16u * 2u * 4u);
+}
+
+TEST(CompactFormat, NamesItsColumnLimit) {
+  Tensor matrix({1, 16385});
+  std::fill(matrix.values.begin(), matrix.values.end(), 1.0f);
+  ExpectError(Encode({FormatId::k_compact}, ViewOf(matrix)).status(), Code::kUnsupported,
+              {"compact", "16384", "16385 found"});
+  matrix.values[5] = 0.0f;
+  EXPECT_OK(Encode({FormatId::k_compact}, ViewOf(matrix)));
+}
+
+TEST(CompactFormat, RefusesNumbersThatDoNotRise) {
+  Tensor matrix({4, 4});
+  for (const size_t i : {0u, 5u, 10u}) matrix.values[i] = 1.0f;
+  EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_compact}, ViewOf(matrix)));
+  encoded.bytes[64 + 2 * 4] = std::byte{1};
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"compact.row[2]: 2 to 3 expected, 1 found"});
+  encoded.bytes[64 + 2 * 4] = std::byte{2};
+  encoded.bytes[128 + 2 * 4] = std::byte{4};
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"compact.col[2]: 2 to 3 expected, 4 found"});
 }
 
 TEST(SlotFormat, NeedsAsManySlotsAsTheFullestRow) {

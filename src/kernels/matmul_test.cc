@@ -386,6 +386,47 @@ INSTANTIATE_TEST_SUITE_P(Kernels, EveryI8Kernel,
                                   FormatName(std::get<1>(test.param));
                          });
 
+// Rows and columns without weights, over more than one portion of rows (kernels/compact.h).
+class CompactKernel : public EveryKernel {};
+
+TEST_P(CompactKernel, GivesInitToRowsThatAreLeftOut) {
+  Rng rng(7);
+  Tensor w({500, 70});
+  for (size_t r = 3; r < 500; ++r) {
+    for (size_t c = 2; c < 70 && r % 3 != 0; c += 2) {
+      w.values[r * 70 + c] = static_cast<float>(rng.Normal());
+    }
+  }
+  RoundMatrix(spec().type, 70, w.values);
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+  std::vector<float> init(500);
+  for (float& value : init) value = static_cast<float>(rng.Normal());
+  Rows x = RandomX(70, 3, &rng);
+  x.row(2)[1] = kNan;  // in a column without weights
+  Rows y(500, 3, kUntouched);
+  kernel()(encoded.view(), ArgsOf(&x, init, &y));
+  if (spec().type == WeightType::kI8) {
+    EXPECT_TRUE(std::all_of(y.row(2), y.row(2) + 500, [](float v) { return std::isnan(v); }));
+  } else {
+    EXPECT_TRUE(std::all_of(y.row(2), y.row(2) + 500, [](float v) { return std::isfinite(v); }));
+  }
+  EXPECT_EQ(y.row(0)[0], init[0]);
+  EXPECT_EQ(y.row(1)[498], init[498]);
+  x.count = 2;
+  ExpectProduct(spec().type, w, &x, init, &y);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kernels, CompactKernel,
+    ::testing::Combine(::testing::ValuesIn(AvailableKernels()),
+                       ::testing::Values(FormatSpec{FormatId::k_compact},
+                                         FormatSpec{FormatId::k_compact, 0, 0, WeightType::kBf16},
+                                         FormatSpec{FormatId::k_compact, 0, 0, WeightType::kI8})),
+    [](const auto& test) {
+      return std::string(std::get<0>(test.param)->target) + "_" +
+             FormatName(std::get<1>(test.param));
+    });
+
 TEST(KernelTables, IncludeThePortableTargetLast) {
   const std::string last = AvailableKernels().back()->target;
   EXPECT_TRUE(last == "SCALAR" || last == "EMU128") << last;

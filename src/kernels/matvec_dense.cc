@@ -1,9 +1,10 @@
-// matvec_dense_<type>: y = W x + init over format `dense`, weights in f32 or bf16, sums in f32.
+// matvec_dense_<type>, matvec_compact_<type>: y = W x + init over formats `dense` and `compact`,
+// weights in f32 or bf16, sums in f32.
 //
 // One row of y is one chain of multiply-adds over the columns in order, whatever the tile, so that
 // the result for one x does not depend on how many there are. A single x takes several strips at
 // once, to have enough chains to hide the latency; several x take one strip at a time and read its
-// weights once per tile of columns.
+// weights once per tile of columns. `compact` is `dense` between gathering x and spreading y.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matvec_dense.cc"
 #include "hwy/foreach_target.h"
@@ -15,6 +16,7 @@
 #include <span>
 
 #include "formats/dense.h"
+#include "kernels/compact.h"
 #include "kernels/hwy_compat-inl.h"
 #include "kernels/matmul_kernel.h"
 
@@ -112,9 +114,39 @@ void Run(const EncodedView& matrix, const MatMulArgs& args) {
   }
 }
 
+template <typename W>
+void RunCompact(const EncodedView& matrix, const MatMulArgs& args) {
+  constexpr size_t kPad = kPaddingBytes / sizeof(float);
+  constexpr size_t kMostFloats = CompactMaxCols(kTypeOf<W>) + kPad;
+  const CompactView w = ViewCompact(matrix);
+  const CompactRange range = RangeOf(w, matrix.rows, args);
+  HWY_ALIGN float x[kMostFloats];
+  HWY_ALIGN float sums[kTileCount * kPortionRows + kPad];
+  const size_t stride = w.col_count + kPad;
+  const size_t most = std::min(kTileCount, kMostFloats / stride);
+  for (size_t n = 0; n < args.count; n += most) {
+    const size_t count = std::min(most, args.count - n);
+    for (size_t i = 0; i < count; ++i) {
+      const float* whole_x = args.x + (n + i) * args.x_stride;
+      for (size_t c = 0; c < w.col_count; ++c) x[i * stride + c] = whole_x[w.col[c]];
+      StartRows(args.init, range, args.y + (n + i) * args.y_stride);
+    }
+    for (size_t first = range.first; first < range.end; first += kPortionRows) {
+      Run<W>(PortionOf(w, range, first), {x, stride, nullptr, sums, kPortionRows, count});
+      for (size_t i = 0; i < count; ++i) {
+        SpreadRows(PortionRows(w, range, first), sums + i * kPortionRows,
+                   args.y + (n + i) * args.y_stride);
+      }
+    }
+  }
+}
+
 constexpr MatMulKernel kKernels[] = {
     {{FormatId::k_dense, 0, 0}, "matvec_dense_f32", Run<float>},
-    {{FormatId::k_dense, 0, 0, WeightType::kBf16}, "matvec_dense_bf16", Run<uint16_t>}};
+    {{FormatId::k_dense, 0, 0, WeightType::kBf16}, "matvec_dense_bf16", Run<uint16_t>},
+    {{FormatId::k_compact, 0, 0}, "matvec_compact_f32", RunCompact<float>},
+    {{FormatId::k_compact, 0, 0, WeightType::kBf16}, "matvec_compact_bf16", RunCompact<uint16_t>},
+};
 
 }  // namespace
 

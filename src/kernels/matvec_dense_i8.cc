@@ -1,5 +1,5 @@
-// matvec_dense_i8: y = W x + init over format `dense` of type i8. x is rounded to 8 bits
-// (kernels/quantize.h), sums are 32-bit whole numbers.
+// matvec_dense_i8, matvec_compact_i8: y = W x + init over formats `dense` and `compact` of type i8.
+// x is rounded to 8 bits (kernels/quantize.h), sums are 32-bit whole numbers.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matvec_dense_i8.cc"
 #include "hwy/foreach_target.h"
@@ -8,9 +8,11 @@
 // clang-format on
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 
 #include "formats/dense.h"
+#include "kernels/compact.h"
 #include "kernels/matmul_kernel.h"
 #include "kernels/quads-inl.h"
 
@@ -56,17 +58,23 @@ HWY_INLINE void Strips(const DenseView& w, const RowScales& scales, const MatMul
 }
 
 template <size_t kRows>
-void Rows(const DenseView& w, const RowScales& scales, const MatMulArgs& args, size_t n) {
-  XRows<kRows> x;
-  for (size_t i = 0; i < kRows; ++i) {
-    x[i].Set(args.x + (n + i) * args.x_stride, w.cols, scales.x_scale);
-  }
+void AllStrips(const DenseView& w, const RowScales& scales, const MatMulArgs& args,
+               const XRows<kRows>& x, size_t n) {
   const size_t end = std::min(w.strips, args.end_group);
   size_t strip = args.first_group;
   for (; strip + kMostStrips <= end; strip += kMostStrips) {
     Strips<kMostStrips, kRows>(w, scales, args, x, strip, n);
   }
   for (; strip < end; ++strip) Strips<1, kRows>(w, scales, args, x, strip, n);
+}
+
+template <size_t kRows>
+void Rows(const DenseView& w, const RowScales& scales, const MatMulArgs& args, size_t n) {
+  XRows<kRows> x;
+  for (size_t i = 0; i < kRows; ++i) {
+    x[i].Set(args.x + (n + i) * args.x_stride, w.cols, scales.x_scale);
+  }
+  AllStrips<kRows>(w, scales, args, x, n);
 }
 
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
@@ -79,8 +87,48 @@ void Run(const EncodedView& matrix, const MatMulArgs& args) {
   for (; n < args.count; ++n) Rows<1>(w, scales, args, n);
 }
 
+template <size_t kRows>
+void CompactRows(const EncodedView& matrix, const MatMulArgs& args, size_t n) {
+  const CompactView w = ViewCompact(BodyOf(matrix));
+  const CompactRange range = RangeOf(w, matrix.rows, args);
+  const RowScales scales = ViewRowScales(matrix);
+  XRows<kRows> x;
+  for (size_t i = 0; i < kRows; ++i) {
+    x[i].SetGathered(args.x + (n + i) * args.x_stride, static_cast<size_t>(matrix.cols),
+                     scales.x_scale, {w.col, w.col_count});
+    float* y = args.y + (n + i) * args.y_stride;
+    StartRows(args.init, range, y);
+    // NaN is in every row's result, also where no weight is.
+    if (std::isnan(x[i].scale())) std::fill(y + range.first_row, y + range.end_row, x[i].scale());
+  }
+  for (size_t first = range.first; first < range.end; first += kPortionRows) {
+    const std::span<const uint32_t> rows = PortionRows(w, range, first);
+    alignas(kAlignmentBytes) float scale[kPortionRows] = {};
+    alignas(kAlignmentBytes) int32_t offset[kPortionRows] = {};
+    for (size_t r = 0; r < rows.size(); ++r) {
+      scale[r] = scales.scale[rows[r]];
+      offset[r] = scales.offset[rows[r]];
+    }
+    float sums[kRows * kPortionRows];
+    AllStrips<kRows>(ViewDense(PortionOf(w, range, first)), {scales.x_scale, scale, offset},
+                     {nullptr, 0, nullptr, sums, kPortionRows, kRows}, x, 0);
+    for (size_t i = 0; i < kRows; ++i) {
+      SpreadRows(rows, sums + i * kPortionRows, args.y + (n + i) * args.y_stride);
+    }
+  }
+}
+
+void RunCompact(const EncodedView& matrix, const MatMulArgs& args) {
+  size_t n = 0;
+  if (ViewCompact(BodyOf(matrix)).col_count <= size_t{kMaxI8Cols} / kMostRows) {
+    for (; n + kMostRows <= args.count; n += kMostRows) CompactRows<kMostRows>(matrix, args, n);
+  }
+  for (; n < args.count; ++n) CompactRows<1>(matrix, args, n);
+}
+
 constexpr MatMulKernel kKernels[] = {
     {{FormatId::k_dense, 0, 0, WeightType::kI8}, "matvec_dense_i8", Run},
+    {{FormatId::k_compact, 0, 0, WeightType::kI8}, "matvec_compact_i8", RunCompact},
 };
 
 }  // namespace

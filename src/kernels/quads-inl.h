@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "formats/row_scales.h"
 #include "hwy/highway.h"
@@ -40,54 +41,78 @@ inline constexpr size_t kQuadBytes = kQuadRows * 4;
 // readable and stand for 0.
 template <size_t kMostCols>
 class QuantizedX {
+  using D = hn::ScalableTag<float>;
+  static constexpr size_t kLanes = hn::MaxLanes(D());
+
  public:
   void Set(const float* x, size_t cols, float x_scale) {
-    using D = hn::ScalableTag<float>;
+    const XScale by(LargestOf(x, cols), x_scale);
+    scale_ = by.scale;
+    Round(x, cols, by.inverse, bytes_);
+    std::memset(bytes_ + cols, kXBias, kQuadBytes);
+  }
+  // Of x only the `count` numbers x[col[i]]; all of x sets the scale. count <= kMostCols.
+  void SetGathered(const float* x, size_t cols, float x_scale, std::span<const uint32_t> col) {
+    constexpr size_t kChunk = 256;
+    const XScale by(LargestOf(x, cols), x_scale);
+    scale_ = by.scale;
+    float gathered[kChunk];
+    for (size_t first = 0; first < col.size(); first += kChunk) {
+      const size_t count = std::min(kChunk, col.size() - first);
+      for (size_t i = 0; i < count; ++i) gathered[i] = x[col[first + i]];
+      Round(gathered, count, by.inverse, bytes_ + first);
+    }
+    std::memset(bytes_ + col.size(), kXBias, kQuadBytes);
+  }
+  float scale() const { return scale_; }
+  HWY_INLINE const uint8_t* at(size_t col) const { return bytes_ + col; }
+
+ private:
+  // The largest |x[c]|, or NaN if there is one.
+  static float LargestOf(const float* x, size_t cols) {
     const D d;
-    const hn::RebindToSigned<D> di;
-    constexpr size_t kLanes = hn::MaxLanes(D());
     const size_t whole = cols / kLanes * kLanes;
     auto largest = hn::Zero(d);
-    bool is_nan = false;
     auto odd = hn::MaskFromVec(hn::Zero(d));
     for (size_t c = 0; c < whole; c += kLanes) {
       const auto v = hn::LoadU(d, x + c);
       odd = hn::Or(odd, hn::IsNaN(v));
       largest = hn::Max(largest, hn::Abs(v));
     }
-    is_nan = !hn::AllFalse(d, odd);
+    bool is_nan = !hn::AllFalse(d, odd);
     float size = hn::GetLane(hn::MaxOfLanes(d, largest));
     for (size_t c = whole; c < cols; ++c) {
       is_nan = is_nan || std::isnan(x[c]);
       size = std::max(size, std::abs(x[c]));
     }
-    const XScale by(is_nan ? std::numeric_limits<float>::quiet_NaN() : size, x_scale);
-    scale_ = by.scale;
-    if (by.inverse == 0.0f) {
-      std::memset(bytes_, kXBias, cols + kQuadBytes);
+    return is_nan ? std::numeric_limits<float>::quiet_NaN() : size;
+  }
+
+  static void Round(const float* x, size_t count, float inverse, uint8_t* to) {
+    if (inverse == 0.0f) {
+      std::memset(to, kXBias, count);
       return;
     }
-    const auto factor = hn::Set(d, by.inverse);
+    const D d;
+    const hn::RebindToSigned<D> di;
+    const size_t whole = count / kLanes * kLanes;
+    const auto factor = hn::Set(d, inverse);
     const auto least = hn::Set(d, -kLargestQ);
     const auto most = hn::Set(d, kLargestQ);
     for (size_t c = 0; c < whole; c += kLanes) {
       const auto number =
           hn::NearestInt(hn::Min(hn::Max(hn::Mul(hn::LoadU(d, x + c), factor), least), most));
-      StoreBytes(d, hn::Add(number, hn::Set(di, kXBias)), bytes_ + c);
+      StoreBytes(d, hn::Add(number, hn::Set(di, kXBias)), to + c);
     }
-    for (size_t c = whole; c < cols; ++c) {
-      const float number = std::nearbyint(x[c] * by.inverse);
-      bytes_[c] = static_cast<uint8_t>(static_cast<int>(std::clamp(number, -kLargestQ, kLargestQ)) +
-                                       kXBias);
+    for (size_t c = whole; c < count; ++c) {
+      const float number = std::nearbyint(x[c] * inverse);
+      to[c] = static_cast<uint8_t>(static_cast<int>(std::clamp(number, -kLargestQ, kLargestQ)) +
+                                   kXBias);
     }
-    std::memset(bytes_ + cols, kXBias, kQuadBytes);
   }
-  float scale() const { return scale_; }
-  HWY_INLINE const uint8_t* at(size_t col) const { return bytes_ + col; }
 
- private:
   // The low byte of each lane.
-  template <class D, class V>
+  template <class V>
   static HWY_INLINE void StoreBytes(D /*d*/, V v, uint8_t* to) {
     const hn::Rebind<uint8_t, D> d8;
     const hn::RebindToUnsigned<D> du;
