@@ -219,8 +219,8 @@ TEST(SlotGranularity, LinesUpTheLargestWeightsOfRowsThatLostWeightsBefore) {
 }
 
 TEST(Granularity, RoundTripsItsName) {
-  for (const char* text :
-       {"element", "slot_8x16", "slot_16x32", "slot_16x64x4", "nm_16x4x2", "blocked_8x4", "unit"}) {
+  for (const char* text : {"element", "slot_8x16", "slot_16x32", "slot_16x64x4", "nm_16x4x2",
+                           "blocked_8x4", "diagonal_8x4", "unit"}) {
     EXPECT_EQ(GranularityName(ValueOrDie(ParseGranularity(text))), text);
   }
 }
@@ -230,7 +230,7 @@ TEST(Granularity, SaysWhatIsWrongWithAName) {
     ExpectError(ParseGranularity(text).status(), Code::kInvalidArgument, parts);
   };
   expect("slto_8x16", {"'slto_8x16'", "did you mean 'slot'"});
-  expect("gate_row", {"'gate_row'", "blocked, element, nm, slot, unit"});
+  expect("gate_row", {"'gate_row'", "blocked, diagonal, element, nm, slot, unit"});
   expect("slot", {"'slot'", "slot_<rows>x<cols>", "slot_8x16"});
   expect("slot_8", {"slot_<rows>x<cols>"});
   expect("slot_8x16x2x2", {"slot_<rows>x<cols>"});
@@ -240,7 +240,7 @@ TEST(Granularity, SaysWhatIsWrongWithAName) {
   expect("slot_-8x16", {"slot_<rows>x<cols>"});
   expect("element_2x2", {"element alone"});
   expect("element_", {"element alone"});
-  expect("", {"blocked, element, nm, slot, unit"});
+  expect("", {"blocked, diagonal, element, nm, slot, unit"});
 }
 
 TEST(SlotGranularity, NamesTheWeightAndTheNearestTileThatFits) {
@@ -316,6 +316,33 @@ TEST(BlockedGranularity, CutsLastBlocksShort) {
   ASSERT_EQ(partition.pool.pieces.size(), 4u);
   EXPECT_EQ(partition.pool.pieces[1].score, 3.0f);
   EXPECT_EQ(partition.pool.pieces[1].size, 2);
+}
+
+TEST(DiagonalGranularity, KeepsTheDiagonalsOfAllGatesFirst) {
+  const GranularitySpec spec{&granularities::diagonal, 2, 1};
+  const std::vector<float> saliency = {0, 9,   //
+                                       8, 0,   //
+                                       1, 5,   //
+                                       2, 0};  // two gates of two units
+  const Partition partition = spec.kind->partition(spec, {saliency, {}, 4, 2});
+  EXPECT_EQ(partition.pool.pieces.size(), 4u + 4u);
+  const auto kept = [&](int64_t budget) {
+    const Keep keep = KeepBest(partition.pool.pieces, budget);
+    std::vector<int> mask;
+    for (const int32_t piece : partition.piece_of) mask.push_back(keep[static_cast<size_t>(piece)]);
+    return mask;
+  };
+  EXPECT_EQ(kept(4), (std::vector<int>{1, 0, 0, 1, 1, 0, 0, 1}));
+  EXPECT_EQ(kept(5), (std::vector<int>{1, 1, 0, 1, 1, 0, 0, 1}));
+}
+
+TEST(DiagonalGranularity, CutsAMatrixThatHasNoneInBlocks) {
+  const GranularitySpec spec{&granularities::diagonal, 2, 2};
+  const GranularitySpec blocks{&granularities::blocked, 2, 2};
+  const std::vector<float> saliency(15, 1.0f);
+  const SaliencyView view{saliency, {}, 3, 5};
+  EXPECT_EQ(spec.kind->partition(spec, view).piece_of,
+            blocks.kind->partition(blocks, view).piece_of);
 }
 
 TEST(BlockedGranularity, NamesTheWeightAndTheNearestTileThatFits) {
