@@ -96,13 +96,20 @@ void ForEachStoredNm(const EncodedView& matrix, void* context, VisitFn visit) {
   }
 }
 
-uint64_t StoredCountNm(const EncodedView& matrix) {
+size_t RowGroupsNm(const EncodedView& matrix) { return ViewNm(matrix).strips; }
+
+uint64_t WorkBeforeNm(const EncodedView& matrix, size_t group) {
   const NmView view = ViewNm(matrix);
-  return view.slots() * view.strip_rows;
+  return uint64_t{group} * view.slots_per_strip() * view.strip_rows;
+}
+
+size_t GroupOfRowNm(const EncodedView& matrix, int64_t row) {
+  return static_cast<size_t>(row / matrix.spec.strip_rows);
 }
 
 }  // namespace
 
-const FormatOps nm_format = {kTiles, EncodeNm, ValidateNm, ForEachStoredNm, StoredCountNm};
+const FormatOps nm_format = {kTiles,      EncodeNm,     ValidateNm,   ForEachStoredNm,
+                             RowGroupsNm, WorkBeforeNm, GroupOfRowNm, nullptr};
 
 }  // namespace espalier

@@ -106,8 +106,8 @@ void ExpectGroups(const FormatSpec& spec, MatMulFn kernel) {
   Rng rng(6);
   constexpr size_t kMost = 9;
   for (const int64_t rows : {1, 17, 64, 131}) {
-    const auto height = static_cast<size_t>(rows);
-    const Tensor w = RandomMatrix(rows, 37, 0.7, spec.type, &rng);
+    const Tensor w = RandomMatrix(rows, 37, 0.7, spec, &rng);
+    const size_t height = RowsOf(w);
     const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(w)));
     const EncodedView view = encoded.view();
     const std::vector<float> init(height, 0.25f);

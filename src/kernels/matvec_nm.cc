@@ -13,6 +13,7 @@
 #include "hwy/highway.h"
 // clang-format on
 
+#include <algorithm>
 #include <span>
 
 #include "formats/nm.h"
@@ -33,11 +34,12 @@ class NmKernel {
     EncodedView tile = matrix;
     tile.spec = {FormatId::k_nm, kStripRows, M, kTypeOf<W>, N};  // the same, as constants
     const NmView w = ViewNm(tile);
+    const size_t end = std::min(args.end_group, w.strips);
     if (args.count == 1) {
-      OneRow<kMost>(w, args, 0);
+      OneRow<kMost>(w, args, args.first_group, end);
       return;
     }
-    for (size_t strip = 0; strip < w.strips; ++strip) AllRows<kMost>(w, args, strip, 0);
+    for (size_t strip = args.first_group; strip < end; ++strip) AllRows<kMost>(w, args, strip, 0);
   }
 
  private:
@@ -95,11 +97,11 @@ class NmKernel {
     }
   }
 
-  // The strips from `strip` on of one x, kStrips at a time and then fewer.
+  // Strips [strip, end) of one x, kStrips at a time and then fewer.
   template <size_t kStrips>
-  static HWY_INLINE void OneRow(const NmView& w, const MatMulArgs& args, size_t strip) {
-    for (; strip + kStrips <= w.strips; strip += kStrips) Tile<kStrips, 1>(w, args, strip, 0);
-    if constexpr (kStrips > 1) OneRow<kStrips / 2>(w, args, strip);
+  static HWY_INLINE void OneRow(const NmView& w, const MatMulArgs& args, size_t strip, size_t end) {
+    for (; strip + kStrips <= end; strip += kStrips) Tile<kStrips, 1>(w, args, strip, 0);
+    if constexpr (kStrips > 1) OneRow<kStrips / 2>(w, args, strip, end);
   }
 
   // One strip of the x from n on, kCount at a time and then fewer.

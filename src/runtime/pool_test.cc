@@ -102,7 +102,7 @@ TEST(StreamPool, GivesEveryStreamWhatASessionGivesIt) {
 
 TEST(StreamPool, GivesTheSameInEveryFormat) {
   for (const FormatSpec& spec : AllFormats()) {
-    const Graph graph = Rounded(StreamingGraph(CellKind::kLstmCell), spec.type);
+    const Graph graph = Fitted(StreamingGraph(CellKind::kLstmCell), spec);
     const Artifact artifact = ArtifactOf(graph, spec);
     SCOPED_TRACE(FormatName(spec));
     Crowd(artifact, 50, 2).Live(6);

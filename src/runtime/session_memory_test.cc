@@ -38,7 +38,7 @@ TEST(SessionMemory, IsWhatItWasSaidToBe) {
 
 TEST(SessionMemory, MayBeTheCallersAndHoldAnything) {
   for (const FormatSpec& spec : AllFormats()) {
-    const Graph graph = Rounded(EveryOperator(), spec.type);
+    const Graph graph = Fitted(EveryOperator(), spec);
     const Artifact artifact = ArtifactOf(graph, spec);
     Session expected = SessionOf(artifact, 3, 6);
     AlignedBuffer<std::byte> memory(expected.memory_bytes());
