@@ -99,10 +99,11 @@ Json RowJson(const BenchRow& row) {
 
 std::string RowText(const BenchRow& row) {
   return StrCat(row.cell, " H ", row.hidden, " I ", row.input, " T ", row.steps, " B ", row.batch,
-                "  ", row.system, " ", row.format, " ", row.dtype, " at ",
-                FormatPercent(row.density, 0), ": ", FormatFixed(row.us.median, 2), " us a step (",
-                FormatFixed(row.us.p25, 2), " to ", FormatFixed(row.us.p75, 2), "), least ",
-                FormatFixed(row.roofline_us, 2), ", error ", row.error);
+                row.threads == 1 ? "" : StrCat(" threads ", row.threads), "  ", row.system, " ",
+                row.format, " ", row.dtype, " at ", FormatPercent(row.density, 0), ": ",
+                FormatFixed(row.us.median, 2), " us a step (", FormatFixed(row.us.p25, 2), " to ",
+                FormatFixed(row.us.p75, 2), "), least ", FormatFixed(row.roofline_us, 2),
+                ", error ", row.error);
 }
 
 // OpenBLAS reads these when it is loaded, which is before main: libtorch is linked with it. So they
@@ -158,15 +159,20 @@ Status Run(const Flags& flags, Console* console) {
     ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(library));
   }
   std::vector<BenchSystem> systems;
+  SessionOptions session;
+  session.target = flags.target;
+  session.threads = flags.bench.threads;
+  OnnxSystemOptions peer_options;
+  peer_options.threads = flags.bench.threads;
   for (const Entrant& entrant : entrants) {
     ESPALIER_ASSIGN_OR_RETURN(BenchSystem own,
                               EspalierSystem("espalier " + entrant.path, *entrant.artifact,
-                                             entrant.graph, flags.bench.shape, flags.target));
+                                             entrant.graph, flags.bench.shape, session));
     systems.push_back(std::move(own));
     if (!onnxruntime) continue;
     ESPALIER_ASSIGN_OR_RETURN(BenchSystem peer,
                               OnnxRuntimeSystem("onnxruntime " + entrant.path, *onnxruntime,
-                                                entrant.graph, flags.bench.shape, {}));
+                                                entrant.graph, flags.bench.shape, peer_options));
     systems.push_back(std::move(peer));
   }
   ESPALIER_ASSIGN_OR_RETURN(const BenchRecord record, RunBench(systems, flags.bench));
@@ -190,6 +196,8 @@ Action AddBench(CLI::App* app) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));
   AddTargetOption(app, &flags->target);
+  AddThreadsOption(app, &flags->bench.threads, "Threads of each system, for networks")
+      ->capture_default_str();
   AddSeedOption(app, &flags->bench.seed, "Seed of the inputs")->capture_default_str();
   AddNodeModulesOption(app, &flags->modules);
   app->add_flag("--without-onnxruntime", flags->without_onnxruntime, "Time only espalier");

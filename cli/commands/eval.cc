@@ -25,7 +25,10 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
   ESPALIER_ASSIGN_OR_RETURN(const bool is_artifact, IsArtifactFile(path));
   if (is_artifact) {
     ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, Artifact::Open(path));
-    return EvaluateArtifact(artifact, test, flags.target);
+    SessionOptions session;
+    session.target = flags.target;
+    session.threads = flags.threads;
+    return EvaluateArtifact(artifact, test, session);
   }
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ImportOnnxFile(path));
   EvaluateOptions options;
@@ -71,7 +74,7 @@ Action AddEval(CLI::App* app) {
   app->add_option("input", flags->input, "Network (.onnx or .esp)")->required();
   app->add_option("--against", flags->against, "Compare predictions with this network");
   AddTargetOption(app, &flags->target);
-  AddThreadsOption(app, &flags->threads, "Threads, for .onnx")->capture_default_str();
+  AddThreadsOption(app, &flags->threads, "Threads")->capture_default_str();
   AddTaskOptions(app, TaskNeed::kRequired, &flags->data);
   return [flags](Console* console) { return Run(*flags, console); };
 }

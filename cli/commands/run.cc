@@ -21,6 +21,7 @@ struct Flags {
   std::string network;
   std::string input = "-";
   std::string target;
+  int threads = 1;
   bool stream = false;
   bool check = false;
 };
@@ -162,6 +163,7 @@ Status RunWhole(const Artifact& artifact, const Flags& flags, const Sequence& se
                 int64_t index, const Console& console) {
   SessionOptions options;
   options.target = flags.target;
+  options.threads = flags.threads;
   options.max_steps = std::max<int64_t>(sequence.steps, 1);
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
   ESPALIER_RETURN_IF_ERROR(session.Run({sequence.steps, 1, sequence.features, sequence.ids, {}}));
@@ -182,6 +184,7 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in,
   const bool streams = IsStreamable(artifact.graph());
   SessionOptions options;
   options.target = flags.target;
+  options.threads = flags.threads;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
   Runner runner(artifact, flags, std::move(session), console);
   Sequence sequence;
@@ -239,6 +242,8 @@ Action AddRun(CLI::App* app) {
   app->add_flag("--stream", flags->stream, "Print the output after every step");
   app->add_flag("--check", flags->check, "First check the golden sample that the file carries");
   AddTargetOption(app, &flags->target);
+  AddThreadsOption(app, &flags->threads, "Threads that share large matrices")
+      ->capture_default_str();
   return [flags](Console* console) { return Run(*flags, console); };
 }
 

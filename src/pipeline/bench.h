@@ -4,6 +4,7 @@
 #define ESPALIER_PIPELINE_BENCH_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "model/graph.h"
 #include "peers/onnxruntime.h"
 #include "report/run_record.h"
+#include "runtime/session.h"
 
 namespace espalier {
 
@@ -48,6 +50,7 @@ struct BenchSystem {
   // 0: every output within 1e-5, as f32 can be. For systems with fewer bits: the largest ratio of
   // rms(output - reference) and rms(reference).
   double rms_tolerance = 0.0;
+  size_t threads = 1;  // that it may use
 };
 
 // What is timed; everything that a system can do is verified in any case.
@@ -68,9 +71,10 @@ struct BenchOptions {
 };
 
 // A Session of `artifact`, which must outlive the system; `graph` is its network, for verification.
+// Of `session`, B and T are those of `shape`.
 Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& artifact,
                                    const Graph& graph, const BenchShape& shape,
-                                   const std::string& target);
+                                   const SessionOptions& session);
 
 struct OnnxSystemOptions {
   int threads = 1;

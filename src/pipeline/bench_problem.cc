@@ -185,11 +185,18 @@ class CaseRunner {
     for (const ArtifactMatrix& matrix : entrant.artifact.matrices()) {
       row.bytes += matrix.view.bytes.size();
     }
-    ESPALIER_ASSIGN_OR_RETURN(BenchSystem system,
-                              EspalierSystem("espalier " + FormatName(format), entrant.artifact,
-                                             entrant.graph, shape_, options_.target));
-    systems_.push_back(std::move(system));
-    rows_.push_back(std::move(row));
+    for (const int64_t threads : problem_.threads) {
+      SessionOptions session;
+      session.target = options_.target;
+      session.threads = threads;
+      ESPALIER_ASSIGN_OR_RETURN(
+          BenchSystem system,
+          EspalierSystem(StrCat("espalier ", FormatName(format), ", ", threads, " threads"),
+                         entrant.artifact, entrant.graph, shape_, session));
+      row.threads = static_cast<int64_t>(system.threads);
+      systems_.push_back(std::move(system));
+      rows_.push_back(row);
+    }
     return Ok();
   }
 
@@ -296,6 +303,7 @@ Result<BenchProblem> ParseBenchProblem(const std::string& yaml) {
   ReadNumbers(&map, "density", 0.001, 1.0, &problem.density);
   ReadNumbers<int64_t>(&map, "steps", 1, kMost, &problem.steps);
   ReadNumbers<int64_t>(&map, "batch", 1, kMost, &problem.batch);
+  ReadNumbers<int64_t>(&map, "threads", 1, 64, &problem.threads);
   std::vector<std::string> formats;
   map.ReadStrings("formats", &formats);
   std::vector<std::string> peers;

@@ -8,6 +8,7 @@
 //   density: [0.05, 0.1]             share of both matrices that stays
 //   steps: [1]                       T: 1 streams, more runs whole sequences
 //   batch: [1]                       B
+//   threads: [1]                     of our own sessions; peers have one
 //   formats: [slot_8x8, csr]         beside dense; pruned in each one's own pieces
 //   peers: [onnxruntime_f32]         names of peers.inc, [] = none; all without the key
 //   repetitions: 25
@@ -40,6 +41,7 @@ struct BenchProblem {
   std::vector<double> density = {0.1};
   std::vector<int64_t> steps = {1};
   std::vector<int64_t> batch = {1};
+  std::vector<int64_t> threads = {1};
   std::vector<FormatSpec> formats;
   std::vector<const Peer*> peers;
   int64_t repetitions = 25;
@@ -61,8 +63,8 @@ struct BenchRow {
   double density = 1.0;  // of the network that was run
   std::string format;    // "dense" where the system has no choice
   std::string dtype = "f32";
-  std::string target;  // "" for others' kernels
-  int threads = 1;
+  std::string target;        // "" for others' kernels
+  int64_t threads = 1;       // that were used: 1 where no matrix is large enough for more
   TimingRecord us;           // of one step of all streams: a sequence's time over T
   double error = 0.0;        // largest |output - reference's|, of its own network
   uint64_t bytes = 0;        // of the encoded matrices

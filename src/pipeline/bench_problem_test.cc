@@ -38,6 +38,16 @@ TEST(BenchProblem, TimesEverySystemInEveryCase) {
   EXPECT_LT(rows[1].bytes, rows[0].bytes);
 }
 
+TEST(BenchProblem, TimesOurSessionsWithSoManyThreads) {
+  const BenchProblem problem = ValueOrDie(
+      ParseBenchProblem("{hidden: [8, 256], threads: [1, 2], peers: [], repetitions: 1}"));
+  const std::vector<BenchRow> rows = ValueOrDie(RunBenchProblem(problem, {}));
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(rows[1].threads, 1);  // too small to be shared
+  EXPECT_EQ(rows[2].threads, 1);
+  EXPECT_EQ(rows[3].threads, 2);
+}
+
 TEST(BenchProblem, NamesTheKeyAndTheValueThatIsWrong) {
   const auto expect = [](const std::string& yaml, const std::vector<std::string>& parts) {
     ExpectError(ParseBenchProblem(yaml).status(), Code::kInvalidArgument, parts);
@@ -47,6 +57,7 @@ TEST(BenchProblem, NamesTheKeyAndTheValueThatIsWrong) {
   expect("{hidden: []}", {"hidden", "at least 1"});
   expect("{hidden: 8, density: 1.5}", {"density", "0.001 to 1", "'1.5'"});
   expect("{hidden: 8, density: nan}", {"density", "'nan'"});
+  expect("{hidden: 8, threads: 65}", {"threads", "1 to 64", "'65'"});
   expect("{hidden: 8, steps: many}", {"steps", "'many'"});
   expect("{hidden: 8, cell: lstn}", {"cell", "did you mean 'lstm'"});
   expect("{hidden: 8, formats: slot_8x9}", {"formats", "slot_8x9"});

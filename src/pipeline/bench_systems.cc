@@ -156,9 +156,8 @@ Status MakeStream(const OnnxRuntime& runtime, const Graph& graph, int64_t batch,
 
 Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& artifact,
                                    const Graph& graph, const BenchShape& shape,
-                                   const std::string& target) {
-  SessionOptions options;
-  options.target = target;
+                                   const SessionOptions& session) {
+  SessionOptions options = session;
   options.max_batch = shape.batch;
   options.max_steps = shape.steps;
   ESPALIER_ASSIGN_OR_RETURN(Session whole, Session::Create(artifact, options));
@@ -172,6 +171,7 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
   system.name = name;
   system.graph = &graph;
   if (artifact.RoundsX()) system.rms_tolerance = kInt8RmsTolerance;
+  system.threads = pair->whole.threads();
   system.run_sequence = [pair, shape](std::span<const float> x) {
     pair->last = &pair->whole;
     pair->whole.Reset();

@@ -24,7 +24,7 @@ class RunBenchTest : public ::testing::Test {
     artifact_ = ValueOrDie(Artifact::FromBytes(ValueOrDie(Compile(graph_, compile))));
     options_.shape.steps = 6;
     options_.repetitions = 2;
-    systems_ = {ValueOrDie(EspalierSystem("espalier", *artifact_, graph_, options_.shape, ""))};
+    systems_ = {ValueOrDie(EspalierSystem("espalier", *artifact_, graph_, options_.shape, {}))};
   }
 
   // Adds `error` to the output of call `call` of `run`, counted from 0.
@@ -88,7 +88,7 @@ TEST_F(RunBenchTest, RefusesARunWithoutRepetitions) {
 TEST_F(RunBenchTest, TimesBatchesOfStreams) {
   options_.shape.batch = 3;
   options_.what = BenchWhat::kSteps;
-  systems_ = {ValueOrDie(EspalierSystem("espalier", *artifact_, graph_, options_.shape, ""))};
+  systems_ = {ValueOrDie(EspalierSystem("espalier", *artifact_, graph_, options_.shape, {}))};
   const std::vector<SystemTiming> timings = ValueOrDie(TimeSystems(systems_, options_));
   ASSERT_EQ(timings.size(), 1u);
   EXPECT_LT(timings[0].error, 1e-5);

@@ -38,16 +38,15 @@ double Margin(const float* row, int64_t classes) {
 }  // namespace
 
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
-                                    const std::string& target) {
+                                    const SessionOptions& session_options) {
   ESPALIER_RETURN_IF_ERROR(CheckFits(artifact, dataset));
   const int64_t classes = dataset.classes;
   const auto count = static_cast<size_t>(dataset.size());
   int64_t longest = 1;
   for (int64_t i = 0; i < dataset.size(); ++i) longest = std::max(longest, dataset.length(i));
-  SessionOptions options;
+  SessionOptions options = session_options;
   options.max_batch = kBatchSize;
   options.max_steps = longest;
-  options.target = target;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
 
   Evaluation evaluation;

@@ -7,16 +7,17 @@
 
 #include "artifact/artifact.h"
 #include "base/status.h"
+#include "runtime/session.h"
 #include "tasks/dataset.h"
 #include "train/trainer.h"
 
 namespace espalier {
 
-// Runs every sequence through a Session on `target` ("" = best) in batches. `loss` is not computed
-// (0); logits are kept. Errors: what Session says; kInvalidArgument if the artifact does not read
-// the data set's input or its first output is not [B, classes].
+// Runs every sequence through a Session in batches; of `session_options`, B and T are set here.
+// `loss` is not computed (0); logits are kept. Errors: what Session says; kInvalidArgument if the
+// artifact does not read the data set's input or its first output is not [B, classes].
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
-                                    const std::string& target);
+                                    const SessionOptions& session_options);
 
 struct Agreement {
   double share = 0.0;        // of sequences for which both predict the same class

@@ -79,7 +79,7 @@ class EvaluateArtifactTest : public ::testing::Test {
 
 TEST_F(EvaluateArtifactTest, PredictsWhatLibtorchPredicts) {
   const Evaluation expected = ValueOrDie(Evaluate(graph_, dataset_, {.keep_logits = true}));
-  const Evaluation found = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, ""));
+  const Evaluation found = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}));
   EXPECT_LE(testing::MaxAbsDifference(expected.logits, found.logits), 1e-5);
   EXPECT_EQ(Compare(expected, found, 3).unexplained, 0);
   EXPECT_EQ(expected.metric, found.metric);
@@ -88,13 +88,13 @@ TEST_F(EvaluateArtifactTest, PredictsWhatLibtorchPredicts) {
 
 TEST_F(EvaluateArtifactTest, RefusesADataSetOfOtherFeatures) {
   dataset_.input.features = 4;
-  ExpectError(EvaluateArtifact(Compiled(), dataset_, "").status(), Code::kInvalidArgument,
+  ExpectError(EvaluateArtifact(Compiled(), dataset_, {}).status(), Code::kInvalidArgument,
               {"input", "4", "5"});
 }
 
 TEST_F(EvaluateArtifactTest, RefusesADataSetOfOtherClasses) {
   dataset_.classes = 4;
-  ExpectError(EvaluateArtifact(Compiled(), dataset_, "").status(), Code::kInvalidArgument,
+  ExpectError(EvaluateArtifact(Compiled(), dataset_, {}).status(), Code::kInvalidArgument,
               {"output", "4", "3"});
 }
 

@@ -93,6 +93,13 @@ TrainHooks HooksOf(const RecipeRun& run) {
   return {run.hooks.on_step, run.hooks.on_epoch, run.hooks.cancel};
 }
 
+// Our own sessions are measured as most are used: with one thread.
+SessionOptions OwnSession(const RecipeRun& run) {
+  SessionOptions options;
+  options.target = run.target;
+  return options;
+}
+
 // What a training stage takes from the run: its seed, threads and checkpoint.
 StageSpec WithRun(const RecipeRun& run, size_t index) {
   StageSpec resolved = run.recipe.stages[index];
@@ -251,7 +258,7 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation masked_result, Evaluate(masked, data->test, options));
   ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation compiled,
-                            EvaluateArtifact(artifact, data->test, run->target));
+                            EvaluateArtifact(artifact, data->test, OwnSession(*run)));
   const Agreement agreement = Compare(masked_result, compiled, data->test.classes);
   // Where x is rounded too, other predictions are its price and no fault.
   if (agreement.unexplained > 0 && type != WeightType::kI8) {
@@ -301,9 +308,9 @@ Status BenchStage(RecipeRun* run, size_t index) {
     return CheckCancel(*run);
   };
   ESPALIER_RETURN_IF_ERROR(
-      add(EspalierSystem("espalier-pruned", pruned, masked, bench.shape, run->target)));
+      add(EspalierSystem("espalier-pruned", pruned, masked, bench.shape, OwnSession(*run))));
   ESPALIER_RETURN_IF_ERROR(
-      add(EspalierSystem("espalier-dense", dense_artifact, dense, bench.shape, run->target)));
+      add(EspalierSystem("espalier-dense", dense_artifact, dense, bench.shape, OwnSession(*run))));
   std::optional<OnnxRuntime> onnxruntime;
   if (spec.onnxruntime && !run->options.onnxruntime.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(onnxruntime, OnnxRuntime::Open(run->options.onnxruntime));

@@ -1,4 +1,5 @@
-// Engine: a plan, its threads and the memory that they are in: what a Session and a StreamPool share.
+// Engine: a plan, its threads and the memory that they are in: what a Session and a StreamPool
+// share.
 #ifndef ESPALIER_RUNTIME_ENGINE_H_
 #define ESPALIER_RUNTIME_ENGINE_H_
 

@@ -101,7 +101,10 @@ TEST_P(Team, WakesForALongRun) {
   const Stopwatch watch;
   while (ids.size() < 2 && watch.ElapsedNs() < 30e9) {
     std::vector<std::thread::id> takers(team.size());
-    team.For(1, [&](size_t chunk) { takers[chunk] = std::this_thread::get_id(); });
+    team.For(1, [&](size_t chunk) {
+      takers[chunk] = std::this_thread::get_id();
+      std::this_thread::yield();  // to a worker, if there is but one core
+    });
     ids.insert(takers.begin(), takers.end());
   }
   team.End();
