@@ -52,9 +52,8 @@ Artifact Layer(int64_t hidden, const FormatSpec& spec) {
   const double scale = 1.0 / std::sqrt(0.1 * static_cast<double>(hidden));
   for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph))) {
     Tensor matrix = RandomMatrix(spec, part.rows, part.cols, 0.1, &rng);
-    for (float& value : matrix.values) {
-      value = RoundTo(spec.type, value * static_cast<float>(scale));
-    }
+    for (float& value : matrix.values) value *= static_cast<float>(scale);
+    RoundMatrix(spec.type, part.cols, matrix.values);
     graph.weights.at(part.weight) = std::move(matrix);
     content.choices[part.name].spec = spec;
   }
