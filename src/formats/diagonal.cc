@@ -74,8 +74,13 @@ size_t GroupOfRowDiagonal(const EncodedView& matrix, int64_t row) {
 
 }  // namespace
 
-const FormatOps diagonal_format = {
-    kTiles,            EncodeDiagonal,     ValidateDiagonal,   ForEachStoredDiagonal,
-    RowGroupsDiagonal, WorkBeforeDiagonal, GroupOfRowDiagonal, nullptr};
+const FormatOps diagonal_format = {kTiles,
+                                   EncodeDiagonal,
+                                   ValidateDiagonal,
+                                   ForEachStoredDiagonal,
+                                   RowGroupsDiagonal,
+                                   WorkBeforeDiagonal,
+                                   GroupOfRowDiagonal,
+                                   nullptr};
 
 }  // namespace espalier
