@@ -274,6 +274,11 @@ template <size_t B>
 HWY_INLINE uint8x16_t BankIndices(hn::Full128<float> /*d*/, const uint8_t* index,
                                   size_t first_lane) {
   const uint8x16_t byte_of_lane = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+  if constexpr (B == 4) {
+    const int8x16_t to_bits_2_and_3 = {2, 2, 2, 2, 0, 0, 0, 0, -2, -2, -2, -2, -4, -4, -4, -4};
+    const uint8x16_t lanes = vshlq_u8(vld1q_dup_u8(index + first_lane / 4), to_bits_2_and_3);
+    return vbslq_u8(vdupq_n_u8(3 << 2), lanes, byte_of_lane);
+  }
   uint32_t word;
   if constexpr (B > 16) {
     std::memcpy(&word, index + first_lane, sizeof(word));
@@ -295,6 +300,9 @@ template <size_t B>
 HWY_INLINE hn::Vec128<float> LookupBank(hn::Full128<float> /*d*/, const float* bank,
                                         uint8x16_t indices) {
   const uint8_t* bytes = reinterpret_cast<const uint8_t*>(bank);
+  if constexpr (B == 4) {
+    return hn::Vec128<float>(vreinterpretq_f32_u8(vqtbl1q_u8(vld1q_u8(bytes), indices)));
+  }
   if constexpr (B == 8) {
     return hn::Vec128<float>(vreinterpretq_f32_u8(vqtbl2q_u8(vld1q_u8_x2(bytes), indices)));
   }

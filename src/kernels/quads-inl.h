@@ -352,6 +352,11 @@ HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offs
 HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
   AddParts<2>(weights, x, sums);
 }
+HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums* sums) {
+  const int16x8_t products = vmull_s8(vld1_s8(weights), vreinterpret_s8_u8(vld1_u8(x)));
+  sums->part[0] = vaddw_s16(sums->part[0], vget_low_s16(products));
+  sums->part[1] = vaddw_high_s16(sums->part[1], products);
+}
 HWY_INLINE QuadSums AddSums(const QuadSums& a, const QuadSums& b) {
   QuadSums sums;
   for (size_t i = 0; i < 4; ++i) sums.part[i] = vaddq_s32(a.part[i], b.part[i]);
