@@ -1,16 +1,21 @@
 #include "pipeline/bench.h"
 
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "artifact/artifact.h"
+#include "base/file.h"
+#include "base/machine.h"
 #include "base/strings.h"
 #include "command.h"
 #include "compile/compile.h"
+#include "espalier/espalier.h"
 #include "exchange/onnx.h"
 #include "pipeline/bench_problem.h"
+#include "report/bench_page.h"
 #include "report/text.h"
 
 namespace espalier {
@@ -19,6 +24,8 @@ namespace {
 struct Flags {
   std::vector<std::string> inputs;
   std::string problem;
+  std::string rows;
+  std::string plot;
   std::string modules;
   bool without_onnxruntime = false;
   std::string target;
@@ -77,26 +84,6 @@ Status Print(const BenchRecord& record, Console* console) {
   return console->Result(text, json);
 }
 
-Json RowJson(const BenchRow& row) {
-  return {{"system", row.system},
-          {"cell", row.cell},
-          {"hidden", row.hidden},
-          {"input", row.input},
-          {"batch", row.batch},
-          {"steps", row.steps},
-          {"density", row.density},
-          {"format", row.format},
-          {"dtype", row.dtype},
-          {"target", row.target},
-          {"threads", row.threads},
-          {"us_median", row.us.median},
-          {"us_p25", row.us.p25},
-          {"us_p75", row.us.p75},
-          {"error", row.error},
-          {"bytes", row.bytes},
-          {"roofline_us", row.roofline_us}};
-}
-
 std::string RowText(const BenchRow& row) {
   return StrCat(row.cell, " H ", row.hidden, " I ", row.input, " T ", row.steps, " B ", row.batch,
                 row.threads == 1 ? "" : StrCat(" threads ", row.threads), "  ", row.system, " ",
@@ -115,22 +102,47 @@ void NoteBlasHandicaps(Console* console) {
   }
 }
 
+// What --plot needs beside the rows; asked for before any work. Errors: a page that cannot be
+// written or would replace `source`; LoadChartLibraries'.
+Result<ChartLibraries> PreparePlot(const Flags& flags, const std::string& source) {
+  ESPALIER_RETURN_IF_ERROR(CheckWritable(flags.plot));
+  ESPALIER_RETURN_IF_ERROR(CheckDifferent(flags.plot, source));
+  return LoadChartLibraries(flags.modules);
+}
+
+Status Plot(const Flags& flags, const BenchPage& page, const ChartLibraries& libraries) {
+  return WriteTextFileAtomic(flags.plot, BenchHtml(page, libraries));
+}
+
+// A page of rows that --json printed before.
+Status PlotRows(const Flags& flags, Console* console) {
+  ESPALIER_ASSIGN_OR_RETURN(const ChartLibraries libraries, PreparePlot(flags, flags.rows));
+  BenchPage page;
+  page.title = std::filesystem::path(flags.rows).stem().string();
+  page.version = ESPALIER_VERSION;
+  ESPALIER_ASSIGN_OR_RETURN(page.rows, ReadBenchRows(flags.rows));
+  ESPALIER_RETURN_IF_ERROR(Plot(flags, page, libraries));
+  return console->Result(flags.plot, {{"output", flags.plot}});
+}
+
 Status RunProblem(const Flags& flags, const std::string& onnxruntime, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(BenchProblem problem, ReadBenchProblem(flags.problem));
+  ChartLibraries libraries;
+  if (!flags.plot.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(libraries, PreparePlot(flags, flags.problem));
+  }
   BenchProblemOptions options;
   options.target = flags.target;
   options.onnxruntime = onnxruntime;
   NoteBlasHandicaps(console);
   options.on_note = [console](const std::string& note) { console->Note(note); };
   options.on_row = [console](const BenchRow& row) { console->Note(RowText(row)); };
-  ESPALIER_ASSIGN_OR_RETURN(const std::vector<BenchRow> rows, RunBenchProblem(problem, options));
-  Json json = Json::array();
+  BenchPage page{problem.name, CpuName(), ESPALIER_VERSION, {}};
+  ESPALIER_ASSIGN_OR_RETURN(page.rows, RunBenchProblem(problem, options));
+  if (!flags.plot.empty()) ESPALIER_RETURN_IF_ERROR(Plot(flags, page, libraries));
   std::string text;
-  for (const BenchRow& row : rows) {
-    json.push_back(RowJson(row));
-    text += RowText(row) + "\n";
-  }
-  return console->Result(text, json);
+  for (const BenchRow& row : page.rows) text += RowText(row) + "\n";
+  return console->Print(console->json ? BenchRowsJson(page.rows) : text);
 }
 
 // The library's path, or "" and why it is not timed.
@@ -143,9 +155,18 @@ std::string OnnxRuntimeOf(const Flags& flags, Console* console) {
 }
 
 Status Run(const Flags& flags, Console* console) {
-  if (flags.inputs.empty() == flags.problem.empty()) {
-    return InvalidArgument(StrCat("bench: networks or --problem expected, ",
-                                  flags.inputs.empty() ? "neither" : "both", " found"));
+  const int sources = (flags.inputs.empty() ? 0 : 1) + (flags.problem.empty() ? 0 : 1) +
+                      (flags.rows.empty() ? 0 : 1);
+  if (sources != 1) {
+    return InvalidArgument(StrCat("bench: networks, --problem or --rows expected, ",
+                                  sources == 0 ? "none" : "more than one", " found"));
+  }
+  if (!flags.inputs.empty() && !flags.plot.empty()) {
+    return InvalidArgument("--plot: only with --problem or --rows");
+  }
+  if (!flags.rows.empty()) {
+    return flags.plot.empty() ? InvalidArgument("--rows: only with --plot")
+                              : PlotRows(flags, console);
   }
   const std::string library = OnnxRuntimeOf(flags, console);
   if (!flags.problem.empty()) return RunProblem(flags, library, console);
@@ -185,10 +206,14 @@ Action AddBench(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
   app->footer(
       "examples:\n  espalier bench sparse.esp dense.onnx --steps 28\n"
-      "  espalier bench --problem bench/problems/lstm_streaming.yaml --json");
+      "  espalier bench --problem bench/problems/lstm_streaming.yaml --plot times.html --json");
   app->add_option("inputs", flags->inputs, "Networks (.esp, or .onnx, which is compiled first)");
   app->add_option("--problem", flags->problem,
                   "Sizes, densities and formats of one layer to time (.yaml), instead of networks");
+  app->add_option("--rows", flags->rows,
+                  "What --problem FILE --json printed, to make --plot of it");
+  app->add_option("--plot", flags->plot,
+                  "Page of charts to write (.html), with --problem or --rows");
   app->add_option("--steps", flags->bench.shape.steps, "Steps of a sequence")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000'000));

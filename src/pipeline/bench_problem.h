@@ -29,7 +29,7 @@
 #include "cells/cells.h"
 #include "formats/format.h"
 #include "pipeline/peers/peer.h"
-#include "report/run_record.h"
+#include "report/bench_row.h"
 
 namespace espalier {
 
@@ -51,25 +51,6 @@ struct BenchProblem {
 // Errors: as ReadRecipe's.
 Result<BenchProblem> ParseBenchProblem(const std::string& yaml);
 Result<BenchProblem> ReadBenchProblem(const std::string& path);
-
-// One system on one case. Part of the interface (`espalier bench --problem FILE --json`).
-struct BenchRow {
-  std::string system;  // "espalier", or a peer's
-  std::string cell;
-  int64_t hidden = 0;
-  int64_t input = 0;
-  int64_t batch = 0;
-  int64_t steps = 0;
-  double density = 1.0;  // of the network that was run
-  std::string format;    // "dense" where the system has no choice
-  std::string dtype = "f32";
-  std::string target;        // "" for others' kernels
-  int64_t threads = 1;       // that were used: 1 where no matrix is large enough for more
-  TimingRecord us;           // of one step of all streams: a sequence's time over T
-  double error = 0.0;        // largest |output - reference's|, of its own network
-  uint64_t bytes = 0;        // of the encoded matrices
-  double roofline_us = 0.0;  // least time to read these bytes from where so many lie, per step
-};
 
 struct BenchProblemOptions {
   std::string target;       // instruction set, "" = the best

@@ -1,5 +1,7 @@
 #include "report/charts.h"
 
+#include <cmath>
+
 #include "base/strings.h"
 
 namespace espalier {
@@ -43,6 +45,17 @@ Json BarScale(double most, int room) {
   return {{"domain", {0.0, most > 0.0 ? most : 1.0}},
           {"range", {0, {{"expr", StrCat("max(20, width - ", room, ")")}}}},
           {"nice", false}};
+}
+
+Json LogTicks(double low, double high) {
+  Json ticks = Json::array();
+  const bool many = high / low > 100.0;
+  for (double power = std::floor(std::log10(low)); power <= std::ceil(std::log10(high)); ++power) {
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      if (factor == 1.0 || !many) ticks.push_back(factor * std::pow(10.0, power));
+    }
+  }
+  return ticks;
 }
 
 std::string RowKey(size_t index, const std::string& label) { return StrCat(100000 + index, label); }

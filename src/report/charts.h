@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "report/bench_row.h"
 #include "report/json.h"
 #include "report/run_record.h"
 
@@ -28,13 +29,17 @@ Json NewSpec(const std::string& description, size_t height);
 // The scale of bars that have a number at their end: `room` pixels on the right are left to it.
 Json BarScale(double most, int room);
 
+// 1, 2 and 5 times the powers of ten about [low, high], which is above 0; powers alone where those
+// are many.
+Json LogTicks(double low, double high);
+
 // The category of the row or column `index` with that label, for an axis with kRowLabel. Labels
 // need not be unique and would otherwise become part of expressions that Vega parses; keys of one
 // axis sort by index.
 std::string RowKey(size_t index, const std::string& label);
 inline constexpr char kRowLabel[] = "slice(datum.label, 6)";
 
-// Each returns only the charts that the record has data for.
+// Each returns only the charts that the record or the rows have data for.
 
 // Loss, validation metric, learning rate and sparsity over the epochs of all stages.
 std::vector<Chart> TrainingCharts(const RunRecord& record);
@@ -50,6 +55,22 @@ std::vector<Chart> LatencyCharts(const RunRecord& record);
 std::vector<Chart> ClassCharts(const RunRecord& record);
 // True against predicted classes, one chart a model.
 std::vector<Chart> ConfusionCharts(const RunRecord& record);
+
+// Of `espalier bench --problem`: time per step over density, hidden size, streams and threads, one
+// chart for each case in which that has two values or more, one line for each system, format and
+// type. Both axes are logarithmic. Dense networks are drawn in the charts of every density.
+std::vector<Chart> DensityCharts(const std::vector<BenchRow>& rows);
+std::vector<Chart> HiddenCharts(const std::vector<BenchRow>& rows);
+std::vector<Chart> StreamCharts(const std::vector<BenchRow>& rows);
+std::vector<Chart> ThreadCharts(const std::vector<BenchRow>& rows);
+// Time per step over the least time in which its weights can be read, one chart a cell, with the
+// lines of 1 and 1.5 times that.
+std::vector<Chart> RooflineCharts(const std::vector<BenchRow>& rows);
+
+// "espalier slot_8x8 bf16", "eigen csr f32", "onnxruntime i8": who ran what, density aside.
+std::string SeriesName(const BenchRow& row);
+// "lstm, H = 128, I = 40, T = 1, B = 16": what was run, density aside.
+std::string CaseName(const BenchRow& row);
 
 }  // namespace espalier
 

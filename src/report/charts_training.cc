@@ -45,22 +45,14 @@ Json Points(const RunRecord& record, const Panel& panel) {
   return points;
 }
 
-// 1, 2 and 5 times the powers of ten about the points; powers alone where those are many.
-Json LogTicks(const Json& points) {
+Json TicksOf(const Json& points) {
   double low = points[0]["value"].get<double>();
   double high = low;
   for (const Json& point : points) {
     low = std::min(low, point["value"].get<double>());
     high = std::max(high, point["value"].get<double>());
   }
-  Json ticks = Json::array();
-  const bool many = high / low > 100.0;
-  for (double power = std::floor(std::log10(low)); power <= std::ceil(std::log10(high)); ++power) {
-    for (const double factor : {1.0, 2.0, 5.0}) {
-      if (factor == 1.0 || !many) ticks.push_back(factor * std::pow(10.0, power));
-    }
-  }
-  return ticks;
+  return LogTicks(low, high);
 }
 
 bool AllPositive(const Json& points) {
@@ -104,7 +96,7 @@ Json Lines(const RunRecord& record, const Panel& panel, Json points, bool log) {
   Json axis = panel.axis;
   axis["title"] = nullptr;
   axis["tickCount"] = 5;
-  if (log) axis["values"] = LogTicks(points);
+  if (log) axis["values"] = TicksOf(points);
   Json scale = {{"type", log ? "log" : "linear"}};
   if (!log) scale["zero"] = panel.from_zero;
   const int64_t epochs = EpochCount(record);

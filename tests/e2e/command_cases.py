@@ -100,6 +100,25 @@ class Commands(Case):
             self.assertGreater(system["us_per_sequence"]["median"], 0)
             self.assertGreater(system["us_per_step"]["median"], 0)
 
+    def test_bench_plots_a_problem_and_its_rows(self):
+        if not (MODULES / "vega").exists():
+            self.skipTest("npm package vega is not installed")
+        problem, rows = self.path("problem.yaml"), self.path("rows.json")
+        page, again = self.path("times.html"), self.path("again.html")
+        problem.write_text("{name: small, hidden: [8, 16], formats: csr, peers: [], repetitions: 2}")
+        result = self.good("bench", "--problem", problem, "--plot", page, "--json",
+                           "--node-modules", MODULES).stdout
+        self.assertEqual(len(json.loads(result)), 4)
+        rows.write_text(result)
+        self.good("bench", "--rows", rows, "--plot", again, "--node-modules", MODULES)
+        for html in (page.read_text(), again.read_text()):
+            self.assertIn("4 measurements of one recurrent layer", html)
+        self.bad(["another file"], "bench", "--rows", rows, "--plot", rows)
+        self.bad(["--rows", "only with --plot"], "bench", "--rows", rows)
+        rows.write_text("[]")
+        self.bad(["rows.json", "at least 1 row"], "bench", "--rows", rows, "--plot", again,
+                 "--node-modules", MODULES)
+
     def test_every_command_has_help_with_an_example(self):
         for command in ("train", "prune", "compact", "compile", "eval", "run", "bench", "export",
                         "inspect", "report", "recipe"):

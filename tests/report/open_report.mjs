@@ -1,7 +1,8 @@
 // Opens a report in headless Chromium and checks what a reader would meet.
 //
 // usage: node open_report.mjs CHROMIUM PAGE.html EXPECT.json SHOTS
-// EXPECT.json: {"charts": number of charts, "texts": [texts that the page must show]}.
+// EXPECT.json: {"charts": number of charts, "texts": [texts that the page must show], "points":
+// number of points drawn in all charts, legends aside (only checked if it is there)}.
 // Writes SHOTS-<view>.png; prints one line a fault; exit code 1 if there is one.
 import {readFileSync} from 'node:fs';
 import {pathToFileURL} from 'node:url';
@@ -69,7 +70,8 @@ function inspect() {
       .filter((id) => !id.startsWith('gradient') && !id.startsWith('clip'));
   if (new Set(ids).size !== ids.length) faults.push('an id occurs twice');
   if (document.querySelector('main b script, main b section')) faults.push('markup from a name');
-  return {faults, charts: boxes.length, text: document.body.innerText};
+  const points = document.querySelectorAll('.mark-symbol.role-mark path[d]').length;
+  return {faults, charts: boxes.length, points, text: document.body.innerText};
 }
 
 // Runs in the page: texts with less contrast than WCAG 2 AA asks for (4.5; 3 where large).
@@ -132,6 +134,9 @@ try {
     if (view.media === 'screen') (await page.evaluate(lowContrast)).forEach(fault);
     if (seen.charts !== expected.charts) {
       fault(`${expected.charts} charts expected, ${seen.charts} found`);
+    }
+    if (expected.points !== undefined && seen.points !== expected.points) {
+      fault(`${expected.points} points expected, ${seen.points} found`);
     }
     for (const text of expected.texts) {
       if (!seen.text.includes(text)) fault(`the page does not say "${text}"`);

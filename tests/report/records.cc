@@ -259,4 +259,49 @@ RunRecord LargeRecord() {
   return record;
 }
 
+std::vector<BenchRow> ManyBenchRows() {
+  struct System {
+    const char* name;
+    const char* format;
+    const char* dtype;
+    double share;  // of the dense time at density 1
+  };
+  const System systems[] = {
+      {"espalier", "dense", "f32", 1.0},       {"espalier", "slot_8x8", "f32", 1.1},
+      {"espalier", "slot_8x8", "bf16", 0.9},   {"espalier", "slot_16x64x4", "i8", 0.7},
+      {"espalier", "blocked_8x4", "f32", 1.0}, {"espalier", "blocked_16x1", "f32", 1.05},
+      {"espalier", "csr", "f32", 4.0},         {"onnxruntime", "dense", "f32", 1.2},
+      {"onnxruntime", "dense", "i8", 0.4},     {"onednn", "dense", "f32", 1.1},
+      {"libtorch", "dense", "f32", 5.0},       {"eigen", "csr", "f32", 5.5}};
+  std::vector<BenchRow> rows;
+  for (const int64_t hidden : {128, 1024}) {
+    for (const int64_t batch : {1, 16}) {
+      for (const double density : {0.05, 0.3}) {
+        for (const System& system : systems) {
+          const bool dense = std::string(system.format) == "dense";
+          BenchRow row;
+          row.system = system.name;
+          row.cell = "lstm";
+          row.hidden = row.input = hidden;
+          row.batch = batch;
+          row.steps = 1;
+          row.density = dense ? 1.0 : density;
+          row.format = system.format;
+          row.dtype = system.dtype;
+          row.target = row.system == "espalier" ? "AVX2" : "";
+          const double weights = 8.0 * static_cast<double>(hidden * hidden) * row.density;
+          row.us.median = (0.5 + weights / 15000.0 * system.share) * std::sqrt(double(batch));
+          row.us.p25 = row.us.median * 0.97;
+          row.us.p75 = row.us.median * 1.06;
+          row.bytes = static_cast<uint64_t>(4.0 * weights);
+          row.roofline_us = weights / 20000.0;
+          row.error = 3e-7;
+          rows.push_back(row);
+        }
+      }
+    }
+  }
+  return rows;
+}
+
 }  // namespace espalier

@@ -2,6 +2,9 @@
 #ifndef ESPALIER_TESTS_REPORT_RECORDS_H_
 #define ESPALIER_TESTS_REPORT_RECORDS_H_
 
+#include <vector>
+
+#include "report/bench_row.h"
 #include "report/run_record.h"
 
 namespace espalier {
@@ -18,6 +21,9 @@ RunRecord BegunRecord();
 
 // Many layers and 100 classes with long names.
 RunRecord LargeRecord();
+
+// Rows of a bench: 12 systems, 2 sizes, 2 densities and 2 batches.
+std::vector<BenchRow> ManyBenchRows();
 
 }  // namespace espalier
 

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/strings.h"
 #include "records.h"
+#include "report/bench_page.h"
 #include "report/html.h"
 #include "report/json.h"
 #include "report/text.h"
@@ -51,7 +52,7 @@ class ReportPage : public ::testing::Test {
     GTEST_SKIP() << "NOT CHECKED IN A BROWSER: " << missing << "; tools/setup test installs it";
   }
 
-  // Writes run.json, reads it back, makes the page and opens it.
+  // Makes the run's page of what run.json keeps of the record, and opens it.
   void Open(const std::string& name, const RunRecord& record, int64_t charts,
             const std::vector<std::string>& texts) {
     std::filesystem::create_directories(kOutput);
@@ -59,8 +60,14 @@ class ReportPage : public ::testing::Test {
     ASSERT_OK(WriteRunRecord(base + ".json", record));
     const RunRecord read = ValueOrDie(ReadRunRecord(base + ".json"));
     const ChartLibraries libraries = ValueOrDie(LoadChartLibraries(kModules));
-    ASSERT_OK(WriteTextFileAtomic(base + ".html", ReportHtml(read, libraries)));
-    const Json expected = {{"charts", charts}, {"texts", texts}};
+    OpenPage(name, ReportHtml(read, libraries), {{"charts", charts}, {"texts", texts}});
+  }
+
+  // `expected`: as open_report.mjs says.
+  void OpenPage(const std::string& name, const std::string& html, const Json& expected) {
+    std::filesystem::create_directories(kOutput);
+    const std::string base = StrCat(kOutput, "/", name);
+    ASSERT_OK(WriteTextFileAtomic(base + ".html", html));
     ASSERT_OK(WriteTextFileAtomic(base + ".expect.json", PrintJson(expected, 1)));
     const std::string log = base + ".log";
     const std::string command =
@@ -97,6 +104,20 @@ TEST_F(ReportPage, HoldsALargeNetwork) {
   // 4 of training, sparsity, 6 masks, time, 2 sizes, classes; 100 classes have no confusion matrix.
   Open("large", LargeRecord(), 15,
        {"the 40 of 100 that lost most", "1.12\xc3\x97 slower", "1.01\xc3\x97 larger"});
+}
+
+TEST_F(ReportPage, PlotsABench) {
+  const std::vector<BenchRow> rows = ManyBenchRows();
+  const BenchPage page{"</script><b>lstm", "AMD EPYC 7763", "0.1.0", rows};
+  const ChartLibraries libraries = ValueOrDie(LoadChartLibraries(kModules));
+  // Over density, size and streams: 4 cases of the other two each, 2 values and 12 systems in each.
+  const size_t points = 3 * 4 * 2 * 12 + rows.size();
+  OpenPage("bench", BenchHtml(page, libraries),
+           {{"charts", 3 * 4 + 1},
+            {"points", points},
+            {"texts",
+             {"</script><b>lstm", "espalier slot_8x8 bf16", "one value of it", "Roofline",
+              "\xc2\xb5s per step"}}});
 }
 
 }  // namespace
