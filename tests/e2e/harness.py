@@ -30,8 +30,8 @@ stages:
   - prune: {name: units, granularity: unit, sparsity: 0.5, epochs: 1, batch_size: 50,
             learning_rate: 0.003, schedule: {end_epoch: 0.5, every_steps: 5}}
   - compact: {name: small}
-  - prune: {name: slots, granularity: slot_8x8, allocation: global, sparsity: 0.5, epochs: 2,
-            batch_size: 50, learning_rate: 0.003, distillation: {stage: dense},
+  - prune: {name: slots, granularity: slot_8x8, allocation: global, sparsity: 0.5, epochs: 5,
+            batch_size: 50, learning_rate: 0.005, distillation: {stage: dense},
             schedule: {end_epoch: 1, every_steps: 5}}
   - compile: {name: pruned}
   - evaluate
