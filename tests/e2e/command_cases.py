@@ -137,7 +137,7 @@ class Commands(Case):
 
     def test_progress_lines_have_rate_and_eta(self):
         lines = [line for line in self.flow.stderr.splitlines() if " epoch " in line]
-        self.assertEqual(len(lines), 4 + 1 + 2)
+        self.assertEqual(len(lines), 4 + 1 + 5)
         for line in lines:
             self.assertRegex(line, r"valid metric [0-9.]+ %.* [0-9]+ seq/s  ETA ")
 
