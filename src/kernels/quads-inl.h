@@ -421,8 +421,9 @@ HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums
 }
 HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
   Quads quads;
-  for (size_t i = 0; i < kQuadBytes; ++i) {
-    quads.byte[i] = static_cast<int8_t>((i < kQuadBytes / 2 ? first : second)[i % 4]);
+  for (size_t i = 0; i < kQuadBytes / 2; ++i) {
+    quads.byte[i] = static_cast<int8_t>(first[i % 4]);
+    quads.byte[i + kQuadBytes / 2] = static_cast<int8_t>(second[i % 4]);
   }
   return quads;
 }
@@ -441,9 +442,11 @@ HWY_INLINE hn::Vec<QuadFloat> SumsToFloat(const QuadSums& sums) {
 using HalfFloat = QuadFloat;
 template <size_t v>
 HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
-  QuadSums added = sums;
-  for (size_t row = 0; row < kQuadRows / 2; ++row) added.row[row] += sums.row[row + kQuadRows / 2];
-  return SumsToFloat<v>(added);
+  HWY_ALIGN float added[kQuadRows / 2];
+  for (size_t row = 0; row < kQuadRows / 2; ++row) {
+    added[row] = static_cast<float>(sums.row[row] + sums.row[row + kQuadRows / 2]);
+  }
+  return hn::LoadU(HalfFloat(), added + v * hn::MaxLanes(HalfFloat()));
 }
 
 #endif
