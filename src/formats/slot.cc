@@ -14,56 +14,57 @@ constexpr FormatTile kTiles[] = {
     {8, 16},
     {16, 16},
     {16, 32},
+    {64, 16},
     {8, 8, WeightType::kBf16},
     {16, 16, WeightType::kBf16},
+    {64, 16, WeightType::kBf16},
     {16, 64, WeightType::kI8, 4},
+    {64, 64, WeightType::kI8, 4},
 };
-constexpr size_t kMaxLanes = 64;
+constexpr size_t kMaxLanes = 256;
 constexpr int64_t kMaxCols = 1 << 16;
 constexpr uint64_t kMaxRounds = std::numeric_limits<uint32_t>::max();
 
-struct Slot {
-  uint16_t bank_col = 0;
-  float values[kMaxLanes] = {};
-  uint8_t index[kMaxLanes] = {};
+// The slots of one strip.
+struct StripSlots {
+  std::vector<uint16_t> bank_col;
+  std::vector<float> values;   // [slots, lanes]
+  std::vector<uint8_t> index;  // [slots, lanes]
+
+  size_t size() const { return bank_col.size(); }
 };
 
-// Appends the slots of one strip in one bank: a row's j-th weight goes to slot j / D, and what is
-// left of a row names the column of its last weight.
+// Appends those of one bank: a row's j-th weight goes to slot j / D, and what is left of a row
+// names the column of its last weight.
 void AppendSlots(const FormatSpec& spec, const MatrixView& matrix, int64_t first_row,
-                 int64_t first_col, std::vector<Slot>* slots) {
+                 int64_t first_col, StripSlots* slots) {
   const int64_t end_row = std::min<int64_t>(matrix.rows, first_row + spec.strip_rows);
   const int64_t end_col = std::min<int64_t>(matrix.cols, first_col + spec.bank_cols);
   const auto depth = static_cast<size_t>(spec.depth);
+  const auto lanes = static_cast<size_t>(spec.strip_rows) * depth;
   const size_t begin = slots->size();
-  Slot empty;
-  empty.bank_col = static_cast<uint16_t>(first_col);
+  std::vector<uint8_t> last(lanes);  // column of each row's last weight so far
   for (int64_t row = first_row; row < end_row; ++row) {
     const size_t first_lane = static_cast<size_t>(row - first_row) * depth;
     size_t next = 0;
+    const auto lane = [&] { return (begin + next / depth) * lanes + first_lane + next % depth; };
     uint8_t index = 0;
     for (int64_t col = first_col; col < end_col; ++col) {
       const float value = matrix.at(row, col);
       if (value == 0.0f) continue;
-      if (begin + next / depth == slots->size()) slots->push_back(empty);
-      Slot& slot = (*slots)[begin + next / depth];
+      if (begin + next / depth == slots->size()) {
+        slots->bank_col.push_back(static_cast<uint16_t>(first_col));
+        slots->values.resize(slots->size() * lanes);
+        slots->index.insert(slots->index.end(), last.begin(), last.end());
+      }
       index = static_cast<uint8_t>(col - first_col);
-      slot.values[first_lane + next % depth] = value;
-      slot.index[first_lane + next % depth] = index;
+      slots->values[lane()] = value;
+      slots->index[lane()] = index;
       ++next;
     }
-    for (; begin + next / depth < slots->size(); ++next) {
-      (*slots)[begin + next / depth].index[first_lane + next % depth] = index;
-    }
-    std::fill_n(empty.index + first_lane, depth, index);
+    for (; begin + next / depth < slots->size(); ++next) slots->index[lane()] = index;
+    std::fill_n(last.begin() + static_cast<ptrdiff_t>(first_lane), depth, index);
   }
-}
-
-// A slot of zeros in the columns of `like`.
-Slot PaddingLike(const Slot& like) {
-  Slot padding = like;
-  std::fill_n(padding.values, kMaxLanes, 0.0f);
-  return padding;
 }
 
 class SlotWriter {
@@ -71,30 +72,49 @@ class SlotWriter {
   SlotWriter(const FormatSpec& spec, const SlotLayout& layout, std::byte* bytes)
       : lanes_(static_cast<size_t>(spec.strip_rows * spec.depth)),
         index_bits_(SlotIndexBits(static_cast<size_t>(spec.bank_cols))),
+        is_wide_(spec.strip_rows == kWideStripRows),
         type_(spec.type),
         values_(bytes + layout.values),
         index_(reinterpret_cast<uint8_t*>(bytes + layout.index)),
         bank_col_(reinterpret_cast<uint16_t*>(bytes + layout.bank_col)) {}
 
-  void Append(const Slot& slot) {
+  // values, index: [lanes]
+  void Append(uint16_t bank_col, const float* values, const uint8_t* index) {
+    *bank_col_++ = bank_col;
     for (size_t lane = 0; lane < lanes_; ++lane) {
-      StoreWeight(slot.values[lane], values_, type_, lane);
+      StoreWeight(values[lane], values_, type_, lane);
+      for (size_t bit = 0; bit < index_bits_; ++bit) {
+        const size_t at = PlaceOf(lane, bit);
+        index_[at / 8] |= static_cast<uint8_t>((index[lane] >> bit & 1) << at % 8);
+      }
     }
     values_ += lanes_ * SizeOf(type_);
-    *bank_col_++ = slot.bank_col;
-    unsigned bits = 0;  // not yet written
-    size_t count = 0;
-    for (size_t lane = 0; lane < lanes_; ++lane) {
-      bits |= unsigned{slot.index[lane]} << count;
-      for (count += index_bits_; count >= 8; count -= 8, bits >>= 8) {
-        *index_++ = static_cast<uint8_t>(bits);
-      }
+    index_ += lanes_ * index_bits_ / 8;
+  }
+  // Slot `i` of the strip, or one of zeros in the columns of its last.
+  void AppendOrPad(const StripSlots& strip, size_t i) {
+    static constexpr float kNoValues[kMaxLanes] = {};
+    static constexpr uint8_t kNoIndex[kMaxLanes] = {};
+    if (i < strip.size()) {
+      Append(strip.bank_col[i], &strip.values[i * lanes_], &strip.index[i * lanes_]);
+    } else if (strip.size() > 0) {
+      Append(strip.bank_col.back(), kNoValues, &strip.index[(strip.size() - 1) * lanes_]);
+    } else {
+      Append(0, kNoValues, kNoIndex);
     }
   }
 
  private:
+  // Where in the slot's bytes `bit` of the lane's index is, in bits.
+  size_t PlaceOf(size_t lane, size_t bit) const {
+    if (!is_wide_) return lane * index_bits_ + bit;
+    if (index_bits_ == 4) return lane % 16 * 16 + lane / 16 * 4 + bit;
+    return lane < 192 ? lane * 8 + bit : (lane - 192 + bit / 2 * 64) * 8 + 6 + bit % 2;
+  }
+
   size_t lanes_;
   size_t index_bits_;
+  bool is_wide_;
   WeightType type_;
   std::byte* values_;
   uint8_t* index_;
@@ -106,8 +126,7 @@ Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView m
     return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxCols, " columns can be stored, ",
                               matrix.cols, " found"));
   }
-  std::vector<std::vector<Slot>> strips(
-      static_cast<size_t>(DivideUp(matrix.rows, spec.strip_rows)));
+  std::vector<StripSlots> strips(static_cast<size_t>(DivideUp(matrix.rows, spec.strip_rows)));
   for (size_t s = 0; s < strips.size(); ++s) {
     for (int64_t col = 0; col < matrix.cols; col += spec.bank_cols) {
       AppendSlots(spec, matrix, static_cast<int64_t>(s) * spec.strip_rows, col, &strips[s]);
@@ -118,8 +137,9 @@ Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView m
   std::stable_sort(order.begin(), order.end(),
                    [&](uint32_t a, uint32_t b) { return strips[a].size() > strips[b].size(); });
 
+  const size_t group_strips = SlotGroupOf(static_cast<size_t>(spec.strip_rows));
   std::vector<uint64_t> starts = {0};
-  for (size_t place = 0; place < order.size(); place += kSlotGroup) {
+  for (size_t place = 0; place < order.size(); place += group_strips) {
     starts.push_back(starts.back() + strips[order[place]].size());
   }
   const uint64_t rounds = starts.back();
@@ -133,16 +153,11 @@ Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView m
                  [](uint64_t start) { return static_cast<uint32_t>(start); });
   std::copy(order.begin(), order.end(), reinterpret_cast<uint32_t*>(bytes.data() + layout.strip));
   SlotWriter writer(spec, layout, bytes.data());
-  for (size_t place = 0; place < order.size(); place += kSlotGroup) {
-    const size_t end = std::min(order.size(), place + kSlotGroup);
+  for (size_t place = 0; place < order.size(); place += group_strips) {
+    const size_t end = std::min(order.size(), place + group_strips);
     for (size_t round = 0; round < strips[order[place]].size(); ++round) {
       for (size_t p = place; p < end; ++p) {
-        const std::vector<Slot>& slots = strips[order[p]];
-        if (round < slots.size()) {
-          writer.Append(slots[round]);
-        } else {
-          writer.Append(slots.empty() ? Slot() : PaddingLike(slots.back()));
-        }
+        writer.AppendOrPad(strips[order[p]], round);
       }
     }
   }
@@ -205,7 +220,7 @@ void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) 
   for (size_t group = 0; group < view.groups; ++group) {
     for (uint32_t round = view.group_start[group]; round < view.group_start[group + 1]; ++round) {
       for (size_t k = 0; k < view.StripsOf(group); ++k, ++slot) {
-        const size_t first_row = view.strip[group * kSlotGroup + k] * view.strip_rows;
+        const size_t first_row = view.strip[group * view.group_strips() + k] * view.strip_rows;
         const size_t lanes = std::min(view.strip_rows, view.rows - first_row) * view.depth;
         for (size_t lane = 0; lane < lanes; ++lane) {
           visit(context, static_cast<int64_t>(first_row + lane / view.depth),
@@ -219,11 +234,11 @@ void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) 
 
 size_t RowGroupsSlot(const EncodedView& matrix) { return ViewSlot(matrix).groups; }
 
-// Only the last group may have fewer than 4 strips.
+// Only the last group may have fewer strips than the others.
 uint64_t WorkBeforeSlot(const EncodedView& matrix, size_t group) {
   const SlotView view = ViewSlot(matrix);
   const uint64_t slots =
-      group == view.groups ? view.slots : uint64_t{view.group_start[group]} * kSlotGroup;
+      group == view.groups ? view.slots : uint64_t{view.group_start[group]} * view.group_strips();
   return slots * view.lanes();
 }
 
@@ -231,7 +246,7 @@ size_t GroupOfRowSlot(const EncodedView& matrix, int64_t row) {
   const SlotView view = ViewSlot(matrix);
   const uint32_t* place =
       std::find(view.strip, view.strip + view.strips, static_cast<size_t>(row) / view.strip_rows);
-  return static_cast<size_t>(place - view.strip) / kSlotGroup;
+  return static_cast<size_t>(place - view.strip) / view.group_strips();
 }
 
 }  // namespace

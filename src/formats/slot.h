@@ -8,7 +8,9 @@
 // Strips are sorted by their number of slots, most first, and taken in *groups* of 4 (the last
 // group has 1 to 4). Slots of a group are stored in *rounds*: one slot of each of its strips in
 // turn, so that a kernel runs 4 independent sums in one loop without remainders. Strips of a group
-// differ little in length; a shorter one is filled with slots of zeros.
+// differ little in length; a shorter one is filled with slots of zeros. *Wide* strips, of 64 rows,
+// are a group each: there a kernel runs 4 vectors of the same slot side by side, which look up the
+// same bank and read it once.
 //
 //   group_start  u32 [groups + 1]     where each group's rounds begin; the last is their number
 //                0 to a multiple of 64 bytes
@@ -17,20 +19,25 @@
 //   values       f32, bf16 or i8 [slots, S, D]      0 where a row has no weight left
 //                0 to a multiple of 64 bytes
 //   index        [slots, S, D] of 4 bits each (B <= 16), 8 (B = 32) or 6 (B = 64): lane k of a slot
-//                begins at bit 4 k, 8 k or 6 k of its bytes, the lowest bit first
+//                begins at bit 4 k, 8 k or 6 k of its bytes, the lowest bit first. S = 64 and 4
+//                bits: at bit 4 (k / 16) of word k % 16, words of 16 bits. S = 64 and 6 bits: the
+//                low 6 bits of byte k; those of k >= 192 in the highest 2 bits of bytes k - 192,
+//                k - 128 and k - 64, the lowest first
 //                0 to a multiple of 64 bytes
 //   bank_col     u16 [slots]          first column of the slot's bank, a multiple of B
 //
-// strips = ceil(rows / S), groups = ceil(strips / 4), slots = 4 x rounds of the full groups + the
-// last group's strips x its rounds. A (strip, bank) has as many slots as its fullest row has
-// weights there / D, so any matrix can be stored exactly; one pruned in slots needs next to no
-// padding. Padding is a stored 0 at a column where its row has a weight in the same bank, or else
-// the bank's first: an infinite x there makes that row NaN.
+// strips = ceil(rows / S), groups = ceil(strips / 4) or strips, slots = 4 x rounds of the full
+// groups + the last group's strips x its rounds. A (strip, bank) has as many slots as its fullest
+// row has weights there / D, so any matrix can be stored exactly; one pruned in slots needs next to
+// no padding. Padding is a stored 0 at a column where its row has a weight in the same bank, or
+// else the bank's first: an infinite x there makes that row NaN.
 //
 // Measured on Zen 3 (LSTM, H = 80, 7,400 weights): a count per (strip, bank) or one list per strip
 // lose 16 cycles to a mispredicted branch at each end; rounds of 4 strips have one end for four. S:
 // 8 is one AVX2 register, 16 one of AVX-512. B: larger keeps more of the weights that matter,
 // smaller needs fewer permutations (AVX2: B / 8, and a blend for all but one).
+// S = 64 keeps 0.99 of what S = 16 keeps of a matrix's squares at 10 %, and on Zen 4 takes 0.8 to
+// 0.85 of its time in the caches.
 #ifndef ESPALIER_FORMATS_SLOT_H_
 #define ESPALIER_FORMATS_SLOT_H_
 
@@ -43,8 +50,12 @@
 namespace espalier {
 
 // Strips per group, which is a row group: sums in flight hide the latency of a multiply-add (4
-// cycles on most cores).
+// cycles on most cores). Of wide strips 1, which has as many sums.
 inline constexpr size_t kSlotGroup = 4;
+inline constexpr size_t kWideStripRows = 64;
+constexpr size_t SlotGroupOf(size_t strip_rows) {
+  return strip_rows == kWideStripRows ? 1 : kSlotGroup;
+}
 
 // 5 bits would do for B = 32, but bytes are faster to read.
 constexpr size_t SlotIndexBits(size_t bank_cols) {
@@ -71,15 +82,28 @@ struct SlotView {
   const uint8_t* index;     // 64-byte aligned
   const uint16_t* bank_col;
 
-  size_t StripsOf(size_t group) const { return std::min(kSlotGroup, strips - group * kSlotGroup); }
+  size_t group_strips() const { return SlotGroupOf(strip_rows); }
+  size_t StripsOf(size_t group) const {
+    return std::min(group_strips(), strips - group * group_strips());
+  }
   size_t lanes() const { return strip_rows * depth; }  // of a slot; lane / depth is the row
   // Column inside the bank of the weight in lane `lane` of slot `slot`.
   size_t IndexOf(size_t slot, size_t lane) const {
     const size_t bits = SlotIndexBits(bank_cols);
-    const uint8_t* byte = index + slot * SlotIndexBytes(lanes(), bank_cols) + lane * bits / 8;
+    const uint8_t* of_slot = index + slot * SlotIndexBytes(lanes(), bank_cols);
+    if (strip_rows == kWideStripRows) return WideIndexOf(of_slot, bits, lane);
+    const uint8_t* byte = of_slot + lane * bits / 8;
     const size_t shift = lane * bits % 8;
     const size_t next = shift + bits > 8 ? size_t{byte[1]} << 8 : 0;
     return ((byte[0] | next) >> shift) & ((size_t{1} << bits) - 1);
+  }
+
+ private:
+  static size_t WideIndexOf(const uint8_t* of_slot, size_t bits, size_t lane) {
+    if (bits == 4) return of_slot[lane % 16 * 2 + lane / 32] >> (lane / 16 % 2 * 4) & 15;
+    if (lane < 192) return of_slot[lane] & 63;
+    const uint8_t* pairs = of_slot + lane - 192;
+    return size_t{pairs[0]} >> 6 | size_t{pairs[64]} >> 6 << 2 | size_t{pairs[128]} >> 6 << 4;
   }
 };
 
@@ -94,8 +118,9 @@ struct SlotLayout {
     const auto bank_cols = static_cast<uint64_t>(spec.bank_cols);
     const auto lanes = strip_rows * static_cast<uint64_t>(spec.depth);
     strips = (static_cast<uint64_t>(rows) + strip_rows - 1) / strip_rows;
-    groups = (strips + kSlotGroup - 1) / kSlotGroup;
-    slots = rounds * kSlotGroup - (groups * kSlotGroup - strips) * last_rounds;
+    const uint64_t group_strips = SlotGroupOf(strip_rows);
+    groups = (strips + group_strips - 1) / group_strips;
+    slots = rounds * group_strips - (groups * group_strips - strips) * last_rounds;
     strip = RoundUp((groups + 1) * sizeof(uint32_t), kAlignmentBytes);
     values = strip + RoundUp(strips * sizeof(uint32_t), kAlignmentBytes);
     index = values + RoundUp(slots * lanes * SizeOf(spec.type), kAlignmentBytes);

@@ -153,7 +153,9 @@ HWY_INLINE void TransposeSquare(D d, hn::Vec<D> (&row)[hn::MaxLanes(D())]) {
 // A lookup in a bank of x has two halves, so that several x can share the first. BankIndices<B>(d,
 // index, first_lane): the indices of the lanes from first_lane on, from a slot's bytes
 // (formats/slot.h; for banks of 4 formats/nm.h). LookupBank<B>(d, bank, indices): bank[index] for
-// each lane; bank: B readable floats.
+// each lane; bank: B readable floats. Wide slots, whose banks have 16 columns, share the bank, too:
+// LoadBank16(d, bank) loads it, WideIndices(d, index, first_lane) gives the indices and
+// LookupBank16(d, loaded, indices) looks up.
 #if HWY_TARGET <= HWY_AVX2
 
 // Keeps a load apart from the permutation that uses it: on Zen 3, vpermps from memory takes two
@@ -190,30 +192,45 @@ HWY_INLINE __m256i BankIndices(hn::Full256<float> /*d*/, const uint8_t* index, s
 // Lookup in 16 floats by the low 4 bits. On Zen 3 a slot of 8x16 takes 3.8 cycles in this form,
 // with byte or 32-bit indices that carry the blend's bit, too; and/or instead of the blend 4.2, two
 // masked multiply-adds 4.1, four vpermilps 4.6, a gather 8.
-HWY_INLINE __m256 Lookup16(const float* bank, __m256i indices) {
+struct Bank16 {
+  __m256 low, high;
+};
+HWY_INLINE Bank16 LoadBank16(hn::Full256<float> /*d*/, const float* bank) {
+  return {LoadApart(bank), LoadApart(bank + 8)};
+}
+HWY_INLINE hn::Vec256<float> LookupBank16(hn::Full256<float> /*d*/, const Bank16& bank,
+                                          __m256i indices) {
 #if HWY_TARGET <= HWY_AVX3
-  return _mm256_permutex2var_ps(_mm256_loadu_ps(bank), indices, _mm256_loadu_ps(bank + 8));
+  return hn::Vec256<float>{_mm256_permutex2var_ps(bank.low, indices, bank.high)};
 #else
-  const __m256 low = _mm256_permutevar8x32_ps(LoadApart(bank), indices);
-  const __m256 high = _mm256_permutevar8x32_ps(LoadApart(bank + 8), indices);
-  return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(indices, 28)));
+  const __m256 low = _mm256_permutevar8x32_ps(bank.low, indices);
+  const __m256 high = _mm256_permutevar8x32_ps(bank.high, indices);
+  const __m256 is_high = _mm256_castsi256_ps(_mm256_slli_epi32(indices, 28));
+  return hn::Vec256<float>{_mm256_blendv_ps(low, high, is_high)};
 #endif
 }
 
+HWY_INLINE __m256i WideIndices(hn::Full256<float> /*d*/, const uint8_t* index, size_t first_lane) {
+  const auto* words = reinterpret_cast<const __m128i*>(index) + first_lane / 8 % 2;
+  return _mm256_srli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(words)),
+                           static_cast<int>(first_lane / 16 * 4));
+}
+
 template <size_t B>
-HWY_INLINE hn::Vec256<float> LookupBank(hn::Full256<float> /*d*/, const float* bank,
-                                        __m256i indices) {
+HWY_INLINE hn::Vec256<float> LookupBank(hn::Full256<float> d, const float* bank, __m256i indices) {
   if constexpr (B == 4) {
     const __m256 twice = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(bank));
     return hn::Vec256<float>{_mm256_permutevar_ps(twice, indices)};
   } else if constexpr (B == 8) {
     return hn::Vec256<float>{_mm256_permutevar8x32_ps(LoadApart(bank), indices)};
   } else if constexpr (B == 16) {
-    return hn::Vec256<float>{Lookup16(bank, indices)};
+    return LookupBank16(d, LoadBank16(d, bank), indices);
   } else {
     static_assert(B == 32);
-    return hn::Vec256<float>{_mm256_blendv_ps(Lookup16(bank, indices), Lookup16(bank + 16, indices),
-                                              _mm256_castsi256_ps(_mm256_slli_epi32(indices, 27)))};
+    const auto low = LookupBank16(d, LoadBank16(d, bank), indices);
+    const auto high = LookupBank16(d, LoadBank16(d, bank + 16), indices);
+    const __m256 is_high = _mm256_castsi256_ps(_mm256_slli_epi32(indices, 27));
+    return hn::Vec256<float>{_mm256_blendv_ps(low.raw, high.raw, is_high)};
   }
 }
 
@@ -262,6 +279,18 @@ HWY_INLINE hn::Vec512<float> LookupBank(hn::Full512<float> /*d*/, const float* b
   const __m512 low = _mm512_loadu_ps(bank);
   if constexpr (B == 16) return hn::Vec512<float>{_mm512_permutexvar_ps(indices, low)};
   return hn::Vec512<float>{_mm512_permutex2var_ps(low, indices, _mm512_loadu_ps(bank + 16))};
+}
+
+HWY_INLINE __m512 LoadBank16(hn::Full512<float> /*d*/, const float* bank) {
+  return _mm512_loadu_ps(bank);
+}
+HWY_INLINE hn::Vec512<float> LookupBank16(hn::Full512<float> /*d*/, __m512 bank, __m512i indices) {
+  return hn::Vec512<float>{_mm512_permutexvar_ps(indices, bank)};
+}
+HWY_INLINE __m512i WideIndices(hn::Full512<float> /*d*/, const uint8_t* index, size_t first_lane) {
+  return _mm512_srli_epi32(
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index))),
+      static_cast<unsigned>(first_lane / 4));
 }
 #endif
 
@@ -314,9 +343,24 @@ HWY_INLINE hn::Vec128<float> LookupBank(hn::Full128<float> /*d*/, const float* b
   return hn::Vec128<float>(vreinterpretq_f32_u8(found));
 }
 
-// bank[index] for 16 indices below 64.
-HWY_INLINE uint8x16_t LookupBytes64(const uint8_t* bank, uint8x16_t indices) {
-  return vqtbl4q_u8(vld1q_u8_x4(bank), indices);
+HWY_INLINE uint8x16x4_t LoadBank16(hn::Full128<float> /*d*/, const float* bank) {
+  return vld1q_u8_x4(reinterpret_cast<const uint8_t*>(bank));
+}
+HWY_INLINE hn::Vec128<float> LookupBank16(hn::Full128<float> /*d*/, const uint8x16x4_t& bank,
+                                          uint8x16_t indices) {
+  return hn::Vec128<float>(vreinterpretq_f32_u8(vqtbl4q_u8(bank, indices)));
+}
+HWY_INLINE uint8x16_t WideIndices(hn::Full128<float> /*d*/, const uint8_t* index,
+                                  size_t first_lane) {
+  // Byte 0 or 1 of four words, then its low or high nibble to bits 2 to 5.
+  const uint8x16_t word = {0, 0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6, 6, 6, 6};
+  const uint8x16_t byte_of_lane = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+  const uint8x16_t half = vld1q_u8(index + first_lane % 16 / 8 * 16);
+  const size_t first_byte = first_lane % 8 * 2 + first_lane / 32;
+  const uint8x16_t bytes =
+      vqtbl1q_u8(half, vaddq_u8(word, vdupq_n_u8(static_cast<uint8_t>(first_byte))));
+  const uint8x16_t nibbles = first_lane / 16 % 2 == 0 ? vshlq_n_u8(bytes, 2) : vshrq_n_u8(bytes, 2);
+  return vbslq_u8(vdupq_n_u8(15 << 2), nibbles, byte_of_lane);
 }
 
 // sum[i] + the products of bytes 4 i to 4 i + 3 of a and b, whose sizes are at most 127: then two
@@ -358,6 +402,25 @@ HWY_INLINE hn::Vec<D> LookupBank(D d, const float* bank, const LaneIndices<D>& i
   HWY_ALIGN float lanes[hn::MaxLanes(D())];
   for (size_t i = 0; i < hn::MaxLanes(D()); ++i) lanes[i] = bank[indices.lane[i]];
   return hn::Load(d, lanes);
+}
+
+template <class D>
+HWY_INLINE const float* LoadBank16(D /*d*/, const float* bank) {
+  return bank;
+}
+template <class D>
+HWY_INLINE hn::Vec<D> LookupBank16(D d, const float* bank, const LaneIndices<D>& indices) {
+  return LookupBank<16>(d, bank, indices);
+}
+template <class D>
+HWY_INLINE LaneIndices<D> WideIndices(D /*d*/, const uint8_t* index, size_t first_lane) {
+  LaneIndices<D> indices;
+  for (size_t i = 0; i < hn::MaxLanes(D()); ++i) {
+    const size_t lane = first_lane + i;
+    const int byte = index[lane % 16 * 2 + lane / 32];
+    indices.lane[i] = static_cast<uint8_t>(byte >> (lane / 16 % 2 * 4) & 15);
+  }
+  return indices;
 }
 
 #endif

@@ -146,16 +146,107 @@ class SlotKernel {
   }
 };
 
+// Strips of 64 rows: their vectors share each slot's bank of x, which is then read once. Banks of
+// 16 columns.
+template <typename W>
+class WideSlotKernel {
+ public:
+  static void Run(const EncodedView& matrix, const MatMulArgs& args) {
+    EncodedView tile = matrix;
+    tile.spec = {FormatId::k_slot, S, B, kTypeOf<W>};  // the same, as constants
+    const SlotView w = ViewSlot(tile);
+    size_t n = 0;
+    if constexpr (kBatches) {
+      while (w.cols <= Batch::kMostCols && args.count - n >= Batch::kFewestRows) {
+        const size_t rows = std::min(args.count - n, Batch::kRows);
+        Batch::Run(w, args, n, rows);
+        n += rows;
+      }
+    }
+    for (; n + kMostRows <= args.count; n += kMostRows) XRows<kMostRows>(w, args, n);
+    for (; n < args.count; ++n) XRows<1>(w, args, n);
+  }
+
+ private:
+  static constexpr size_t S = kWideStripRows;
+  static constexpr size_t B = 16;
+  using Batch = SlotBatch<W, S, B>;
+  static constexpr bool kBatches = Batch::kPays && HWY_TARGET > HWY_AVX3;
+  using D = hn::CappedTag<float, B>;
+  using V = hn::Vec<D>;
+  static constexpr size_t kLanes = hn::MaxLanes(D());
+  // A word holds the indices of the same lane in 4 parts of the strip.
+  static constexpr size_t kParts = S / 16;
+  static constexpr size_t kVectors = 16 / kLanes;  // of a part
+  static constexpr size_t kMostRows = HWY_TARGET <= HWY_AVX3 ? 4 : 1;
+
+  template <size_t kRows>
+  static HWY_INLINE void XRows(const SlotView& w, const MatMulArgs& args, size_t n) {
+    const size_t end = std::min(args.end_group, w.groups);
+    for (size_t group = args.first_group; group < end; ++group) Strip<kRows>(w, args, group, n);
+  }
+
+  template <size_t kRows>
+  static HWY_INLINE void Strip(const SlotView& w, const MatMulArgs& args, size_t group, size_t n) {
+    const D d;
+    const size_t first_row = w.strip[group] * S;
+    V sum[kRows][kParts][kVectors];
+    ESPALIER_UNROLL_4
+    for (size_t p = 0; p < kParts; ++p) {
+      ESPALIER_UNROLL_4
+      for (size_t v = 0; v < kVectors; ++v) {
+        const size_t row = first_row + p * 16 + v * kLanes;
+        sum[0][p][v] = args.init == nullptr ? hn::Zero(d) : LoadRows(d, args.init, row, w.rows);
+        for (size_t i = 1; i < kRows; ++i) sum[i][p][v] = sum[0][p][v];
+      }
+    }
+    const W* values = reinterpret_cast<const W*>(w.values);
+    const float* x = args.x + n * args.x_stride;
+    for (size_t slot = w.group_start[group]; slot < w.group_start[group + 1]; ++slot) {
+      const W* weights = values + slot * S;
+      const uint8_t* index = w.index + slot * SlotIndexBytes(S, B);
+      decltype(LoadBank16(d, x)) bank[kRows];
+      for (size_t i = 0; i < kRows; ++i) {
+        bank[i] = LoadBank16(d, x + i * args.x_stride + w.bank_col[slot]);
+      }
+      ESPALIER_UNROLL_4
+      for (size_t p = 0; p < kParts; ++p) {
+        ESPALIER_UNROLL_4
+        for (size_t v = 0; v < kVectors; ++v) {
+          const size_t lane = p * 16 + v * kLanes;
+          const V weight = LoadWeights(d, weights + lane);
+          const auto lanes = WideIndices(d, index, lane);
+          for (size_t i = 0; i < kRows; ++i) {
+            sum[i][p][v] = hn::MulAdd(weight, LookupBank16(d, bank[i], lanes), sum[i][p][v]);
+          }
+        }
+      }
+    }
+    for (size_t i = 0; i < kRows; ++i) {
+      float* y = args.y + (n + i) * args.y_stride;
+      ESPALIER_UNROLL_4
+      for (size_t p = 0; p < kParts; ++p) {
+        ESPALIER_UNROLL_4
+        for (size_t v = 0; v < kVectors; ++v) {
+          StoreRows(sum[i][p][v], d, y, first_row + p * 16 + v * kLanes, w.rows);
+        }
+      }
+    }
+  }
+};
+
 constexpr WeightType kBf16 = WeightType::kBf16;
 constexpr MatMulKernel kKernels[] = {
     {{FormatId::k_slot, 8, 8}, "matvec_slot_f32_8x8", SlotKernel<float, 8, 8>::Run},
     {{FormatId::k_slot, 8, 16}, "matvec_slot_f32_8x16", SlotKernel<float, 8, 16>::Run},
     {{FormatId::k_slot, 16, 16}, "matvec_slot_f32_16x16", SlotKernel<float, 16, 16>::Run},
     {{FormatId::k_slot, 16, 32}, "matvec_slot_f32_16x32", SlotKernel<float, 16, 32>::Run},
+    {{FormatId::k_slot, 64, 16}, "matvec_slot_f32_64x16", WideSlotKernel<float>::Run},
     {{FormatId::k_slot, 8, 8, kBf16}, "matvec_slot_bf16_8x8", SlotKernel<uint16_t, 8, 8>::Run},
     {{FormatId::k_slot, 16, 16, kBf16},
      "matvec_slot_bf16_16x16",
      SlotKernel<uint16_t, 16, 16>::Run},
+    {{FormatId::k_slot, 64, 16, kBf16}, "matvec_slot_bf16_64x16", WideSlotKernel<uint16_t>::Run},
 };
 
 }  // namespace

@@ -1,11 +1,12 @@
-// matvec_slot_i8_16x64x4: y = W x + init over format `slot` of type i8. x is rounded to 8 bits
-// (kernels/quantize.h), sums are 32-bit whole numbers, so a row's result does not depend on the
-// order of its weights.
+// matvec_slot_i8_16x64x4, _64x64x4: y = W x + init over format `slot` of type i8. x is rounded to 8
+// bits (kernels/quantize.h), sums are 32-bit whole numbers, so a row's result does not depend on
+// the order of its weights.
 //
 // A slot is 64 weights: their indices, spread from 6 bits to bytes, one lookup in 64 bytes of x and
 // one instruction that multiplies and adds (with AVX-512 VBMI and VNNI, four in all). Bytes for
 // indices would spare two of them, but the kernel waits for memory: 112 bytes a slot, not 128. The
-// strips of a group run side by side, one sum each.
+// strips of a group run side by side, one sum each. A wide slot, of 64 rows, is four of these that
+// share the bank and, by fewer instructions, the spreading of the indices.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matvec_slot_i8.cc"
 #include "hwy/foreach_target.h"
@@ -51,7 +52,7 @@ HWY_INLINE void Group(const SlotView& w, const RowScales& scales, const MatMulAr
       const size_t bank_col = w.bank_col[slot + k];
       const Quads index = LoadIndices(w.index + (slot + k) * kIndexBytes);
       for (size_t i = 0; i < kRows; ++i) {
-        const Quads found = LookupQuads(x[i].at(bank_col), index);
+        const Quads found = LookupQuads(LoadQuadBank(x[i].at(bank_col)), index);
         AddProducts(weights + (slot + k) * kQuadBytes, found, &sums[i][k]);
       }
     }
@@ -64,11 +65,56 @@ HWY_INLINE void Group(const SlotView& w, const RowScales& scales, const MatMulAr
   }
 }
 
+// A strip of 64 rows, of which those of its last parts may be past the last.
 template <size_t kRows>
+HWY_INLINE void WideStrip(const SlotView& w, const RowScales& scales, const MatMulArgs& args,
+                          const XRows<kRows>& x, size_t group, size_t n) {
+  constexpr size_t kParts = kWideStripRows / kQuadRows;
+  const size_t first_row = w.strip[group] * kWideStripRows;
+  QuadSums sums[kRows][kParts];
+  ESPALIER_UNROLL_4
+  for (size_t p = 0; p < kParts; ++p) {
+    const size_t row = first_row + p * kQuadRows;
+    const QuadSums first = row < w.rows ? FirstSums(scales.offset + row) : ZeroSums();
+    for (size_t i = 0; i < kRows; ++i) sums[i][p] = first;
+  }
+  const auto* weights = reinterpret_cast<const int8_t*>(w.values);
+  for (size_t slot = w.group_start[group]; slot < w.group_start[group + 1]; ++slot) {
+    Quads index[kParts];
+    LoadWideIndices(w.index + slot * kParts * kIndexBytes, index);
+    const size_t bank_col = w.bank_col[slot];
+    for (size_t i = 0; i < kRows; ++i) {
+      const QuadBank bank = LoadQuadBank(x[i].at(bank_col));
+      ESPALIER_UNROLL_4
+      for (size_t p = 0; p < kParts; ++p) {
+        AddProducts(weights + (slot * kParts + p) * kQuadBytes, LookupQuads(bank, index[p]),
+                    &sums[i][p]);
+      }
+    }
+  }
+  for (size_t i = 0; i < kRows; ++i) {
+    float* y = args.y + (n + i) * args.y_stride;
+    ESPALIER_UNROLL_4
+    for (size_t p = 0; p < kParts; ++p) {
+      const size_t row = first_row + p * kQuadRows;
+      if (row >= w.rows) break;
+      StoreSums(sums[i][p], scales, x[i].scale(), args.init, row, w.rows, y);
+    }
+  }
+}
+
+template <size_t kStripRows, size_t kRows>
 void Rows(const SlotView& w, const RowScales& scales, const MatMulArgs& args, size_t n) {
   XRows<kRows> x;
   for (size_t i = 0; i < kRows; ++i) {
     x[i].Set(args.x + (n + i) * args.x_stride, w.cols, scales.x_scale);
+  }
+  if constexpr (kStripRows == kWideStripRows) {
+    const size_t end = std::min(w.groups, args.end_group);
+    for (size_t group = args.first_group; group < end; ++group) {
+      WideStrip<kRows>(w, scales, args, x, group, n);
+    }
+    return;
   }
   const size_t full = w.strips / kSlotGroup;
   for (size_t group = args.first_group; group < std::min(full, args.end_group); ++group) {
@@ -83,20 +129,24 @@ void Rows(const SlotView& w, const RowScales& scales, const MatMulArgs& args, si
   }
 }
 
+template <size_t kStripRows>
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
   EncodedView tile = BodyOf(matrix);
-  tile.spec = {FormatId::k_slot, kQuadRows, kBankCols, WeightType::kI8, 4};  // as constants
+  tile.spec = {FormatId::k_slot, kStripRows, kBankCols, WeightType::kI8, 4};  // as constants
   const SlotView w = ViewSlot(tile);
   const RowScales scales = ViewRowScales(matrix);
   size_t n = 0;
   if (w.cols <= size_t{kMaxI8Cols} / kMostRows) {
-    for (; n + kMostRows <= args.count; n += kMostRows) Rows<kMostRows>(w, scales, args, n);
+    for (; n + kMostRows <= args.count; n += kMostRows)
+      Rows<kStripRows, kMostRows>(w, scales, args, n);
   }
-  for (; n < args.count; ++n) Rows<1>(w, scales, args, n);
+  for (; n < args.count; ++n) Rows<kStripRows, 1>(w, scales, args, n);
 }
 
+constexpr WeightType kI8 = WeightType::kI8;
 constexpr MatMulKernel kKernels[] = {
-    {{FormatId::k_slot, kQuadRows, kBankCols, WeightType::kI8, 4}, "matvec_slot_i8_16x64x4", Run},
+    {{FormatId::k_slot, 16, kBankCols, kI8, 4}, "matvec_slot_i8_16x64x4", Run<16>},
+    {{FormatId::k_slot, 64, kBankCols, kI8, 4}, "matvec_slot_i8_64x64x4", Run<64>},
 };
 
 }  // namespace

@@ -133,6 +133,8 @@ class QuantizedX {
 //   LoadIndices(packed)          64 indices below 64, of 6 bits each (formats/slot.h); reads up to
 //   16
 //                                bytes past them
+//   LoadWideIndices(packed, &i)  4 x 64 of them, of a strip of 64 rows (formats/slot.h)
+//   LoadQuadBank(x)              64 bytes of x to look up in
 //   LookupQuads(bank, index)     bank[index[i]]
 //   SumsToFloat<v>(s)            vector v of the sums, as f32
 //   HalvesToFloat<v>(s)          the same of s[r] + s[r + 8], r < 8
@@ -161,8 +163,21 @@ HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
   return _mm512_multishift_epi64_epi8(shift,
                                       _mm512_permutexvar_epi8(spread, _mm512_loadu_si512(packed)));
 }
-HWY_INLINE Quads LookupQuads(const uint8_t* bank, Quads index) {
-  return _mm512_permutexvar_epi8(index, _mm512_loadu_si512(bank));
+HWY_INLINE void LoadWideIndices(const uint8_t* packed, Quads (&index)[4]) {
+  for (size_t i = 0; i < 3; ++i) index[i] = _mm512_loadu_si512(packed + i * kQuadBytes);
+  // A lookup reads the low 6 bits of a byte.
+  const __m512i low = _mm512_srli_epi16(index[0], 6);
+  const __m512i middle = _mm512_srli_epi16(index[1], 4);
+  const __m512i high = _mm512_srli_epi16(index[2], 2);
+  constexpr int kSelect = 0xca;  // of bits: first ? second : third
+  const __m512i low_or_middle =
+      _mm512_ternarylogic_epi64(_mm512_set1_epi8(3), low, middle, kSelect);
+  index[3] = _mm512_ternarylogic_epi64(_mm512_set1_epi8(15), low_or_middle, high, kSelect);
+}
+using QuadBank = __m512i;
+HWY_INLINE QuadBank LoadQuadBank(const uint8_t* x) { return _mm512_loadu_si512(x); }
+HWY_INLINE Quads LookupQuads(QuadBank bank, Quads index) {
+  return _mm512_permutexvar_epi8(index, bank);
 }
 // From memory in one load: bytes just stored would make it wait.
 HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) {
@@ -245,21 +260,42 @@ HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
   }
   return index;
 }
-HWY_INLINE Quads LookupQuads(const uint8_t* bank, const Quads& index) {
-  Quads found;
-  __m256i quarter[4];
-  for (size_t q = 0; q < 4; ++q) {
-    quarter[q] =
-        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bank) + q));
+HWY_INLINE void LoadWideIndices(const uint8_t* packed, Quads (&index)[4]) {
+  const __m256i low_bits = _mm256_set1_epi8(63);
+  for (size_t half = 0; half < 2; ++half) {
+    __m256i last = _mm256_setzero_si256();
+    for (int i = 0; i < 3; ++i) {
+      const __m256i bytes =
+          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed + i * kQuadBytes) + half);
+      index[i].half[half] = _mm256_and_si256(bytes, low_bits);
+      last =
+          _mm256_or_si256(last, _mm256_and_si256(_mm256_srli_epi16(bytes, 6 - 2 * i),
+                                                 _mm256_set1_epi8(static_cast<char>(3 << 2 * i))));
+    }
+    index[3].half[half] = last;
   }
+}
+struct QuadBank {
+  __m256i quarter[4];
+};
+HWY_INLINE QuadBank LoadQuadBank(const uint8_t* x) {
+  QuadBank bank;
+  for (size_t q = 0; q < 4; ++q) {
+    bank.quarter[q] =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x) + q));
+  }
+  return bank;
+}
+HWY_INLINE Quads LookupQuads(const QuadBank& bank, const Quads& index) {
+  Quads found;
   for (size_t i = 0; i < 2; ++i) {
     __m256i at = index.half[i];
     // Below 16 bit 7 must be clear, from 16 on set, and no carry: 0x70 + index.
-    __m256i sum = _mm256_shuffle_epi8(quarter[0], _mm256_add_epi8(at, _mm256_set1_epi8(0x70)));
+    __m256i sum = _mm256_shuffle_epi8(bank.quarter[0], _mm256_add_epi8(at, _mm256_set1_epi8(0x70)));
     for (size_t q = 1; q < 4; ++q) {
       at = _mm256_sub_epi8(at, _mm256_set1_epi8(16));  // below 0: bit 7
       const __m256i from = _mm256_adds_epu8(at, _mm256_set1_epi8(0x70));
-      sum = _mm256_or_si256(sum, _mm256_shuffle_epi8(quarter[q], from));
+      sum = _mm256_or_si256(sum, _mm256_shuffle_epi8(bank.quarter[q], from));
     }
     found.half[i] = sum;
   }
@@ -342,10 +378,25 @@ HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
   }
   return index;
 }
-HWY_INLINE Quads LookupQuads(const uint8_t* bank, const Quads& index) {
+HWY_INLINE void LoadWideIndices(const uint8_t* packed, Quads (&index)[4]) {
+  ESPALIER_UNROLL_4
+  for (size_t part = 0; part < 4; ++part) {
+    const uint8x16_t first = vld1q_u8(packed + 16 * part);
+    const uint8x16_t second = vld1q_u8(packed + 16 * part + kQuadBytes);
+    const uint8x16_t third = vld1q_u8(packed + 16 * part + 2 * kQuadBytes);
+    index[0].part[part] = vandq_u8(first, vdupq_n_u8(63));
+    index[1].part[part] = vandq_u8(second, vdupq_n_u8(63));
+    index[2].part[part] = vandq_u8(third, vdupq_n_u8(63));
+    const uint8x16_t pair = vsliq_n_u8(vshrq_n_u8(first, 6), vshrq_n_u8(second, 6), 2);
+    index[3].part[part] = vsliq_n_u8(pair, vshrq_n_u8(third, 6), 4);
+  }
+}
+using QuadBank = uint8x16x4_t;
+HWY_INLINE QuadBank LoadQuadBank(const uint8_t* x) { return vld1q_u8_x4(x); }
+HWY_INLINE Quads LookupQuads(const QuadBank& bank, const Quads& index) {
   Quads found;
   ESPALIER_UNROLL_4
-  for (size_t i = 0; i < 4; ++i) found.part[i] = LookupBytes64(bank, index.part[i]);
+  for (size_t i = 0; i < 4; ++i) found.part[i] = vqtbl4q_u8(bank, index.part[i]);
   return found;
 }
 HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offset); }
@@ -403,7 +454,20 @@ HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
   }
   return index;
 }
-HWY_INLINE Quads LookupQuads(const uint8_t* bank, const Quads& index) {
+HWY_INLINE void LoadWideIndices(const uint8_t* packed, Quads (&index)[4]) {
+  for (size_t i = 0; i < kQuadBytes; ++i) {
+    int last = 0;
+    for (size_t part = 0; part < 3; ++part) {
+      const int byte = packed[part * kQuadBytes + i];
+      index[part].byte[i] = static_cast<int8_t>(byte & 63);
+      last |= byte >> 6 << (2 * part);
+    }
+    index[3].byte[i] = static_cast<int8_t>(last);
+  }
+}
+using QuadBank = const uint8_t*;
+HWY_INLINE QuadBank LoadQuadBank(const uint8_t* x) { return x; }
+HWY_INLINE Quads LookupQuads(QuadBank bank, const Quads& index) {
   Quads quads;
   for (size_t i = 0; i < kQuadBytes; ++i) quads.byte[i] = static_cast<int8_t>(bank[index.byte[i]]);
   return quads;

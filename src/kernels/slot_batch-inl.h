@@ -56,11 +56,11 @@ class SlotBatch {
     const size_t end_group = std::min(args.end_group, w.groups);
     for (size_t group = args.first_group; group < end_group; ++group) {
       const size_t strips = w.StripsOf(group);
-      const size_t slot = w.group_start[group] * kSlotGroup;
+      const size_t slot = w.group_start[group] * SlotGroupOf(S);
       const size_t end = slot + (w.group_start[group + 1] - w.group_start[group]) * strips;
       for (size_t k = 0; k < strips; ++k) {
         const Slots slots{slot + k, end, strips};
-        const size_t first_row = w.strip[group * kSlotGroup + k] * S;
+        const size_t first_row = w.strip[group * SlotGroupOf(S) + k] * S;
         for (size_t lane = 0; lane < S; lane += kLanes) {
           Block(w, args, columns, slots, {first_row, lane, n, count});
         }
@@ -176,7 +176,17 @@ class SlotBatch {
     static_assert(kRows * sizeof(float) == size_t{1} << kShift && kPass <= 8);
     const char* bytes = reinterpret_cast<const char*>(bank);
     size_t offset[kPass];
-    if constexpr (B > 16) {
+    if constexpr (S == kWideStripRows) {
+      static_assert(kPass % 4 == 0);
+      for (size_t r = 0; r < kPass; r += 4) {
+        uint64_t words;
+        std::memcpy(&words, index + (lane + r) % 16 * 2, sizeof(words));
+        words >>= lane / 16 * 4;
+        for (size_t i = 0; i < 4; ++i) {
+          offset[r + i] = static_cast<size_t>(words >> (16 * i) & 15) << kShift;
+        }
+      }
+    } else if constexpr (B > 16) {
       for (size_t r = 0; r < kPass; ++r) offset[r] = size_t{index[lane + r]} << kShift;
     } else {
       uint32_t nibbles = 0;
