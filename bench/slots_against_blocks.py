@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 
-SLOTS = [("slot_16x16", 0.1)]
 TILES = ("blocked_16x1", "blocked_8x4")
 TRAIN = ["--learning-rate", "0.005", "--lr-schedule", "one_cycle", "--clip-norm", "1"]
 
@@ -79,13 +78,16 @@ def main():
     parser.add_argument("--data", help="folder of the task's data")
     parser.add_argument("--model", default="lstm:128 last_step dropout:0.2 gemm:10")
     parser.add_argument("--epochs", type=int, default=6, help="of the training and of each fine-tuning")
-    parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 0.2, 0.3, 0.4, 0.5],
+    parser.add_argument("--slots", default="slot_64x16")
+    parser.add_argument("--slot-density", type=float, default=0.1)
+    parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
                         help="of the blocks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     lab = Lab(parser.parse_args())
     rows = []
     blocks = [(tile, density) for tile in TILES for density in lab.options.densities]
-    for granularity, density in SLOTS + blocks:
+    slots = (lab.options.slots, lab.options.slot_density)
+    for granularity, density in [slots, *blocks]:
         made = [lab.pruned(granularity, density, seed) for seed in lab.options.seeds]
         valid, valid_spread = spread([metric for _, metric in made])
         rows.append({"granularity": granularity, "density": density, "valid": valid,
