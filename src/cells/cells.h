@@ -4,6 +4,7 @@
 //   M::V                        a value: one float, one SIMD vector, or one at::Tensor
 //   m.Add(a,b) m.Sub(a,b) m.Mul(a,b) m.MulAdd(a,b,c) = a*b+c
 //   m.Sigmoid(a) m.Tanh(a) m.Relu(a) m.OneMinus(a)
+//   m.SigmoidTimesTanh(a,b)     sigmoid(a) * tanh(b), which may take one division instead of two
 // and compiled three ways: scalar (model/reference.cc, the oracle), per SIMD target
 // (kernels/gate_step.cc) and over tensors (train/). Each class has
 //   static void Step(const M& m, const V* ax, const V* ah, const State<V>& in, State<V>* out)

@@ -15,6 +15,7 @@ struct DoubleMath {
   static V MulAdd(V a, V b, V c) { return a * b + c; }
   static V Sigmoid(V a) { return 1.0 / (1.0 + std::exp(-a)); }
   static V Tanh(V a) { return std::tanh(a); }
+  static V SigmoidTimesTanh(V a, V b) { return Sigmoid(a) * Tanh(b); }
   static V Relu(V a) { return a < 0.0 ? 0.0 : a; }  // keeps NaN
   static V OneMinus(V a) { return 1.0 - a; }
 };

@@ -9,11 +9,9 @@ struct LstmCell {
 
   static void Step(const M& m, const V* ax, const V* ah, const CellState<V>& in,
                    CellState<V>* out) {
-    const V i = m.Sigmoid(m.Add(ax[0], ah[0]));
     const V f = m.Sigmoid(m.Add(ax[1], ah[1]));
-    const V g = m.Tanh(m.Add(ax[2], ah[2]));
-    const V o = m.Sigmoid(m.Add(ax[3], ah[3]));
-    out->c = m.MulAdd(f, in.c, m.Mul(i, g));
-    out->h = m.Mul(o, m.Tanh(out->c));
+    const V ig = m.SigmoidTimesTanh(m.Add(ax[0], ah[0]), m.Add(ax[2], ah[2]));
+    out->c = m.MulAdd(f, in.c, ig);
+    out->h = m.SigmoidTimesTanh(m.Add(ax[3], ah[3]), out->c);
   }
 };

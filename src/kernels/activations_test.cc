@@ -154,6 +154,29 @@ TEST_P(Activations, SoftmaxMakesTheWholeRowNanForANan) {
   }
 }
 
+// A product alone is c' of an LSTM whose c is 0.
+TEST_P(Activations, SigmoidTimesTanhIsWithinSixUlp) {
+  const GateStepFn step = GetParam()->gate_step[static_cast<size_t>(CellKind::kLstmCell)];
+  Rng rng(1);
+  constexpr size_t kHidden = 1 << 16;
+  std::vector<float> ax(4 * kHidden), ah(4 * kHidden), h(kHidden), c(kHidden);
+  for (size_t k = 0; k < kHidden; ++k) {
+    ax[k] = rng.Uniform(-100.0f, 20.0f);
+    ax[2 * kHidden + k] = rng.Uniform(-12.0f, 12.0f);
+    if (k % 3 == 0) ax[2 * kHidden + k] *= 1e-6f;
+  }
+  step({ax.data(), ah.data(), kHidden, h.data(), c.data(), kHidden});
+  const double least = std::ldexp(1.0, -90);
+  for (size_t k = 0; k < kHidden; ++k) {
+    const double want = Sigmoid(ax[k]) * std::tanh(ax[2 * kHidden + k]);
+    if (std::abs(want) < least) {
+      ASSERT_NEAR(c[k], want, least) << ax[k] << ", " << ax[2 * kHidden + k];
+    } else {
+      ASSERT_LE(UlpError(c[k], want), 6.0) << ax[k] << ", " << ax[2 * kHidden + k];
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, Activations, ::testing::ValuesIn(AvailableKernels()),
                          [](const auto& table) { return std::string(table.param->target); });
 

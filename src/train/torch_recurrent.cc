@@ -15,6 +15,7 @@ struct TensorMath {
   static V MulAdd(const V& a, const V& b, const V& c) { return at::addcmul(c, a, b); }
   static V Sigmoid(const V& a) { return at::sigmoid(a); }
   static V Tanh(const V& a) { return at::tanh(a); }
+  static V SigmoidTimesTanh(const V& a, const V& b) { return Sigmoid(a) * Tanh(b); }
   static V Relu(const V& a) { return at::relu(a); }
   static V OneMinus(const V& a) { return 1.0 - a; }
 };
