@@ -13,6 +13,8 @@
 #endif
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -68,24 +70,21 @@ class QuantizedX {
   HWY_INLINE const uint8_t* at(size_t col) const { return bytes_ + col; }
 
  private:
-  // The largest |x[c]|, or NaN if there is one.
+  // The largest |x[c]|, or NaN if there is one: without its sign a float's bits are in the order of
+  // its size, and those of NaN are above all others.
   static float LargestOf(const float* x, size_t cols) {
     const D d;
+    const hn::RebindToSigned<D> di;
     const size_t whole = cols / kLanes * kLanes;
-    auto largest = hn::Zero(d);
-    auto odd = hn::MaskFromVec(hn::Zero(d));
+    auto largest = hn::Zero(di);
     for (size_t c = 0; c < whole; c += kLanes) {
-      const auto v = hn::LoadU(d, x + c);
-      odd = hn::Or(odd, hn::IsNaN(v));
-      largest = hn::Max(largest, hn::Abs(v));
+      largest = hn::Max(largest, hn::BitCast(di, hn::Abs(hn::LoadU(d, x + c))));
     }
-    bool is_nan = !hn::AllFalse(d, odd);
-    float size = hn::GetLane(hn::MaxOfLanes(d, largest));
+    int32_t bits = hn::GetLane(hn::MaxOfLanes(di, largest));
     for (size_t c = whole; c < cols; ++c) {
-      is_nan = is_nan || std::isnan(x[c]);
-      size = std::max(size, std::abs(x[c]));
+      bits = std::max(bits, std::bit_cast<int32_t>(std::abs(x[c])));
     }
-    return is_nan ? std::numeric_limits<float>::quiet_NaN() : size;
+    return std::bit_cast<float>(bits);
   }
 
   static void Round(const float* x, size_t count, float inverse, uint8_t* to) {
