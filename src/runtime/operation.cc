@@ -66,8 +66,10 @@ RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run, size_t 
 }
 
 // Step `s` of the first `active` sequences: at row s, or that far from the end if reverse.
-// A sequence among them that has ended is multiplied along and then left as it is.
-void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t active) {
+// A sequence among them that has ended is multiplied along and then left as it is. The input
+// product of row first_ax is the first in `ax`.
+void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t active,
+                   size_t first_ax) {
   const RecurrentLayer& layer = op.recurrent;
   const size_t hidden = layer.h.features;
   const auto row_of = [&](size_t b) {
@@ -79,7 +81,7 @@ void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t 
     const size_t b = units.b;
     const size_t k = units.first;
     float* c = layer.c.data == nullptr ? nullptr : run.StateOf(layer.c, b) + k;
-    return {layer.ax.row(row_of(b)) + k,
+    return {layer.ax.row(row_of(b) - first_ax) + k,
             layer.ah.row(b) + k,
             hidden,
             run.StateOf(layer.h, b) + k,
@@ -106,13 +108,20 @@ void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t 
 
 void RunRecurrent(const Operation& op, const RunContext& run) {
   const RecurrentLayer& layer = op.recurrent;
-  layer.input.Run(run.team, op.in, layer.ax, run.max_length * run.size);
   ZeroPastLengths(op, run);
+  const size_t chunk = layer.max_ax_rows / run.size;  // steps
+  size_t first_ax = 0;
   size_t active = run.size;
   for (size_t s = 0; s < run.max_length; ++s) {
+    if (s % chunk == 0) {
+      first_ax = s * run.size;
+      RowBuffer x = op.in;
+      x.data = op.in.row(first_ax);
+      layer.input.Run(run.team, x, layer.ax, std::min(chunk, run.max_length - s) * run.size);
+    }
     // With lengths in descending order nothing is multiplied in vain.
     while (static_cast<size_t>(run.lengths[active - 1]) <= s) --active;
-    RecurrentStep(op, run, s, active);
+    RecurrentStep(op, run, s, active, first_ax);
   }
 }
 

@@ -66,14 +66,15 @@ bool PaysToShare(size_t weight_bytes, size_t count);
 // One direction of a Recurrent node.
 struct RecurrentLayer {
   bool reverse = false;
-  Product input;      // weight_ih, of all steps at once
+  Product input;      // weight_ih, of as many steps at once as `ax` has rows for
   Product recurrent;  // weight_hh, of all gates or, if the cell resets before, of all but the last
   Product candidate;  // the last gate of weight_hh, if the cell resets before
   GateStepFn gate_step = nullptr;
   ResetHiddenFn reset_hidden = nullptr;  // nullptr unless the cell resets before
   RowBuffer h;                           // state
   RowBuffer c;                           // state, or empty
-  RowBuffer ax;                          // scratch of T * B rows
+  RowBuffer ax;                          // scratch of max_ax_rows rows
+  size_t max_ax_rows = 0;                // at least B; if reverse, T * B
   RowBuffer ah;                          // scratch of B rows
   RowBuffer reset_h;                     // scratch of B rows
   RowBuffer gathered;                    // scratch of B rows of h; empty if they are in order
