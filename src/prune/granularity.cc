@@ -50,9 +50,11 @@ Result<GranularitySpec> ParseGranularity(const std::string& text) {
   const bool wants_tile = kind->tile != Tile::kNone;
   const bool has_tile = split != std::string::npos && ParseTile(text.substr(split + 1), &spec);
   if (wants_tile != has_tile || (!wants_tile && split != std::string::npos)) {
-    return InvalidArgument(StrCat("granularity '", text, "': ", kind->name,
-                                  wants_tile ? "_<rows>x<cols>" : " alone", " expected, e.g. '",
-                                  kind->name, wants_tile ? "_8x16'" : "'"));
+    const char* const form = kind->tile == Tile::kNone         ? " alone"
+                             : kind->tile == Tile::kRowsByCols ? "_<rows>x<cols>"
+                                                               : "_<rows>x<cols>[x<depth>]";
+    return InvalidArgument(StrCat("granularity '", text, "': ", kind->name, form,
+                                  " expected, e.g. '", kind->name, wants_tile ? "_8x16'" : "'"));
   }
   return spec;
 }

@@ -203,7 +203,7 @@ void Product::Run(ThreadTeam* team, const RowBuffer& x, const RowBuffer& y, size
     matmul(weight, args);
     return;
   }
-  team->For(kChunksPerThread, [&](size_t chunk) {
+  team->For(ChunksPerThread(weight.spec), [&](size_t chunk) {
     if (cuts[chunk] == cuts[chunk + 1]) return;
     MatMulArgs part = args;
     part.first_group = cuts[chunk];

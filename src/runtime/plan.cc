@@ -140,7 +140,7 @@ class Planner {
   // Chunks of equal work, as far as whole row groups can be equal.
   const size_t* MakeCuts(const EncodedView& view) {
     if (plan_.threads == 1) return nullptr;
-    const size_t chunks = plan_.threads * kChunksPerThread;
+    const size_t chunks = plan_.threads * ChunksPerThread(view.spec);
     size_t* cuts = arena_->Take<size_t>(chunks + 1);
     if (cuts == nullptr) return nullptr;
     const size_t groups = RowGroups(view);

@@ -64,7 +64,7 @@ struct StreamPool::Impl {
   Status CheckInput(const PoolStep& step) const;
   void RunGroup(const PoolStep& step, size_t first, size_t count);
   void ClearState(int32_t stream);
-  Result<RowBuffer> FindState(int32_t stream, const std::string& name, size_t count) const;
+  Result<RowBuffer> FindState(int32_t stream, std::string_view name, size_t count) const;
 };
 
 Result<Pieces> StreamPool::Impl::Lay(const Program& program, const PoolOptions& options,
@@ -171,12 +171,10 @@ void StreamPool::Impl::ClearState(int32_t stream) {
   }
 }
 
-Result<RowBuffer> StreamPool::Impl::FindState(int32_t stream, const std::string& name,
+Result<RowBuffer> StreamPool::Impl::FindState(int32_t stream, std::string_view name,
                                               size_t count) const {
   ESPALIER_RETURN_IF_ERROR(CheckStream(stream));
-  std::vector<std::string> names;
   for (size_t i = 0; i < state_specs.size(); ++i) {
-    names.push_back(state_specs[i].name);
     if (state_specs[i].name != name) continue;
     RowBuffer row = engine.plan.states[i];
     if (count != row.features) {
@@ -186,7 +184,10 @@ Result<RowBuffer> StreamPool::Impl::FindState(int32_t stream, const std::string&
     row.data = row.row(static_cast<size_t>(stream));
     return row;
   }
-  return InvalidArgument(StrCat("state '", name, "': no such state", DidYouMean(name, names)));
+  std::vector<std::string> names;
+  for (const StateSpec& spec : state_specs) names.push_back(spec.name);
+  return InvalidArgument(
+      StrCat("state '", name, "': no such state", DidYouMean(std::string(name), names)));
 }
 
 void StreamPool::Destroy::operator()(Impl* impl) const {
@@ -299,15 +300,13 @@ std::span<const float> StreamPool::Output(size_t index) const noexcept {
   return {output.data, impl_->output_rows * output.features};
 }
 
-Status StreamPool::GetState(int32_t stream, const std::string& name,
-                            std::span<float> values) const {
+Status StreamPool::GetState(int32_t stream, std::string_view name, std::span<float> values) const {
   ESPALIER_ASSIGN_OR_RETURN(const RowBuffer row, impl_->FindState(stream, name, values.size()));
   std::copy_n(row.data, row.features, values.data());
   return Ok();
 }
 
-Status StreamPool::SetState(int32_t stream, const std::string& name,
-                            std::span<const float> values) {
+Status StreamPool::SetState(int32_t stream, std::string_view name, std::span<const float> values) {
   ESPALIER_ASSIGN_OR_RETURN(const RowBuffer row, impl_->FindState(stream, name, values.size()));
   std::copy_n(values.data(), row.features, row.data);
   return Ok();

@@ -68,8 +68,8 @@ class StreamPool {
 
   // Copies one piece of a stream's state, by StateSpec::name: [width]. Errors: kInvalidArgument for
   // an unknown name or another size.
-  Status GetState(int32_t stream, const std::string& name, std::span<float> values) const;
-  Status SetState(int32_t stream, const std::string& name, std::span<const float> values);
+  Status GetState(int32_t stream, std::string_view name, std::span<float> values) const;
+  Status SetState(int32_t stream, std::string_view name, std::span<const float> values);
   std::span<const StateSpec> states() const;
 
   const char* target() const;

@@ -47,7 +47,7 @@ struct Session::Impl {
   Status Check(const BatchView& batch) const;
   Status CheckInput(const BatchView& batch) const;
   void SetContext(const BatchView& batch);
-  Result<size_t> FindState(const std::string& name, size_t value_count) const;
+  Result<size_t> FindState(std::string_view name, size_t value_count) const;
 };
 
 Result<Pieces> Session::Impl::Lay(const Program& program, const SessionOptions& options,
@@ -124,11 +124,9 @@ void Session::Impl::SetContext(const BatchView& batch) {
   run.max_length = static_cast<size_t>(*std::max_element(lengths, lengths + run.size));
 }
 
-Result<size_t> Session::Impl::FindState(const std::string& name, size_t value_count) const {
-  std::vector<std::string> names;
+Result<size_t> Session::Impl::FindState(std::string_view name, size_t value_count) const {
   for (size_t i = 0; i < state_specs.size(); ++i) {
     const StateSpec& spec = state_specs[i];
-    names.push_back(spec.name);
     if (spec.name != name) continue;
     const auto width = static_cast<size_t>(spec.width);
     const auto streams = static_cast<size_t>(max_batch);
@@ -136,7 +134,10 @@ Result<size_t> Session::Impl::FindState(const std::string& name, size_t value_co
     return InvalidArgument(StrCat("state '", name, "': ", width, " values for each of 1 to ",
                                   streams, " streams expected, ", value_count, " found"));
   }
-  return InvalidArgument(StrCat("state '", name, "': no such state", DidYouMean(name, names)));
+  std::vector<std::string> names;
+  for (const StateSpec& spec : state_specs) names.push_back(spec.name);
+  return InvalidArgument(
+      StrCat("state '", name, "': no such state", DidYouMean(std::string(name), names)));
 }
 
 void Session::Destroy::operator()(Impl* impl) const {
@@ -246,7 +247,7 @@ Status Session::ResetStream(int64_t stream) noexcept {
   return Ok();
 }
 
-Status Session::GetState(const std::string& name, std::span<float> values) const {
+Status Session::GetState(std::string_view name, std::span<float> values) const {
   ESPALIER_ASSIGN_OR_RETURN(const size_t index, impl_->FindState(name, values.size()));
   const RowBuffer& state = impl_->engine.plan.states[index];
   for (size_t b = 0; b < values.size() / state.features; ++b) {
@@ -255,7 +256,7 @@ Status Session::GetState(const std::string& name, std::span<float> values) const
   return Ok();
 }
 
-Status Session::SetState(const std::string& name, std::span<const float> values) {
+Status Session::SetState(std::string_view name, std::span<const float> values) {
   ESPALIER_ASSIGN_OR_RETURN(const size_t index, impl_->FindState(name, values.size()));
   const RowBuffer& state = impl_->engine.plan.states[index];
   for (size_t b = 0; b < values.size() / state.features; ++b) {

@@ -98,8 +98,8 @@ class Session {
 
   // Copies one piece of state, by StateSpec::name, of the first values.size() / width streams.
   // Errors: kInvalidArgument for an unknown name, or a size that is not 1 to max_batch streams.
-  Status GetState(const std::string& name, std::span<float> values) const;
-  Status SetState(const std::string& name, std::span<const float> values);
+  Status GetState(std::string_view name, std::span<float> values) const;
+  Status SetState(std::string_view name, std::span<const float> values);
   std::span<const StateSpec> states() const;
 
   // The target whose kernels it uses; static storage.

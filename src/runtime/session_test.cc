@@ -127,6 +127,25 @@ TEST_P(EveryTarget, MatchesTheReferenceInEveryOperator) {
   }
 }
 
+// 64 rows of input products at a time (runtime/plan.cc), 50 steps in each direction.
+TEST(Session, MatchesTheReferenceInASequenceOfManyChunks) {
+  for (const Direction direction : {Direction::kForward, Direction::kBidirectional}) {
+    Rng rng(29);
+    GraphBuilder builder("long", kFeatures, &rng);
+    const Graph graph =
+        ValueOrDie(builder.Recurrent(CellKind::kLstmCell, 128, {direction, 0.0}).Finish());
+    const Artifact artifact = ArtifactOf(graph, FormatSpec());
+    Session session = SessionOf(artifact, 3, 50);
+    ExpectMatchesReference(graph, RandomBatch(graph, 50, 3, 0, &rng), RandomStates(graph, 3, &rng),
+                           &session);
+    Session whole = SessionOf(artifact, 1, 200);
+    ExpectMatchesReference(graph, RandomBatch(graph, 200, 1, 0, &rng), RandomStates(graph, 1, &rng),
+                           &whole);
+    EXPECT_EQ(whole.memory_bytes() > 200 * 512 * sizeof(float),
+              direction == Direction::kBidirectional);
+  }
+}
+
 TEST(Session, MatchesTheReferenceOnAVectorInput) {
   Rng rng(25);
   GraphBuilder builder("mlp", {"x", {Element::kF32, Layout::kVector, 9}}, &rng);

@@ -107,6 +107,9 @@ bool RunAll(const std::vector<Batch>& batches, std::vector<Session>* sessions) {
                                 : session.Step(std::span<const int32_t>(one.ids)))
                    .ok();
     ok = ok && session.ResetStream(1).ok();
+    float values[12];
+    ok = ok && session.GetState(session.states()[0].name, values).ok();
+    ok = ok && session.SetState(session.states()[0].name, values).ok();
     session.Reset();
   }
   return ok;
