@@ -117,6 +117,10 @@ Status CheckScale(const std::string& field, float scale) {
 }
 
 Status CheckRowScales(const EncodedView& matrix) {
+  if (matrix.cols > kMaxI8Cols) {
+    return BadFormat(StrCat("format ", FormatName(matrix.spec), ": at most ", kMaxI8Cols,
+                            " columns expected, ", matrix.cols, " found"));
+  }
   const size_t header_bytes = RowScalesBytes(matrix.rows);
   if (matrix.bytes.size() < header_bytes) {
     return BadFormat(StrCat("scales of rows: ", header_bytes, " bytes expected, ",
@@ -130,19 +134,30 @@ Status CheckRowScales(const EncodedView& matrix) {
   return Ok();
 }
 
-// Precondition: the body is valid.
-Status CheckOffsets(const EncodedView& matrix) {
-  std::vector<int64_t> offset(static_cast<size_t>(matrix.rows));
+// That offsets are those of the numbers, and that no sum of a kernel passes 32 bits, though a row
+// may store an element more than once. Precondition: the body is valid.
+Status CheckSums(const EncodedView& matrix) {
+  constexpr int64_t kMostSize = 128 * kMaxI8Cols;
+  struct Sum {
+    int64_t offset = 0;
+    int64_t size = 0;
+  };
+  std::vector<Sum> sums(static_cast<size_t>(matrix.rows));
   OpsOf(matrix.spec.id)
-      .for_each_stored(BodyOf(matrix), &offset, [](void* context, int64_t row, int64_t, float q) {
-        (*static_cast<std::vector<int64_t>*>(context))[static_cast<size_t>(row)] -=
-            128 * static_cast<int64_t>(q);
+      .for_each_stored(BodyOf(matrix), &sums, [](void* context, int64_t row, int64_t, float q) {
+        Sum& sum = (*static_cast<std::vector<Sum>*>(context))[static_cast<size_t>(row)];
+        sum.offset -= 128 * static_cast<int64_t>(q);
+        sum.size += static_cast<int64_t>(std::abs(q));
       });
   const RowScales scales = ViewRowScales(matrix);
-  for (size_t row = 0; row < offset.size(); ++row) {
-    if (scales.offset[row] == offset[row]) continue;
-    return BadFormat(
-        StrCat("offset[", row, "]: ", offset[row], " expected, ", scales.offset[row], " found"));
+  for (size_t row = 0; row < sums.size(); ++row) {
+    if (sums[row].size > kMostSize) {
+      return BadFormat(StrCat("row ", row, ": whole numbers whose sizes add to at most ", kMostSize,
+                              " expected, to ", sums[row].size, " found"));
+    }
+    if (scales.offset[row] == sums[row].offset) continue;
+    return BadFormat(StrCat("offset[", row, "]: ", sums[row].offset, " expected, ",
+                            scales.offset[row], " found"));
   }
   return Ok();
 }
@@ -205,7 +220,7 @@ Status Validate(const EncodedView& matrix) {
   if (matrix.spec.type != WeightType::kI8) return ops.validate(matrix);
   ESPALIER_RETURN_IF_ERROR(CheckRowScales(matrix));
   ESPALIER_RETURN_IF_ERROR(ops.validate(BodyOf(matrix)));
-  return CheckOffsets(matrix);
+  return CheckSums(matrix);
 }
 
 void ForEachStored(const EncodedView& matrix, void* context, VisitFn visit) {

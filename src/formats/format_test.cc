@@ -331,6 +331,14 @@ TEST(RowScales, AreCheckedAgainstTheNumbers) {
               {"offset[0]: -16768 expected, 7 found"});
 }
 
+TEST(RowScales, AreOfNoMoreColumnsThanKernelsRound) {
+  const FormatSpec spec = {FormatId::k_dense, 0, 0, WeightType::kI8};
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(Tensor({1, 65536}))));
+  ASSERT_OK(Validate(encoded.view()));
+  ExpectError(Validate({spec, 1, 65537, encoded.bytes}), Code::kBadFormat,
+              {"dense_i8: at most 65536 columns expected, 65537 found"});
+}
+
 TEST(Formats, RefuseATileThatIsNotListed) {
   const Tensor matrix({4, 4});
   ExpectError(Encode({FormatId::k_slot, 8, 24}, ViewOf(matrix)).status(), Code::kInvalidArgument,
