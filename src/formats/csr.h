@@ -1,8 +1,9 @@
 // Format `csr`: compressed sparse rows, for masks without structure.
 //
-//   row_start  u32 [rows + 1]   where each row's weights begin; row_start[0] = 0, the last is nnz
+//   row_start  u32 [rows + 1]          where each row's weights begin; row_start[0] = 0, the last
+//                                      is nnz
 //              0 to a multiple of 64 bytes
-//   values     f32 [nnz]        row by row, columns ascending
+//   values     f32, bf16 or i8 [nnz]   row by row, columns ascending
 //              0 to a multiple of 64 bytes
 //   col        u16 [nnz]
 //
@@ -24,20 +25,24 @@ struct CsrView {
   size_t rows;
   size_t cols;
   const uint32_t* row_start;
-  const float* values;
+  WeightType type;
+  const std::byte* values;  // 64-byte aligned
   const uint16_t* col;
 };
 
-// Precondition: Validate passes.
+// Precondition: Validate passes; of kI8, `matrix` is the body (row_scales.h).
 inline CsrView ViewCsr(const EncodedView& matrix) {
   const size_t rows = static_cast<size_t>(matrix.rows);
   const std::byte* bytes = matrix.bytes.data();
   const uint32_t* row_start = reinterpret_cast<const uint32_t*>(bytes);
   const size_t values_offset = RoundUp((rows + 1) * sizeof(uint32_t), kAlignmentBytes);
   const size_t col_offset =
-      values_offset + RoundUp(row_start[rows] * sizeof(float), kAlignmentBytes);
-  return {rows, static_cast<size_t>(matrix.cols), row_start,
-          reinterpret_cast<const float*>(bytes + values_offset),
+      values_offset + RoundUp(row_start[rows] * SizeOf(matrix.spec.type), kAlignmentBytes);
+  return {rows,
+          static_cast<size_t>(matrix.cols),
+          row_start,
+          matrix.spec.type,
+          bytes + values_offset,
           reinterpret_cast<const uint16_t*>(bytes + col_offset)};
 }
 

@@ -359,6 +359,39 @@ TEST(CsrFormat, NamesItsColumnLimit) {
               {"65536", "65537"});
 }
 
+// 15 rows: the starts take 64 bytes.
+TEST(CsrFormat, SpendsTwoBytesAWeightMoreThanItsType) {
+  const Tensor matrix({15, 64}, std::vector<float>(15 * 64, 127.0f));
+  const size_t count = 15 * 64;
+  for (const WeightType type : {WeightType::kF32, WeightType::kBf16, WeightType::kI8}) {
+    const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_csr, 0, 0, type}, ViewOf(matrix)));
+    EXPECT_EQ(BodyOf(encoded.view()).bytes.size(), 64 + count * (SizeOf(type) + 2));
+  }
+}
+
+TEST(CsrFormat, RefusesWholeNumbersWhoseSumsCouldPass32Bits) {
+  constexpr FormatSpec kSpec = {FormatId::k_csr, 0, 0, WeightType::kI8};
+  constexpr uint32_t kMost = 66052;                  // of 127: 8388604
+  for (const uint32_t count : {kMost, kMost + 1}) {  // all of the one element
+    const EncodedMatrix one = ValueOrDie(Encode(kSpec, ViewOf(Tensor({1, 1}, {127.0f}))));
+    const size_t header = RowScalesBytes(1);
+    const size_t cols = header + 64 + RoundUp(count, 64);
+    AlignedBuffer<std::byte> bytes(cols + 2 * count);
+    std::copy_n(one.bytes.begin(), header, bytes.begin());
+    const auto offset = static_cast<int32_t>(-128 * 127 * static_cast<int64_t>(count));
+    std::memcpy(bytes.data() + kAlignmentBytes + RowScaleCount(1) * sizeof(float), &offset, 4);
+    std::memcpy(bytes.data() + header + sizeof(uint32_t), &count, sizeof(count));
+    std::fill_n(bytes.begin() + header + 64, count, std::byte{127});
+    const Status status = Validate({kSpec, 1, 1, {bytes.data(), bytes.size()}});
+    if (count == kMost) {
+      EXPECT_OK(status);
+    } else {
+      ExpectError(status, Code::kBadFormat,
+                  {"row 0", "add to at most 8388608 expected, to 8388731 found"});
+    }
+  }
+}
+
 TEST(BlockedFormat, StoresTheBlocksThatHoldAWeight) {
   Tensor matrix({10, 10});
   matrix.values[0 * 10 + 5] = 1.0f;  // strip 0, columns 4 to 7

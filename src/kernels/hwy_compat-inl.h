@@ -54,6 +54,7 @@ HWY_INLINE hn::Vec<D> LoadWeights(D d, const uint16_t* from) {
 }
 HWY_INLINE float WeightOf(float weight) { return weight; }
 HWY_INLINE float WeightOf(uint16_t bits) { return FromBf16(bits); }
+HWY_INLINE int32_t WeightOf(int8_t q) { return q; }
 
 // The first `count` lanes from memory, the others 0; nothing else is read. count <= lanes.
 template <class D>
