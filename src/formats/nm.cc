@@ -9,6 +9,7 @@ namespace {
 constexpr FormatTile kTiles[] = {
     {16, 4, WeightType::kF32, 2},  {16, 8, WeightType::kF32, 2},  {16, 16, WeightType::kF32, 2},
     {16, 4, WeightType::kBf16, 2}, {16, 8, WeightType::kBf16, 2}, {16, 16, WeightType::kBf16, 2},
+    {16, 4, WeightType::kI8, 2},   {16, 8, WeightType::kI8, 2},   {16, 16, WeightType::kI8, 2},
 };
 
 // Writes into bytes that are 0.
@@ -33,10 +34,10 @@ class NmWriter {
 
  private:
   void Store(float weight, size_t slot, size_t lane, size_t col) {
-    StoreWeight(weight, values_, view_.type, slot * view_.strip_rows + lane);
-    const size_t bit = lane * NmIndexBits(view_.bank_cols);
-    uint8_t& byte = index_[slot * NmIndexBytes(view_.strip_rows, view_.bank_cols) + bit / 8];
-    byte = static_cast<uint8_t>(byte | col << bit % 8);
+    const NmPlace place = view_.PlaceOf(slot, lane);
+    StoreWeight(weight, values_, view_.type, place.weight);
+    uint8_t& byte = index_[place.byte];
+    byte = static_cast<uint8_t>(byte | col << place.bit);
   }
 
   const NmView& view_;
@@ -51,9 +52,9 @@ Result<AlignedBuffer<std::byte>> EncodeNm(const FormatSpec& spec, MatrixView mat
   NmWriter writer(view, bytes.data(), reinterpret_cast<uint8_t*>(bytes.data() + layout.index));
   for (size_t row = 0; row < view.rows; ++row) {
     const std::span<const float> weights(matrix.data + row * view.cols, view.cols);
-    for (size_t bank = 0; bank < view.banks; ++bank) {
-      const size_t slot = (row / view.strip_rows * view.banks + bank) * view.bank_weights;
-      const size_t col = bank * view.bank_cols;
+    for (size_t col = 0; col < view.cols; col += view.bank_cols) {
+      const size_t bank = row / view.strip_rows * view.banks + col / view.bank_cols;
+      const size_t slot = bank * view.bank_weights;
       const size_t width = std::min(view.bank_cols, view.cols - col);
       if (writer.Append(weights.subspan(col, width), slot, row % view.strip_rows)) continue;
       return Unsupported(StrCat(FormatName(spec), ": at most ", view.bank_weights,
@@ -64,6 +65,17 @@ Result<AlignedBuffer<std::byte>> EncodeNm(const FormatSpec& spec, MatrixView mat
   return bytes;
 }
 
+// A bank past the last column stands for nothing.
+Status CheckNoWeights(const NmView& view, size_t slot) {
+  for (size_t lane = 0; lane < view.strip_rows; ++lane) {
+    const float weight = view.WeightAt(slot, lane);
+    if (weight == 0.0f) continue;
+    return BadFormat(StrCat("nm.values[", slot, "][", lane, "]: 0 past the last column expected, ",
+                            weight, " found"));
+  }
+  return Ok();
+}
+
 // Every lane must name a column of the matrix, also the lanes of rows past the last: kernels read x
 // there.
 Status ValidateNm(const EncodedView& matrix) {
@@ -71,6 +83,10 @@ Status ValidateNm(const EncodedView& matrix) {
   ESPALIER_RETURN_IF_ERROR(CheckSize("nm", matrix.bytes.size(), layout.end));
   const NmView view = ViewNm(matrix);
   for (size_t slot = 0; slot < view.slots(); ++slot) {
+    if (view.IsPastTheLast(slot)) {
+      ESPALIER_RETURN_IF_ERROR(CheckNoWeights(view, slot));
+      continue;
+    }
     const size_t limit = std::min(view.bank_cols, view.cols - view.BankColOf(slot));
     if (limit == size_t{1} << NmIndexBits(view.bank_cols)) continue;  // of all bits a column
     for (size_t lane = 0; lane < view.strip_rows; ++lane) {
@@ -86,12 +102,13 @@ Status ValidateNm(const EncodedView& matrix) {
 void ForEachStoredNm(const EncodedView& matrix, void* context, VisitFn visit) {
   const NmView view = ViewNm(matrix);
   for (size_t slot = 0; slot < view.slots(); ++slot) {
+    if (view.IsPastTheLast(slot)) continue;
     const size_t first_row = slot / view.slots_per_strip() * view.strip_rows;
     const size_t lanes = std::min(view.strip_rows, view.rows - first_row);
     for (size_t lane = 0; lane < lanes; ++lane) {
       visit(context, static_cast<int64_t>(first_row + lane),
             static_cast<int64_t>(view.BankColOf(slot) + view.IndexOf(slot, lane)),
-            LoadWeight(view.values, view.type, slot * view.strip_rows + lane));
+            view.WeightAt(slot, lane));
     }
   }
 }

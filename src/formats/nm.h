@@ -12,11 +12,22 @@
 // a stored 0 at the last column of its bank in which its row has a weight, or else the bank's
 // first: an infinite x there makes that row NaN.
 //
+// Of type i8 (the body, row_scales.h) the weights of four slots lie together, a row's four side by
+// side, and banks are filled up to a multiple of 4 / N with weights of 0:
+//
+//   values  i8 [strips, banks * N / 4, S, 4]
+//           0 to a multiple of 64 bytes
+//   index   u8 [strips, banks * N / 4, P], P = S (M = 4) or 2 S (M = 8, 16): that of number e of
+//   the
+//           4 S weights begins at bit 2 (e / P) or 4 (e / P) of byte e mod P, so that shifts of
+//           whole vectors give the indices in order
+//
 // M = 8 would do with 3 bits, but nibbles are one instruction less to read, and the byte more for
 // each 16 weights is 1.5 % of f32.
 #ifndef ESPALIER_FORMATS_NM_H_
 #define ESPALIER_FORMATS_NM_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -30,6 +41,15 @@ constexpr size_t NmIndexBytes(size_t strip_rows, size_t bank_cols) {
   return strip_rows * NmIndexBits(bank_cols) / 8;
 }
 
+// Slots whose weights lie together.
+constexpr size_t NmDepth(WeightType type) { return type == WeightType::kI8 ? 4 : 1; }
+
+// Where the weight of one lane of a slot is: its number in values, and where its index begins.
+struct NmPlace {
+  size_t weight;
+  size_t byte, bit;
+};
+
 struct NmView {
   size_t rows;
   size_t cols;
@@ -37,7 +57,7 @@ struct NmView {
   size_t bank_cols;     // M
   size_t bank_weights;  // N
   size_t strips;
-  size_t banks;
+  size_t banks;  // of kI8 the last may begin past the last column
   WeightType type;
   const std::byte* values;  // 64-byte aligned
   const uint8_t* index;     // 64-byte aligned
@@ -48,12 +68,24 @@ struct NmView {
   size_t BankColOf(size_t slot) const {
     return slot % slots_per_strip() / bank_weights * bank_cols;
   }
+  bool IsPastTheLast(size_t slot) const { return BankColOf(slot) >= cols; }
+  NmPlace PlaceOf(size_t slot, size_t lane) const {
+    const size_t depth = NmDepth(type);
+    const size_t bits = NmIndexBits(bank_cols);
+    const size_t bytes = depth * NmIndexBytes(strip_rows, bank_cols);  // of the slots together
+    const size_t first_byte = slot / depth * bytes;
+    const size_t number = lane * depth + slot % depth;
+    const size_t weight = slot / depth * depth * strip_rows + number;
+    if (depth == 1) return {weight, first_byte + number * bits / 8, number * bits % 8};
+    return {weight, first_byte + number % bytes, number / bytes * bits};
+  }
+  float WeightAt(size_t slot, size_t lane) const {
+    return LoadWeight(values, type, PlaceOf(slot, lane).weight);
+  }
   // Column inside the bank of the weight in lane `lane` of slot `slot`.
   size_t IndexOf(size_t slot, size_t lane) const {
-    const size_t bits = NmIndexBits(bank_cols);
-    const size_t bit = lane * bits;
-    const size_t byte = index[slot * NmIndexBytes(strip_rows, bank_cols) + bit / 8];
-    return byte >> bit % 8 & ((size_t{1} << bits) - 1);
+    const NmPlace place = PlaceOf(slot, lane);
+    return size_t{index[place.byte]} >> place.bit & ((size_t{1} << NmIndexBits(bank_cols)) - 1);
   }
 };
 
@@ -65,15 +97,18 @@ struct NmLayout {
   NmLayout(const FormatSpec& spec, int64_t rows, int64_t cols) {
     const auto strip_rows = static_cast<uint64_t>(spec.strip_rows);
     const auto bank_cols = static_cast<uint64_t>(spec.bank_cols);
+    const auto bank_weights = static_cast<uint64_t>(spec.depth);
+    const uint64_t together = std::max<uint64_t>(1, NmDepth(spec.type) / bank_weights);
     strips = (static_cast<uint64_t>(rows) + strip_rows - 1) / strip_rows;
-    banks = (static_cast<uint64_t>(cols) + bank_cols - 1) / bank_cols;
-    slots = strips * banks * static_cast<uint64_t>(spec.depth);
+    banks = RoundUp((static_cast<uint64_t>(cols) + bank_cols - 1) / bank_cols, together);
+    slots = strips * banks * bank_weights;
     index = RoundUp(slots * strip_rows * SizeOf(spec.type), kAlignmentBytes);
     end = index + slots * NmIndexBytes(strip_rows, bank_cols);
   }
 };
 
-// Precondition: Validate passes. Inline, so that a kernel that knows its tile divides by constants.
+// Precondition: Validate passes; of kI8, `matrix` is the body (row_scales.h). Inline, so that a
+// kernel that knows its tile divides by constants.
 inline NmView ViewNm(const EncodedView& matrix) {
   const NmLayout layout(matrix.spec, matrix.rows, matrix.cols);
   NmView view{};

@@ -1,0 +1,112 @@
+// The bytes of format `slot`, and what it refuses.
+#include "formats/slot.h"
+
+#include <gtest/gtest.h>
+
+#include "formats/row_scales.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using testing::ExpectError;
+using testing::ValueOrDie;
+
+TEST(SlotFormat, NeedsAsManySlotsAsTheFullestRow) {
+  Tensor matrix({8, 16});
+  for (size_t col = 0; col < 3; ++col) matrix.values[2 * 16 + col * 5] = 1.0f;
+  for (size_t row = 0; row < 8; ++row) matrix.values[row * 16 + row] = 2.0f;
+  const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_slot, 8, 16}, ViewOf(matrix)));
+  // Row 2 has columns 0, 5, 10 and 2.
+  EXPECT_EQ(StoredCount(encoded.view()), 4u * 8u);
+}
+
+TEST(SlotFormat, SpendsFourAndAHalfBytesAWeightOnAMatrixPrunedInSlots) {
+  Tensor matrix({64, 128});
+  for (size_t row = 0; row < 64; ++row) {
+    for (size_t col = 0; col < 128; col += 16) {
+      matrix.values[row * 128 + col + (row * 7 + col) % 16] = 1.0f;
+    }
+  }
+  const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_slot, 16, 16}, ViewOf(matrix)));
+  const size_t slots = 4 * 8;
+  EXPECT_EQ(StoredCount(encoded.view()), slots * 16);
+  EXPECT_EQ(encoded.bytes.size(), 64 + 64 + slots * (16 * 4 + 8 + 2));
+}
+
+constexpr FormatSpec kWideSlot = {FormatId::k_slot, 64, 16};
+constexpr FormatSpec kWideI8 = {FormatId::k_slot, 64, 64, WeightType::kI8, 4};
+
+TEST(SlotFormat, SpendsAsManyBytesInWideStripsAndPadsNoStripToAnother) {
+  Tensor matrix({128, 32});
+  for (size_t row = 0; row < 128; ++row) matrix.values[row * 32 + row % 16] = 1.0f;
+  matrix.values[100 * 32 + 17] = 2.0f;  // a second slot of the second strip
+  const EncodedMatrix encoded = ValueOrDie(Encode(kWideSlot, ViewOf(matrix)));
+  const SlotView view = ViewSlot(encoded.view());
+  EXPECT_EQ(view.groups, 2u);
+  EXPECT_EQ(view.strip[0], 1u);  // the longest first
+  EXPECT_EQ(view.slots, 3u);
+  EXPECT_EQ(encoded.bytes.size(), 64 + 64 + 3 * 64 * 4 + RoundUp(size_t{3 * 32}, 64) + 3 * 2);
+}
+
+TEST(SlotFormat, PutsTheIndicesOfFourPartsOfAWideStripInAWord) {
+  Tensor matrix({64, 16});
+  for (size_t row = 0; row < 64; ++row) matrix.values[row * 16 + (row * 5 + row / 16) % 16] = 1.0f;
+  const EncodedMatrix encoded = ValueOrDie(Encode(kWideSlot, ViewOf(matrix)));
+  const SlotView view = ViewSlot(encoded.view());
+  ASSERT_EQ(view.slots, 1u);
+  for (size_t lane = 0; lane < 16; ++lane) {
+    const unsigned word = view.index[2 * lane] | view.index[2 * lane + 1] << 8;
+    for (size_t part = 0; part < 4; ++part) {
+      const size_t row = part * 16 + lane;
+      EXPECT_EQ(word >> (4 * part) & 15, (row * 5 + part) % 16) << "row " << row;
+      EXPECT_EQ(view.IndexOf(0, row), (row * 5 + part) % 16) << "row " << row;
+    }
+  }
+}
+
+TEST(SlotFormat, PutsTheLastSixtyFourIndicesOfSixBitsAboveTheOthers) {
+  Tensor matrix({64, 64});
+  for (size_t row = 0; row < 64; ++row) {
+    for (size_t j = 0; j < 4; ++j) matrix.values[row * 64 + j * 16 + row % 16] = 1.0f;
+  }
+  RoundMatrix(WeightType::kI8, 64, matrix.values);
+  const EncodedMatrix encoded = ValueOrDie(Encode(kWideI8, ViewOf(matrix)));
+  const SlotView view = ViewSlot(BodyOf(encoded.view()));
+  ASSERT_EQ(view.slots, 1u);
+  for (size_t lane = 0; lane < 256; ++lane) {
+    EXPECT_EQ(view.IndexOf(0, lane), lane % 4 * 16 + lane / 4 % 16) << "lane " << lane;
+  }
+  // Lane 255: row 63's last weight, column 63. Two bits each in bytes 63, 127 and 191.
+  EXPECT_EQ(view.index[63] >> 6, 3);
+  EXPECT_EQ(view.index[127] >> 6, 3);
+  EXPECT_EQ(view.index[191] >> 6, 3);
+  EXPECT_EQ(view.index[60] >> 6, 3);  // lane 252: column 15, 0b001111
+  EXPECT_EQ(view.index[188] >> 6, 0);
+}
+
+TEST(SlotFormat, RefusesAnIndexOfAWideStripPastTheLastRaggedBank) {
+  Tensor matrix({64, 20});
+  for (size_t row = 0; row < 64; ++row) matrix.values[row * 20 + 19] = 1.0f;
+  EncodedMatrix encoded = ValueOrDie(Encode(kWideSlot, ViewOf(matrix)));
+  const SlotView view = ViewSlot(encoded.view());
+  const auto offset = reinterpret_cast<const std::byte*>(view.index) - encoded.bytes.data();
+  encoded.bytes[static_cast<size_t>(offset) + 11] = std::byte{0x43};  // row 5 of the last part: 4
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"slot.index[0][53]", "less than 4 expected, 4 found"});
+}
+
+TEST(SlotFormat, RefusesAnIndexPastTheLastRaggedBank) {
+  Tensor matrix({8, 20});
+  for (size_t row = 0; row < 8; ++row) matrix.values[row * 20 + 19] = 1.0f;
+  EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_slot, 8, 16}, ViewOf(matrix)));
+  const SlotView view = ViewSlot(encoded.view());
+  ASSERT_EQ(view.IndexOf(0, 5), 3u);
+  const auto offset = reinterpret_cast<const std::byte*>(view.index) - encoded.bytes.data();
+  encoded.bytes[static_cast<size_t>(offset) + 2] = std::byte{0x43};  // row 5 of the strip: 4
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"slot.index[0][5]", "less than 4 expected, 4 found"});
+}
+
+}  // namespace
+}  // namespace espalier

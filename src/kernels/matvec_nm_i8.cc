@@ -1,0 +1,111 @@
+// matvec_nm_i8_<S>x<M>x<N>: y = W x + init over format `nm` of type i8. x is rounded to 8 bits
+// (kernels/quantize.h), sums are 32-bit whole numbers.
+//
+// Two banks of two weights are four of each row: one lookup by bytes and one instruction that
+// multiplies and adds (nm_quads-inl.h). Strips run side by side and share the bytes of x; several x
+// share a strip's weights and indices.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/matvec_nm_i8.cc"
+#include "hwy/foreach_target.h"
+// clang-format off
+#include "hwy/highway.h"
+// clang-format on
+
+#include <algorithm>
+#include <span>
+
+#include "formats/nm.h"
+#include "kernels/matmul_kernel.h"
+#include "kernels/nm_quads-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier {
+namespace HWY_NAMESPACE {
+namespace {
+
+constexpr size_t kBankWeights = 2;
+// Strips of one x, or x of one strip, at a time: enough sums in flight.
+constexpr size_t kMost = 4;
+
+template <size_t M>
+class NmI8Kernel {
+ public:
+  static void Run(const EncodedView& matrix, const MatMulArgs& args) {
+    EncodedView tile = BodyOf(matrix);
+    tile.spec = {FormatId::k_nm, kQuadRows, M, WeightType::kI8, kBankWeights};  // as constants
+    const NmView w = ViewNm(tile);
+    const RowScales scales = ViewRowScales(matrix);
+    if (args.first_group >= std::min(args.end_group, w.strips)) return;
+    size_t n = 0;
+    if (w.cols <= size_t{kMaxI8Cols} / kMost) {
+      for (; n + kMost <= args.count; n += kMost) Rows<kMost>(w, scales, args, n);
+    }
+    for (; n < args.count; ++n) Rows<1>(w, scales, args, n);
+  }
+
+ private:
+  template <size_t kRows>
+  using XRows = QuantizedX<kMaxI8Cols / kRows>[kRows];
+
+  template <size_t kRows>
+  static void Rows(const NmView& w, const RowScales& scales, const MatMulArgs& args, size_t n) {
+    constexpr size_t kStrips = kMost / kRows;
+    XRows<kRows> x;
+    for (size_t i = 0; i < kRows; ++i) {
+      x[i].Set(args.x + (n + i) * args.x_stride, w.cols, scales.x_scale);
+    }
+    const size_t end = std::min(args.end_group, w.strips);
+    size_t strip = args.first_group;
+    for (; strip + kStrips <= end; strip += kStrips) {
+      Strips<kStrips, kRows>(w, scales, args, x, strip, n);
+    }
+    for (; strip < end; ++strip) Strips<1, kRows>(w, scales, args, x, strip, n);
+  }
+
+  template <size_t kStrips, size_t kRows>
+  static HWY_INLINE void Strips(const NmView& w, const RowScales& scales, const MatMulArgs& args,
+                                const XRows<kRows>& x, size_t strip, size_t n) {
+    const size_t pairs = w.slots_per_strip() / 4;
+    QuadSums sums[kRows][kStrips];
+    const int8_t* weights[kStrips];
+    const uint8_t* index[kStrips];
+    for (size_t s = 0; s < kStrips; ++s) {
+      const size_t first_pair = (strip + s) * pairs;
+      weights[s] = reinterpret_cast<const int8_t*>(w.values) + first_pair * kQuadBytes;
+      index[s] = w.index + first_pair * kPairIndexBytes<M>;
+      for (size_t i = 0; i < kRows; ++i) {
+        sums[i][s] = FirstSums(scales.offset + (strip + s) * kQuadRows);
+      }
+    }
+    for (size_t pair = 0; pair < pairs; ++pair) {
+      for (size_t s = 0; s < kStrips; ++s) {
+        const Quads places = LoadPairIndices<M>(index[s] + pair * kPairIndexBytes<M>);
+        for (size_t i = 0; i < kRows; ++i) {
+          const auto bank = LoadPair<M>(x[i].at(pair * 2 * M));
+          AddProducts(weights[s] + pair * kQuadBytes, LookupPair<M>(bank, places), &sums[i][s]);
+        }
+      }
+    }
+    for (size_t i = 0; i < kRows; ++i) {
+      for (size_t s = 0; s < kStrips; ++s) {
+        StoreSums(sums[i][s], scales, x[i].scale(), args.init, (strip + s) * kQuadRows, w.rows,
+                  args.y + (n + i) * args.y_stride);
+      }
+    }
+  }
+};
+
+constexpr WeightType kI8 = WeightType::kI8;
+constexpr MatMulKernel kKernels[] = {
+    {{FormatId::k_nm, 16, 4, kI8, kBankWeights}, "matvec_nm_i8_16x4x2", NmI8Kernel<4>::Run},
+    {{FormatId::k_nm, 16, 8, kI8, kBankWeights}, "matvec_nm_i8_16x8x2", NmI8Kernel<8>::Run},
+    {{FormatId::k_nm, 16, 16, kI8, kBankWeights}, "matvec_nm_i8_16x16x2", NmI8Kernel<16>::Run},
+};
+
+}  // namespace
+
+std::span<const MatMulKernel> matvec_nm_i8() { return kKernels; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier
+HWY_AFTER_NAMESPACE();
