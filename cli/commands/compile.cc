@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "command.h"
 #include "pipeline/calibration_file.h"
+#include "pipeline/cost_file.h"
 #include "report/text.h"
 
 namespace espalier {
@@ -21,6 +22,7 @@ struct Flags {
   std::string calibration;
   bool no_measure = false;
   bool cold = false;
+  std::string costs;
   CompileOptions options;
 };
 
@@ -44,6 +46,12 @@ Status Run(const Flags& flags, Console* console) {
   ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kEsp));
   CompileOptions options = flags.options;
   options.tuning = flags.no_measure ? Tuning::kOff : Tuning::kMeasure;
+  CostTable costs;
+  if (!flags.costs.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(costs, ReadCostTable(flags.costs));
+    options.tuning = Tuning::kCosts;
+    options.costs = &costs;
+  }
   options.cache = flags.cold ? CacheState::kCold : CacheState::kWarm;
   options.log = console->MakeLogSink();
   options.metadata["source"] = flags.input;
@@ -90,9 +98,16 @@ Action AddCompile(CLI::App* app) {
   app->add_option("--weight-type", flags->weight_type,
                   "Type that every matrix is rounded to first: f32, bf16 or i8")
       ->capture_default_str();
-  app->add_flag("--no-measure", flags->no_measure,
-                "Take the smallest encoding and time nothing: the same bytes on every run");
-  app->add_flag("--cold", flags->cold, "Time with weights in memory, not in the caches");
+  CLI::Option* no_measure =
+      app->add_flag("--no-measure", flags->no_measure,
+                    "Take the smallest encoding and time nothing: the same bytes on every run");
+  CLI::Option* cold =
+      app->add_flag("--cold", flags->cold, "Time with weights in memory, not in the caches");
+  app->add_option("--costs", flags->costs,
+                  "Choose by the costs of a CPU that `espalier tune` wrote (.json) and time "
+                  "nothing: the same bytes on every run")
+      ->excludes(no_measure)
+      ->excludes(cold);
   app->add_option("--repetitions", options.repetitions, "Timed samples of each candidate")
       ->capture_default_str();
   app->add_option("--batched-rows", options.batched_rows,

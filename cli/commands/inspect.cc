@@ -50,7 +50,8 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
   return text + "  " + StrJoin(inputs, " and ") + " -> " + TypeString(types.at(node.output)) + "\n";
 }
 
-std::string WeightText(const WeightRecord& weight) {
+// `timed`: what its times are, if it has some.
+std::string WeightText(const WeightRecord& weight, const char* timed) {
   std::string text = StrCat("  ", weight.name, " ", weight.rows, "x", weight.cols, ": ",
                             FormatPercent(weight.sparsity, 2), " zeros");
   std::vector<std::string> gates;
@@ -61,16 +62,16 @@ std::string WeightText(const WeightRecord& weight) {
   if (weight.format.empty()) return text + "\n";
   text += StrCat("; ", weight.format, " by ", weight.kernel, ", ", weight.encoded_bytes, " bytes");
   std::vector<std::string> others;
-  bool timed = false;
+  bool has_times = false;
   for (const CandidateRecord& candidate : weight.candidates) {
     std::string other = candidate.format;
     if (candidate.ns > 0.0) {
-      timed = true;
+      has_times = true;
       other += " " + FormatFixed(candidate.ns, 0) + " ns";
     }
     others.push_back(other + " " + std::to_string(candidate.bytes) + " B");
   }
-  return text + StrCat("\n    ", timed ? "measured" : "candidates", ": ") + StrJoin(others, ", ") +
+  return text + StrCat("\n    ", has_times ? timed : "candidates", ": ") + StrJoin(others, ", ") +
          "\n";
 }
 
@@ -88,7 +89,10 @@ std::string Text(const Subject& subject, const std::map<std::string, ValueType>&
   text += "layers\n";
   for (const Node& node : subject.graph.nodes) text += NodeText(node, types);
   text += "matrices\n";
-  for (const WeightRecord& weight : record.weights) text += WeightText(weight);
+  const bool by_costs = subject.artifact && subject.artifact->metadata().contains("costs");
+  for (const WeightRecord& weight : record.weights) {
+    text += WeightText(weight, by_costs ? "by costs" : "measured");
+  }
   text += StrCat("parameters ", record.params, ", of which ", record.nonzeros,
                  " are not 0; multiply-adds per step ", record.multiply_adds_per_step, " of ",
                  MultiplyAddsPerStep(subject.graph, Count::kDense), "\n");

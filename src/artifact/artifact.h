@@ -44,7 +44,7 @@ namespace espalier {
 // A format that was tried for a matrix and not taken.
 struct Candidate {
   FormatSpec spec;
-  double ns = 0.0;  // median time of one product W x; 0 if it was not measured
+  double ns = 0.0;  // as Choice::ns
   uint64_t bytes = 0;
   std::string reason;  // why it lost, e.g. "slower"
 
@@ -55,7 +55,9 @@ struct Candidate {
 struct Choice {
   FormatSpec spec;
   std::string kernel;  // the kernel that was measured, or would be used, on the compiling target
-  double ns = 0.0;     // median time of one product W x; 0 if it was not measured
+  // Median time of one product W x, measured or (metadata "costs") by the costs of a CPU; 0 if
+  // there is neither.
+  double ns = 0.0;
   std::vector<Candidate> runners_up;  // fastest first; smallest first if they were not measured
   float x_scale = 0.0f;               // of type kI8: how kernels round x (formats/row_scales.h)
 
@@ -90,7 +92,8 @@ Result<GoldenSample> MakeGoldenSample(const Graph& graph, uint64_t seed,
                                       const MatrixInputFn& on_input = {});
 
 // Texts that go with a network. WriteArtifact sets "espalier" (the version that wrote it); compile
-// adds "target"; the rest is the caller's: "task", "source", "seed", ...
+// adds "target" and, if it chose by them, "costs"; the rest is the caller's: "task", "source",
+// "seed", ...
 using Metadata = std::map<std::string, std::string>;
 
 struct ArtifactContent {

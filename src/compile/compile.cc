@@ -33,6 +33,13 @@ Status CheckOptions(const CompileOptions& options, const std::vector<MatrixPart>
     return InvalidArgument(StrCat("batched_rows: 1 to ", kMaxBatchedRows, " expected, ",
                                   options.batched_rows, " found"));
   }
+  if (options.tuning == Tuning::kCosts) {
+    if (options.costs == nullptr) return InvalidArgument("costs: a table expected, none found");
+    ESPALIER_RETURN_IF_ERROR(CheckCosts(*options.costs));
+    if (options.cache == CacheState::kCold) {
+      return InvalidArgument("cache: warm expected, cold found: costs are those of warm weights");
+    }
+  }
   for (const auto& [name, spec] : options.forced) {
     ESPALIER_RETURN_IF_ERROR(CheckName("forced format", name, parts));
   }
@@ -94,6 +101,10 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
   ArtifactContent content;
   content.metadata = options.metadata;
   content.metadata["target"] = kernels->target;
+  if (options.tuning == Tuning::kCosts) {
+    content.metadata["target"] = options.costs->target;
+    content.metadata["costs"] = options.costs->cpu;
+  }
   if (options.weights != WeightType::kF32) {
     content.metadata["weights"] = WeightTypeName(options.weights);
   }

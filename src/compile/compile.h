@@ -14,6 +14,7 @@
 #include "base/aligned_buffer.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "compile/cost_table.h"
 #include "formats/format.h"
 #include "model/graph.h"
 
@@ -21,6 +22,9 @@ namespace espalier {
 
 enum class Tuning {
   kMeasure,  // the fastest on this machine; the recorded times, so the file, differ from run to run
+  // The fastest by CompileOptions::costs, which may be another CPU's. Nothing is timed, and the
+  // same arguments give the same bytes.
+  kCosts,
   // The smallest encoding, nothing is timed: every Choice::ns and Candidate::ns is 0. The same
   // arguments give the same bytes.
   kOff,
@@ -33,7 +37,9 @@ enum class CacheState {
 };
 
 struct CompileOptions {
-  std::string target;  // an instruction set of AvailableKernels(), "" for the best
+  // An instruction set of AvailableKernels(), "" for the best. With kCosts kernels are verified by
+  // it, and the artifact names the costs' own.
+  std::string target;
   // Every matrix is rounded to it first (RoundMatrices).
   WeightType weights = WeightType::kF32;
   // By MatrixPart::name, of type i8: how kernels round x (formats/row_scales.h), from Calibrate; 0,
@@ -44,6 +50,7 @@ struct CompileOptions {
   // Formats that are given and not chosen, by MatrixPart::name or by the weight's name.
   std::map<std::string, FormatSpec> forced;
   Tuning tuning = Tuning::kMeasure;
+  const CostTable* costs = nullptr;  // kCosts; must outlive Compile
   CacheState cache = CacheState::kWarm;
   int repetitions = 25;  // timed samples of each candidate, interleaved; the median counts
   // Rows of x in one product with a matrix that the session multiplies by all steps at once (input
@@ -51,7 +58,8 @@ struct CompileOptions {
   int64_t batched_rows = 16;
   std::function<double()> now_ns;  // empty for the steady clock
   uint64_t seed = 1;               // of the golden sample and of the x that kernels are timed with
-  Metadata metadata;               // goes into the artifact beside "espalier" and "target"
+  Metadata metadata;               // goes into the artifact beside "espalier", "target" and, with
+                                   // kCosts, "costs": the name of its CPU
   LogSink log;                     // debug: each candidate's time and bytes; info: each choice
 };
 

@@ -196,6 +196,63 @@ TEST(Compile, RecordsNoTimesWhenNothingIsTimed) {
   }
 }
 
+// Every product takes these times, whatever its matrix.
+CostTable ForgedCosts(double dense_ns, double csr_ns) {
+  const auto of_all = [](double ns) {
+    return CostPoint{1, int64_t{1} << 20, int64_t{1} << 20, int64_t{1} << 60, ns};
+  };
+  return {
+      "a CPU of 2031", "AVX13", {{FormatSpec(), {of_all(dense_ns)}}, {Csr(), {of_all(csr_ns)}}}};
+}
+
+CompileOptions WithCosts(const CostTable& costs) {
+  CompileOptions options;
+  options.tuning = Tuning::kCosts;
+  options.costs = &costs;
+  return options;
+}
+
+TEST(Compile, ChoosesByTheCostsThatItIsGiven) {
+  for (const bool csr_wins : {true, false}) {
+    const CostTable costs = ForgedCosts(1000.0, csr_wins ? 500.0 : 2000.0);
+    const Artifact artifact = CompileOrDie(TestGraph(0.9), WithCosts(costs));
+    const Choice& choice = artifact.matrix("lstm0.weight_hh").choice;
+    EXPECT_EQ(choice.spec, csr_wins ? Csr() : FormatSpec());
+    EXPECT_EQ(choice.ns, csr_wins ? 500.0 : 1000.0);
+    EXPECT_EQ(choice.runners_up[0].reason, "slower");
+  }
+}
+
+TEST(Compile, SaysWhoseCostsItChoseByAndRefusesWhatTheyLack) {
+  const CostTable costs = ForgedCosts(1000.0, 500.0);
+  const Artifact artifact = CompileOrDie(TestGraph(0.9), WithCosts(costs));
+  EXPECT_EQ(artifact.metadata().at("target"), "AVX13");
+  EXPECT_EQ(artifact.metadata().at("costs"), "a CPU of 2031");
+  const std::vector<Candidate>& others = artifact.matrix("lstm0.weight_hh").choice.runners_up;
+  EXPECT_GT(others.size(), 2u);
+  EXPECT_EQ(others.back().reason, "not among the costs");
+}
+
+TEST(Compile, GivesTheSameBytesForTheSameCosts) {
+  const CostTable costs = ForgedCosts(1000.0, 500.0);
+  const Graph graph = TestGraph(0.9);
+  const auto first = ValueOrDie(Compile(graph, WithCosts(costs)));
+  const auto second = ValueOrDie(Compile(graph, WithCosts(costs)));
+  EXPECT_TRUE(std::equal(first.begin(), first.end(), second.begin(), second.end()));
+}
+
+TEST(Compile, RefusesCostsThatCannotChoose) {
+  CostTable costs = ForgedCosts(1000.0, 500.0);
+  CompileOptions options = WithCosts(costs);
+  options.cache = CacheState::kCold;
+  ExpectError(Compile(TestGraph(0.9), options).status(), Code::kInvalidArgument, {"cold"});
+  costs.formats[0].points[0].ns = -1.0;
+  ExpectError(Compile(TestGraph(0.9), WithCosts(costs)).status(), Code::kInvalidArgument,
+              {"dense", "above 0"});
+  options.costs = nullptr;
+  ExpectError(Compile(TestGraph(0.9), options).status(), Code::kInvalidArgument, {"a table"});
+}
+
 TEST(Compile, TakesAFormatThatIsForced) {
   CompileOptions options;
   options.forced["lstm0.weight_hh"] = Csr();

@@ -5,6 +5,7 @@
 
 #include "base/stopwatch.h"
 #include "base/strings.h"
+#include "compile/product.h"
 #include "formats/row_scales.h"
 #include "kernels/quantize.h"
 
@@ -14,35 +15,14 @@ namespace {
 constexpr size_t kVerifyRows = 3;  // of x: more than one, since kernels may treat one apart
 // One sample lasts at least this long, so that reading the clock (about 25 ns) does not count.
 constexpr double kSampleNs = 20000.0;
-constexpr int64_t kMaxCalls = 10000;
 // Twice the last-level cache of a large desktop part; smaller may leave weights in the cache.
 constexpr size_t kEvictBytes = size_t{64} << 20;
-
-struct Rows {
-  size_t stride;
-  AlignedBuffer<float> values;
-
-  Rows(size_t count, size_t width)
-      : stride(RoundUp(width, kAlignmentBytes / sizeof(float))), values(count * stride) {}
-};
-
-Rows RandomRows(size_t count, size_t width, Rng* rng) {
-  Rows rows(count, width);
-  for (float& value : rows.values) value = static_cast<float>(rng->Normal());
-  return rows;
-}
 
 // What the kernel multiplies: x, or x rounded to 8 bits.
 std::vector<double> Multiplied(const EncodedView& matrix, const float* x) {
   std::vector<double> multiplied(x, x + matrix.cols);
   if (matrix.spec.type == WeightType::kI8) RoundX(ViewRowScales(matrix).x_scale, multiplied);
   return multiplied;
-}
-
-double Median(std::vector<double> samples) {
-  const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
-  std::nth_element(samples.begin(), middle, samples.end());
-  return *middle;
 }
 
 }  // namespace
@@ -135,8 +115,7 @@ void Tuner::Measure(size_t count, std::vector<Entry>* entries) {
   const MatMulArgs args{x.values.data(), x.stride, nullptr, y.values.data(), y.stride, count};
   int64_t calls = 1;
   if (options_.cache == CacheState::kWarm) {
-    const double once = std::max(1.0, TimeOnce(entries->front(), args, 1));
-    calls = std::clamp(static_cast<int64_t>(kSampleNs / once), int64_t{1}, kMaxCalls);
+    calls = CallsPerSample(TimeOnce(entries->front(), args, 1), kSampleNs);
   }
   for (int i = 0; i < options_.repetitions; ++i) {
     for (Entry& entry : *entries) {
@@ -146,10 +125,24 @@ void Tuner::Measure(size_t count, std::vector<Entry>* entries) {
   for (Entry& entry : *entries) entry.ns = Median(entry.samples);
 }
 
+void Tuner::LookUp(int64_t count, std::vector<Entry>* entries, std::vector<Candidate>* refused) {
+  std::vector<Entry> known;
+  for (Entry& entry : *entries) {
+    const std::optional<double> ns = options_.costs->Lookup(entry.encoded.view(), count);
+    if (!ns) {
+      refused->push_back({entry.spec, 0.0, entry.encoded.bytes.size(), "not among the costs"});
+      continue;
+    }
+    entry.ns = *ns;
+    known.push_back(std::move(entry));
+  }
+  *entries = std::move(known);
+}
+
 // Precondition: entries is not empty and starts with dense.
 Choice Tuner::Rank(MatrixUse use, std::vector<Entry> entries,
                    std::vector<Candidate> refused) const {
-  const bool is_timed = use != MatrixUse::kLookup && options_.tuning == Tuning::kMeasure;
+  const bool is_timed = use != MatrixUse::kLookup && options_.tuning != Tuning::kOff;
   const auto cost = [&](const Entry& entry) {
     return is_timed ? entry.ns : static_cast<double>(entry.encoded.bytes.size());
   };
@@ -185,8 +178,12 @@ Result<Choice> Tuner::Choose(const std::string& name, MatrixView matrix, MatrixU
     if (!may_be_missing) return entry.status().WithContext(name);
     refused.push_back({spec, 0.0, 0, entry.status().message()});
   }
+  const int64_t count = use == MatrixUse::kSingle ? 1 : options_.batched_rows;
   if (use != MatrixUse::kLookup && options_.tuning == Tuning::kMeasure) {
-    Measure(use == MatrixUse::kSingle ? 1 : static_cast<size_t>(options_.batched_rows), &entries);
+    Measure(static_cast<size_t>(count), &entries);
+  }
+  if (use != MatrixUse::kLookup && options_.tuning == Tuning::kCosts) {
+    LookUp(count, &entries, &refused);
   }
   for (const Entry& entry : entries) {
     if (!options_.log.Wants(LogLevel::kDebug)) break;

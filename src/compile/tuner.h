@@ -47,6 +47,9 @@ class Tuner {
   Result<Entry> Prepare(const std::string& name, MatrixView matrix, const FormatSpec& spec);
   Status Verify(const std::string& name, MatrixView matrix, const Entry& entry);
   void Measure(size_t count, std::vector<Entry>* entries);
+  // Gives each its time of `count` rows of x in the costs; those that these lack are refused. Dense
+  // stays first: CheckCosts has seen it.
+  void LookUp(int64_t count, std::vector<Entry>* entries, std::vector<Candidate>* refused);
   double TimeOnce(const Entry& entry, const MatMulArgs& args, int64_t calls);
   void Evict();
   Choice Rank(MatrixUse use, std::vector<Entry> entries, std::vector<Candidate> refused) const;

@@ -1,5 +1,6 @@
-// JSON inside this room: damaged text and unexpected values become one sentence that names the key.
-// Only .cc files of this room include it, so that nobody else pays for the JSON library's header.
+// JSON of this room and of pipeline: damaged text and unexpected values become one sentence that
+// names the key. Only .cc files include it (and charts.h, which only they include), so that nobody
+// else pays for the JSON library's header.
 #ifndef ESPALIER_REPORT_JSON_H_
 #define ESPALIER_REPORT_JSON_H_
 

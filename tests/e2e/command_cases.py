@@ -100,6 +100,38 @@ class Commands(Case):
             self.assertGreater(system["us_per_sequence"]["median"], 0)
             self.assertGreater(system["us_per_step"]["median"], 0)
 
+    def test_compile_chooses_by_costs(self):
+        costs, dense = self.path("costs.json"), self.run_dir / "dense.onnx"
+        result = json.loads(self.good("tune", "--format", "csr", "--repetitions", "1", "--cpu",
+                                      "mine", "-o", costs, "--json").stdout)
+        self.assertEqual((result["cpu"], result["formats"]), ("mine", 2))
+        files = [self.path("a.esp"), self.path("b.esp")]
+        for file in files:
+            self.good("compile", dense, "--costs", costs, "-o", file)
+        self.assertEqual(files[0].read_bytes(), files[1].read_bytes())
+        facts = json.loads(self.good("inspect", files[0], "--json").stdout)
+        self.assertEqual(facts["metadata"]["costs"], "mine")
+        text = self.good("inspect", files[0]).stdout
+        self.assertIn("by costs", text)
+        self.assertNotIn("measured", text)
+
+        table = json.loads(costs.read_text())
+        for scale, format in ((1e-6, "csr"), (1e6, "dense")):  # of csr's times
+            forged = json.loads(costs.read_text())
+            for point in forged["formats"][1]["points"]:
+                point[-1] *= scale
+            costs.with_name("forged.json").write_text(json.dumps(forged))
+            chosen = json.loads(self.good("compile", dense, "--costs",
+                                          costs.with_name("forged.json"), "-o", files[0],
+                                          "--json").stdout)
+            self.assertEqual({matrix["format"] for matrix in chosen["matrices"]}, {format})
+
+        costs.write_text(json.dumps(table | {"espalier_costs": 9}))
+        self.bad(["costs.json", "version 1 expected, 9 found"], "compile", dense, "--costs",
+                 costs, "-o", files[0])
+        self.bad(["--costs", "--cold"], "compile", dense, "--costs", costs, "--cold", "-o",
+                 files[0], code=2)
+
     def test_bench_plots_a_problem_and_its_rows(self):
         if not (MODULES / "vega").exists():
             self.skipTest("npm package vega is not installed")
@@ -120,8 +152,8 @@ class Commands(Case):
                  "--node-modules", MODULES)
 
     def test_every_command_has_help_with_an_example(self):
-        for command in ("train", "prune", "compact", "compile", "eval", "run", "bench", "export",
-                        "inspect", "report", "recipe"):
+        for command in ("train", "prune", "compact", "compile", "tune", "eval", "run", "bench",
+                        "export", "inspect", "report", "recipe"):
             text = self.good(command, "--help").stdout
             self.assertIn("example", text, command)
             inner = ("run", "check", "show") if command == "recipe" else ()
