@@ -8,6 +8,7 @@
 #include "artifact/artifact.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "formats/row_scales.h"
 #include "kernels/quantize.h"
 
 namespace espalier {
@@ -68,6 +69,7 @@ XCalibration CalibrationOf(MatrixView w, const Inputs& inputs) {
     const float size = sizes[static_cast<size_t>(std::floor(percentile / 100.0 * last))];
     if (size < kSmallestX) continue;
     const float scale = size / kLargestQ;
+    if (!IsXScale(scale)) continue;
     const double error = ErrorOf(w, inputs, scale);
     if (best.fixed_scale > 0.0f && error >= best.fixed_error) continue;
     best.fixed_scale = scale;

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "compile/tuner.h"
+#include "formats/row_scales.h"
 #include "kernels/kernels.h"
 #include "kernels/quantize.h"
 
@@ -45,9 +46,9 @@ Status CheckOptions(const CompileOptions& options, const std::vector<MatrixPart>
   }
   for (const auto& [name, x_scale] : options.x_scales) {
     ESPALIER_RETURN_IF_ERROR(CheckName("x scale", name, parts));
-    if (x_scale >= 0.0f && std::isfinite(x_scale)) continue;
-    return InvalidArgument(
-        StrCat("x scale of '", name, "': a number >= 0 expected, ", x_scale, " found"));
+    if (IsXScale(x_scale)) continue;
+    return InvalidArgument(StrCat("x scale of '", name, "': 0, or ", kLeastXScale, " to ",
+                                  kMostXScale, " expected, ", x_scale, " found"));
   }
   return Ok();
 }

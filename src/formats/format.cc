@@ -127,7 +127,10 @@ Status CheckRowScales(const EncodedView& matrix) {
                             matrix.bytes.size(), " found"));
   }
   const RowScales scales = ViewRowScales(matrix);
-  ESPALIER_RETURN_IF_ERROR(CheckScale("x_scale", scales.x_scale));
+  if (!IsXScale(scales.x_scale)) {
+    return BadFormat(StrCat("x_scale: 0, or ", kLeastXScale, " to ", kMostXScale, " expected, ",
+                            scales.x_scale, " found"));
+  }
   for (size_t row = 0; row < RowScaleCount(matrix.rows); ++row) {
     ESPALIER_RETURN_IF_ERROR(CheckScale(StrCat("scale[", row, "]"), scales.scale[row]));
   }

@@ -19,6 +19,14 @@ namespace espalier {
 // A sum of this many products of 127 and 255 fits in 32 bits.
 inline constexpr int64_t kMaxI8Cols = 1 << 16;
 
+// What x_scale can be: 0, or a number whose inverse and whose products with 127 are normal floats,
+// with room for products of sums.
+inline constexpr float kLeastXScale = 0x1p-107f;
+inline constexpr float kMostXScale = 1e30f;
+constexpr bool IsXScale(double scale) {
+  return scale == 0.0 || (scale >= double{kLeastXScale} && scale <= double{kMostXScale});
+}
+
 struct RowScales {
   float x_scale;
   const float* scale;     // [R], 64-byte aligned

@@ -386,6 +386,20 @@ TEST_P(EveryI8Kernel, AddsTheLargestProducts) {
   EXPECT_EQ(y.row(0)[1], -127.0f * 127.0f * count);
 }
 
+// The scales of the weights and of x would be infinite together, their sum is 0.
+TEST_P(EveryI8Kernel, GivesZeroForTheLargestWeightTimesZero) {
+  constexpr int64_t kCols = 16;
+  Tensor w({FitRows(spec(), 16, kCols), kCols});
+  w.values[0] = 3e38f;
+  RoundMatrix(WeightType::kI8, kCols, w.values);
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+  Rows x(kCols, 1, 0.0f);
+  x.row(0)[8] = 1e38f;
+  Rows y(static_cast<size_t>(w.dim(0)), 1, kUntouched);
+  kernel()(encoded.view(), ArgsOf(&x, {}, &y));
+  EXPECT_EQ(y.row(0)[0], 0.0f);
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, EveryI8Kernel,
                          ::testing::Combine(::testing::ValuesIn(AvailableKernels()),
                                             ::testing::ValuesIn(I8Formats())),

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/strings.h"
+#include "formats/row_scales.h"
 
 namespace espalier {
 namespace {
@@ -58,9 +59,9 @@ Result<std::map<std::string, float>> ReadXScales(const std::string& path) {
     const bool has_scale =
         found.is_object() && found.contains("x_scale") && found["x_scale"].is_number();
     const double x_scale = has_scale ? found["x_scale"].get<double>() : -1.0;
-    if (!(x_scale >= 0.0 && x_scale < 1e30)) {
-      return bad(StrCat("matrices.", name, ".x_scale: a number >= 0 expected, ",
-                        has_scale ? found["x_scale"].dump() : "none", " found"));
+    if (!IsXScale(x_scale)) {
+      return bad(StrCat("matrices.", name, ".x_scale: 0, or ", kLeastXScale, " to ", kMostXScale,
+                        " expected, ", has_scale ? found["x_scale"].dump() : "none", " found"));
     }
     x_scales[name] = static_cast<float>(x_scale);
   }
