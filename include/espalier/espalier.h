@@ -144,13 +144,12 @@ ESPALIER_API espalier_status espalier_session_init_at(const espalier_model* mode
 ESPALIER_API size_t espalier_session_threads(const espalier_session* session);
 /* Runs from the states of streams [0, B) and leaves the end states there: whole sequences, chunks
  * and single steps give the same numbers. A reverse direction needs the whole sequence in one run.
- * NaN and infinity spread as IEEE 754 says, within their own stream; but a matrix with 8-bit weights
- * rounds what it multiplies, and an infinity there makes all that comes of it NaN.
- * Does not allocate, lock or call the system, except to make an error's text, and with threads to
- * wake one that sleeps: once in a run that is long enough or follows another at once; and to sleep
- * until the others have done their share, if that takes long. A worker that finds nothing to do
- * spins for at most 50 us, then sleeps.
- * Ownership: nothing of `batch` is kept. */
+ * NaN and infinity spread as IEEE 754 says, within their own stream; but a matrix with 8-bit
+ * weights rounds what it multiplies, and an infinity there makes all that comes of it NaN. Does not
+ * allocate, lock or call the system, except to make an error's text, and with threads to wake one
+ * that sleeps: once in a run that is long enough or follows another at once; and to sleep until the
+ * others have done their share, if that takes long. A worker that finds nothing to do spins for at
+ * most 50 us, then sleeps. Ownership: nothing of `batch` is kept. */
 ESPALIER_API espalier_status espalier_session_run(espalier_session* session,
                                                   const espalier_batch* batch,
                                                   espalier_error* error_out);

@@ -324,7 +324,8 @@ TEST(RowScales, AreCheckedAgainstTheNumbers) {
     return Validate(bad.view());
   };
   ExpectError(with(good.bytes.data(), -1.0f), Code::kBadFormat, {"x_scale", "-1 found"});
-  ExpectError(with(good.bytes.data(), 1e-40f), Code::kBadFormat, {"x_scale", "6.16298e-33 to 1e+30"});
+  ExpectError(with(good.bytes.data(), 1e-40f), Code::kBadFormat,
+              {"x_scale", "6.16298e-33 to 1e+30"});
   ExpectError(with(good.bytes.data(), 1e31f), Code::kBadFormat, {"x_scale", "1e+31 found"});
   ExpectError(with(scales.scale + 1, std::nanf("")), Code::kBadFormat, {"scale[1]", "nan found"});
   ExpectError(with(scales.offset, int32_t{7}), Code::kBadFormat,
