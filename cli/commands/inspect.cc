@@ -126,7 +126,8 @@ Json WeightJson(const WeightRecord& weight) {
   for (const CandidateRecord& candidate : weight.candidates) {
     json["candidates"].push_back(
         {{"format", candidate.format},
-         {"ns", candidate.ns > 0.0 ? Json(candidate.ns) : Json()},  // null: not measured
+         {"ns",
+          candidate.ns > 0.0 ? Json(candidate.ns) : Json()},  // null: neither measured nor by costs
          {"bytes", candidate.bytes}});
   }
   return json;

@@ -59,7 +59,8 @@ Status CheckFormat(const FormatCosts& costs) {
           StrCat(place, ": sizes of at least 1 expected, ", point.*size, " found"));
     }
     if (!(point.ns > 0.0 && point.ns <= kMostNs)) {
-      return InvalidArgument(StrCat(place, ": a time above 0 expected, ", point.ns, " found"));
+      return InvalidArgument(StrCat(place, ": a time above 0 and at most ", kMostNs, " expected, ",
+                                    point.ns, " found"));
     }
     const auto key = [](const CostPoint& p) {
       return std::tuple(p.count, p.rows, p.cols, p.bytes);

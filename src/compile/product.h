@@ -1,4 +1,4 @@
-// What the tuner and MeasureCosts share: rows of x, and medians of times.
+// What timing a product takes, for the tuner and MeasureCosts.
 #ifndef ESPALIER_COMPILE_PRODUCT_H_
 #define ESPALIER_COMPILE_PRODUCT_H_
 

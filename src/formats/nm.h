@@ -17,10 +17,9 @@
 //
 //   values  i8 [strips, banks * N / 4, S, 4]
 //           0 to a multiple of 64 bytes
-//   index   u8 [strips, banks * N / 4, P], P = S (M = 4) or 2 S (M = 8, 16): that of number e of
-//   the
-//           4 S weights begins at bit 2 (e / P) or 4 (e / P) of byte e mod P, so that shifts of
-//           whole vectors give the indices in order
+//   index   u8 [strips, banks * N / 4, P], P = S (M = 4) or 2 S (M = 8, 16): that of number e
+//           of the 4 S weights begins at bit 2 (e / P) or 4 (e / P) of byte e mod P, so that shifts
+//           of whole vectors give the indices in order
 //
 // M = 8 would do with 3 bits, but nibbles are one instruction less to read, and the byte more for
 // each 16 weights is 1.5 % of f32.

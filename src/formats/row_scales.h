@@ -19,8 +19,9 @@ namespace espalier {
 // A sum of this many products of 127 and 255 fits in 32 bits.
 inline constexpr int64_t kMaxI8Cols = 1 << 16;
 
-// What x_scale can be: 0, or a number whose inverse and whose products with 127 are normal floats,
-// with room for products of sums.
+// What x_scale can be: 0, or a number whose inverse and whose products with 127 are normal floats.
+// (A sum times x_scale can still be infinite where the product with the row's scale would not be,
+// for x of 1e30 and more.)
 inline constexpr float kLeastXScale = 0x1p-107f;
 inline constexpr float kMostXScale = 1e30f;
 constexpr bool IsXScale(double scale) {

@@ -6,7 +6,7 @@
 //   SigmoidTimesTanh  6 ULP where the result is above 2^-90; below that within 2^-90 of it
 //   Exp      2 ULP for x <= 0; a result below FLT_MIN is 0; not for x > 88
 //
-// All three are one polynomial: x = n ln2 + r with |r| <= ln2 / 2, and e^r - 1 = r + r^2 q(r), q of
+// All are one polynomial: x = n ln2 + r with |r| <= ln2 / 2, and e^r - 1 = r + r^2 q(r), q of
 // degree 4 through the Chebyshev nodes of that interval (error below 1e-8). Keeping e^r - 1, not
 // e^r, makes tanh exact near 0 without a second branch. One division each: reciprocal estimate and
 // Newton steps cost more than the 6 cycles of vdivps on Zen 3, and than its 512-bit form on Zen 4

@@ -54,24 +54,10 @@ class BankedX {
 template <typename W, size_t S, size_t B>
 class SlotKernel {
  public:
-  static void Run(const EncodedView& matrix, const MatMulArgs& args) {
-    EncodedView tile = matrix;
-    tile.spec = {FormatId::k_slot, S, B, kTypeOf<W>};  // the same, as constants
-    const SlotView w = ViewSlot(tile);
-    size_t n = 0;
-    if constexpr (Batch::kPays) {
-      while (w.cols <= Batch::kMostCols && args.count - n >= Batch::kFewestRows) {
-        const size_t rows = std::min(args.count - n, Batch::kRows);
-        Batch::Run(w, args, n, rows);
-        n += rows;
-      }
-    }
-    for (; n + kMostRows <= args.count; n += kMostRows) XRows<kMostRows>(w, args, n);
-    for (; n < args.count; ++n) XRows<1>(w, args, n);
-  }
-
- private:
-  using Batch = SlotBatch<W, S, B>;
+  using Weight = W;
+  static constexpr size_t kStripRows = S;
+  static constexpr size_t kBankCols = B;
+  static constexpr bool kBatches = SlotBatch<W, S, B>::kPays;
   using D = hn::CappedTag<float, S>;
   using V = hn::Vec<D>;
   static constexpr size_t kLanes = hn::MaxLanes(D());
@@ -98,6 +84,7 @@ class SlotKernel {
     }
   }
 
+ private:
   // The strips of one group; one of them may be the last of the matrix, with fewer rows.
   template <size_t kStrips, size_t kRows>
   static HWY_INLINE void Group(const SlotView& w, const MatMulArgs& args,
@@ -151,27 +138,12 @@ class SlotKernel {
 template <typename W>
 class WideSlotKernel {
  public:
-  static void Run(const EncodedView& matrix, const MatMulArgs& args) {
-    EncodedView tile = matrix;
-    tile.spec = {FormatId::k_slot, S, B, kTypeOf<W>};  // the same, as constants
-    const SlotView w = ViewSlot(tile);
-    size_t n = 0;
-    if constexpr (kBatches) {
-      while (w.cols <= Batch::kMostCols && args.count - n >= Batch::kFewestRows) {
-        const size_t rows = std::min(args.count - n, Batch::kRows);
-        Batch::Run(w, args, n, rows);
-        n += rows;
-      }
-    }
-    for (; n + kMostRows <= args.count; n += kMostRows) XRows<kMostRows>(w, args, n);
-    for (; n < args.count; ++n) XRows<1>(w, args, n);
-  }
-
- private:
   static constexpr size_t S = kWideStripRows;
   static constexpr size_t B = 16;
-  using Batch = SlotBatch<W, S, B>;
-  static constexpr bool kBatches = Batch::kPays && HWY_TARGET > HWY_AVX3;
+  using Weight = W;
+  static constexpr size_t kStripRows = S;
+  static constexpr size_t kBankCols = B;
+  static constexpr bool kBatches = SlotBatch<W, S, B>::kPays && HWY_TARGET > HWY_AVX3;
   using D = hn::CappedTag<float, B>;
   using V = hn::Vec<D>;
   static constexpr size_t kLanes = hn::MaxLanes(D());
@@ -186,6 +158,7 @@ class WideSlotKernel {
     for (size_t group = args.first_group; group < end; ++group) Strip<kRows>(w, args, group, n);
   }
 
+ private:
   template <size_t kRows>
   static HWY_INLINE void Strip(const SlotView& w, const MatMulArgs& args, size_t group, size_t n) {
     const D d;
@@ -235,18 +208,41 @@ class WideSlotKernel {
   }
 };
 
+// All rows of x: as many as pay in batches, the rest side by side.
+template <class Kernel>
+void Run(const EncodedView& matrix, const MatMulArgs& args) {
+  using W = typename Kernel::Weight;
+  using Batch = SlotBatch<W, Kernel::kStripRows, Kernel::kBankCols>;
+  EncodedView tile = matrix;
+  tile.spec = {FormatId::k_slot, Kernel::kStripRows, Kernel::kBankCols, kTypeOf<W>};  // constants
+  const SlotView w = ViewSlot(tile);
+  size_t n = 0;
+  if constexpr (Kernel::kBatches) {
+    while (w.cols <= Batch::kMostCols && args.count - n >= Batch::kFewestRows) {
+      const size_t rows = std::min(args.count - n, Batch::kRows);
+      Batch::Run(w, args, n, rows);
+      n += rows;
+    }
+  }
+  constexpr size_t kMostRows = Kernel::kMostRows;
+  for (; n + kMostRows <= args.count; n += kMostRows) {
+    Kernel::template XRows<kMostRows>(w, args, n);
+  }
+  for (; n < args.count; ++n) Kernel::template XRows<1>(w, args, n);
+}
+
 constexpr WeightType kBf16 = WeightType::kBf16;
 constexpr MatMulKernel kKernels[] = {
-    {{FormatId::k_slot, 8, 8}, "matvec_slot_f32_8x8", SlotKernel<float, 8, 8>::Run},
-    {{FormatId::k_slot, 8, 16}, "matvec_slot_f32_8x16", SlotKernel<float, 8, 16>::Run},
-    {{FormatId::k_slot, 16, 16}, "matvec_slot_f32_16x16", SlotKernel<float, 16, 16>::Run},
-    {{FormatId::k_slot, 16, 32}, "matvec_slot_f32_16x32", SlotKernel<float, 16, 32>::Run},
-    {{FormatId::k_slot, 64, 16}, "matvec_slot_f32_64x16", WideSlotKernel<float>::Run},
-    {{FormatId::k_slot, 8, 8, kBf16}, "matvec_slot_bf16_8x8", SlotKernel<uint16_t, 8, 8>::Run},
+    {{FormatId::k_slot, 8, 8}, "matvec_slot_f32_8x8", Run<SlotKernel<float, 8, 8>>},
+    {{FormatId::k_slot, 8, 16}, "matvec_slot_f32_8x16", Run<SlotKernel<float, 8, 16>>},
+    {{FormatId::k_slot, 16, 16}, "matvec_slot_f32_16x16", Run<SlotKernel<float, 16, 16>>},
+    {{FormatId::k_slot, 16, 32}, "matvec_slot_f32_16x32", Run<SlotKernel<float, 16, 32>>},
+    {{FormatId::k_slot, 64, 16}, "matvec_slot_f32_64x16", Run<WideSlotKernel<float>>},
+    {{FormatId::k_slot, 8, 8, kBf16}, "matvec_slot_bf16_8x8", Run<SlotKernel<uint16_t, 8, 8>>},
     {{FormatId::k_slot, 16, 16, kBf16},
      "matvec_slot_bf16_16x16",
-     SlotKernel<uint16_t, 16, 16>::Run},
-    {{FormatId::k_slot, 64, 16, kBf16}, "matvec_slot_bf16_64x16", WideSlotKernel<uint16_t>::Run},
+     Run<SlotKernel<uint16_t, 16, 16>>},
+    {{FormatId::k_slot, 64, 16, kBf16}, "matvec_slot_bf16_64x16", Run<WideSlotKernel<uint16_t>>},
 };
 
 }  // namespace

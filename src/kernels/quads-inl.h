@@ -130,8 +130,7 @@ class QuantizedX {
 //   SameQuad(x)                  the same 4 bytes for every row
 //   TwoQuads(first, second)      for rows 0 to 7 and 8 to 15
 //   LoadIndices(packed)          64 indices below 64, of 6 bits each (formats/slot.h); reads up to
-//   16
-//                                bytes past them
+//                                16 bytes past them
 //   LoadWideIndices(packed, &i)  4 x 64 of them, of a strip of 64 rows (formats/slot.h)
 //   LoadQuadBank(x)              64 bytes of x to look up in
 //   LookupQuads(bank, index)     bank[index[i]]

@@ -71,7 +71,7 @@ struct GateRecord {
 
 struct CandidateRecord {
   std::string format;
-  double ns = 0.0;  // one matrix-vector product; 0 if it was not measured
+  double ns = 0.0;  // one matrix-vector product, measured or by costs; 0 if neither
   int64_t bytes = 0;
 };
 

@@ -104,10 +104,10 @@ class Planner {
   }
 
   // Input products are made for as many steps at a time as the caches hold: those of all of a long
-  // sequence would go to the L2 cache or L3 and back (Zen 4, T = 200: LSTM-512 in slot_64x16 took
-  // 9.3 us a step and takes 8.8, LSTM-256 in i8 1.50 and 1.46). Never fewer than kernels take
-  // together, so that weights are not read more often. A reverse layer takes the steps of each
-  // sequence from its own end.
+  // sequence would go to the L2 cache or L3 and back (Zen 4, T = 200, B = 1: LSTM-512 in slot_64x16
+  // took 9.3 us a step and takes 8.8). At least as many as a kernel takes together; a chunk that is
+  // no multiple of that, and formats that read their weights once for all rows, read them more
+  // often than in one piece. A reverse layer takes the steps of each sequence from its own end.
   size_t AxRows(bool reverse) const {
     constexpr size_t kFewestRows = 16;
     constexpr size_t kMostBytes = size_t{128} << 10;
