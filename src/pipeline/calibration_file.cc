@@ -14,23 +14,15 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kBatchSize = 16;
+constexpr int64_t kBatchSize = 16;
 
 }  // namespace
 
 std::vector<Batch> CalibrationBatches(const Dataset& dataset, int64_t count, uint64_t seed) {
-  std::vector<int64_t> order(static_cast<size_t>(dataset.size()));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  Rng rng(seed);
-  rng.Shuffle(order);
-  order.resize(std::min(order.size(), static_cast<size_t>(count)));
-  std::stable_sort(order.begin(), order.end(),
-                   [&](int64_t a, int64_t b) { return dataset.length(a) < dataset.length(b); });
   std::vector<Batch> batches;
-  for (size_t first = 0; first < order.size(); first += kBatchSize) {
+  for (const std::vector<int64_t>& indices : SampleBatches(dataset, count, kBatchSize, seed)) {
     LabelledBatch batch;
-    const size_t size = std::min(kBatchSize, order.size() - first);
-    MakeBatch(dataset, std::span<const int64_t>(order).subspan(first, size), &batch);
+    MakeBatch(dataset, indices, &batch);
     batches.push_back(std::move(batch.batch));
   }
   return batches;

@@ -4,6 +4,20 @@
 
 namespace espalier {
 
+std::span<const StatisticsField> StatisticsFields() {
+  static constexpr StatisticsField kFields[] = {
+      {kNeedsWeight, &Statistics::weight, "weights"},
+      {kNeedsGradient, &Statistics::gradient, "gradients"},
+      {kNeedsSquaredGradient, &Statistics::squared_gradient, "squared gradients"},
+      {kNeedsHessianGradient, &Statistics::hessian_gradient, "Hessian-gradient products"},
+      {kNeedsInputPower, &Statistics::input_power, "powers of inputs"},
+      {kNeedsInverseMoment, &Statistics::inverse_moment, "moments of inputs"},
+      {kNeedsMovement, &Statistics::movement, "movements"},
+      {kNeedsMomentum, &Statistics::momentum, "momenta"},
+  };
+  return kFields;
+}
+
 StatisticsSet StatisticsOf(const TensorStore& weights) {
   StatisticsSet statistics;
   for (const auto& [name, tensor] : weights) statistics[name].weight = tensor.values;

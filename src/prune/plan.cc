@@ -142,18 +142,19 @@ uint64_t HashOf(const std::string& name) {
   return hash;
 }
 
-Result<std::vector<float>> Saliency(const Plan& plan, const Plan::Target& target,
-                                    const StatisticsSet& statistics) {
+Result<std::vector<float>> Saliency(const Criterion& criterion, uint64_t seed,
+                                    const Plan::Target& target, const StatisticsSet& statistics) {
   const auto size = static_cast<size_t>(target.rows * target.cols);
   const auto it = statistics.find(target.name);
   const Statistics found = it == statistics.end() ? Statistics() : it->second;
-  if ((plan.criterion->needs & kNeedsWeight) != 0 && found.weight.size() != size) {
-    return InvalidArgument(StrCat(target.name, ": ", plan.criterion->name, " needs ", size,
-                                  " weights, ", found.weight.size(), " found"));
+  for (const StatisticsField& field : StatisticsFields()) {
+    if ((criterion.needs & field.flag) == 0 || (found.*field.field).size() == size) continue;
+    return InvalidArgument(StrCat(target.name, ": criterion ", criterion.name, " needs ", size, " ",
+                                  field.name, ", ", (found.*field.field).size(), " found"));
   }
   std::vector<float> saliency(size);
-  Rng rng(plan.seed ^ HashOf(target.name));
-  plan.criterion->score(found, &rng, saliency);
+  Rng rng(seed ^ HashOf(target.name));
+  criterion.score(found, &rng, saliency);
   for (size_t i = 0; i < size; ++i) {
     if (std::isfinite(saliency[i])) continue;
     return InvalidArgument(StrCat(target.name, ": a finite saliency expected, ", saliency[i],
@@ -178,16 +179,40 @@ Result<std::span<const uint8_t>> AliveOf(const Plan::Target& target, const MaskS
   return std::span<const uint8_t>(it->second.keep);
 }
 
+// A granularity ranks by sizes and scores a piece by their mean; where saliencies have signs it is
+// the size of the mean.
+Partition CutInPieces(const GranularitySpec& granularity, const Criterion& criterion,
+                      std::span<const float> saliency, SaliencyView view) {
+  const bool has_signs = criterion.grouping == Grouping::kSignedSum;
+  std::vector<float> sizes(saliency.begin(), saliency.end());
+  if (has_signs) {
+    for (float& value : sizes) value = std::abs(value);
+  }
+  view.saliency = sizes;
+  Partition partition = granularity.kind->partition(granularity, view);
+  if (!has_signs) return partition;
+  std::vector<double> sum(partition.pool.pieces.size(), 0.0);
+  for (size_t i = 0; i < saliency.size(); ++i) {
+    const int32_t piece = partition.piece_of[i];
+    if (piece >= 0) sum[static_cast<size_t>(piece)] += saliency[i];
+  }
+  for (size_t i = 0; i < sum.size(); ++i) {
+    Piece& piece = partition.pool.pieces[i];
+    piece.score = static_cast<float>(std::abs(sum[i]) / piece.size);
+  }
+  return partition;
+}
+
 Result<MaskSet> MakeWeightMasks(const Plan& plan, const Budget& budget,
                                 const StatisticsSet& statistics, const MaskSet& previous) {
   std::vector<Pool> pools;
   std::vector<std::vector<int32_t>> pieces_of;
   for (const Plan::Target& target : plan.targets) {
     ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> saliency,
-                              Saliency(plan, target, statistics));
+                              Saliency(*plan.criterion, plan.seed, target, statistics));
     ESPALIER_ASSIGN_OR_RETURN(const std::span<const uint8_t> alive, AliveOf(target, previous));
-    Partition partition = plan.granularity.kind->partition(
-        plan.granularity, {saliency, alive, target.rows, target.cols});
+    Partition partition = CutInPieces(plan.granularity, *plan.criterion, saliency,
+                                      {{}, alive, target.rows, target.cols});
     pools.push_back(std::move(partition.pool));
     pieces_of.push_back(std::move(partition.piece_of));
   }
@@ -208,7 +233,8 @@ Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget,
                               const StatisticsSet& statistics, const MaskSet& previous) {
   std::map<std::string, std::vector<float>> saliency;
   for (const Plan::Target& target : plan.targets) {
-    ESPALIER_ASSIGN_OR_RETURN(saliency[target.name], Saliency(plan, target, statistics));
+    ESPALIER_ASSIGN_OR_RETURN(saliency[target.name],
+                              Saliency(*plan.criterion, plan.seed, target, statistics));
   }
   UnitSelection selection{plan.allocation, budget, plan.multiple, plan.unit_layers, {}};
   for (const auto& [name, axes] : plan.coupling.weights) {
@@ -218,7 +244,8 @@ Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget,
     }
   }
   selection.alive = AliveGroups(plan.coupling, previous);
-  const Keep keep = SelectUnits(plan.coupling, UnitScores(plan.coupling, saliency), selection);
+  const Keep keep = SelectUnits(
+      plan.coupling, UnitScores(plan.coupling, plan.criterion->grouping, saliency), selection);
   MaskSet masks = UnitMasks(plan.coupling, keep);
   for (const auto& [name, mask] : previous) {
     const auto [it, is_new] = masks.emplace(name, mask);
@@ -263,6 +290,32 @@ Result<MaskSet> MakeMasks(const Plan& plan, double sparsity, const StatisticsSet
   return plan.granularity.kind->extent == Extent::kUnits
              ? MakeUnitMasks(plan, budget, statistics, previous)
              : MakeWeightMasks(plan, budget, statistics, previous);
+}
+
+Result<MaskSet> RegrowMasks(const Plan& plan, const Criterion& criterion, uint64_t seed,
+                            const StatisticsSet& statistics, const MaskSet& fixed,
+                            const MaskSet& before, const MaskSet& after) {
+  MaskSet masks = after;
+  for (const Plan::Target& target : plan.targets) {
+    ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> saliency,
+                              Saliency(criterion, seed, target, statistics));
+    ESPALIER_ASSIGN_OR_RETURN(const std::span<const uint8_t> allowed, AliveOf(target, fixed));
+    std::vector<uint8_t>& keep = masks.at(target.name).keep;
+    std::vector<uint8_t> may_come(keep.size());
+    for (size_t i = 0; i < keep.size(); ++i) {
+      may_come[i] = keep[i] == 0 && (allowed.empty() || allowed[i] != 0);
+    }
+    const Partition partition = CutInPieces(plan.granularity, criterion, saliency,
+                                            {{}, may_come, target.rows, target.cols});
+    const auto lost = static_cast<int64_t>(before.at(target.name).KeptCount()) -
+                      static_cast<int64_t>(after.at(target.name).KeptCount());
+    const Keep grown = KeepBest(partition.pool.pieces, std::max<int64_t>(lost, 0));
+    for (size_t i = 0; i < keep.size(); ++i) {
+      const int32_t piece = partition.piece_of[i];
+      if (piece >= 0 && grown[static_cast<size_t>(piece)] != 0) keep[i] = 1;
+    }
+  }
+  return masks;
 }
 
 }  // namespace espalier

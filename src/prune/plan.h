@@ -73,6 +73,14 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 Result<MaskSet> MakeMasks(const Plan& plan, double sparsity, const StatisticsSet& statistics,
                           const MaskSet& previous);
 
+// Gives each target as many elements of those that `after` drops as it lost since `before`, the
+// best by `criterion`, in whole pieces of the plan's granularity. `fixed`: masks outside of which
+// nothing comes back. `seed`: for criteria that draw. Preconditions: a granularity within one
+// weight; before and after hold every target. Errors: as MakeMasks.
+Result<MaskSet> RegrowMasks(const Plan& plan, const Criterion& criterion, uint64_t seed,
+                            const StatisticsSet& statistics, const MaskSet& fixed,
+                            const MaskSet& before, const MaskSet& after);
+
 }  // namespace espalier
 
 #endif  // ESPALIER_PRUNE_PLAN_H_

@@ -1,6 +1,7 @@
 #include "prune/plan.h"
 
 #include <cmath>
+#include <list>
 
 #include "model/build.h"
 #include "prune/units.h"
@@ -36,6 +37,30 @@ size_t DroppedIn(const MaskSet& masks) {
   return dropped;
 }
 
+// Every field that any criterion may need: drawn by the weight's name, positive where it is a
+// power.
+class EveryStatistic {
+ public:
+  explicit EveryStatistic(const TensorStore& weights) : set_(StatisticsOf(weights)) {
+    Rng rng(21);
+    for (auto& [name, found] : set_) {
+      for (const StatisticsField& field : StatisticsFields()) {
+        if (field.flag == kNeedsWeight) continue;
+        const bool is_power = field.flag == kNeedsSquaredGradient ||
+                              field.flag == kNeedsInputPower || field.flag == kNeedsInverseMoment;
+        std::vector<float>& values = values_.emplace_back(found.weight.size());
+        for (float& value : values) value = rng.Uniform(is_power ? 0.0f : -1.0f, 1.0f);
+        found.*field.field = values;
+      }
+    }
+  }
+  const StatisticsSet& set() const { return set_; }
+
+ private:
+  std::list<std::vector<float>> values_;
+  StatisticsSet set_;
+};
+
 // One of each list: a new entry is tested with all others.
 struct Combination {
   const Criterion* criterion;
@@ -69,7 +94,7 @@ class EveryCombination : public ::testing::TestWithParam<Combination> {
     const auto fixed = granularity.kind->fixed_sparsity;
     if (fixed != nullptr) spec.sparsity = fixed(granularity);
     const Plan plan = ValueOrDie(MakePlan(graph, spec));
-    return ValueOrDie(MakeMasks(plan, sparsity, StatisticsOf(graph.weights), previous));
+    return ValueOrDie(MakeMasks(plan, sparsity, EveryStatistic(graph.weights).set(), previous));
   }
   Graph graph_ = Digits();
 };

@@ -20,12 +20,44 @@ Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
                                     ", ", ShapeString(mask.shape), " found"));
     }
   }
-  return Pruner(std::move(plan), schedule, std::move(masks));
+  Pruner pruner(std::move(plan), schedule, std::move(masks));
+  pruner.needs_ = pruner.plan_.criterion->needs;
+  const bool cuts_at_once = schedule.begin == 0 && pruner.SparsityAt(0) > 0.0;
+  if ((pruner.needs_ & kNeedsTraining) != 0 && cuts_at_once) {
+    return InvalidArgument(StrCat("criterion ", spec.criterion,
+                                  ": a schedule that cuts after the first step expected, since it "
+                                  "looks at past steps, one that begins with sparsity ",
+                                  pruner.SparsityAt(0), " at step 0 found"));
+  }
+  if (schedule.regrow.criterion.empty()) return pruner;
+  const Granularity& granularity = *pruner.plan_.granularity.kind;
+  if (granularity.extent == Extent::kUnits || granularity.fixed_sparsity != nullptr) {
+    return InvalidArgument(
+        StrCat("schedule.regrow: a granularity within one weight that can end at any "
+               "sparsity expected, ",
+               granularity.name, " found"));
+  }
+  ESPALIER_ASSIGN_OR_RETURN(pruner.regrow_, FindCriterion(schedule.regrow.criterion));
+  pruner.needs_ |= pruner.regrow_->needs;
+  return pruner;
+}
+
+Result<MaskSet> Pruner::MasksAt(int64_t step, const StatisticsSet& statistics) const {
+  const double sparsity = SparsityAt(step);
+  if (schedule_.masks == MaskMode::kSoft) return MakeMasks(plan_, sparsity, statistics, fixed_);
+  const double share = last_step_ < 0 ? 0.0 : RegrowShareAt(schedule_, step);
+  if (share == 0.0) return MakeMasks(plan_, sparsity, statistics, masks_);
+  ESPALIER_ASSIGN_OR_RETURN(const MaskSet before, MakeMasks(plan_, sparsity, statistics, masks_));
+  ESPALIER_ASSIGN_OR_RETURN(
+      const MaskSet after,
+      MakeMasks(plan_, sparsity + share * (1.0 - sparsity), statistics, before));
+  const uint64_t seed = plan_.seed + static_cast<uint64_t>(step + 1) * 0x9e3779b97f4a7c15u;
+  return RegrowMasks(plan_, *regrow_, seed, statistics, fixed_, before, after);
 }
 
 Result<bool> Pruner::Update(int64_t step, const StatisticsSet& statistics) {
   if (!IsDue(step)) return false;
-  ESPALIER_ASSIGN_OR_RETURN(MaskSet masks, MakeMasks(plan_, SparsityAt(step), statistics, masks_));
+  ESPALIER_ASSIGN_OR_RETURN(MaskSet masks, MasksAt(step, statistics));
   last_step_ = step;
   const bool changed = masks != masks_;
   masks_ = std::move(masks);

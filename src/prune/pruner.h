@@ -24,12 +24,17 @@ namespace espalier {
 class Pruner {
  public:
   // `masks`: those already in force, {} for none; they stay in force.
-  // Errors: MakePlan's, ValidateSchedule's; kInvalidArgument if a mask fits no weight.
+  // Errors: MakePlan's, ValidateSchedule's; kInvalidArgument if a mask fits no weight, or if the
+  // schedule regrows and pieces are hidden units or end at one sparsity only, or if the criterion
+  // looks at past steps and the schedule cuts before there are any.
   static Result<Pruner> Create(const Graph& graph, const PruneSpec& spec,
                                const ScheduleSpec& schedule, MaskSet masks);
 
   const Plan& plan() const { return plan_; }
   const ScheduleSpec& schedule() const { return schedule_; }
+
+  // What Update must be given of every target.
+  Needs needs() const { return needs_; }
 
   // True if Update(step, ...) would make new masks: gather plan().targets' statistics only then.
   bool IsDue(int64_t step) const { return espalier::IsDue(schedule_, last_step_, step); }
@@ -51,10 +56,15 @@ class Pruner {
 
  private:
   Pruner(Plan plan, ScheduleSpec schedule, MaskSet masks)
-      : plan_(std::move(plan)), schedule_(std::move(schedule)), masks_(std::move(masks)) {}
+      : plan_(std::move(plan)), schedule_(std::move(schedule)), fixed_(masks), masks_(masks) {}
+
+  Result<MaskSet> MasksAt(int64_t step, const StatisticsSet& statistics) const;
 
   Plan plan_;
   ScheduleSpec schedule_;
+  const Criterion* regrow_ = nullptr;  // nullptr: none
+  Needs needs_ = kNeedsNothing;
+  MaskSet fixed_;  // in force from the start
   MaskSet masks_;
   int64_t last_step_ = -1;
 };

@@ -1,8 +1,11 @@
 #include "prune/schedule.h"
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "base/strings.h"
+#include "prune/criterion.h"
 #include "prune/find.h"
 
 namespace espalier {
@@ -51,7 +54,35 @@ Status ValidateSchedule(const ScheduleSpec& spec, double final_sparsity) {
                                   " (the final sparsity) expected, ", spec.initial_sparsity,
                                   " found"));
   }
+  const RegrowSpec& regrow = spec.regrow;
+  if (regrow.criterion.empty()) return Ok();
+  ESPALIER_RETURN_IF_ERROR(
+      FindCriterion(regrow.criterion).status().WithContext("schedule.regrow.criterion"));
+  if (!(regrow.fraction > 0.0 && regrow.fraction < 1.0)) {
+    return InvalidArgument(StrCat("schedule.regrow.fraction: a share in (0, 1) expected, ",
+                                  regrow.fraction, " found"));
+  }
+  if (spec.masks != MaskMode::kHard) {
+    return InvalidArgument(
+        "schedule.regrow: hard masks expected, soft found, where all that was dropped can come "
+        "back anyway");
+  }
   return Ok();
+}
+
+const char* MaskModeName(MaskMode mode) { return mode == MaskMode::kHard ? "hard" : "soft"; }
+
+Result<MaskMode> ParseMaskMode(const std::string& name) {
+  if (name == "hard") return MaskMode::kHard;
+  if (name == "soft") return MaskMode::kSoft;
+  return InvalidArgument("masks: hard or soft expected, '" + name + "' found");
+}
+
+double RegrowShareAt(const ScheduleSpec& spec, int64_t step) {
+  if (spec.regrow.criterion.empty() || step >= spec.end) return 0.0;
+  const double progress = static_cast<double>(std::max<int64_t>(step - spec.begin, 0)) /
+                          static_cast<double>(spec.end - spec.begin);
+  return 0.5 * spec.regrow.fraction * (1.0 + std::cos(progress * 3.141592653589793));
 }
 
 double SparsityAt(const ScheduleSpec& spec, double final_sparsity, int64_t step) {

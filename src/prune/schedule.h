@@ -10,6 +10,26 @@
 
 namespace espalier {
 
+// Whether what was dropped can come back when masks are made again.
+enum class MaskMode : uint8_t {
+  kHard = 0,  // no: it is 0 from then on
+  kSoft = 1,  // yes: masked weights are trained along, out of force, until the last masks are made
+              // (Zhu and Gupta 2017, arXiv:1710.01878; straight-through)
+};
+
+const char* MaskModeName(MaskMode mode);  // "hard", "soft"
+Result<MaskMode> ParseMaskMode(const std::string& name);
+
+// Dynamic sparse training: whenever masks are made again, each weight also loses a share of what it
+// keeps, worst first, and gets as much of the rest back, best first by another criterion (random:
+// SET, Mocanu et al. 2018, arXiv:1707.04780; gradient: RigL, Evci et al. 2020, arXiv:1911.11134;
+// momentum: SNFS, Dettmers and Zettlemoyer 2019, arXiv:1907.04840). What comes back starts at 0.
+// The share falls: fraction / 2 (1 + cos(pi progress)), progress in [0, 1] from begin to end.
+struct RegrowSpec {
+  std::string criterion;  // "": none
+  double fraction = 0.3;  // in (0, 1)
+};
+
 // Steps are optimiser steps, counted from 0.
 struct ScheduleSpec {
   std::string name = "one_shot";
@@ -17,6 +37,8 @@ struct ScheduleSpec {
   int64_t end = 0;                // the step at which the final sparsity is reached; >= begin
   int64_t every = 1;              // steps between two masks; >= 1
   double initial_sparsity = 0.0;  // up to `begin`, in [0, final]
+  MaskMode masks = MaskMode::kHard;
+  RegrowSpec regrow{};  // hard masks only
 };
 
 struct Schedule {
@@ -45,6 +67,9 @@ Status ValidateSchedule(const ScheduleSpec& spec, double final_sparsity);
 // The sparsity wanted at `step`: initial before begin, final from end on, never falling.
 // Precondition: ValidateSchedule passes.
 double SparsityAt(const ScheduleSpec& spec, double final_sparsity, int64_t step);
+
+// The share of what is kept that RegrowSpec exchanges at `step`, 0 without one or from end on.
+double RegrowShareAt(const ScheduleSpec& spec, int64_t step);
 
 // Are masks to be made at `step`, if they were made last at `last_step` (-1 = never)? True at
 // begin, begin + every, ... and end; also at the first step after one of them that was missed.

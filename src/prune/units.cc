@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -93,20 +94,26 @@ int64_t WantedCount(const Coupling& coupling, size_t i, int64_t multiple, const 
 
 }  // namespace
 
-std::vector<float> UnitScores(const Coupling& coupling,
+std::vector<float> UnitScores(const Coupling& coupling, Grouping grouping,
                               const std::map<std::string, std::vector<float>>& saliency) {
   std::vector<double> sum(coupling.groups.size(), 0.0);
   for (const auto& [name, axes] : coupling.weights) {
     const auto it = saliency.find(name);
     if (it == saliency.end() || axes.cols.empty()) continue;
     VisitElements(axes, [&](size_t element, int32_t row, int32_t col) {
-      const double squared = static_cast<double>(it->second[element]) * it->second[element];
-      if (row >= 0) sum[Idx(row)] += squared;
-      if (col >= 0 && col != row) sum[Idx(col)] += squared;
+      const auto saliency_of = static_cast<double>(it->second[element]);
+      const double part = grouping == Grouping::kNorm ? saliency_of * saliency_of : saliency_of;
+      if (row >= 0) sum[Idx(row)] += part;
+      if (col >= 0 && col != row) sum[Idx(col)] += part;
     });
   }
   std::vector<float> scores;
-  for (const double squared : sum) scores.push_back(static_cast<float>(std::sqrt(squared)));
+  for (const double total : sum) {
+    const double score = grouping == Grouping::kNorm        ? std::sqrt(total)
+                         : grouping == Grouping::kSignedSum ? std::abs(total)
+                                                            : total;
+    scores.push_back(static_cast<float>(score));
+  }
   return scores;
 }
 
@@ -124,7 +131,8 @@ Keep SelectUnits(const Coupling& coupling, const std::vector<float>& scores,
       pools[i].size += size;
       if (!pinned && !selection.alive.empty() && selection.alive[group] == 0) {
         keep[group] = 0;
-        balance_scores[group] = -1.0f;  // back only when nothing else is left
+        balance_scores[group] =
+            std::numeric_limits<float>::lowest();  // back only when nothing else is left
         continue;
       }
       alive.push_back(group);

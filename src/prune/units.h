@@ -10,14 +10,15 @@
 #include "model/tensor.h"
 #include "prune/allocation.h"
 #include "prune/coupling.h"
+#include "prune/criterion.h"
 
 namespace espalier {
 
-// Group norm: sqrt of the sum of squared saliencies over all rows and columns of the group's
-// matrices, each weight counted once, biases not at all. One score a group.
-// (Structure of Wen et al. 2018, arXiv:1709.05027, where each W_hh[k, k] counts
-// twice.) saliency: by weight name, [rows, cols]; a weight that is not there counts 0.
-std::vector<float> UnitScores(const Coupling& coupling,
+// One score a group, of all rows and columns of its matrices, each weight counted once, biases not
+// at all: for kNorm the group norm, sqrt of the sum of squared saliencies (structure of Wen et al.
+// 2018, arXiv:1709.05027, where each W_hh[k, k] counts twice), else their sum, or its size.
+// saliency: by weight name, [rows, cols]; a weight that is not there counts 0.
+std::vector<float> UnitScores(const Coupling& coupling, Grouping grouping,
                               const std::map<std::string, std::vector<float>>& saliency);
 
 struct UnitSelection {

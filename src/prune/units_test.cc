@@ -41,7 +41,7 @@ TEST(UnitScores, AreTheNormOfRowsAndColumnsWithEachWeightOnce) {
   const Coupling coupling = ValueOrDie(FindCoupling(graph));
   std::map<std::string, std::vector<float>> saliency;
   for (const auto& [name, tensor] : graph.weights) saliency[name] = tensor.values;
-  const auto scores = UnitScores(coupling, saliency);
+  const auto scores = UnitScores(coupling, Grouping::kNorm, saliency);
   constexpr int64_t kUnit = 2, kHidden = 4;
   double expected = 0.0;
   const auto add = [&](const std::string& name, auto is_in) {

@@ -130,6 +130,24 @@ std::vector<std::vector<int64_t>> MakeEpoch(const Dataset& dataset, const BatchO
   return batches;
 }
 
+std::vector<std::vector<int64_t>> SampleBatches(const Dataset& dataset, int64_t count,
+                                                int64_t batch_size, uint64_t seed) {
+  std::vector<int64_t> order(static_cast<size_t>(dataset.size()));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  Rng rng(seed);
+  rng.Shuffle(order);
+  order.resize(std::min(order.size(), static_cast<size_t>(count)));
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return dataset.length(a) < dataset.length(b); });
+  std::vector<std::vector<int64_t>> batches;
+  for (size_t first = 0; first < order.size(); first += static_cast<size_t>(batch_size)) {
+    const size_t end = std::min(order.size(), first + static_cast<size_t>(batch_size));
+    batches.emplace_back(order.begin() + static_cast<ptrdiff_t>(first),
+                         order.begin() + static_cast<ptrdiff_t>(end));
+  }
+  return batches;
+}
+
 Status SplitOff(int64_t count, Rng* rng, Dataset* dataset, Dataset* split) {
   if (count < 1 || count >= dataset->size()) {
     return InvalidArgument(StrCat("validation split: 1 to ", dataset->size() - 1,

@@ -50,6 +50,11 @@ struct BatchOptions {
 std::vector<std::vector<int64_t>> MakeEpoch(const Dataset& dataset, const BatchOptions& options,
                                             Rng* rng);
 
+// `count` sequences drawn without replacement (all, if there are fewer), shortest first, in
+// batches.
+std::vector<std::vector<int64_t>> SampleBatches(const Dataset& dataset, int64_t count,
+                                                int64_t batch_size, uint64_t seed);
+
 // Splits off the last `count` sequences of a shuffle by `rng` (validation from training data).
 Status SplitOff(int64_t count, Rng* rng, Dataset* dataset, Dataset* split);
 

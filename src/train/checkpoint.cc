@@ -11,7 +11,7 @@ namespace espalier {
 namespace {
 
 constexpr char kMagic[8] = {'E', 'S', 'P', 'T', 'R', 'A', 'I', 'N'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kMaxTextBytes = 1 << 16;
 constexpr uint32_t kMaxRank = 8;
 
@@ -125,6 +125,8 @@ void WriteState(const TrainState& state, ByteWriter* writer) {
   WriteMasks(state.masks, writer);
   writer->Write(state.pruner_last_step);
   WriteMasks(state.pruner_masks, writer);
+  WriteVector(state.movement, writer);
+  WriteVector(state.momentum, writer);
   writer->Write(state.step);
   writer->Write(state.epoch);
   writer->Write(state.epoch_batches);
@@ -155,6 +157,8 @@ Status ReadState(ByteReader* reader, TrainState* state) {
   ESPALIER_RETURN_IF_ERROR(ReadMasks(reader, &state->masks));
   ESPALIER_RETURN_IF_ERROR(reader->Read("pruner.last_step", &state->pruner_last_step));
   ESPALIER_RETURN_IF_ERROR(ReadMasks(reader, &state->pruner_masks));
+  ESPALIER_RETURN_IF_ERROR(ReadVector(reader, "movement", &state->movement));
+  ESPALIER_RETURN_IF_ERROR(ReadVector(reader, "momentum", &state->momentum));
   ESPALIER_RETURN_IF_ERROR(reader->Read("step", &state->step));
   ESPALIER_RETURN_IF_ERROR(reader->Read("epoch", &state->epoch));
   ESPALIER_RETURN_IF_ERROR(reader->Read("epoch_batches", &state->epoch_batches));

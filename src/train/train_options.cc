@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/strings.h"
 #include "model/serialize.h"
+#include "train/statistics.h"
 
 namespace espalier {
 namespace {
@@ -104,6 +105,12 @@ std::string ChecksumOf(const Graph& graph) {
   return ChecksumOf(writer);
 }
 
+std::string ChecksumOf(const TensorStore& weights) {
+  ByteWriter writer;
+  WriteTensors(weights, &writer);
+  return ChecksumOf(writer);
+}
+
 std::string ChecksumOf(const MaskSet& masks) {
   ByteWriter writer;
   for (const auto& [name, mask] : masks) {
@@ -145,8 +152,7 @@ void DescribePruner(const Pruner& pruner, TrainIdentity* identity) {
     identity->emplace_back(key, value);
   };
   add("pruner.criterion", plan.criterion->name);
-  add("pruner.granularity", plan.granularity.kind->name);
-  add("pruner.tile", StrCat(plan.granularity.rows, "x", plan.granularity.cols));
+  add("pruner.granularity", GranularityName(plan.granularity));
   add("pruner.allocation", plan.allocation->name);
   add("pruner.sparsity", Exact(plan.sparsity));
   add("pruner.floor", Exact(plan.floor));
@@ -156,6 +162,10 @@ void DescribePruner(const Pruner& pruner, TrainIdentity* identity) {
   add("pruner.targets", StrJoin(targets, " "));
   add("pruner.schedule", StrCat(schedule.name, " ", schedule.begin, " to ", schedule.end, " every ",
                                 schedule.every, " from ", Exact(schedule.initial_sparsity)));
+  add("pruner.masks", MaskModeName(schedule.masks));
+  add("pruner.regrow", schedule.regrow.criterion.empty() ? "no"
+                                                         : StrCat(schedule.regrow.criterion, " ",
+                                                                  Exact(schedule.regrow.fraction)));
 }
 
 }  // namespace
@@ -272,6 +282,17 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
                                   " steps of the training expected, ", job.pruner->schedule().end,
                                   " found"));
   }
+  ESPALIER_RETURN_IF_ERROR(ValidateCalibration(job.calibration));
+  const bool is_soft = job.pruner != nullptr && job.pruner->schedule().masks == MaskMode::kSoft;
+  if (is_soft && (job.reconstruct || job.rewind != nullptr)) {
+    return InvalidArgument(
+        StrCat(job.reconstruct ? "reconstruct" : "rewind", ": hard masks expected, soft found"));
+  }
+  if (job.rewind != nullptr) {
+    Graph rewound = job.graph;
+    rewound.weights = *job.rewind;
+    ESPALIER_RETURN_IF_ERROR(ValidateGraph(rewound).WithContext("rewind"));
+  }
   if (job.distillation.teacher != nullptr) {
     const Range ranges[] = {
         {"distillation.weight", job.distillation.weight, 0.0, true, 1.0 + 1e-12},
@@ -321,6 +342,11 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("teacher", distillation.teacher == nullptr ? "none" : ChecksumOf(*distillation.teacher));
   add("distillation.weight", Exact(distillation.weight));
   add("distillation.temperature", Exact(distillation.temperature));
+  add("calibration.sequences", std::to_string(job.calibration.sequences));
+  add("calibration.batch_size", std::to_string(job.calibration.batch_size));
+  add("calibration.seed", std::to_string(job.calibration.seed));
+  add("reconstruct", job.reconstruct ? "yes" : "no");
+  add("rewind", job.rewind == nullptr ? "no" : ChecksumOf(*job.rewind));
   add("pruner", job.pruner == nullptr ? "no" : "yes");
   if (job.pruner != nullptr) DescribePruner(*job.pruner, &identity);
   return identity;

@@ -12,6 +12,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/optimizer.h"
+#include "train/statistics.h"
 #include "train/train_options.h"
 
 namespace espalier {
@@ -55,11 +56,22 @@ class Training {
 
   Status Restore();
   bool IsConsistent(const TrainState& state) const;
+  bool IsSoft() const {
+    return job_.pruner != nullptr && job_.pruner->schedule().masks == MaskMode::kSoft;
+  }
+  Needs PrunerNeeds() const {
+    return job_.pruner == nullptr ? kNeedsNothing : job_.pruner->needs();
+  }
+  std::vector<float> FlatKeep(const MaskSet& masks) const;
+  Result<StatisticsSet> GatherStatistics(CalibrationStatistics* calibrated);
   Status MaskFromPruner();
+  Status RepairWeights(const Graph& before);
   void PutMasksInForce();
+  void FollowGradient();
   Status RunEpoch();
   Status Step(const std::vector<int64_t>& indices);
-  // What `run` returns while the matrices are rounded to options_.weight_type.
+  // What `run` returns while soft masks are in force and matrices are rounded to
+  // options_.weight_type.
   template <class Fn>
   auto Rounded(Fn run);
   Status UpdateWeights(double gradient_norm);
@@ -81,8 +93,9 @@ class Training {
   // state_.graph, .optimizer, and .pruner_* are filled only when a checkpoint is written.
   TrainState state_;
   int64_t steps_per_epoch_ = 0;
-  std::vector<float> exact_;  // weights, while rounded ones are in their place
-  std::vector<float> keep_;   // flat factors of the masks in force; empty: none
+  std::vector<float> exact_;      // weights, while masked or rounded ones are in their place
+  std::vector<float> keep_;       // flat factors of the hard masks in force; empty: none
+  std::vector<float> soft_keep_;  // of the masks in force, if they are soft
   double sparsity_ = 0.0;
   StopReason stopped_ = StopReason::kFinished;
   bool has_checkpoint_ = false;
@@ -156,6 +169,8 @@ bool Training::IsConsistent(const TrainState& state) const {
   return state.graph == expected && ValidateGraph(best).ok() &&
          state.optimizer.first.size() == moments.first.size() &&
          state.optimizer.second.size() == moments.second.size() &&
+         (state.movement.empty() || state.movement.size() == moments.first.size()) &&
+         (state.momentum.empty() || state.momentum.size() == moments.first.size()) &&
          (state.pruner_last_step == kNoPruner) == (job_.pruner == nullptr) && state.epoch >= 0 &&
          state.epoch <= options_.epochs && state.epoch_batches >= 0 &&
          state.epoch_batches < steps_per_epoch_ &&
@@ -163,23 +178,49 @@ bool Training::IsConsistent(const TrainState& state) const {
          static_cast<int64_t>(state.epochs.size()) == state.epoch;
 }
 
-// Masks weights and moments, once; from here on the masked gradient keeps them at 0.
+template <class Fn>
+auto Training::Rounded(Fn run) {
+  if (options_.weight_type == WeightType::kF32 && soft_keep_.empty()) return run();
+  const std::span<float> weights = autograd_->weights();
+  exact_.assign(weights.begin(), weights.end());
+  for (size_t i = 0; i < soft_keep_.size(); ++i) weights[i] *= soft_keep_[i];
+  for (const WeightSlice& slice : autograd_->slices()) {
+    if (slice.shape.size() != 2) continue;
+    RoundMatrix(options_.weight_type, slice.shape[1], weights.subspan(slice.offset, slice.size));
+  }
+  auto result = run();
+  std::copy(exact_.begin(), exact_.end(), weights.begin());
+  return result;
+}
+
+// Empty if there are no masks.
+std::vector<float> Training::FlatKeep(const MaskSet& masks) const {
+  std::vector<float> flat;
+  if (masks.empty()) return flat;
+  flat.assign(autograd_->weights().size(), 1.0f);
+  for (const WeightSlice& slice : autograd_->slices()) {
+    const auto it = masks.find(slice.name);
+    if (it == masks.end()) continue;
+    std::transform(it->second.keep.begin(), it->second.keep.end(),
+                   flat.begin() + static_cast<ptrdiff_t>(slice.offset),
+                   [](uint8_t k) { return k != 0 ? 1.0f : 0.0f; });
+  }
+  return flat;
+}
+
+// Hard ones mask weights and moments, once; from here on the masked gradient keeps them at 0.
 void Training::PutMasksInForce() {
-  keep_.clear();
   size_t zeros = 0;
   size_t prunable = 0;
-  if (!state_.masks.empty()) keep_.assign(autograd_->weights().size(), 1.0f);
   for (const WeightSlice& slice : autograd_->slices()) {
+    if (slice.shape.size() != 2) continue;
+    prunable += slice.size;
     const auto it = state_.masks.find(slice.name);
-    const bool is_matrix = slice.shape.size() == 2;
-    if (is_matrix) prunable += slice.size;
-    if (it == state_.masks.end()) continue;
-    const std::vector<uint8_t>& keep = it->second.keep;
-    std::transform(keep.begin(), keep.end(), keep_.begin() + static_cast<ptrdiff_t>(slice.offset),
-                   [](uint8_t k) { return k != 0 ? 1.0f : 0.0f; });
-    if (is_matrix) zeros += keep.size() - it->second.KeptCount();
+    if (it != state_.masks.end()) zeros += it->second.keep.size() - it->second.KeptCount();
   }
   sparsity_ = prunable == 0 ? 0.0 : static_cast<double>(zeros) / static_cast<double>(prunable);
+  keep_ = FlatKeep(IsSoft() ? job_.masks : state_.masks);
+  if (IsSoft()) soft_keep_ = FlatKeep(state_.masks);
   if (keep_.empty()) return;
   const std::span<float> weights = autograd_->weights();
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -188,17 +229,76 @@ void Training::PutMasksInForce() {
   optimizer_.Mask(keep_);
 }
 
+// Views of the weights, of `calibrated`, which gets what is gathered, and of what was followed.
+Result<StatisticsSet> Training::GatherStatistics(CalibrationStatistics* calibrated) {
+  StatisticsSet statistics;
+  if ((PrunerNeeds() & kNeedsCalibration) != 0) {
+    ESPALIER_ASSIGN_OR_RETURN(*calibrated, Rounded([&] {
+      return CalibrationStatistics::Gather(PrunerNeeds(), *job_.train, job_.calibration,
+                                           autograd_.get());
+    }));
+    calibrated->Fill(&statistics);
+  }
+  for (const WeightSlice& slice : autograd_->slices()) {
+    Statistics& found = statistics[slice.name];
+    found.weight = autograd_->weights().subspan(slice.offset, slice.size);
+    const auto followed = [&](const std::vector<float>& flat) {
+      return flat.empty() ? std::span<const float>()
+                          : std::span(flat).subspan(slice.offset, slice.size);
+    };
+    found.movement = followed(state_.movement);
+    found.momentum = followed(state_.momentum);
+  }
+  return statistics;
+}
+
 Status Training::MaskFromPruner() {
   if (job_.pruner == nullptr || !job_.pruner->IsDue(state_.step)) return Ok();
-  StatisticsSet statistics;
-  for (const WeightSlice& slice : autograd_->slices()) {
-    statistics[slice.name].weight = autograd_->weights().subspan(slice.offset, slice.size);
-  }
+  CalibrationStatistics calibrated;
+  ESPALIER_ASSIGN_OR_RETURN(const StatisticsSet statistics, GatherStatistics(&calibrated));
   ESPALIER_ASSIGN_OR_RETURN(const bool changed, job_.pruner->Update(state_.step, statistics));
   if (!changed) return Ok();
   state_.masks = Intersect(job_.masks, job_.pruner->masks());
+  const Graph before = job_.reconstruct ? autograd_->ToGraph() : Graph();
   PutMasksInForce();
+  return RepairWeights(before);
+}
+
+// After masks changed.
+Status Training::RepairWeights(const Graph& before) {
+  if (job_.reconstruct) {
+    TensorStore weights = autograd_->ToGraph().weights;
+    ESPALIER_RETURN_IF_ERROR(
+        Reconstruct(before, *job_.train, job_.calibration, state_.masks, &weights));
+    autograd_->SetWeights(weights);
+  }
+  if (job_.rewind != nullptr) {
+    autograd_->SetWeights(*job_.rewind);
+    optimizer_ = Optimizer(options_.optimizer, autograd_->weights().size());
+    PutMasksInForce();
+  }
   return Ok();
+}
+
+// What criteria read of the whole training, from the gradient of this step, not masked yet.
+void Training::FollowGradient() {
+  constexpr float kMomentumDecay = 0.9f;
+  const std::span<const float> gradient = autograd_->gradient();
+  if ((PrunerNeeds() & kNeedsMovement) != 0) {
+    const auto rate = static_cast<float>(RateAt(state_.step));
+    const std::span<const float> weights = autograd_->weights();
+    state_.movement.resize(gradient.size());
+    for (size_t i = 0; i < gradient.size(); ++i) {
+      state_.movement[i] -= rate * gradient[i] * weights[i];
+    }
+  }
+  if ((PrunerNeeds() & kNeedsMomentum) != 0) {
+    state_.momentum.resize(gradient.size());
+    for (size_t i = 0; i < gradient.size(); ++i) {
+      state_.momentum[i] =
+          kMomentumDecay * state_.momentum[i] + (1.0f - kMomentumDecay) * gradient[i];
+    }
+  }
 }
 
 Status Training::Run() {
@@ -241,20 +341,6 @@ Status Training::RunEpoch() {
   return Ok();
 }
 
-template <class Fn>
-auto Training::Rounded(Fn run) {
-  if (options_.weight_type == WeightType::kF32) return run();
-  const std::span<float> weights = autograd_->weights();
-  exact_.assign(weights.begin(), weights.end());
-  for (const WeightSlice& slice : autograd_->slices()) {
-    if (slice.shape.size() != 2) continue;
-    RoundMatrix(options_.weight_type, slice.shape[1], weights.subspan(slice.offset, slice.size));
-  }
-  auto result = run();
-  std::copy(exact_.begin(), exact_.end(), weights.begin());
-  return result;
-}
-
 Status Training::Step(const std::vector<int64_t>& indices) {
   MakeBatch(*job_.train, indices, &batch_);
   if (teacher_ != nullptr) {
@@ -265,6 +351,7 @@ Status Training::Step(const std::vector<int64_t>& indices) {
   ESPALIER_ASSIGN_OR_RETURN(
       const double loss,
       Rounded([&] { return autograd_->LossAndGradient(batch_, loss_options, &state_.dropout); }));
+  FollowGradient();
   const double norm = MaskedNorm(keep_, autograd_->gradient());
   if (!std::isfinite(loss) || !(norm < kLargestNorm)) {
     return InvalidArgument(
@@ -373,7 +460,7 @@ void Training::TrackBest(const TrainEpoch& epoch) {
 // Finite weights may still be so large that a network without saturation overflows.
 Status Training::ProveGood() {
   std::vector<float> logits;
-  ESPALIER_RETURN_IF_ERROR(autograd_->Logits(batch_.batch, &logits));
+  ESPALIER_RETURN_IF_ERROR(Rounded([&] { return autograd_->Logits(batch_.batch, &logits); }));
   if (std::isfinite(Norm(logits))) return Ok();
   return InvalidArgument(StrCat("step ", state_.step,
                                 ": finite logits expected after it, others found; a lower learning "
@@ -405,6 +492,10 @@ TrainResult Training::Finish() {
     result.best_epoch = state_.best_epoch;
   }
   for (auto& [name, weight] : result.graph.weights) {
+    const auto mask = state_.masks.find(name);
+    for (size_t i = 0; mask != state_.masks.end() && i < weight.size(); ++i) {
+      if (mask->second.keep[i] == 0) weight.values[i] = 0.0f;
+    }
     if (weight.shape.size() == 2) RoundMatrix(options_.weight_type, weight.dim(1), weight.values);
   }
   result.masks = std::move(state_.masks);

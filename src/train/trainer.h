@@ -24,6 +24,13 @@
 
 namespace espalier {
 
+// Sequences of the training split that criteria and Reconstruct look at, dropout off.
+struct CalibrationOptions {
+  int64_t sequences = 256;  // drawn without replacement; all, if there are fewer
+  int64_t batch_size = 64;
+  uint64_t seed = 1;
+};
+
 enum class OptimizerKind : uint8_t {
   kAdam = 0,  // Kingma and Ba 2015, arXiv:1412.6980
   kSgd = 1,   // with momentum as PyTorch's: v = momentum v + g, w -= rate v
@@ -121,6 +128,14 @@ struct TrainJob {
   // Train, which drives it (and restores it from a checkpoint). Its schedule must end before the
   // last step. nullptr: `masks` stay to the end.
   Pruner* pruner = nullptr;
+  // Of what the pruner's criterion needs beside weights, gathered anew for each making of masks.
+  CalibrationOptions calibration;
+  // Each time masks change, Reconstruct (statistics.h) makes up for what went. Hard masks only.
+  bool reconstruct = false;
+  // Each time masks change, what is kept goes back to these weights and the optimizer starts anew
+  // (late rewinding: Frankle et al. 2019, arXiv:1903.01611). Names and shapes of the graph's;
+  // outlives Train. nullptr: no. Hard masks only.
+  const TensorStore* rewind = nullptr;
   Distillation distillation;  // no teacher: none
 };
 

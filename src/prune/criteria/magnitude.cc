@@ -11,7 +11,7 @@ void Score(const Statistics& statistics, Rng* /*rng*/, std::span<float> saliency
 
 }  // namespace
 
-const Criterion magnitude = {"magnitude", "S = |w|", "Han et al. 2015, arXiv:1506.02626",
-                             kNeedsWeight, Score};
+const Criterion magnitude = {"magnitude",  "S = |w|",       "Han et al. 2015, arXiv:1506.02626",
+                             kNeedsWeight, Grouping::kNorm, Score};
 
 }  // namespace espalier::criteria

@@ -10,6 +10,7 @@ void Score(const Statistics& /*statistics*/, Rng* rng, std::span<float> saliency
 
 }  // namespace
 
-const Criterion random = {"random", "S ~ U[0, 1), seeded", "control", kNeedsNothing, Score};
+const Criterion random = {"random",      "S ~ U[0, 1), seeded", "control",
+                          kNeedsNothing, Grouping::kNorm,       Score};
 
 }  // namespace espalier::criteria

@@ -1,0 +1,27 @@
+#include <cmath>
+
+#include "prune/criterion.h"
+
+namespace espalier::criteria {
+namespace {
+
+// The second-order change of the loss where it is flat, its Hessian by the diagonal of the
+// empirical Fisher information: gradients of single sequences, squared before they are averaged.
+void Score(const Statistics& statistics, Rng* /*rng*/, std::span<float> saliency) {
+  for (size_t i = 0; i < saliency.size(); ++i) {
+    saliency[i] =
+        0.5f * statistics.squared_gradient[i] * statistics.weight[i] * statistics.weight[i];
+  }
+}
+
+}  // namespace
+
+const Criterion fisher = {
+    "fisher",
+    "S = 1/2 mean_n(g_n^2) w^2",
+    "LeCun et al. 1989 (Optimal Brain Damage); Theis et al. 2018, arXiv:1801.05787",
+    kNeedsWeight | kNeedsSquaredGradient,
+    Grouping::kSum,
+    Score};
+
+}  // namespace espalier::criteria

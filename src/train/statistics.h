@@ -1,0 +1,58 @@
+// Statistics over calibration sequences: what criteria read beside the weights themselves, and the
+// least-squares repair of a pruned layer.
+#ifndef ESPALIER_TRAIN_STATISTICS_H_
+#define ESPALIER_TRAIN_STATISTICS_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "prune/criterion.h"
+#include "tasks/dataset.h"
+#include "train/autograd.h"
+#include "train/trainer.h"
+
+namespace espalier {
+
+// Errors: kInvalidArgument, naming the field.
+Status ValidateCalibration(const CalibrationOptions& options);
+
+// Owns what Fill points to.
+class CalibrationStatistics {
+ public:
+  // Passes over the sequences: one with gradients for kNeedsGradient, one of single sequences for
+  // kNeedsSquaredGradient (which also gives the gradient), two more for kNeedsHessianGradient
+  // (differences of gradients a thousandth of the weights' norm to either side), and one through
+  // the reference executor for those of inputs. Dropout is off, and the weights are left as they
+  // are. Preconditions: the data fits the graph; the options are valid.
+  // Errors: kInvalidArgument if the criterion wants inputs of an Embedding, which has none; those
+  // of Autograd.
+  static Result<CalibrationStatistics> Gather(Needs needs, const Dataset& dataset,
+                                              const CalibrationOptions& options,
+                                              Autograd* autograd);
+
+  // Sets the fields that were gathered, for every matrix.
+  void Fill(StatisticsSet* statistics) const;
+
+ private:
+  struct Gatherer;
+
+  // By weight, for each flag that was asked for.
+  std::map<Needs, std::map<std::string, std::vector<float>>> values_;
+};
+
+// Changes the kept weights of each row, and its bias, so that its products with what it multiplied
+// in the sequences come closest to those of `dense`: least squares over the covariance, with 1 % of
+// its mean diagonal added to it. That is the weight update of OBS for all weights that went at once
+// (Hassibi and Stork 1993; Frantar and Alistarh 2023, arXiv:2301.00774), and where columns of
+// removed units went it makes up for their means and for what the others tell of them.
+// masks: as of Pruner; weights without one, and Embeddings, stay. weights: `dense`'s, masked.
+// Errors: as Gather's.
+Status Reconstruct(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
+                   const MaskSet& masks, TensorStore* weights);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_TRAIN_STATISTICS_H_

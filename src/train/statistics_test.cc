@@ -1,0 +1,258 @@
+#include "train/statistics.h"
+
+#include <cmath>
+
+#include "train/trainer_test_support.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ExpectError;
+using ::espalier::testing::ValueOrDie;
+
+constexpr char kName[] = "lstm0.weight_hh";
+
+class StatisticsTest : public ::testing::Test {
+ protected:
+  StatisticsTest() {
+    options_.sequences = 24;
+    options_.batch_size = 5;
+  }
+
+  // One field of one weight.
+  std::vector<float> Field(Needs flag, const std::string& name, const Graph& graph) {
+    const auto autograd = ValueOrDie(Autograd::Create(graph));
+    const auto gathered =
+        ValueOrDie(CalibrationStatistics::Gather(flag, data_, options_, autograd.get()));
+    EXPECT_EQ(autograd->ToGraph(), graph) << "weights must be left as they are";
+    StatisticsSet set;
+    gathered.Fill(&set);
+    for (const StatisticsField& field : StatisticsFields()) {
+      if (field.flag != flag) continue;
+      const std::span<const float> found = set[name].*field.field;
+      return {found.begin(), found.end()};
+    }
+    return {};
+  }
+
+  std::vector<std::vector<int64_t>> Sequences() const {
+    return SampleBatches(data_, options_.sequences, 1, options_.seed);
+  }
+  double MeanLoss(const Graph& graph) const {
+    const auto autograd = ValueOrDie(Autograd::Create(graph));
+    double sum = 0.0;
+    LabelledBatch batch;
+    for (const auto& indices : Sequences()) {
+      MakeBatch(data_, indices, &batch);
+      sum += ValueOrDie(autograd->LossAndGradient(batch, LossOptions(), nullptr));
+    }
+    return sum / static_cast<double>(Sequences().size());
+  }
+
+  // What `weight` multiplies over all valid steps of the sequences, [count][cols].
+  std::vector<std::vector<double>> InputsOf(const Graph& graph, const std::string& weight,
+                                            int64_t first_row) const {
+    std::vector<std::vector<double>> rows;
+    const MatrixInputFn look = [&](const std::string& name, int64_t first, std::span<double> x) {
+      if (name == weight && first == first_row) rows.emplace_back(x.begin(), x.end());
+    };
+    LabelledBatch batch;
+    for (const auto& indices : Sequences()) {
+      MakeBatch(data_, indices, &batch);
+      StateSet states = ZeroStates(graph, 1);
+      EXPECT_TRUE(RunReference(graph, batch.batch, &states, look).ok());
+    }
+    return rows;
+  }
+
+  const Dataset data_ = MakeData(60, 3);
+  const Graph graph_ = MakeGraph(0.3, 0.2);  // dropout, which must be off
+  CalibrationOptions options_;
+};
+
+TEST_F(StatisticsTest, GradientIsThatOfTheMeanLoss) {
+  const std::vector<float> gradient = Field(kNeedsGradient, kName, graph_);
+  for (const size_t i : {size_t{0}, size_t{77}, size_t{500}}) {
+    constexpr float kStep = 0.02f;
+    Graph up = graph_, down = graph_;
+    up.weights[kName].values[i] += kStep;
+    down.weights[kName].values[i] -= kStep;
+    const double expected = (MeanLoss(up) - MeanLoss(down)) / (2.0 * kStep);
+    EXPECT_NEAR(gradient[i], expected, 2e-5) << i;
+  }
+}
+
+TEST_F(StatisticsTest, SquaredGradientIsOfSingleSequences) {
+  const std::vector<float> found = Field(kNeedsSquaredGradient, kName, graph_);
+  const auto autograd = ValueOrDie(Autograd::Create(graph_));
+  std::vector<double> expected(found.size(), 0.0);
+  LabelledBatch batch;
+  for (const auto& indices : Sequences()) {
+    MakeBatch(data_, indices, &batch);
+    ASSERT_TRUE(autograd->LossAndGradient(batch, LossOptions(), nullptr).ok());
+    for (const WeightSlice& slice : autograd->slices()) {
+      if (slice.name != kName) continue;
+      for (size_t i = 0; i < slice.size; ++i) {
+        expected[i] += std::pow(autograd->gradient()[slice.offset + i], 2.0) / 24.0;
+      }
+    }
+  }
+  double largest = 0.0;
+  for (const double value : expected) largest = std::max(largest, value);
+  for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-6 * largest);
+}
+
+TEST_F(StatisticsTest, HessianGradientIsTheGradientsSlopeAlongItself) {
+  const std::vector<float> found = Field(kNeedsHessianGradient, kName, graph_);
+  // Of all weights, biases too.
+  const auto gradient_at = [&](const TensorStore& weights) {
+    const auto autograd = ValueOrDie(Autograd::Create(graph_));
+    autograd->SetWeights(weights);
+    TensorStore sum = weights;
+    for (auto& [name, weight] : sum) std::fill(weight.values.begin(), weight.values.end(), 0.0f);
+    LabelledBatch batch;
+    for (const auto& indices : Sequences()) {
+      MakeBatch(data_, indices, &batch);
+      EXPECT_TRUE(autograd->LossAndGradient(batch, LossOptions(), nullptr).ok());
+      for (const WeightSlice& slice : autograd->slices()) {
+        std::vector<float>& values = sum.at(slice.name).values;
+        for (size_t i = 0; i < slice.size; ++i) {
+          values[i] += autograd->gradient()[slice.offset + i] / 24.0f;
+        }
+      }
+    }
+    return sum;
+  };
+  const TensorStore gradient = gradient_at(graph_.weights);
+  constexpr float kStep = 0.2f;
+  TensorStore up = graph_.weights, down = graph_.weights;
+  for (const auto& [name, g] : gradient) {
+    for (size_t i = 0; i < g.size(); ++i) {
+      up.at(name).values[i] += kStep * g.values[i];
+      down.at(name).values[i] -= kStep * g.values[i];
+    }
+  }
+  const TensorStore above = gradient_at(up), below = gradient_at(down);
+  double error = 0.0, size = 0.0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double expected = (above.at(kName).values[i] - below.at(kName).values[i]) / (2.0 * kStep);
+    error += (found[i] - expected) * (found[i] - expected);
+    size += expected * expected;
+  }
+  EXPECT_GT(size, 0.0);
+  EXPECT_LT(std::sqrt(error / size), 0.02);
+}
+
+TEST_F(StatisticsTest, InputPowerIsTheMeanSquareOfWhatARowMultiplies) {
+  const auto rows = InputsOf(graph_, kName, 0);
+  const std::vector<float> found = Field(kNeedsInputPower, kName, graph_);
+  ASSERT_EQ(found.size(), 48u * 12u);
+  for (size_t c = 0; c < 12; ++c) {
+    double power = 0.0;
+    for (const auto& row : rows) power += row[c] * row[c] / static_cast<double>(rows.size());
+    EXPECT_NEAR(found[c], power, 1e-6 * power);
+    EXPECT_EQ(found[47 * 12 + c], found[c]) << "the same for every row";
+  }
+}
+
+TEST_F(StatisticsTest, ARowOfACandidateThatResetsBeforeHasItsOwnInputs) {
+  Rng rng(4);
+  GraphBuilder builder("g", {"x", kInput}, &rng);
+  const Graph graph = ValueOrDie(
+      builder.Recurrent(CellKind::kGruResetBeforeCell, 6).LastStep().Gemm(kClasses).Finish());
+  const std::string name = graph.nodes[0].name + ".weight_hh";
+  const std::vector<float> found = Field(kNeedsInputPower, name, graph);
+  const auto resets = InputsOf(graph, name, 12);
+  double power = 0.0;
+  for (const auto& row : resets) power += row[0] * row[0] / static_cast<double>(resets.size());
+  EXPECT_NEAR(found[12 * 6], power, 1e-6 * power);
+  EXPECT_NE(found[12 * 6], found[0]);
+}
+
+// [M^-1]_cc by elimination of the other columns: 1 / it is what they do not tell of column c.
+TEST_F(StatisticsTest, InverseMomentIsWhatTheOtherColumnsDoNotTell) {
+  const std::string name = "lstm0.weight_ih";  // 3 columns: the inverse by hand
+  const auto rows = InputsOf(graph_, name, 0);
+  double m[3][3] = {};
+  for (const auto& row : rows) {
+    for (int i = 0; i < 3; ++i) {
+      for (int j = 0; j < 3; ++j) {
+        m[i][j] += row[static_cast<size_t>(i)] * row[static_cast<size_t>(j)] /
+                   static_cast<double>(rows.size());
+      }
+    }
+  }
+  const double damping = 0.01 * (m[0][0] + m[1][1] + m[2][2]) / 3.0;
+  for (int i = 0; i < 3; ++i) m[i][i] += damping;
+  const double minor = m[1][1] * m[2][2] - m[1][2] * m[2][1];
+  const double determinant = m[0][0] * minor - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
+                             m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
+  const std::vector<float> found = Field(kNeedsInverseMoment, name, graph_);
+  EXPECT_NEAR(found[0], determinant / minor, 1e-5 * found[0]);
+}
+
+TEST_F(StatisticsTest, ReconstructLeavesNoSmallerErrorToBeFound) {
+  MaskSet masks;
+  Mask& mask = masks[kName] = Mask({48, 12});
+  Rng rng(9);
+  for (uint8_t& keep : mask.keep) keep = rng.Uniform() < 0.5;
+  TensorStore weights = graph_.weights;
+  ASSERT_TRUE(ApplyMasks(masks, &weights).ok());
+  const TensorStore masked = weights;
+  ASSERT_TRUE(Reconstruct(graph_, data_, options_, masks, &weights).ok());
+  const auto rows = InputsOf(graph_, kName, 0);
+  const auto error = [&](const TensorStore& found, size_t row) {
+    double sum = 0.0;
+    for (const auto& z : rows) {
+      double y =
+          found.at("lstm0.bias_hh").values[row] - graph_.weights.at("lstm0.bias_hh").values[row];
+      for (size_t c = 0; c < 12; ++c) {
+        y += z[c] * (double{found.at(kName).values[row * 12 + c]} -
+                     graph_.weights.at(kName).values[row * 12 + c]);
+      }
+      sum += y * y;
+    }
+    return sum;
+  };
+  double before = 0.0, after = 0.0;
+  for (size_t row = 0; row < 48; ++row) {
+    before += error(masked, row);
+    after += error(weights, row);
+    for (size_t c = 0; c < 12; ++c) {
+      if (mask.keep[row * 12 + c] != 0) continue;
+      EXPECT_EQ(weights.at(kName).values[row * 12 + c], 0.0f);
+    }
+    // The bias is not damped: no shift of it helps.
+    for (const float shift : {-0.01f, 0.01f}) {
+      TensorStore other = weights;
+      other.at("lstm0.bias_hh").values[row] += shift;
+      EXPECT_GT(error(other, row), error(weights, row));
+    }
+  }
+  EXPECT_LT(after, 0.5 * before);
+  for (const auto& [name, weight] : weights) {
+    if (name == kName || name == "lstm0.bias_hh") continue;
+    EXPECT_EQ(weight, graph_.weights.at(name)) << name << " has no mask";
+  }
+}
+
+TEST_F(StatisticsTest, ReconstructLeavesRemovedUnitsAtZero) {
+  MaskSet masks;
+  masks["lstm0.bias_hh"] = Mask({48});
+  masks["lstm0.weight_hh"] = Mask({48, 12});
+  for (size_t c = 0; c < 12; ++c) masks["lstm0.weight_hh"].keep[c] = 0;
+  masks["lstm0.bias_hh"].keep[0] = 0;
+  TensorStore weights = graph_.weights;
+  ASSERT_TRUE(ApplyMasks(masks, &weights).ok());
+  ASSERT_TRUE(Reconstruct(graph_, data_, options_, masks, &weights).ok());
+  EXPECT_EQ(weights.at("lstm0.bias_hh").values[0], 0.0f);
+}
+
+TEST_F(StatisticsTest, NamesTheOptionThatIsOutOfRange) {
+  options_.sequences = 0;
+  ExpectError(ValidateCalibration(options_), Code::kInvalidArgument,
+              {"calibration.sequences", "at least 1", "0 found"});
+}
+
+}  // namespace
+}  // namespace espalier
