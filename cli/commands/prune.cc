@@ -23,15 +23,17 @@ struct Flags {
   TrainFlags train;
   StageSpec stage;
   std::optional<double> ramp_end;
+  std::string masks = "hard";
 };
 
 // Without epochs nothing is trained, so an option of the training would be ignored.
-Status CheckTrainingOptions(const CLI::App& app) {
+Status CheckTrainingOptions(const CLI::App& app, bool needs_data) {
   for (const CLI::Option* option : app.get_options()) {
-    if (option->get_group() == kTrainingGroup && option->count() > 0 &&
-        !option->check_lname("epochs")) {
-      return InvalidArgument(option->get_name() + ": only with --epochs of at least 1");
-    }
+    const bool is_data = option->check_lname("task") || option->check_lname("data");
+    if (option->get_group() != kTrainingGroup || option->count() == 0) continue;
+    if (option->check_lname("epochs") || (is_data && needs_data)) continue;
+    return InvalidArgument(option->get_name() + ": only with --epochs of at least 1" +
+                           (is_data ? ", a criterion that needs data or --reconstruct" : ""));
   }
   return Ok();
 }
@@ -41,13 +43,21 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   stage.kind = StageKind::kPrune;
   stage.name = "prune";
   stage.prune.seed = flags.train.options.seed;
+  ESPALIER_RETURN_IF_ERROR(
+      FindCriterion(stage.prune.criterion).status().WithContext("--criterion"));
+  ESPALIER_ASSIGN_OR_RETURN(stage.ramp.masks, ParseMaskMode(flags.masks));
   const int64_t epochs = flags.train.options.epochs;
   if (epochs < 0) {
     return InvalidArgument(StrCat("--epochs: at least 0 expected, ", epochs, " found"));
   }
   if (epochs == 0) {
-    ESPALIER_RETURN_IF_ERROR(CheckTrainingOptions(app));
     stage.train = flags.train.options;
+    ESPALIER_RETURN_IF_ERROR(CheckTrainingOptions(app, NeedsData(stage)));
+    if (NeedsData(stage) && flags.data.task.empty()) {
+      return InvalidArgument(
+          StrCat(stage.reconstruct ? "--reconstruct" : "--criterion " + stage.prune.criterion,
+                 ": needs --task (and --data)"));
+    }
     return stage;
   }
   ESPALIER_ASSIGN_OR_RETURN(stage.train, flags.train.Resolve());
@@ -74,17 +84,20 @@ Status Run(const Flags& flags, const CLI::App& app, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
   std::optional<TaskData> data;
   TrainHooks hooks;
-  if (stage.train.epochs > 0) {
+  if (NeedsData(stage)) {
     ESPALIER_ASSIGN_OR_RETURN(data, flags.data.Load());
     hooks = console->MakeTrainHooks();
   }
-  std::optional<Graph> teacher;
+  std::optional<Graph> teacher, rewind;
   if (!flags.teacher.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(teacher, LoadNetwork(flags.teacher));
   }
-  ESPALIER_ASSIGN_OR_RETURN(
-      const PruneOutcome outcome,
-      PruneNetwork(graph, stage, data ? &*data : nullptr, teacher ? &*teacher : nullptr, hooks));
+  if (!stage.ramp.rewind.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(rewind, LoadNetwork(stage.ramp.rewind));
+  }
+  const PruneInputs inputs{data ? &*data : nullptr, teacher ? &*teacher : nullptr,
+                           rewind ? &*rewind : nullptr};
+  ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome, PruneNetwork(graph, stage, inputs, hooks));
   if (outcome.stopped == StopReason::kCancelled) return Interrupted(stage.train);
   ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(outcome.graph, flags.output));
   std::string text = flags.output + ":\n";
@@ -132,6 +145,11 @@ Action AddPrune(CLI::App* app) {
       "Patterns of weight names, e.g. '*.weight_hh' (default: recurrent)");
   add("--floor", &spec.floor, kPruning, "Least share of each tensor that stays under 'global'");
   add("--multiple", &spec.multiple, kPruning, "unit: each layer keeps a multiple of this");
+  add("--calibration-sequences", &flags->stage.calibration.sequences, kPruning,
+      "Training sequences that criteria and --reconstruct look at");
+  app->add_flag("--reconstruct", flags->stage.reconstruct,
+                "Change what stays to make up for what went (least squares)")
+      ->group(kPruning);
   RampSpec& ramp = flags->stage.ramp;
   add("--schedule", &ramp.schedule, kTrainingGroup, "When: " + NamesOf(AllSchedules()));
   add("--ramp-begin", &ramp.begin_epoch, kTrainingGroup, "Epoch of the first cut");
@@ -139,6 +157,14 @@ Action AddPrune(CLI::App* app) {
                   "Epoch at which the sparsity is reached (default: after 2/3)")
       ->group(kTrainingGroup);
   add("--every-steps", &ramp.every_steps, kTrainingGroup, "Steps between two masks");
+  add("--masks", &flags->masks, kTrainingGroup, "soft: what was dropped can come back; or hard");
+  add("--regrow", &ramp.regrow.criterion, kTrainingGroup,
+      "Criterion by which dropped weights come back: random (SET), gradient (RigL), momentum "
+      "(SNFS)");
+  add("--regrow-fraction", &ramp.regrow.fraction, kTrainingGroup,
+      "Share of the kept weights that is exchanged at first");
+  add("--rewind", &ramp.rewind, kTrainingGroup,
+      "Network to whose weights the kept ones go back each time masks change");
   add("--initial-sparsity", &ramp.initial_sparsity, kTrainingGroup, "Sparsity of the first cut");
   AddTaskOptions(app, TaskNeed::kOptional, &flags->data);
   AddTrainOptions(app, &flags->train);

@@ -68,7 +68,7 @@ Result<Graph> PrunedFor(const Graph& dense, const FormatSpec& format, double den
   stage.prune.granularity = GranularityOf(format);
   stage.prune.sparsity = 1.0 - density;
   ESPALIER_ASSIGN_OR_RETURN(PruneOutcome outcome,
-                            PruneNetwork(dense, stage, nullptr, nullptr, TrainHooks()));
+                            PruneNetwork(dense, stage, PruneInputs(), TrainHooks()));
   return RoundMatrices(outcome.graph, format.type);
 }
 

@@ -38,7 +38,10 @@ Status DryRun(const Recipe& recipe) {
     const std::string where = StrCat("stages[", i, "].", StageKindName(stage.kind));
     if (stage.kind == StageKind::kPrune) {
       stage.train.epochs = 0;
-      Result<PruneOutcome> outcome = PruneNetwork(graph, stage, nullptr, nullptr, TrainHooks());
+      // Without data any criterion does: how much goes does not depend on it.
+      stage.prune.criterion = "magnitude";
+      stage.reconstruct = false;
+      Result<PruneOutcome> outcome = PruneNetwork(graph, stage, PruneInputs(), TrainHooks());
       if (!outcome.ok()) return outcome.status().WithContext(where);
       graph = std::move(outcome->graph);
       if (stage.prune.granularity == "unit" && stage.prune.allocation != "uniform") return Ok();

@@ -92,6 +92,50 @@ Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainO
   return CheckShare(map, "weight", teacher->weight);
 }
 
+Status ReadRegrow(const YAML::Node& node, const std::string& path, RegrowSpec* regrow) {
+  YamlMap map(node, path);
+  map.Read("criterion", &regrow->criterion);
+  map.Read("fraction", &regrow->fraction);
+  ESPALIER_RETURN_IF_ERROR(map.Finish());
+  if (!node.IsDefined()) return Ok();
+  ESPALIER_RETURN_IF_ERROR(
+      FindCriterion(regrow->criterion).status().WithContext(path + ".criterion"));
+  if (regrow->fraction > 0.0 && regrow->fraction < 1.0) return Ok();
+  return Expected(path + ".fraction", "a share in (0, 1)", StrCat(regrow->fraction));
+}
+
+Status ReadCalibration(const YAML::Node& node, const std::string& path,
+                       CalibrationOptions* calibration) {
+  YamlMap map(node, path);
+  map.Read("sequences", &calibration->sequences);
+  map.Read("batch_size", &calibration->batch_size);
+  ESPALIER_RETURN_IF_ERROR(map.Finish());
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast(map, "sequences", 1, calibration->sequences));
+  return CheckAtLeast(map, "batch_size", 1, calibration->batch_size);
+}
+
+// The one place that says which keys exclude each other and what needs fine-tuning.
+Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
+  const RampSpec& ramp = stage.ramp;
+  const std::string schedule = map.PathOf("schedule");
+  const bool is_soft = ramp.masks == MaskMode::kSoft;
+  if (is_soft && stage.reconstruct) {
+    return Expected(map.PathOf("reconstruct"), "false, since masks are soft,", "true");
+  }
+  if (is_soft && !ramp.rewind.empty()) {
+    return Expected(schedule + ".rewind", "nothing, since masks are soft,",
+                    "'" + ramp.rewind + "'");
+  }
+  if (is_soft && !ramp.regrow.criterion.empty()) {
+    return Expected(schedule + ".masks", "hard, since there is regrow,", "soft");
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const Criterion* criterion, FindCriterion(stage.prune.criterion));
+  if ((criterion->needs & kNeedsTraining) == 0 || stage.train.epochs > 0) return Ok();
+  return Expected(map.PathOf("criterion"),
+                  "one that looks at no steps of a fine-tuning, since epochs = 0,",
+                  stage.prune.criterion);
+}
+
 Status ReadRamp(const YAML::Node& node, const std::string& path, const StageSpec& stage,
                 RampSpec* ramp) {
   const auto epochs = static_cast<double>(stage.train.epochs);
@@ -102,6 +146,9 @@ Status ReadRamp(const YAML::Node& node, const std::string& path, const StageSpec
   map.Read("end_epoch", &ramp->end_epoch);
   map.Read("every_steps", &ramp->every_steps);
   map.Read("initial_sparsity", &ramp->initial_sparsity);
+  map.ReadName("masks", ParseMaskMode, &ramp->masks);
+  map.Read("rewind", &ramp->rewind);
+  ESPALIER_RETURN_IF_ERROR(ReadRegrow(map.Take("regrow"), map.PathOf("regrow"), &ramp->regrow));
   ESPALIER_RETURN_IF_ERROR(map.Finish());
   ESPALIER_RETURN_IF_ERROR(FindSchedule(ramp->schedule).status().WithContext(path + ".name"));
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast(map, "every_steps", 1, ramp->every_steps));
@@ -152,7 +199,12 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
   ESPALIER_RETURN_IF_ERROR(CheckPrune(*map, spec));
   ESPALIER_RETURN_IF_ERROR(ReadTeacher(map->Take("distillation"), map->PathOf("distillation"),
                                        stage->train, &stage->teacher));
-  return ReadRamp(map->Take("schedule"), map->PathOf("schedule"), *stage, &stage->ramp);
+  ESPALIER_RETURN_IF_ERROR(
+      ReadCalibration(map->Take("calibration"), map->PathOf("calibration"), &stage->calibration));
+  map->Read("reconstruct", &stage->reconstruct);
+  ESPALIER_RETURN_IF_ERROR(
+      ReadRamp(map->Take("schedule"), map->PathOf("schedule"), *stage, &stage->ramp));
+  return CheckRecovery(*map, *stage);
 }
 
 Status ReadCompile(YamlMap* map, CompileSpec* compile) {
@@ -187,7 +239,9 @@ Status ReadBench(YamlMap* map, BenchSpec* bench) {
 
 Status ReadStageBody(YamlMap* map, StageSpec* stage) {
   switch (stage->kind) {
-    case StageKind::kTrain: return ReadTrainOptions(map, 1, &stage->train);
+    case StageKind::kTrain:
+      map->Read("keep_zeros", &stage->keep_zeros);
+      return ReadTrainOptions(map, 1, &stage->train);
     case StageKind::kPrune: return ReadPrune(map, stage);
     case StageKind::kCompact: return Ok();
     case StageKind::kCompile: return ReadCompile(map, &stage->compile);
@@ -289,15 +343,13 @@ Status CheckName(const std::string& where, const StageSpec& stage,
   return Ok();
 }
 
-// The one order: train, prune and compact as often as wanted, compile, evaluate, bench.
+// The one order: train, then train, prune and compact as often as wanted, compile, evaluate, bench.
 Status CheckOrder(const std::string& where, StageKind kind, const std::set<StageKind>& earlier) {
   const auto has = [&](StageKind other) { return earlier.contains(other); };
-  const bool changes = kind == StageKind::kPrune || kind == StageKind::kCompact;
+  const bool changes = kind == StageKind::kPrune || kind == StageKind::kCompact ||
+                       (kind == StageKind::kTrain && has(StageKind::kTrain));
   if (kind != StageKind::kTrain && !has(StageKind::kTrain)) {
     return InvalidArgument(where + ": the first stage must be train");
-  }
-  if (kind == StageKind::kTrain && has(StageKind::kTrain)) {
-    return InvalidArgument(where + ": only the first stage may be train");
   }
   if (changes && has(StageKind::kCompile)) {
     return InvalidArgument(where + ": must come before the compile stage");
@@ -312,12 +364,12 @@ Status CheckOrder(const std::string& where, StageKind kind, const std::set<Stage
   return Ok();
 }
 
-// A network that an earlier stage wrote.
-Status CheckTeacher(const std::string& where, const std::string& teacher,
+// A network that an earlier stage wrote, or none.
+Status CheckEarlier(const std::string& where, const std::string& stage,
                     const std::set<std::string>& networks) {
-  if (teacher.empty() || networks.contains(teacher)) return Ok();
-  return InvalidArgument(where + ".distillation.stage: no earlier stage is named '" + teacher +
-                         "'" + DidYouMean(teacher, {networks.begin(), networks.end()}));
+  if (stage.empty() || networks.contains(stage)) return Ok();
+  return InvalidArgument(where + ": no earlier stage is named '" + stage + "'" +
+                         DidYouMean(stage, {networks.begin(), networks.end()}));
 }
 
 Status ValidateStages(const std::vector<StageSpec>& stages) {
@@ -327,7 +379,9 @@ Status ValidateStages(const std::vector<StageSpec>& stages) {
     const StageSpec& stage = stages[i];
     const std::string where = StrCat("stages[", i, "].", StageKindName(stage.kind));
     ESPALIER_RETURN_IF_ERROR(CheckName(where, stage, names));
-    ESPALIER_RETURN_IF_ERROR(CheckTeacher(where, stage.teacher.stage, names));
+    ESPALIER_RETURN_IF_ERROR(
+        CheckEarlier(where + ".distillation.stage", stage.teacher.stage, names));
+    ESPALIER_RETURN_IF_ERROR(CheckEarlier(where + ".schedule.rewind", stage.ramp.rewind, names));
     ESPALIER_RETURN_IF_ERROR(CheckOrder(where, stage.kind, kinds));
     names.insert(stage.name);
     kinds.insert(stage.kind);

@@ -24,6 +24,9 @@ struct RampSpec {
   double end_epoch = 0.0;  // the final sparsity is reached here; the rest is recovery under it
   int64_t every_steps = 50;
   double initial_sparsity = 0.0;
+  MaskMode masks = MaskMode::kHard;
+  RegrowSpec regrow;
+  std::string rewind;  // an earlier stage whose weights the kept ones go back to; "" = none
 };
 
 // Distillation from an earlier stage's network while fine-tuning.
@@ -55,13 +58,16 @@ struct BenchSpec {
 // One stage. Only the members of its kind are used.
 struct StageSpec {
   StageKind kind = StageKind::kTrain;
-  std::string name;     // unique in the recipe; its output is <name>.onnx (compile: <name>.esp)
-  TrainOptions train;   // train; prune: fine-tuning, epochs = 0 for none
-  PruneSpec prune;      // prune
-  RampSpec ramp;        // prune
-  TeacherSpec teacher;  // prune
-  CompileSpec compile;  // compile
-  BenchSpec bench;      // bench
+  std::string name;        // unique in the recipe; its output is <name>.onnx (compile: <name>.esp)
+  TrainOptions train;      // train; prune: fine-tuning, epochs = 0 for none
+  bool keep_zeros = true;  // train, not the first: what is 0 in a matrix stays 0
+  PruneSpec prune;         // prune
+  RampSpec ramp;           // prune
+  CalibrationOptions calibration;  // prune
+  bool reconstruct = false;        // prune
+  TeacherSpec teacher;             // prune
+  CompileSpec compile;             // compile
+  BenchSpec bench;                 // bench
 };
 
 struct Recipe {

@@ -47,13 +47,22 @@ Json PruneJson(const StageSpec& stage) {
                {"allocation", spec.allocation}, {"sparsity", spec.sparsity},
                {"weights", spec.weights},       {"floor", spec.floor},
                {"multiple", spec.multiple}};
+  json["calibration"] = {{"sequences", stage.calibration.sequences},
+                         {"batch_size", stage.calibration.batch_size}};
+  json["reconstruct"] = stage.reconstruct;
   json.update(TrainJson(stage.train));
   if (stage.train.epochs > 0) {
     json["schedule"] = {{"name", stage.ramp.schedule},
                         {"begin_epoch", stage.ramp.begin_epoch},
                         {"end_epoch", stage.ramp.end_epoch},
                         {"every_steps", stage.ramp.every_steps},
-                        {"initial_sparsity", stage.ramp.initial_sparsity}};
+                        {"initial_sparsity", stage.ramp.initial_sparsity},
+                        {"masks", MaskModeName(stage.ramp.masks)}};
+    const RegrowSpec& regrow = stage.ramp.regrow;
+    if (!regrow.criterion.empty()) {
+      json["schedule"]["regrow"] = {{"criterion", regrow.criterion}, {"fraction", regrow.fraction}};
+    }
+    if (!stage.ramp.rewind.empty()) json["schedule"]["rewind"] = stage.ramp.rewind;
   }
   if (!stage.teacher.stage.empty()) {
     json["distillation"] = {{"stage", stage.teacher.stage},
@@ -65,7 +74,11 @@ Json PruneJson(const StageSpec& stage) {
 
 Json BodyJson(const StageSpec& stage) {
   switch (stage.kind) {
-    case StageKind::kTrain: return TrainJson(stage.train);
+    case StageKind::kTrain: {
+      Json json = TrainJson(stage.train);
+      json["keep_zeros"] = stage.keep_zeros;
+      return json;
+    }
     case StageKind::kPrune: return PruneJson(stage);
     case StageKind::kCompact: return Json::object();
     case StageKind::kCompile:

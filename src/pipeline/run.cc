@@ -76,10 +76,13 @@ void ForgetMetrics(ModelRecord* model) {
 
 // Drops the stages from `index` on and what they found out: it is no longer true.
 void ForgetFrom(size_t index, RunRecord* record) {
-  for (size_t i = index; i < record->stages.size(); ++i) {
+  bool pruned = false;  // before stage i
+  for (size_t i = 0; i < record->stages.size(); ++i) {
     const std::string& kind = record->stages[i].kind;
-    if (kind == StageKindName(StageKind::kTrain)) {
-      record->models.clear();
+    if (i < index) {
+      pruned = pruned || kind != StageKindName(StageKind::kTrain);
+    } else if (kind == StageKindName(StageKind::kTrain)) {
+      if (!pruned) record->models.clear();
     } else if (kind == StageKindName(StageKind::kCompile)) {
       record->models.erase("pruned");
       for (auto& [role, model] : record->models) ForgetEncodings(&model);

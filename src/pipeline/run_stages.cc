@@ -49,9 +49,20 @@ Status CheckCancel(const RecipeRun& run) {
 
 std::string OutputOf(const RecipeRun& run, size_t index) { return OutputsOf(run.recipe, index)[0]; }
 
-std::string DenseFile(const RecipeRun& run) { return OutputOf(run, 0); }
+// The yardstick: what was trained last before anything was pruned.
+size_t DenseStage(const Recipe& recipe) {
+  size_t index = 0;
+  while (index + 1 < recipe.stages.size() && recipe.stages[index + 1].kind == StageKind::kTrain) {
+    ++index;
+  }
+  return index;
+}
 
-std::string DenseCompiledFile(const Recipe& recipe) { return recipe.stages[0].name + ".esp"; }
+std::string DenseFile(const RecipeRun& run) { return OutputOf(run, DenseStage(run.recipe)); }
+
+std::string DenseCompiledFile(const Recipe& recipe) {
+  return recipe.stages[DenseStage(recipe)].name + ".esp";
+}
 
 Result<const TaskData*> DataOf(RecipeRun* run) {
   if (!run->data) {
@@ -132,10 +143,15 @@ Status FinishTraining(const RecipeRun& run, size_t index, const Training& traini
 
 Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
-  Rng rng(run->recipe.seed);
   TrainJob job;
-  ESPALIER_ASSIGN_OR_RETURN(
-      job.graph, BuildNetwork(run->task.name, data->train.input, run->recipe.model, &rng));
+  if (index == 0) {
+    Rng rng(run->recipe.seed);
+    ESPALIER_ASSIGN_OR_RETURN(
+        job.graph, BuildNetwork(run->task.name, data->train.input, run->recipe.model, &rng));
+  } else {
+    ESPALIER_ASSIGN_OR_RETURN(job.graph, ReadNetwork(*run, InputFileOf(*run, index)));
+    if (run->recipe.stages[index].keep_zeros) job.masks = MasksOfZeros(job.graph);
+  }
   job.train = &data->train;
   job.valid = &data->valid;
   const Stopwatch watch;
@@ -143,6 +159,7 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
                             Train(job, WithRun(*run, index).train, HooksOf(*run)));
   ESPALIER_RETURN_IF_ERROR(FinishTraining(
       *run, index, {result.graph, result.epochs, result.stopped, result.seconds}, watch, stage));
+  if (index > DenseStage(run->recipe)) return Ok();
   ModelRecord model = DescribeNetwork(result.graph);
   model.file = OutputOf(*run, index);
   model.bytes = static_cast<int64_t>(fs::file_size(run->Path(model.file)));
@@ -153,18 +170,20 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
 Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
   const StageSpec spec = WithRun(*run, index);
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, InputFileOf(*run, index)));
-  std::optional<Graph> teacher;
+  std::optional<Graph> teacher, rewind;
   if (!spec.teacher.stage.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(teacher, ReadNetwork(*run, spec.teacher.stage + ".onnx"));
   }
-  const TaskData* data = nullptr;
-  if (spec.train.epochs > 0) {
-    ESPALIER_ASSIGN_OR_RETURN(data, DataOf(run));
+  if (!spec.ramp.rewind.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(rewind, ReadNetwork(*run, spec.ramp.rewind + ".onnx"));
+  }
+  PruneInputs inputs{nullptr, teacher ? &*teacher : nullptr, rewind ? &*rewind : nullptr};
+  if (NeedsData(spec)) {
+    ESPALIER_ASSIGN_OR_RETURN(inputs.data, DataOf(run));
   }
   const Stopwatch watch;
-  ESPALIER_ASSIGN_OR_RETURN(
-      const PruneOutcome outcome,
-      PruneNetwork(graph, spec, data, teacher ? &*teacher : nullptr, HooksOf(*run)));
+  ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome,
+                            PruneNetwork(graph, spec, inputs, HooksOf(*run)));
   return FinishTraining(
       *run, index, {outcome.graph, outcome.epochs, outcome.stopped, outcome.seconds}, watch, stage);
 }

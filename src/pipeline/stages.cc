@@ -8,19 +8,12 @@
 #include "model/random_batch.h"
 #include "model/reference.h"
 #include "prune/pruner.h"
+#include "train/autograd.h"
+#include "train/statistics.h"
+#include "train/train_options.h"
 
 namespace espalier {
 namespace {
-
-// Masks of the matrices that have zeros already.
-MaskSet MasksOfZeros(const Graph& graph) {
-  MaskSet masks;
-  for (const std::string& name : PrunableWeights(graph)) {
-    const Tensor& weight = graph.weights.at(name);
-    if (SparsityOf(weight.values) > 0.0) masks[name] = MaskOfNonzeros(weight);
-  }
-  return masks;
-}
 
 ScheduleSpec ScheduleOf(const StageSpec& stage, const TaskData& data) {
   const int64_t batch = std::max<int64_t>(stage.train.batch_size, 1);
@@ -29,15 +22,39 @@ ScheduleSpec ScheduleOf(const StageSpec& stage, const TaskData& data) {
   const auto step_of = [&](double epoch) {
     return static_cast<int64_t>(std::clamp(std::round(epoch * steps_per_epoch), 0.0, last_step));
   };
-  return {stage.ramp.schedule, step_of(stage.ramp.begin_epoch), step_of(stage.ramp.end_epoch),
-          stage.ramp.every_steps, stage.ramp.initial_sparsity};
+  return {stage.ramp.schedule,    step_of(stage.ramp.begin_epoch), step_of(stage.ramp.end_epoch),
+          stage.ramp.every_steps, stage.ramp.initial_sparsity,     stage.ramp.masks,
+          stage.ramp.regrow};
 }
 
-Result<PruneOutcome> PruneOnce(const Graph& graph, Pruner* pruner) {
+CalibrationOptions CalibrationOf(const StageSpec& stage) {
+  CalibrationOptions calibration = stage.calibration;
+  calibration.seed = stage.prune.seed;
+  return calibration;
+}
+
+Result<PruneOutcome> PruneOnce(const Graph& graph, const StageSpec& stage, const TaskData* data,
+                               Pruner* pruner) {
+  const CalibrationOptions calibration = CalibrationOf(stage);
+  ESPALIER_RETURN_IF_ERROR(ValidateCalibration(calibration));
+  StatisticsSet statistics = StatisticsOf(graph.weights);
+  CalibrationStatistics calibrated;
+  if ((pruner->needs() & kNeedsCalibration) != 0) {
+    SetTorchThreads(stage.train.threads);
+    ESPALIER_ASSIGN_OR_RETURN(const auto autograd, Autograd::Create(graph));
+    ESPALIER_RETURN_IF_ERROR(ValidateData(graph, data->train, autograd->classes(), "training set"));
+    ESPALIER_ASSIGN_OR_RETURN(
+        calibrated,
+        CalibrationStatistics::Gather(pruner->needs(), data->train, calibration, autograd.get()));
+    calibrated.Fill(&statistics);
+  }
   PruneOutcome outcome;
   outcome.graph = graph;
-  ESPALIER_RETURN_IF_ERROR(pruner->Update(0, StatisticsOf(graph.weights)).status());
+  ESPALIER_RETURN_IF_ERROR(pruner->Update(0, statistics).status());
   ESPALIER_RETURN_IF_ERROR(ApplyMasks(pruner->masks(), &outcome.graph.weights));
+  if (!stage.reconstruct) return outcome;
+  ESPALIER_RETURN_IF_ERROR(
+      Reconstruct(graph, data->train, calibration, pruner->masks(), &outcome.graph.weights));
   return outcome;
 }
 
@@ -85,22 +102,46 @@ Status ProveOnce(const Graph& masked, const Compacted& compacted, int64_t steps,
 
 }  // namespace
 
-Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage, const TaskData* data,
-                                  const Graph* teacher, const TrainHooks& hooks) {
+MaskSet MasksOfZeros(const Graph& graph) {
+  MaskSet masks;
+  for (const std::string& name : PrunableWeights(graph)) {
+    const Tensor& weight = graph.weights.at(name);
+    if (SparsityOf(weight.values) > 0.0) masks[name] = MaskOfNonzeros(weight);
+  }
+  return masks;
+}
+
+bool NeedsData(const StageSpec& stage) {
+  const auto criterion = FindCriterion(stage.prune.criterion);
+  ESPALIER_ASSERT(criterion.ok());
+  return stage.train.epochs > 0 || stage.reconstruct ||
+         ((*criterion)->needs & kNeedsCalibration) != 0;
+}
+
+Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
+                                  const PruneInputs& inputs, const TrainHooks& hooks) {
   const bool fine_tunes = stage.train.epochs > 0;
-  if (fine_tunes && data == nullptr) {
+  if (fine_tunes && inputs.data == nullptr) {
     return InvalidArgument("prune: fine-tuning needs a task and its data, none given");
   }
-  const ScheduleSpec schedule = fine_tunes ? ScheduleOf(stage, *data) : ScheduleSpec();
+  const ScheduleSpec schedule = fine_tunes ? ScheduleOf(stage, *inputs.data) : ScheduleSpec();
   ESPALIER_ASSIGN_OR_RETURN(Pruner pruner,
                             Pruner::Create(graph, stage.prune, schedule, MasksOfZeros(graph)));
-  if (!fine_tunes) return PruneOnce(graph, &pruner);
+  if (inputs.data == nullptr && NeedsData(stage)) {
+    return InvalidArgument(
+        StrCat("prune: ", stage.reconstruct ? "reconstruct" : "criterion " + stage.prune.criterion,
+               " needs a task and its data, none given"));
+  }
+  if (!fine_tunes) return PruneOnce(graph, stage, inputs.data, &pruner);
   TrainJob job;
   job.graph = graph;
-  job.train = &data->train;
-  job.valid = &data->valid;
+  job.train = &inputs.data->train;
+  job.valid = &inputs.data->valid;
   job.pruner = &pruner;
-  job.distillation = {teacher, stage.teacher.weight, stage.teacher.temperature};
+  job.calibration = CalibrationOf(stage);
+  job.reconstruct = stage.reconstruct;
+  if (inputs.rewind != nullptr) job.rewind = &inputs.rewind->weights;
+  job.distillation = {inputs.teacher, stage.teacher.weight, stage.teacher.temperature};
   ESPALIER_ASSIGN_OR_RETURN(TrainResult result, Train(job, stage.train, hooks));
   return PruneOutcome{std::move(result.graph), std::move(result.epochs), result.stopped,
                       result.seconds};

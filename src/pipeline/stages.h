@@ -24,11 +24,24 @@ struct PruneOutcome {
   double seconds = 0.0;  // of the fine-tuning; across a resume, the sum
 };
 
+// What a prune stage may read beside the network; all may be nullptr where nothing asks for it.
+struct PruneInputs {
+  const TaskData* data = nullptr;  // to fine-tune, for criteria that need calibration, reconstruct
+  const Graph* teacher = nullptr;
+  const Graph* rewind = nullptr;  // of stage.ramp.rewind
+};
+
+// Whether PruneNetwork needs `data`. Precondition: the criterion is known.
+bool NeedsData(const StageSpec& stage);
+
 // Prunes as `stage` (of kind prune) says and fine-tunes under the masks for stage.train.epochs.
-// Zeros that the matrices have already stay. `data` may be nullptr if no epochs are wanted;
-// `teacher` is nullptr for none. Errors: those of MakePlan and Train.
-Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage, const TaskData* data,
-                                  const Graph* teacher, const TrainHooks& hooks);
+// Zeros that the matrices have already stay. Errors: kInvalidArgument if an input is missing; those
+// of MakePlan, CalibrationStatistics and Train.
+Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
+                                  const PruneInputs& inputs, const TrainHooks& hooks);
+
+// Masks of the matrices that have zeros already.
+MaskSet MasksOfZeros(const Graph& graph);
 
 // Checks on random batches of several lengths and states that both give the same outputs and leave
 // the same states. Errors: kInternal naming the first value that differs, or is NaN in either.

@@ -21,7 +21,7 @@ class CompactNetworkTest : public ::testing::Test {
     stage.train.epochs = 0;
     stage.prune.granularity = "unit";
     stage.prune.sparsity = 0.25;
-    graph_ = ValueOrDie(PruneNetwork(graph_, stage, nullptr, nullptr, {})).graph;
+    graph_ = ValueOrDie(PruneNetwork(graph_, stage, PruneInputs(), {})).graph;
     compacted_ = ValueOrDie(CompactZeros(graph_));
   }
 
@@ -72,7 +72,7 @@ TEST(PruneNetwork, WantsDataForFineTuning) {
                               ValueOrDie(ParseLayers("lstm:8 last_step gemm:3")), &rng));
   StageSpec stage;
   stage.train.epochs = 1;
-  ExpectError(PruneNetwork(graph, stage, nullptr, nullptr, {}).status(), Code::kInvalidArgument,
+  ExpectError(PruneNetwork(graph, stage, PruneInputs(), {}).status(), Code::kInvalidArgument,
               {"fine-tuning", "data"});
 }
 
