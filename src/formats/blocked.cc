@@ -96,6 +96,26 @@ Status CheckCol(const BlockedView& view, size_t block) {
                           edge, ", or ", edge, " expected, ", col, " found"));
 }
 
+// Rows past the last have no weights: no check of sums sees theirs.
+Status CheckPadding(const FormatSpec& spec, const BlockedView& view) {
+  const size_t rows = view.rows % view.block_rows;  // of the last strip
+  if (rows == 0) return Ok();
+  for (size_t block = view.block_start[view.strips - 1]; block < view.block_start[view.strips];
+       ++block) {
+    const size_t first = block * view.block_rows * view.block_cols;
+    for (size_t row = rows; row < view.block_rows; ++row) {
+      for (size_t col = 0; col < view.block_cols; ++col) {
+        const float weight =
+            LoadWeight(view.values, view.type, first + BlockedOffset(spec, row, col));
+        if (weight == 0.0f) continue;
+        return BadFormat(StrCat("blocked.values[", block, "], row ", row,
+                                ": 0 past the last row expected, ", weight, " found"));
+      }
+    }
+  }
+  return Ok();
+}
+
 Status ValidateBlocked(const EncodedView& matrix) {
   const BlockedLayout empty(matrix.spec, matrix.rows, 0);
   if (matrix.bytes.size() < empty.values) {
@@ -110,7 +130,7 @@ Status ValidateBlocked(const EncodedView& matrix) {
   for (size_t block = 0; block < view.block_start[view.strips]; ++block) {
     ESPALIER_RETURN_IF_ERROR(CheckCol(view, block));
   }
-  return Ok();
+  return CheckPadding(matrix.spec, view);
 }
 
 void ForEachStoredBlocked(const EncodedView& matrix, void* context, VisitFn visit) {

@@ -415,6 +415,18 @@ TEST(BlockedFormat, RefusesABlockPastTheEdge) {
               {"blocked.col[0]", "a multiple of 4 below 6, or 6 expected, 8 found"});
 }
 
+TEST(BlockedFormat, RefusesAWeightOfARowPastTheLast) {
+  const FormatSpec spec = {FormatId::k_blocked, 8, 4, WeightType::kI8};
+  Tensor matrix({10, 8});
+  matrix.values[9 * 8] = 127.0f;
+  EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(matrix)));
+  ASSERT_OK(Validate(encoded.view()));
+  const auto offset = ViewBlocked(BodyOf(encoded.view())).values - encoded.bytes.data();
+  encoded.bytes[static_cast<size_t>(offset) + 7 * 4] = std::byte{5};
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"blocked.values[0], row 7: 0 past the last row expected, 5 found"});
+}
+
 TEST(DiagonalFormat, StoresTheDiagonalOfEveryGateBesideTheBlocks) {
   Tensor matrix({48, 24});
   for (size_t row = 0; row < 48; ++row) {

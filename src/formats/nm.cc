@@ -65,13 +65,17 @@ Result<AlignedBuffer<std::byte>> EncodeNm(const FormatSpec& spec, MatrixView mat
   return bytes;
 }
 
-// A bank past the last column stands for nothing.
-Status CheckNoWeights(const NmView& view, size_t slot) {
-  for (size_t lane = 0; lane < view.strip_rows; ++lane) {
+// A bank past the last column stands for nothing, and a row past the last has no weights: no check
+// of sums sees theirs.
+Status CheckPadding(const NmView& view, size_t slot) {
+  const bool is_past_cols = view.IsPastTheLast(slot);
+  const size_t first_row = slot / view.slots_per_strip() * view.strip_rows;
+  const size_t first_lane = is_past_cols ? 0 : std::min(view.strip_rows, view.rows - first_row);
+  for (size_t lane = first_lane; lane < view.strip_rows; ++lane) {
     const float weight = view.WeightAt(slot, lane);
     if (weight == 0.0f) continue;
-    return BadFormat(StrCat("nm.values[", slot, "][", lane, "]: 0 past the last column expected, ",
-                            weight, " found"));
+    return BadFormat(StrCat("nm.values[", slot, "][", lane, "]: 0 past the last ",
+                            is_past_cols ? "column" : "row", " expected, ", weight, " found"));
   }
   return Ok();
 }
@@ -83,10 +87,8 @@ Status ValidateNm(const EncodedView& matrix) {
   ESPALIER_RETURN_IF_ERROR(CheckSize("nm", matrix.bytes.size(), layout.end));
   const NmView view = ViewNm(matrix);
   for (size_t slot = 0; slot < view.slots(); ++slot) {
-    if (view.IsPastTheLast(slot)) {
-      ESPALIER_RETURN_IF_ERROR(CheckNoWeights(view, slot));
-      continue;
-    }
+    ESPALIER_RETURN_IF_ERROR(CheckPadding(view, slot));
+    if (view.IsPastTheLast(slot)) continue;
     const size_t limit = std::min(view.bank_cols, view.cols - view.BankColOf(slot));
     if (limit == size_t{1} << NmIndexBits(view.bank_cols)) continue;  // of all bits a column
     for (size_t lane = 0; lane < view.strip_rows; ++lane) {

@@ -3,7 +3,8 @@
 // row has as many slots as any other and nothing has to be counted or pointed to: what is stored is
 // weights and a few bits for each. A matrix with more weights in some bank cannot be stored.
 //
-//   values  f32 or bf16 [strips, banks, N, S]    0 where a row has no weight left
+//   values  f32 or bf16 [strips, banks, N, S]    0 where a row has no weight left,
+//           and in rows past the last
 //           0 to a multiple of 64 bytes
 //   index   [strips, banks, N, S] of 2 bits each (M = 4) or 4 (M = 8, 16): the weight's column in
 //           its bank. Lane k of a slot begins at bit 2 k or 4 k of its bytes, the lowest bit first

@@ -87,5 +87,12 @@ TEST(NmFormat, RefusesAWeightInABankPastTheLast) {
               {"nm.values[2][9]: 0 past the last column expected, 5 found"});
 }
 
+TEST(NmFormat, RefusesAWeightOfARowPastTheLast) {
+  EncodedMatrix encoded = ValueOrDie(Encode(kTwoOfFourI8, ViewOf(Tensor({18, 8}))));
+  encoded.bytes[RowScalesBytes(18) + 4 * 16 + 4 * 2 + 1] = std::byte{5};  // row 2 of strip 1
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"nm.values[5][2]: 0 past the last row expected, 5 found"});
+}
+
 }  // namespace
 }  // namespace espalier

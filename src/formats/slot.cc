@@ -197,6 +197,28 @@ Status CheckOrder(const SlotView& view) {
   return Ok();
 }
 
+// Rows past the last have no weights: no check of sums sees theirs.
+Status CheckPadding(const SlotView& view) {
+  const size_t lanes = view.rows % view.strip_rows * view.depth;  // of the last strip's rows
+  if (lanes == 0) return Ok();
+  const uint32_t* place = std::find(view.strip, view.strip + view.strips, view.strips - 1);
+  const auto strip = static_cast<size_t>(place - view.strip);
+  const size_t group = strip / view.group_strips();
+  const size_t step = view.StripsOf(group);
+  const size_t first = view.group_start[group] * view.group_strips();
+  const size_t rounds = view.group_start[group + 1] - view.group_start[group];
+  for (size_t round = 0; round < rounds; ++round) {
+    const size_t slot = first + round * step + strip % view.group_strips();
+    for (size_t lane = lanes; lane < view.lanes(); ++lane) {
+      const float weight = LoadWeight(view.values, view.type, slot * view.lanes() + lane);
+      if (weight == 0.0f) continue;
+      return BadFormat(StrCat("slot.values[", slot, "][", lane, "]: 0 past the last row expected, ",
+                              weight, " found"));
+    }
+  }
+  return Ok();
+}
+
 Status ValidateSlot(const EncodedView& matrix) {
   const SlotLayout empty(matrix.spec, matrix.rows, 0, 0);
   if (matrix.bytes.size() < empty.strip) {
@@ -211,7 +233,7 @@ Status ValidateSlot(const EncodedView& matrix) {
   for (size_t slot = 0; slot < view.slots; ++slot) {
     ESPALIER_RETURN_IF_ERROR(CheckSlot(view, slot));
   }
-  return Ok();
+  return CheckPadding(view);
 }
 
 void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) {

@@ -16,7 +16,8 @@
 //                0 to a multiple of 64 bytes
 //   strip        u32 [strips]         the strip in each place of the sorted order
 //                0 to a multiple of 64 bytes
-//   values       f32, bf16 or i8 [slots, S, D]      0 where a row has no weight left
+//   values       f32, bf16 or i8 [slots, S, D]      0 where a row has no weight left,
+//                and in rows past the last
 //                0 to a multiple of 64 bytes
 //   index        [slots, S, D] of 4 bits each (B <= 16), 8 (B = 32) or 6 (B = 64): lane k of a slot
 //                begins at bit 4 k, 8 k or 6 k of its bytes, the lowest bit first. S = 64 and 4

@@ -96,6 +96,29 @@ TEST(SlotFormat, RefusesAnIndexOfAWideStripPastTheLastRaggedBank) {
               {"slot.index[0][53]", "less than 4 expected, 4 found"});
 }
 
+// A file could store such a row as often as it likes, so that its sums pass 32 bits.
+TEST(SlotFormat, RefusesAWeightOfARowPastTheLast) {
+  for (const FormatSpec& spec : {FormatSpec{FormatId::k_slot, 16, 64, WeightType::kI8, 4}, kWideI8,
+                                 FormatSpec{FormatId::k_slot, 8, 16}}) {
+    Tensor matrix({67, 64});  // the last of several strips, which is not the longest
+    std::fill_n(matrix.values.begin() + 3 * 64, 8, 127.0f);
+    matrix.values[66 * 64] = 127.0f;
+    EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(matrix)));
+    ASSERT_OK(Validate(encoded.view()));
+    const SlotView view = ViewSlot(BodyOf(encoded.view()));
+    const auto place =
+        std::find(view.strip, view.strip + view.strips, view.strips - 1) - view.strip;
+    const size_t group = static_cast<size_t>(place) / view.group_strips();
+    const size_t slot = view.group_start[group] * view.group_strips() +
+                        static_cast<size_t>(place) % view.group_strips();
+    const size_t number = (slot + 1) * view.lanes() - 1;  // the last row's last weight
+    const auto offset = view.values - encoded.bytes.data();
+    StoreWeight(5.0f, encoded.bytes.data() + offset, view.type, number);
+    ExpectError(Validate(encoded.view()), Code::kBadFormat,
+                {"slot.values[" + std::to_string(slot) + "]", "0 past the last row expected, 5"});
+  }
+}
+
 TEST(SlotFormat, RefusesAnIndexPastTheLastRaggedBank) {
   Tensor matrix({8, 20});
   for (size_t row = 0; row < 8; ++row) matrix.values[row * 20 + 19] = 1.0f;
