@@ -109,7 +109,7 @@ void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t 
 void RunRecurrent(const Operation& op, const RunContext& run) {
   const RecurrentLayer& layer = op.recurrent;
   ZeroPastLengths(op, run);
-  const size_t chunk = layer.max_ax_rows / run.size;  // steps
+  const size_t chunk = StepsTogether(layer.max_ax_rows, run.size, run.max_length);
   size_t first_ax = 0;
   size_t active = run.size;
   for (size_t s = 0; s < run.max_length; ++s) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 
 #include "formats/format.h"
 #include "kernels/kernels.h"
@@ -47,6 +48,22 @@ struct RunContext {
 // time: in 16 chunks an LSTM-512 of type i8 took 1.4 times as long as in one.
 inline size_t ChunksPerThread(const FormatSpec& spec) {
   return spec.type == WeightType::kI8 || spec.id == FormatId::k_compact ? 2 : 8;
+}
+
+// Rows of x that kernels take together where they read weights again for the next ones, or a
+// multiple of that.
+inline constexpr size_t kRowsTogether = 16;
+
+// The fewest steps of `size` sequences that are whole kRowsTogether.
+constexpr size_t WholeSteps(size_t size) { return kRowsTogether / std::gcd(kRowsTogether, size); }
+
+// How many of `steps` steps of `size` sequences a product of at most `most_rows` >= size rows
+// takes: all, or else whole kRowsTogether if there is room for them.
+constexpr size_t StepsTogether(size_t most_rows, size_t size, size_t steps) {
+  const size_t most = most_rows / size;
+  const size_t whole = WholeSteps(size);
+  if (steps <= most) return steps;
+  return most < whole ? most : most / whole * whole;
 }
 
 // One encoded matrix, its kernel and its bias.

@@ -105,28 +105,43 @@ class Planner {
 
   // Input products are made for as many steps at a time as the caches hold: those of all of a long
   // sequence would go to the L2 cache or L3 and back (Zen 4, T = 200, B = 1: LSTM-512 in slot_64x16
-  // took 9.3 us a step and takes 8.8). At least as many as a kernel takes together; a chunk that is
-  // no multiple of that, and formats that read their weights once for all rows, read them more
-  // often than in one piece. A reverse layer takes the steps of each sequence from its own end.
-  size_t AxRows(bool reverse) const {
-    constexpr size_t kFewestRows = 16;
+  // took 9.3 us a step and takes 8.8). For whole kRowsTogether, if that is not too many: the rows
+  // that are left over may take as long as the others (T = 96: LSTM-512 in slot_8x16 takes 0.8 of
+  // the time with B = 6, 9, 11 or 12; slot_64x16 and i8 0.95 to 1.02; from B = 17 on it gains
+  // little or nothing). A reverse layer takes the steps of each sequence from its own end.
+  //
+  // Dense f32 and bf16 read their weights once for all rows. Where the L2 cache does not hold them,
+  // LSTM-1024 takes 0.8 of the time with 256 rows that it takes with 16, and LSTM-512 0.9; more
+  // rows gain no more. csr, blocked and nm read theirs once, too, but there are fewer: 0.97 to 1.04
+  // of the time with 48 rows. (Zen 4 with AVX-512, 2026-11.)
+  size_t AxRows(const ProgramLayer& layer) const {
     constexpr size_t kMostBytes = size_t{128} << 10;
-    const size_t all = options_.max_batch * options_.max_steps;
-    if (reverse) return all;
+    constexpr size_t kMostWholeRows = 12 * kRowsTogether;
+    constexpr size_t kLargeBytes = size_t{1} << 20;
+    constexpr size_t kRowsOfLarge = 16 * kRowsTogether;
+    const size_t batch = options_.max_batch;
+    const size_t all = batch * options_.max_steps;
+    if (layer.reverse) return all;
     const size_t cached = kMostBytes / (program_.gate_rows * sizeof(float));
-    return std::min(all, std::max({options_.max_batch, cached, kFewestRows}));
+    const size_t whole = batch * WholeSteps(batch);
+    size_t rows = std::max(cached, whole <= kMostWholeRows ? whole : batch);
+    const EncodedView& weights = layer.input.matrix->view;
+    const bool reads_once =
+        weights.spec.id == FormatId::k_dense && weights.spec.type != WeightType::kI8;
+    if (reads_once && weights.bytes.size() > kLargeBytes) rows = std::max(rows, kRowsOfLarge);
+    return std::min(all, rows);
   }
 
   // One set for all layers, as large as the largest needs.
   void MakeScratch() {
     if (program_.hidden == 0) return;
-    bool reverse = false;
+    size_t ax_rows = 0;
     for (const ProgramNode& node : program_.nodes) {
       for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) {
-        reverse = reverse || layer.reverse;
+        ax_rows = std::max(ax_rows, AxRows(layer));
       }
     }
-    ax_ = Rows(AxRows(reverse), program_.gate_rows);
+    ax_ = Rows(ax_rows, program_.gate_rows);
     ah_ = Rows(options_.max_batch, program_.gate_rows);
     reset_h_ = Rows(options_.max_batch, program_.hidden);
     if (!options_.streams_in_order) gathered_ = Rows(options_.max_batch, program_.hidden);
@@ -168,7 +183,7 @@ class Planner {
     layer.h = State(spec.h);
     if (InfoOf(node.cell).has_cell_state) layer.c = State(spec.h + 1);
     layer.ax = ax_;
-    layer.max_ax_rows = AxRows(spec.reverse);
+    layer.max_ax_rows = AxRows(spec);
     layer.ah = ah_;
     layer.gathered = gathered_;
     layer.gathered.features = layer.h.features;
