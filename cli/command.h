@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "artifact/artifact.h"
+#include "base/machine.h"
 #include "base/status.h"
 #include "console.h"
 #include "model/graph.h"
@@ -37,7 +39,7 @@ CLI::Option* AddSeedOption(CLI::App* app, Seed* seed, const std::string& help) {
 
 template <typename Threads>
 CLI::Option* AddThreadsOption(CLI::App* app, Threads* threads, const std::string& help) {
-  return app->add_option("--threads", *threads, help)->check(CLI::Range(1, 1024));
+  return app->add_option("--threads", *threads, help)->check(CLI::Range(1, kMostThreads));
 }
 
 // The environment's ESPALIER_TARGET is the default, checked by who uses it.

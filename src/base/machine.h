@@ -1,4 +1,4 @@
-// What a measurement names about the machine it ran on.
+// What a measurement names about the machine it ran on, and how many threads one may ask for.
 #ifndef ESPALIER_BASE_MACHINE_H_
 #define ESPALIER_BASE_MACHINE_H_
 
@@ -6,6 +6,9 @@
 #include <string_view>
 
 namespace espalier {
+
+// Of one session, pool, training or system on a bench.
+inline constexpr int kMostThreads = 64;
 
 // The CPU in a text like Linux's /proc/cpuinfo: its "model name"; on 64-bit ARM, where there is
 // none, the board's "Model", or else the codes of its maker and part ("ARM 0x41 0xd0c"); or

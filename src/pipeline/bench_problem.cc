@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
 #include "compile/compile.h"
@@ -303,7 +304,7 @@ Result<BenchProblem> ParseBenchProblem(const std::string& yaml) {
   ReadNumbers(&map, "density", 0.001, 1.0, &problem.density);
   ReadNumbers<int64_t>(&map, "steps", 1, kMost, &problem.steps);
   ReadNumbers<int64_t>(&map, "batch", 1, kMost, &problem.batch);
-  ReadNumbers<int64_t>(&map, "threads", 1, 64, &problem.threads);
+  ReadNumbers<int64_t>(&map, "threads", 1, kMostThreads, &problem.threads);
   std::vector<std::string> formats;
   map.ReadStrings("formats", &formats);
   std::vector<std::string> peers;

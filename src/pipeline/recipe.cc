@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/strings.h"
 #include "formats/format.h"
 #include "kernels/kernels.h"
@@ -418,8 +419,8 @@ Result<Recipe> ParseRecipe(const std::string& yaml) {
   }
   if (recipe.task.empty()) return Expected("task", "a name", "nothing");
   ESPALIER_RETURN_IF_ERROR(FindTask(recipe.task).status());
-  if (recipe.threads < 1 || recipe.threads > 1024) {
-    return Expected("threads", "1 to 1024", StrCat(recipe.threads));
+  if (recipe.threads < 1 || recipe.threads > kMostThreads) {
+    return Expected("threads", StrCat("1 to ", kMostThreads), StrCat(recipe.threads));
   }
   for (size_t i = 0; i < model.size(); ++i) {
     ESPALIER_ASSIGN_OR_RETURN(LayerSpec layer, ReadLayer(model[i], StrCat("model[", i, "]")));

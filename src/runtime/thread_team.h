@@ -15,13 +15,14 @@
 #include <cstdint>
 #include <thread>
 
+#include "base/machine.h"
 #include "base/status.h"
 
 namespace espalier {
 
 class ThreadTeam {
  public:
-  static constexpr size_t kMostThreads = 64;
+  static constexpr size_t kMostThreads = espalier::kMostThreads;
   // How long a thread spins for the others before it sleeps. Longer keeps workers awake between
   // steps that come with larger gaps; shorter takes less of a core that others want. A sleeping
   // thread costs its waker 7 us and takes 10 to 40 us to come (Zen 4 under KVM; 2 ms after a pause
