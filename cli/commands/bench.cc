@@ -208,22 +208,25 @@ Action AddBench(CLI::App* app) {
       "examples:\n  espalier bench sparse.esp dense.onnx --steps 28\n"
       "  espalier bench --problem bench/problems/lstm_streaming.yaml --plot times.html --json");
   app->add_option("inputs", flags->inputs, "Networks (.esp, or .onnx, which is compiled first)");
-  app->add_option("--problem", flags->problem,
-                  "Sizes, densities and formats of one layer to time (.yaml), instead of networks");
-  app->add_option("--rows", flags->rows,
-                  "What --problem FILE --json printed, to make --plot of it");
+  CLI::Option* problem = app->add_option(
+      "--problem", flags->problem,
+      "Sizes, densities and formats of one layer to time (.yaml), instead of networks");
+  CLI::Option* rows = app->add_option("--rows", flags->rows,
+                                      "What --problem FILE --json printed, to make --plot of it");
   app->add_option("--plot", flags->plot,
                   "Page of charts to write (.html), with --problem or --rows");
-  app->add_option("--steps", flags->bench.shape.steps, "Steps of a sequence")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1'000'000));
-  app->add_option("--repetitions", flags->bench.repetitions, "Timed samples of each system")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1'000'000));
+  CLI::Option* of_networks[] = {
+      app->add_option("--steps", flags->bench.shape.steps, "Steps of a sequence")
+          ->check(CLI::Range(1, 1'000'000)),
+      app->add_option("--repetitions", flags->bench.repetitions, "Timed samples of each system")
+          ->check(CLI::Range(1, 1'000'000)),
+      AddThreadsOption(app, &flags->bench.threads, "Threads of each system"),
+      AddSeedOption(app, &flags->bench.seed, "Seed of the inputs")};
+  // A problem file has keys for them.
+  for (CLI::Option* option : of_networks) {
+    option->capture_default_str()->excludes(problem)->excludes(rows);
+  }
   AddTargetOption(app, &flags->target);
-  AddThreadsOption(app, &flags->bench.threads, "Threads of each system, for networks")
-      ->capture_default_str();
-  AddSeedOption(app, &flags->bench.seed, "Seed of the inputs")->capture_default_str();
   AddNodeModulesOption(app, &flags->modules);
   app->add_flag("--without-onnxruntime", flags->without_onnxruntime, "Time only espalier");
   return [flags](Console* console) { return Run(*flags, console); };

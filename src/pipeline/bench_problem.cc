@@ -84,6 +84,18 @@ Result<Entrant> MakeEntrant(Graph graph, const FormatSpec& format, const std::st
   return Entrant{std::move(graph), std::move(artifact)};
 }
 
+// The layer pruned for the format, in the format.
+Result<Entrant> MakePruned(const Graph& dense, const FormatSpec& format, double density,
+                           const std::string& target) {
+  ESPALIER_ASSIGN_OR_RETURN(Graph pruned, PrunedFor(dense, format, density));
+  return MakeEntrant(std::move(pruned), format, target);
+}
+
+// Is the error one of a format that a layer of this size or density has no use for?
+bool DoesNotSuit(const Status& status) {
+  return status.code() == Code::kInvalidArgument || status.code() == Code::kUnsupported;
+}
+
 // Time to read `count` bytes, warm: the best of many, since other work can only add to it.
 double LeastReadUs(const KernelTable& kernels, uint64_t count) {
   constexpr int kRounds = 30;
@@ -152,11 +164,19 @@ class CaseRunner {
                          &rng);
     ESPALIER_ASSIGN_OR_RETURN(const Graph dense,
                               builder.Recurrent(problem_.cell, case_.hidden).Finish());
-    ESPALIER_RETURN_IF_ERROR(AddOwn(dense, FormatSpec(), 1.0));
+    ESPALIER_ASSIGN_OR_RETURN(Entrant yardstick, MakeEntrant(dense, FormatSpec(), options_.target));
+    ESPALIER_RETURN_IF_ERROR(AddOwn(std::move(yardstick), FormatSpec(), 1.0));
     for (const FormatSpec& format : problem_.formats) {
       const double density = format.id == FormatId::k_dense ? 1.0 : case_.density;
-      ESPALIER_ASSIGN_OR_RETURN(Graph pruned, PrunedFor(dense, format, density));
-      ESPALIER_RETURN_IF_ERROR(AddOwn(std::move(pruned), format, density));
+      Result<Entrant> made = MakePruned(dense, format, density, options_.target);
+      if (made.ok()) {
+        ESPALIER_RETURN_IF_ERROR(AddOwn(*std::move(made), format, density));
+      } else if (DoesNotSuit(made.status())) {
+        notes_->Add(StrCat(FormatName(format), " is not timed at H = ", case_.hidden, ", I = ",
+                           case_.input, ", density ", density, ": ", made.status().message()));
+      } else {
+        return made.status();
+      }
     }
     for (const Peer* peer : problem_.peers) ESPALIER_RETURN_IF_ERROR(AddPeer(*peer));
     return Time();
@@ -176,8 +196,7 @@ class CaseRunner {
     return row;
   }
 
-  Status AddOwn(Graph graph, const FormatSpec& format, double density) {
-    ESPALIER_ASSIGN_OR_RETURN(Entrant made, MakeEntrant(std::move(graph), format, options_.target));
+  Status AddOwn(Entrant made, const FormatSpec& format, double density) {
     entrants_.push_back(std::make_unique<Entrant>(std::move(made)));
     const Entrant& entrant = *entrants_.back();
     BenchRow row = NewRow("espalier", TileName(format), density);

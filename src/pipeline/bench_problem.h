@@ -57,11 +57,12 @@ struct BenchProblemOptions {
   std::string onnxruntime;  // path of the library, "" = it is not there
   const std::atomic<bool>* cancel = nullptr;
   std::function<void(const BenchRow&)> on_row;           // as soon as it is known
-  std::function<void(const std::string& note)> on_note;  // why a peer is not timed, once each
+  std::function<void(const std::string& note)> on_note;  // what is not timed, and why; once each
 };
 
 // The cases in turn; in each, all systems are verified, then timed interleaved. The layer's weights
 // are drawn, and pruned by magnitude without training: times do not depend on what was learned.
+// A format that cannot hold the layer at that density, and a peer that cannot run it, is left out.
 // Errors: those of Compile and TimeSystems, naming the case.
 Result<std::vector<BenchRow>> RunBenchProblem(const BenchProblem& problem,
                                               const BenchProblemOptions& options);

@@ -48,6 +48,23 @@ TEST(BenchProblem, TimesOurSessionsWithSoManyThreads) {
   EXPECT_EQ(rows[3].threads, 2);
 }
 
+TEST(BenchProblem, LeavesOutFormatsThatDoNotSuitAndGoesOn) {
+  // N:M keeps half of a matrix, and slots are of the columns that there are.
+  const BenchProblem problem = ValueOrDie(ParseBenchProblem(
+      "{hidden: 16, density: [0.2, 0.5], formats: [nm_16x4x2, csr], peers: [], repetitions: 1}"));
+  std::vector<std::string> notes;
+  BenchProblemOptions options;
+  options.on_note = [&](const std::string& note) { notes.push_back(note); };
+  const std::vector<BenchRow> rows = ValueOrDie(RunBenchProblem(problem, options));
+  ASSERT_EQ(rows.size(), 2u + 3u);
+  EXPECT_EQ(rows[1].format, "csr");
+  EXPECT_EQ(rows[3].format, "nm_16x4x2");
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("nm_16x4x2 is not timed at H = 16, I = 16, density 0.2: "),
+            std::string::npos)
+      << notes[0];
+}
+
 TEST(BenchProblem, NamesTheKeyAndTheValueThatIsWrong) {
   const auto expect = [](const std::string& yaml, const std::vector<std::string>& parts) {
     ExpectError(ParseBenchProblem(yaml).status(), Code::kInvalidArgument, parts);

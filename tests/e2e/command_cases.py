@@ -71,6 +71,13 @@ class Commands(Case):
         self.bad(["gemm0.weight.x_scale: 0, or 6.16298e-33 to 1e+30 expected, -1 found"], "compile", source, "-o",
                  self.path("no.esp"), "--weight-type", "i8", "--calibration", self.path("bad.json"))
 
+    def test_bench_takes_its_numbers_from_the_problem_or_from_options(self):
+        problem = self.path("problem.yaml")
+        problem.write_text("{hidden: 8, peers: [], repetitions: 1}")
+        for option in ("--steps", "--repetitions", "--threads", "--seed"):
+            self.bad([option, "--problem"], "bench", "--problem", problem, option, "2",
+                     code=2)
+
     def test_inspect_shows_formats_kernels_and_sparsity_by_gate(self):
         text = self.good("inspect", self.run_dir / "pruned.esp").stdout
         for part in ("lstm, 16 units", "lstm0.weight_hh 64x16", "(i ", "matvec_", " bytes",
