@@ -1,5 +1,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/file.h"
 #include "base/machine.h"
@@ -15,6 +16,7 @@ namespace {
 struct Flags {
   std::string output;
   std::vector<std::string> formats;
+  std::optional<std::string> cpu;
   MeasureCostsOptions options;
 };
 
@@ -25,7 +27,7 @@ Status Run(const Flags& flags, Console* console) {
     ESPALIER_ASSIGN_OR_RETURN(const FormatSpec spec, FindFormat(name));
     options.formats.push_back(spec);
   }
-  if (options.cpu.empty()) options.cpu = CpuName();
+  options.cpu = flags.cpu ? *flags.cpu : CpuName();
   options.cancel = Console::StopOnSignals();
   double told = 0.0;
   options.on_progress = [console, &told](double share) {
@@ -53,7 +55,7 @@ Action AddTune(CLI::App* app) {
       "  espalier compile sparse.onnx --costs server.json -o sparse.esp   (anywhere)");
   app->add_option("-o,--output", flags->output, "File to write (.json)")->required();
   AddTargetOption(app, &options.target);
-  app->add_option("--cpu", options.cpu, "Name to give this CPU (default: its own)");
+  app->add_option("--cpu", flags->cpu, "Name to give this CPU (default: its own)");
   app->add_option("--format", flags->formats, "Formats to time beside dense (default: all)");
   app->add_option("--repetitions", options.repetitions, "Timed samples of each product")
       ->capture_default_str();

@@ -91,6 +91,9 @@ struct GoldenSample {
 Result<GoldenSample> MakeGoldenSample(const Graph& graph, uint64_t seed,
                                       const MatrixInputFn& on_input = {});
 
+// Of a text in an artifact: one of its metadata, or the name of a kernel.
+inline constexpr size_t kMaxTextBytes = 1 << 16;
+
 // Texts that go with a network. WriteArtifact sets "espalier" (the version that wrote it); compile
 // adds "target" and, if it chose by them, "costs"; the rest is the caller's: "task", "source",
 // "seed", ...

@@ -13,7 +13,6 @@
 namespace espalier {
 namespace {
 
-constexpr size_t kMaxTextBytes = 1 << 16;
 // Bounds what a session allocates for one row of a value; graph.cc bounds hidden_size the same.
 constexpr int64_t kMaxFeatures = int64_t{1} << 24;
 

@@ -23,7 +23,8 @@ namespace espalier {
 enum class Tuning {
   kMeasure,  // the fastest on this machine; the recorded times, so the file, differ from run to run
   // The fastest by CompileOptions::costs, which may be another CPU's. Nothing is timed, and the
-  // same arguments give the same bytes.
+  // same arguments give the same formats and recorded times anywhere. The whole file is the same
+  // to the byte wherever the golden sample is: the same program with the same C library.
   kCosts,
   // The smallest encoding, nothing is timed: every Choice::ns and Candidate::ns is 0. The same
   // arguments give the same bytes.

@@ -5,6 +5,7 @@
 #include <span>
 #include <tuple>
 
+#include "artifact/artifact.h"
 #include "base/strings.h"
 #include "formats/compact.h"
 #include "formats/row_scales.h"
@@ -90,9 +91,15 @@ std::optional<double> CostTable::Lookup(const EncodedView& matrix, int64_t count
   return std::nullopt;
 }
 
+Status CheckCostName(const char* what, const std::string& name) {
+  if (!name.empty() && name.size() <= kMaxTextBytes) return Ok();
+  return InvalidArgument(StrCat("costs: ", what, " of 1 to ", kMaxTextBytes, " bytes expected, ",
+                                name.size(), " bytes found"));
+}
+
 Status CheckCosts(const CostTable& table) {
-  if (table.cpu.empty()) return InvalidArgument("costs: the name of a CPU expected, '' found");
-  if (table.target.empty()) return InvalidArgument("costs: an instruction set expected, '' found");
+  ESPALIER_RETURN_IF_ERROR(CheckCostName("the name of a CPU", table.cpu));
+  ESPALIER_RETURN_IF_ERROR(CheckCostName("an instruction set", table.target));
   std::vector<FormatSpec> seen;
   for (const FormatCosts& costs : table.formats) {
     ESPALIER_RETURN_IF_ERROR(CheckFormat(costs));

@@ -43,8 +43,11 @@ struct CostTable {
 
 // Errors: kInvalidArgument naming the format and what is wrong with it: no points, points out of
 // order, a size below 1, a time that is not above 0 and at most 1e15, a format twice, no dense f32,
-// no name of the CPU or target.
+// what CheckCostName says of the CPU or target.
 Status CheckCosts(const CostTable& table);
+// Can it stand in an artifact's metadata, as the names of a table's CPU and target do? `what`: "the
+// name of a CPU". Errors: kInvalidArgument.
+Status CheckCostName(const char* what, const std::string& name);
 
 }  // namespace espalier
 

@@ -1,6 +1,7 @@
 #include "compile/cost_table.h"
 
 #include <limits>
+#include <stdexcept>
 
 #include "compile/measure_costs.h"
 #include "testing/testing.h"
@@ -91,6 +92,9 @@ TEST(CostTable, RefusesCostsThatSayNothing) {
   ASSERT_OK(CheckCosts(Table()));
   expect([](CostTable* t) { t->cpu = ""; }, {"name of a CPU"});
   expect([](CostTable* t) { t->target = ""; }, {"instruction set"});
+  // An artifact could not hold it.
+  expect([](CostTable* t) { t->cpu.assign(65537, 'x'); }, {"name of a CPU", "65537 bytes found"});
+  expect([](CostTable* t) { t->target.assign(65537, 'x'); }, {"instruction set", "65537"});
   expect([](CostTable* t) { t->formats.erase(t->formats.begin()); }, {"dense"});
   expect([](CostTable* t) { t->formats[0] = t->formats[1]; }, {"csr", "twice"});
   expect([](CostTable* t) { t->formats[1].points.clear(); }, {"csr", "points expected"});
@@ -152,6 +156,7 @@ TEST(MeasureCosts, NamesTheOptionThatIsWrong) {
   ExpectError(MeasureCosts(options).status(), Code::kInvalidArgument, {"AVX9"});
   options = WithClock("csr");
   options.cpu = "";
+  options.now_ns = []() -> double { throw std::logic_error("timed before it was checked"); };
   ExpectError(MeasureCosts(options).status(), Code::kInvalidArgument, {"name of a CPU"});
 }
 

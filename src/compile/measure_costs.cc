@@ -146,6 +146,7 @@ Result<CostTable> Measure(const MeasureCostsOptions& options) {
     return InvalidArgument(
         StrCat("repetitions: at least 1 expected, ", options.repetitions, " found"));
   }
+  ESPALIER_RETURN_IF_ERROR(CheckCostName("the name of a CPU", options.cpu));
   ESPALIER_ASSIGN_OR_RETURN(const KernelTable* kernels, FindKernels(options.target));
   std::vector<Shape> shapes;
   double all = 0.0;
