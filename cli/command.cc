@@ -146,6 +146,10 @@ Result<Graph> LoadNetwork(const std::string& path) {
   return artifact.Decode();
 }
 
+const char* TimeKeyOf(const Artifact& artifact) {
+  return artifact.metadata().contains("costs") ? "predicted_ns" : "measured_ns";
+}
+
 Status CheckOutput(const std::string& path, NetworkFile kind) {
   if (path.empty()) return InvalidArgument("--output: the name of a file expected, '' found");
   const bool onnx = kind == NetworkFile::kOnnx;

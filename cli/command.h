@@ -85,6 +85,10 @@ Result<Graph> LoadNetwork(const std::string& path);
 // True if the file starts with the magic of an .esp file. Errors: kIo.
 Result<bool> IsArtifactFile(const std::string& path);
 
+// What --json calls the times of an artifact's formats: "measured_ns", or "predicted_ns" if they
+// are by the costs of a CPU.
+const char* TimeKeyOf(const Artifact& artifact);
+
 // Can a command's --output be written? To be asked before long work. Errors: CheckWritable's;
 // kInvalidArgument for the other kind's extension.
 enum class NetworkFile { kOnnx, kEsp };

@@ -73,11 +73,14 @@ Status Run(const Flags& flags, Console* console) {
     const std::string format = FormatName(matrix.choice.spec);
     const bool timed = matrix.choice.ns > 0.0;
     text += StrCat("  ", matrix.part.name, ": ", format, ", ", matrix.view.bytes.size(), " bytes",
-                   timed ? ", " + FormatFixed(matrix.choice.ns, 0) + " ns" : "", "\n");
+                   timed ? StrCat(", ", FormatFixed(matrix.choice.ns, 0), " ns ",
+                                  options.costs == nullptr ? "measured" : "predicted")
+                         : "",
+                   "\n");
     json["matrices"].push_back({{"name", matrix.part.name},
                                 {"format", format},
                                 {"bytes", matrix.view.bytes.size()},
-                                {"ns", timed ? Json(matrix.choice.ns) : Json()}});
+                                {TimeKeyOf(artifact), timed ? Json(matrix.choice.ns) : Json()}});
   }
   return console->Result(text, json);
 }

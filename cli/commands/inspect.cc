@@ -91,7 +91,7 @@ std::string Text(const Subject& subject, const std::map<std::string, ValueType>&
   text += "matrices\n";
   const bool by_costs = subject.artifact && subject.artifact->metadata().contains("costs");
   for (const WeightRecord& weight : record.weights) {
-    text += WeightText(weight, by_costs ? "by costs" : "measured");
+    text += WeightText(weight, by_costs ? "predicted" : "measured");
   }
   text += StrCat("parameters ", record.params, ", of which ", record.nonzeros,
                  " are not 0; multiply-adds per step ", record.multiply_adds_per_step, " of ",
@@ -112,7 +112,8 @@ Json NodeJson(const Node& node, const std::map<std::string, ValueType>& types) {
   return json;
 }
 
-Json WeightJson(const WeightRecord& weight) {
+// `time_key`: what the times of its formats are called, if it has formats.
+Json WeightJson(const WeightRecord& weight, const char* time_key) {
   Json json = {{"name", weight.name},
                {"rows", weight.rows},
                {"cols", weight.cols},
@@ -126,8 +127,7 @@ Json WeightJson(const WeightRecord& weight) {
   for (const CandidateRecord& candidate : weight.candidates) {
     json["candidates"].push_back(
         {{"format", candidate.format},
-         {"ns",
-          candidate.ns > 0.0 ? Json(candidate.ns) : Json()},  // null: neither measured nor by costs
+         {time_key, candidate.ns > 0.0 ? Json(candidate.ns) : Json()},  // null: there is none
          {"bytes", candidate.bytes}});
   }
   return json;
@@ -144,8 +144,9 @@ Status Run(const std::string& path, Console* console) {
                {"multiply_adds_per_step", subject.record.multiply_adds_per_step}};
   if (subject.artifact) json["metadata"] = subject.artifact->metadata();
   for (const Node& node : subject.graph.nodes) json["layers"].push_back(NodeJson(node, types));
+  const char* time_key = subject.artifact ? TimeKeyOf(*subject.artifact) : "";
   for (const WeightRecord& weight : subject.record.weights) {
-    json["matrices"].push_back(WeightJson(weight));
+    json["matrices"].push_back(WeightJson(weight, time_key));
   }
   return console->Result(Text(subject, types), json);
 }

@@ -119,8 +119,12 @@ class Commands(Case):
         facts = json.loads(self.good("inspect", files[0], "--json").stdout)
         self.assertEqual(facts["metadata"]["costs"], "mine")
         text = self.good("inspect", files[0]).stdout
-        self.assertIn("by costs", text)
+        self.assertIn("predicted", text)
         self.assertNotIn("measured", text)
+        for matrix in facts["matrices"]:
+            for candidate in matrix["candidates"]:
+                self.assertIn("predicted_ns", candidate)  # null: not among the costs
+                self.assertNotIn("measured_ns", candidate)
 
         table = json.loads(costs.read_text())
         for scale, format in ((1e-6, "csr"), (1e6, "dense")):  # of csr's times
@@ -185,5 +189,5 @@ class Commands(Case):
         self.good("compile", self.run_dir / "slots.onnx", "-o", plain, "--no-measure")
         self.assertNotIn("measured", self.good("inspect", plain).stdout)
         matrices = json.loads(self.good("inspect", plain, "--json").stdout)["matrices"]
-        self.assertEqual({c["ns"] for m in matrices for c in m["candidates"]}, {None})
+        self.assertEqual({c["measured_ns"] for m in matrices for c in m["candidates"]}, {None})
         self.assertIn("measured", self.good("inspect", self.run_dir / "pruned.esp").stdout)
