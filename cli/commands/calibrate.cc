@@ -30,7 +30,8 @@ Status Run(const Flags& flags, Console* console) {
       const Calibration calibration,
       Calibrate(RoundMatrices(graph, WeightType::kI8),
                 CalibrationBatches(data.train, flags.sequences, flags.seed), flags.seed));
-  const std::string json = CalibrationJson(calibration, flags.input);
+  ESPALIER_ASSIGN_OR_RETURN(const std::string json,
+                            CalibrationJson(calibration, graph, flags.input));
   ESPALIER_RETURN_IF_ERROR(WriteTextFileAtomic(flags.output, json));
   std::string text = StrCat(flags.output, ": error of the products, relative\n");
   for (const auto& [name, found] : calibration) {
@@ -53,7 +54,7 @@ Action AddCalibrate(CLI::App* app) {
   app->add_option("-o,--output", flags->output, "File to write (.json)")->required();
   AddTaskOptions(app, TaskNeed::kRequired, &flags->data);
   app->add_option("--sequences", flags->sequences, "Training sequences to look at")
-      ->check(CLI::Range(int64_t{1}, int64_t{1000000}))
+      ->check(CLI::Range(int64_t{1}, kMostCalibrationSequences))
       ->capture_default_str();
   AddSeedOption(app, &flags->seed, "Seed of the choice of sequences")->capture_default_str();
   return [flags](Console* console) { return Run(*flags, console); };

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/file.h"
 #include "base/strings.h"
@@ -18,7 +19,7 @@ struct Flags {
   std::string output;
   std::vector<std::string> formats;
   std::vector<std::string> forced;
-  std::string weight_type = "f32";
+  std::optional<std::string> weight_type;
   std::string calibration;
   bool no_measure = false;
   bool cold = false;
@@ -42,6 +43,31 @@ Status ReadFormats(const Flags& flags, CompileOptions* options) {
   return Ok();
 }
 
+// The type that --weight-type names, or that an artifact is of; and how kernels round x.
+Status SetType(const Flags& flags, const Graph& graph, CompileOptions* options) {
+  ESPALIER_ASSIGN_OR_RETURN(const bool is_artifact, IsArtifactFile(flags.input));
+  if (flags.weight_type) {
+    ESPALIER_ASSIGN_OR_RETURN(options->weights, ParseWeightType(*flags.weight_type));
+  } else if (is_artifact) {
+    ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, Artifact::Open(flags.input));
+    for (const ArtifactMatrix& matrix : artifact.matrices()) {
+      const WeightType type = matrix.choice.spec.type;
+      if (type != WeightType::kF32) options->weights = type;
+      if (type == WeightType::kI8) options->x_scales[matrix.part.name] = matrix.choice.x_scale;
+    }
+    const auto name = artifact.metadata().find("weights");  // also if all formats are of f32
+    if (name != artifact.metadata().end()) {
+      ESPALIER_ASSIGN_OR_RETURN(options->weights, ParseWeightType(name->second));
+    }
+  }
+  if (flags.calibration.empty()) return Ok();
+  if (options->weights != WeightType::kI8) {
+    return InvalidArgument("--calibration: only with --weight-type i8");
+  }
+  ESPALIER_ASSIGN_OR_RETURN(options->x_scales, ReadXScales(flags.calibration, graph));
+  return Ok();
+}
+
 Status Run(const Flags& flags, Console* console) {
   ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kEsp));
   CompileOptions options = flags.options;
@@ -55,15 +81,9 @@ Status Run(const Flags& flags, Console* console) {
   options.cache = flags.cold ? CacheState::kCold : CacheState::kWarm;
   options.log = console->MakeLogSink();
   options.metadata["source"] = flags.input;
-  ESPALIER_ASSIGN_OR_RETURN(options.weights, ParseWeightType(flags.weight_type));
-  if (!flags.calibration.empty()) {
-    if (options.weights != WeightType::kI8) {
-      return InvalidArgument("--calibration: only with --weight-type i8");
-    }
-    ESPALIER_ASSIGN_OR_RETURN(options.x_scales, ReadXScales(flags.calibration));
-  }
   ESPALIER_RETURN_IF_ERROR(ReadFormats(flags, &options));
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
+  ESPALIER_RETURN_IF_ERROR(SetType(flags, graph, &options));
   ESPALIER_ASSIGN_OR_RETURN(const auto bytes, Compile(graph, options));
   ESPALIER_RETURN_IF_ERROR(WriteFileAtomic(flags.output, bytes));
   ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, Artifact::Open(flags.output));
@@ -91,16 +111,17 @@ Action AddCompile(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
   CompileOptions& options = flags->options;
   app->footer("example: espalier compile sparse.onnx -o sparse.esp");
-  app->add_option("input", flags->input, "Network (.onnx)")->required();
+  app->add_option("input", flags->input, "Network (.onnx or .esp)")->required();
   app->add_option("-o,--output", flags->output, "File to write (.esp)")->required();
   AddTargetOption(app, &options.target);
   app->add_option("--format", flags->formats, "Candidate formats (default: all of the type)");
   app->add_option("--force", flags->forced, "WEIGHT=FORMAT, e.g. lstm0.weight_hh=slot_8x16");
   app->add_option("--calibration", flags->calibration,
                   "How to round what i8 matrices multiply (from espalier calibrate)");
-  app->add_option("--weight-type", flags->weight_type,
-                  "Type that every matrix is rounded to first: f32, bf16 or i8")
-      ->capture_default_str();
+  app->add_option(
+      "--weight-type", flags->weight_type,
+      "Type that every matrix is rounded to first: f32, bf16 or i8 (default: f32; of an "
+      ".esp its own)");
   CLI::Option* no_measure =
       app->add_flag("--no-measure", flags->no_measure,
                     "Take the smallest encoding and time nothing: the same bytes on every run");

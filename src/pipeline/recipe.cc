@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "formats/format.h"
 #include "kernels/kernels.h"
+#include "pipeline/calibration_file.h"
 #include "pipeline/yaml_reader.h"
 #include "prune/schedule.h"
 #include "tasks/task.h"
@@ -223,7 +224,10 @@ Status ReadCompile(YamlMap* map, CompileSpec* compile) {
     ESPALIER_RETURN_IF_ERROR(FindFormat(name).status().WithContext(map->PathOf("formats")));
   }
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast(*map, "repetitions", 1, compile->repetitions));
-  ESPALIER_RETURN_IF_ERROR(CheckAtLeast(*map, "calibrate", 0, compile->calibrate));
+  if (compile->calibrate < 0 || compile->calibrate > kMostCalibrationSequences) {
+    return Expected(map->PathOf("calibrate"), StrCat("0 to ", kMostCalibrationSequences),
+                    StrCat(compile->calibrate));
+  }
   if (compile->calibrate > 0 && compile->weight_type != WeightType::kI8) {
     return Expected(map->PathOf("calibrate"), "0, since weight_type is not i8,",
                     StrCat(compile->calibrate));

@@ -67,6 +67,16 @@ class Commands(Case):
         self.assertGreater(result["against"]["agreement"], 0.9)
         self.bad(["--calibration: only with --weight-type i8"], "compile", source, "-o",
                  self.path("no.esp"), "--calibration", self.path("x.json"))
+        again = self.path("again.esp")  # of the type that it is, its scales of x included
+        self.good("compile", compiled, "-o", again, "--no-measure")
+        facts = [json.loads(self.good("inspect", file, "--json").stdout)
+                 for file in (compiled, again)]
+        self.assertEqual(facts[0]["matrices"], facts[1]["matrices"])
+        self.good("compile", compiled, "-o", again, "--no-measure", "--weight-type", "f32")
+        self.assertNotIn("_i8", self.good("inspect", again).stdout)
+        self.bad(["x.json", "matrices.gemm0.weight", "of others found"], "compile",
+                 self.run_dir / "slots.onnx", "-o", self.path("no.esp"), "--weight-type", "i8",
+                 "--calibration", self.path("x.json"))
         self.path("bad.json").write_text('{"matrices": {"gemm0.weight": {"x_scale": -1}}}')
         self.bad(["gemm0.weight.x_scale: 0, or 6.16298e-33 to 1e+30 expected, -1 found"], "compile", source, "-o",
                  self.path("no.esp"), "--weight-type", "i8", "--calibration", self.path("bad.json"))
