@@ -23,6 +23,7 @@ class LogSink {
   void Log(LogLevel level, const std::string& text) const {
     if (Wants(level)) write_(level, text);
   }
+  void Warning(const std::string& text) const { Log(LogLevel::kWarning, text); }
   void Info(const std::string& text) const { Log(LogLevel::kInfo, text); }
   void Debug(const std::string& text) const { Log(LogLevel::kDebug, text); }
 

@@ -122,7 +122,15 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     options.log.Info(StrCat("choice matrix=", part.name, " format=", FormatName(choice.spec),
                             " kernel=", choice.kernel, " ns=", choice.ns));
     const auto x_scale = options.x_scales.find(part.name);
-    if (x_scale != options.x_scales.end()) choice.x_scale = x_scale->second;
+    if (x_scale != options.x_scales.end()) {
+      if (choice.spec.type == WeightType::kI8) {
+        choice.x_scale = x_scale->second;
+      } else if (x_scale->second > 0.0f) {
+        options.log.Warning(StrCat(part.name, ": its x scale ", x_scale->second,
+                                   " is not used, since the format ", FormatName(choice.spec),
+                                   " is not of type i8"));
+      }
+    }
     content.choices[part.name] = std::move(choice);
   }
   ESPALIER_ASSIGN_OR_RETURN(

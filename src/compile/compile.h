@@ -26,8 +26,8 @@ enum class Tuning {
   // same arguments give the same formats and recorded times anywhere. The whole file is the same
   // to the byte wherever the golden sample is: the same program with the same C library.
   kCosts,
-  // The smallest encoding, nothing is timed: every Choice::ns and Candidate::ns is 0. The same
-  // arguments give the same bytes.
+  // The smallest encoding, nothing is timed: every Choice::ns and Candidate::ns is 0. What is the
+  // same for the same arguments: as with kCosts, and where `target` is the same.
   kOff,
 };
 
@@ -44,7 +44,7 @@ struct CompileOptions {
   // Every matrix is rounded to it first (RoundMatrices).
   WeightType weights = WeightType::kF32;
   // By MatrixPart::name, of type i8: how kernels round x (formats/row_scales.h), from Calibrate; 0,
-  // or no entry: by the largest size of each x.
+  // or no entry: by the largest size of each x. Not used where a format of f32 is chosen.
   std::map<std::string, float> x_scales;
   // Empty for those of AllFormats() in f32 and in `weights`; dense in f32 is always one of them.
   std::vector<FormatSpec> candidates;
@@ -61,7 +61,8 @@ struct CompileOptions {
   uint64_t seed = 1;               // of the golden sample and of the x that kernels are timed with
   Metadata metadata;               // goes into the artifact beside "espalier", "target" and, with
                                    // kCosts, "costs": the name of its CPU
-  LogSink log;                     // debug: each candidate's time and bytes; info: each choice
+  LogSink log;  // debug: each candidate's time and bytes; info: each choice; warning:
+                // an x scale that is not used
 };
 
 // Dense wins unless another format is faster by more than kTieShare of its time, so no chosen

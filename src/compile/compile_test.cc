@@ -134,6 +134,25 @@ TEST(Compile, RoundsWeightsAndXToEightBits) {
   EXPECT_LT(testing::MaxAbsDifference(rounded, exact), 0.05);
 }
 
+TEST(Compile, SaysThatAnXScaleIsNotUsed) {
+  const Graph graph = TestGraph(0.0);
+  const std::vector<MatrixPart> parts = ValueOrDie(MatrixPartsOf(graph));
+  CompileOptions options;
+  options.weights = WeightType::kI8;
+  options.tuning = Tuning::kOff;
+  options.forced[parts[0].name] = FormatSpec();
+  for (const MatrixPart& part : parts) options.x_scales[part.name] = 0.0625f;
+  std::vector<std::string> warnings;
+  options.log = LogSink(LogLevel::kWarning,
+                        [&](LogLevel, const std::string& text) { warnings.push_back(text); });
+  const Artifact artifact = CompileOrDie(graph, options);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_EQ(warnings[0], parts[0].name +
+                             ": its x scale 0.0625 is not used, since the format dense is not of "
+                             "type i8");
+  EXPECT_EQ(artifact.matrix(parts[0].name).choice.x_scale, 0.0f);
+}
+
 TEST(Compile, RefusesAnXScaleThatIsNone) {
   CompileOptions options;
   options.x_scales["lstm7.weight"] = 1.0f;
