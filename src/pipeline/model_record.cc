@@ -59,6 +59,8 @@ ModelRecord DescribeNetwork(const Graph& graph) {
 }
 
 void DescribeArtifact(const Artifact& artifact, ModelRecord* record) {
+  const auto costs = artifact.metadata().find("costs");
+  if (costs != artifact.metadata().end()) record->costs = costs->second;
   for (const ArtifactMatrix& matrix : artifact.matrices()) {
     const auto it =
         std::find_if(record->weights.begin(), record->weights.end(),

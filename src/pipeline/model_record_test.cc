@@ -17,10 +17,12 @@ TEST(DescribeArtifact, ListsTheChosenFormatFirstAndNoneThatWasRefused) {
   ArtifactContent content;
   content.choices["gemm0.weight"] = {
       csr, "kernel", 12.5, {{FormatSpec(), 20.5, 128, "slower"}, {slot, 0.0, 0, "no kernel"}}};
+  content.metadata["costs"] = "another CPU";
   const Artifact artifact =
       ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
   ModelRecord record = DescribeNetwork(graph);
   DescribeArtifact(artifact, &record);
+  EXPECT_EQ(record.costs, "another CPU");
   ASSERT_EQ(record.weights.size(), 1u);
   const std::vector<CandidateRecord>& candidates = record.weights[0].candidates;
   ASSERT_EQ(candidates.size(), 2u);

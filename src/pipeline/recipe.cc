@@ -9,6 +9,7 @@
 #include "formats/format.h"
 #include "kernels/kernels.h"
 #include "pipeline/calibration_file.h"
+#include "pipeline/cost_file.h"
 #include "pipeline/yaml_reader.h"
 #include "prune/schedule.h"
 #include "tasks/task.h"
@@ -215,6 +216,7 @@ Status ReadCompile(YamlMap* map, CompileSpec* compile) {
   map->ReadName("weight_type", ParseWeightType, &compile->weight_type);
   map->Read("calibrate", &compile->calibrate);
   map->Read("measure", &compile->measure);
+  map->Read("costs", &compile->costs);
   map->Read("repetitions", &compile->repetitions);
   map->Read("batched_rows", &compile->batched_rows);
   ESPALIER_RETURN_IF_ERROR(map->status());
@@ -231,6 +233,13 @@ Status ReadCompile(YamlMap* map, CompileSpec* compile) {
   if (compile->calibrate > 0 && compile->weight_type != WeightType::kI8) {
     return Expected(map->PathOf("calibrate"), "0, since weight_type is not i8,",
                     StrCat(compile->calibrate));
+  }
+  if (!compile->costs.empty()) {
+    if (!compile->measure) {
+      return Expected(map->PathOf("costs"), "nothing, since measure is false,", compile->costs);
+    }
+    ESPALIER_RETURN_IF_ERROR(
+        ReadCostTable(compile->costs).status().WithContext(map->PathOf("costs")));
   }
   return CheckAtLeast(*map, "batched_rows", 1, compile->batched_rows);
 }

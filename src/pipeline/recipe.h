@@ -44,6 +44,9 @@ struct CompileSpec {
   // only. 0: each x by its own largest size.
   int64_t calibrate = 0;
   bool measure = true;  // false: smallest encoding, reproducible to the byte
+  // Cost file (pipeline/cost_file.h) to choose by instead of measuring; its path from the working
+  // directory. "": none.
+  std::string costs;
   int64_t repetitions = 25;
   // Rows of x in one product with an input matrix: 1 = tuned for single steps (streaming), more =
   // for chunks of that many steps.
@@ -81,7 +84,7 @@ struct Recipe {
 
 // Errors: kBadFormat for broken YAML; kInvalidArgument for an unknown key or name (with the
 // nearest), a wrong type, a value out of range, or stages in an impossible order, naming the key's
-// path.
+// path; ReadCostTable's for a cost file.
 Result<Recipe> ParseRecipe(const std::string& yaml);
 Result<Recipe> ReadRecipe(const std::string& path);
 

@@ -87,6 +87,7 @@ Json BodyJson(const StageSpec& stage) {
               {"weight_type", WeightTypeName(stage.compile.weight_type)},
               {"calibrate", stage.compile.calibrate},
               {"measure", stage.compile.measure},
+              {"costs", stage.compile.costs},
               {"repetitions", stage.compile.repetitions},
               {"batched_rows", stage.compile.batched_rows}};
     case StageKind::kEvaluate: return Json::object();

@@ -93,6 +93,11 @@ TEST(Recipe, LimitsNamesToWhatAFileNameHolds) {
               Code::kInvalidArgument, {"stages[1].prune.name", "1 to 64 letters"});
 }
 
+TEST(Recipe, ReadsItsCostsAtOnce) {
+  ExpectError(ParseRecipe(WithSecond("compile: {costs: no/such.json}")).status(), Code::kIo,
+              {"stages[1].compile.costs", "no/such.json"});
+}
+
 struct BadRecipe {
   const char* name;
   std::string yaml;
@@ -271,6 +276,9 @@ const BadRecipe kBadCompiles[] = {
     {"Calibrate",
      WithSecond("compile: {weight_type: i8, calibrate: 1000001}"),
      {"stages[1].compile.calibrate", "0 to 1000000", "1000001 found"}},
+    {"CostsAndNothingMeasured",
+     WithSecond("compile: {costs: costs.json, measure: false}"),
+     {"stages[1].compile.costs", "nothing, since measure is false", "costs.json found"}},
     {"Measure",
      WithSecond("compile: {measure: maybe}"),
      {"stages[1].compile.measure", "true or false", "'maybe'"}},

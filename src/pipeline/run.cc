@@ -31,9 +31,16 @@ std::string DataOf(const TaskInfo& task, const std::string& dir) {
   return data;
 }
 
-Result<RunFacts> FactsOf(const TaskInfo& task, const RunOptions& options) {
+Result<RunFacts> FactsOf(const Recipe& recipe, const TaskInfo& task, const RunOptions& options) {
   ESPALIER_ASSIGN_OR_RETURN(const KernelTable* kernels, FindKernels(options.target));
-  return RunFacts{DataOf(task, options.data_dir), CpuName(), kernels->target, options.onnxruntime};
+  std::string costs;
+  for (const StageSpec& stage : recipe.stages) {
+    if (stage.compile.costs.empty()) continue;
+    ESPALIER_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, ReadFile(stage.compile.costs));
+    costs += StrCat(bytes.size(), ":", Crc32c(bytes), "|");
+  }
+  return RunFacts{DataOf(task, options.data_dir), CpuName(), kernels->target, options.onnxruntime,
+                  costs};
 }
 
 // CRC-32C of files one after the other, as StageRecord has it.
@@ -60,6 +67,7 @@ bool IsDone(const RecipeRun& run, size_t index) {
 
 // What a compile stage says of the dense network's matrices.
 void ForgetEncodings(ModelRecord* model) {
+  model->costs.clear();
   for (WeightRecord& weight : model->weights) {
     weight.format.clear();
     weight.kernel.clear();
@@ -183,7 +191,7 @@ Status RunStages(RecipeRun* run) {
 Result<RunRecord> RunRecipe(const Recipe& recipe, const RunOptions& options,
                             const RunHooks& hooks) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(recipe.task));
-  ESPALIER_ASSIGN_OR_RETURN(const RunFacts facts, FactsOf(task, options));
+  ESPALIER_ASSIGN_OR_RETURN(const RunFacts facts, FactsOf(recipe, task, options));
   ESPALIER_RETURN_IF_ERROR(DryRun(recipe));
   std::error_code error;
   fs::create_directories(options.run_dir, error);

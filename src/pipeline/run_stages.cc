@@ -12,6 +12,7 @@
 #include "exchange/onnx.h"
 #include "pipeline/bench.h"
 #include "pipeline/calibration_file.h"
+#include "pipeline/cost_file.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/model_record.h"
 #include "pipeline/stages.h"
@@ -219,6 +220,13 @@ Status CompileStage(RecipeRun* run, size_t index) {
   ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
   ESPALIER_ASSIGN_OR_RETURN(CompileOptions options,
                             CompileOptionsOf(*run, run->recipe.stages[index].compile));
+  options.log = {LogLevel::kWarning, [run](LogLevel, const std::string& text) { run->Note(text); }};
+  CostTable costs;
+  if (const std::string& path = run->recipe.stages[index].compile.costs; !path.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(costs, ReadCostTable(path));
+    options.tuning = Tuning::kCosts;
+    options.costs = &costs;
+  }
   const int64_t calibrate = run->recipe.stages[index].compile.calibrate;
   if (calibrate > 0) {
     ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));

@@ -8,6 +8,7 @@
 #include "artifact/artifact.h"
 #include "base/file.h"
 #include "kernels/kernels.h"
+#include "pipeline/cost_file.h"
 #include "pipeline/run_lock.h"
 #include "testing/testing.h"
 
@@ -178,6 +179,27 @@ TEST_F(RunRecipeTest, CompilesForTheTargetThatWasAskedFor) {
   options_.target = AvailableKernels().front()->target;
   RunToItsEnd();
   EXPECT_EQ(reused_, (Names{"dense", "slots"}));
+}
+
+TEST_F(RunRecipeTest, ChoosesByTheCostsThatAreNamed) {
+  const auto write = [&](double csr_ns) {
+    const FormatSpec csr = ValueOrDie(FindFormat("csr"));
+    const CostTable table = {
+        "a far CPU",
+        "AVX9",
+        {{FormatSpec(), {{1, 8, 8, 256, 50.0}}}, {csr, {{1, 8, 8, 9, csr_ns}}}}};
+    ASSERT_OK(WriteTextFileAtomic(dir_.path("costs.json"), CostTableJson(table)));
+  };
+  recipe_.stages[2].compile.measure = true;
+  recipe_.stages[2].compile.costs = dir_.path("costs.json");
+  write(1.0);
+  const ModelRecord fast = RunToItsEnd().models.at("pruned");
+  EXPECT_EQ(fast.costs, "a far CPU");
+  for (const WeightRecord& weight : fast.weights) EXPECT_EQ(weight.format, "csr") << weight.name;
+  write(1e6);
+  const ModelRecord slow = RunToItsEnd().models.at("pruned");
+  EXPECT_EQ(ran_, (Names{"pruned", "evaluate", "bench"}));
+  for (const WeightRecord& weight : slow.weights) EXPECT_EQ(weight.format, "dense") << weight.name;
 }
 
 TEST_F(RunRecipeTest, RefusesBeforeTheTrainingWhatDoesNotFit) {

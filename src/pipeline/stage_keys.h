@@ -15,6 +15,7 @@ struct RunFacts {
   std::string cpu;          // compile and bench
   std::string target;       // instruction set unless the recipe has one: compile and bench
   std::string onnxruntime;  // path of the library, "" = none: bench
+  std::string costs;        // checksums of the cost files that are named: compile
 };
 
 // One key a stage. It changes whenever anything changes that the stage's result depends on: its own

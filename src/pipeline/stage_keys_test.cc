@@ -19,7 +19,7 @@ stages:
   - bench
 )";
 
-const RunFacts kFacts = {"data", "a CPU", "AVX2", "ort.so"};
+const RunFacts kFacts = {"data", "a CPU", "AVX2", "ort.so", ""};
 
 // The first stage whose key differs; 5 if none does. All after it must differ too.
 size_t FirstChanged(const std::vector<std::string>& a, const std::vector<std::string>& b) {
@@ -79,6 +79,11 @@ TEST_F(StageKeysTest, DependOnTheCpuFromTheCompileStageOn) {
 
 TEST_F(StageKeysTest, DependOnTheInstructionSetFromTheCompileStageOn) {
   facts_.target = "AVX3";
+  EXPECT_EQ(Changed(), 2u);
+}
+
+TEST_F(StageKeysTest, DependOnWhatCostFilesHoldFromTheCompileStageOn) {
+  facts_.costs = "0a1b2c3d";
   EXPECT_EQ(Changed(), 2u);
 }
 

@@ -260,13 +260,21 @@ void Page::MatrixRows(const ModelRecord& model) {
 
 void Page::Matrices() {
   const ModelRecord* model = LastModel();
+  const std::string by_costs =
+      model == nullptr || model->costs.empty()
+          ? ""
+          : StrCat(
+                "Formats were chosen by the time of one matrix-vector product that the costs of ",
+                model->costs, " predict; the runners-up stand beside it, in ns.");
   const bool is_measured = model != nullptr && IsMeasured(*model);
   page_.OpenSection(
       "matrices", "Every matrix",
-      is_measured ? "Formats were chosen by the measured time of one matrix-vector product on this "
-                    "machine; the runners-up stand beside it, in ns."
-                  : "Nothing was measured to choose formats; the bytes of the runners-up stand "
-                    "beside those that were taken.");
+      !by_costs.empty() ? by_costs
+      : is_measured
+          ? "Formats were chosen by the measured time of one matrix-vector product on this "
+            "machine; the runners-up stand beside it, in ns."
+          : "Nothing was measured to choose formats; the bytes of the runners-up stand "
+            "beside those that were taken.");
   if (model == nullptr || model->weights.empty()) {
     page_.Absent("No weights have been recorded yet.");
   } else {

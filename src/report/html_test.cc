@@ -72,6 +72,14 @@ TEST(ReportHtml, ShowsTheTimesThatFormatsWereChosenBy) {
   EXPECT_THAT(html, HasSubstr("Formats were chosen by the measured time"));
 }
 
+TEST(ReportHtml, SaysThatTimesArePredictedByCosts) {
+  RunRecord record = Compiled(12.5, 20.5);
+  record.models["dense"].costs = "another <CPU>";
+  const std::string html = ReportHtml(record, {});
+  EXPECT_THAT(html, HasSubstr("that the costs of another &lt;CPU&gt; predict"));
+  EXPECT_THAT(html, Not(HasSubstr("the measured time")));
+}
+
 TEST(ReportHtml, ShowsNoTimesThatWereNotMeasured) {
   const std::string html = ReportHtml(Compiled(0.0, 0.0), {});
   EXPECT_THAT(html, HasSubstr("<td class=\"num\">&ndash;</td><td class=\"\">dense 64 bytes</td>"));

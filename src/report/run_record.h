@@ -103,6 +103,8 @@ struct ModelRecord {
   std::vector<std::vector<int64_t>> confusion;  // empty, or [true][predicted]
   std::map<std::string, int64_t> hidden_sizes;  // by layer
   std::vector<WeightRecord> weights;            // every matrix
+  // Compiled networks only: the CPU by whose costs formats were chosen; "" if not by costs.
+  std::string costs;
 };
 
 // Quartiles of repeated measurements.

@@ -174,6 +174,7 @@ Status ReadModel(const ObjectReader& object, size_t classes, ModelRecord* model)
   ESPALIER_RETURN_IF_ERROR(ReadClassMetric(object, classes, &model->class_metric));
   ESPALIER_RETURN_IF_ERROR(ReadConfusion(object, classes, &model->confusion));
   ESPALIER_RETURN_IF_ERROR(ReadHiddenSizes(object, &model->hidden_sizes));
+  ESPALIER_RETURN_IF_ERROR(object.TextOr("costs", "", &model->costs));
   return ReadList(object, "weights", &model->weights, ReadWeight);
 }
 

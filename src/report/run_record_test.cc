@@ -57,6 +57,7 @@ RunRecord SmallRecord() {
   model.confusion = {{5, 0}, {2, 3}};
   model.hidden_sizes = {{"rnn", 3}};
   model.weights = {weight};
+  model.costs = "another CPU";
   record.models = {{"pruned", model}};
   record.bench = BenchRecord{28, 200, 1, {{"espalier-pruned", {30.1, 29.8, 30.9}, {}}}};
   record.summary = SummaryRecord{

@@ -95,6 +95,7 @@ Json ModelJson(const ModelRecord& model) {
   }
   for (const auto& [layer, size] : model.hidden_sizes) json["hidden_sizes"][layer] = size;
   for (const WeightRecord& weight : model.weights) json["weights"].push_back(WeightJson(weight));
+  if (!model.costs.empty()) json["costs"] = model.costs;
   return json;
 }
 
