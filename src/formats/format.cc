@@ -112,8 +112,8 @@ Result<AlignedBuffer<std::byte>> EncodeI8(const FormatSpec& spec, const MatrixVi
 }
 
 Status CheckScale(const std::string& field, float scale) {
-  if (scale >= 0.0f && std::isfinite(127.0f * scale)) return Ok();
-  return BadFormat(StrCat(field, ": a number >= 0 expected, ", scale, " found"));
+  if (scale >= 0.0f && scale <= kMostRowScale) return Ok();
+  return BadFormat(StrCat(field, ": 0 to ", kMostRowScale, " expected, ", scale, " found"));
 }
 
 Status CheckRowScales(const EncodedView& matrix) {

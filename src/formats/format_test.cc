@@ -92,7 +92,7 @@ TEST_P(EveryFormat, KeepsDenormalAndLargestValues) {
   if (GetParam().type == WeightType::kBf16) {
     values = {0x1p-133f, -0x1.fep127f, 0x1.fep127f};
   } else if (GetParam().type == WeightType::kI8) {
-    values = {0x1p120f, -127 * 0x1p120f, 127 * 0x1p120f};
+    values = {kMostRowScale, -127 * kMostRowScale, 127 * kMostRowScale};
   }
   Tensor matrix({17, 17});
   for (size_t i = 0; i < values.size(); ++i) matrix.values[17 + 8 * i] = values[i];
@@ -285,10 +285,11 @@ TEST(I8, RoundsAgainToTheSame) {
   }
 }
 
-TEST(I8, KeepsTheLargestFloatFinite) {
-  const std::vector<float> row = RoundedRow({3.4028235e38f, -3.4028235e38f, 1e36f});
-  EXPECT_NEAR(row[0], 3.4028235e38f, 1e34f);
-  EXPECT_EQ(row[1], -row[0]);
+TEST(I8, MakesTheLargestOfWhatIsLarger) {
+  const std::vector<float> large = {3.4028235e38f, -3.4028235e38f, 0x1p96f};
+  EXPECT_FALSE(HoldsRow(WeightType::kI8, large));
+  const std::vector<float> row = RoundedRow(large);
+  EXPECT_EQ(row, (std::vector<float>{127 * kMostRowScale, -127 * kMostRowScale, 0x1p96f}));
   EXPECT_TRUE(HoldsRow(WeightType::kI8, row));
 }
 
@@ -328,6 +329,8 @@ TEST(RowScales, AreCheckedAgainstTheNumbers) {
               {"x_scale", "6.16298e-33 to 1e+30"});
   ExpectError(with(good.bytes.data(), 1e31f), Code::kBadFormat, {"x_scale", "1e+31 found"});
   ExpectError(with(scales.scale + 1, std::nanf("")), Code::kBadFormat, {"scale[1]", "nan found"});
+  ExpectError(with(scales.scale, 1e30f), Code::kBadFormat,
+              {"scale[0]: 0 to 7.92282e+28 expected, 1e+30 found"});
   ExpectError(with(scales.offset, int32_t{7}), Code::kBadFormat,
               {"offset[0]: -16768 expected, 7 found"});
 }

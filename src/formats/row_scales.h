@@ -3,7 +3,7 @@
 //
 //   x_scale  f32       kernels round x to x_scale * q; 0: for each x its largest size / 127
 //            0 to a multiple of 64 bytes
-//   scale    f32 [R]   of each row, >= 0; R = rows rounded up to a multiple of 16; the rest is 0
+//   scale    f32 [R]   of each row, 0 to 2^96; R: rows rounded up to a multiple of 16; the rest 0
 //   offset   i32 [R]   -128 * sum of the row's q: what a sum starts with whose kernel multiplies q
 //                      by unsigned numbers, x + 128
 #ifndef ESPALIER_FORMATS_ROW_SCALES_H_
@@ -20,8 +20,6 @@ namespace espalier {
 inline constexpr int64_t kMaxI8Cols = 1 << 16;
 
 // What x_scale can be: 0, or a number whose inverse and whose products with 127 are normal floats.
-// (A sum times x_scale can still be infinite where the product with the row's scale would not be,
-// for x of 1e30 and more.)
 inline constexpr float kLeastXScale = 0x1p-107f;
 inline constexpr float kMostXScale = 1e30f;
 constexpr bool IsXScale(double scale) {

@@ -60,9 +60,7 @@ float RowScale(std::span<const float> row) {
   for (const float value : row) size = std::max(size, std::abs(value));
   if (size < 0x1p-119f) return 0.0f;
   const uint32_t bits = std::bit_cast<uint32_t>(size / kLargestI8);
-  const uint32_t up = (bits + kBelow) & ~kBelow;
-  const bool fits = std::isfinite(kLargestI8 * std::bit_cast<float>(up));
-  return std::bit_cast<float>(fits ? up : bits & ~kBelow);
+  return std::min(std::bit_cast<float>((bits + kBelow) & ~kBelow), kMostRowScale);
 }
 
 bool HoldsRow(WeightType type, std::span<const float> row) {

@@ -48,8 +48,12 @@ constexpr float FromBf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{b
 // What is rounded stays as it is when it is rounded again.
 void RoundMatrix(WeightType type, int64_t cols, std::span<float> values);
 
+// Of a row of kI8. A kernel's sum of whole numbers, below 2^31, times a scale is finite, so that
+// times the scale of x it is infinite only where it must be (kernels/quantize.h).
+inline constexpr float kMostRowScale = 0x1p96f;
+
 // The scale of a row of kI8: its largest size / 127, rounded up to 17 significant bits, so that
-// scale * q is exact for every q in [-127, 127]; 0 for a row of zeros.
+// scale * q is exact for every q in [-127, 127], and at most kMostRowScale; 0 for a row of zeros.
 float RowScale(std::span<const float> row);
 
 // Is every number of the row one that the type holds?

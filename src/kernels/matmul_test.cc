@@ -297,6 +297,12 @@ TEST_P(EveryKernel, IsNamedByTheGrammar) {
   EXPECT_EQ(name, expected);
 }
 
+// An artifact names the kernel that it was compiled for, by the costs of another CPU perhaps.
+TEST_P(EveryKernel, HasOneNameOnEveryTarget) {
+  EXPECT_STREQ(std::get<0>(GetParam())->matmul_name(spec()),
+               AvailableKernels()[0]->matmul_name(spec()));
+}
+
 INSTANTIATE_TEST_SUITE_P(Kernels, EveryKernel,
                          ::testing::Combine(::testing::ValuesIn(AvailableKernels()),
                                             ::testing::ValuesIn(AllFormats())),
@@ -304,6 +310,30 @@ INSTANTIATE_TEST_SUITE_P(Kernels, EveryKernel,
                            return std::string(std::get<0>(test.param)->target) + "_" +
                                   FormatName(std::get<1>(test.param));
                          });
+
+// Weights and x of such sizes that the sum times the scale of x, or the product of the scales, is
+// too large or too small for a float, and the result is not.
+void ExpectFinite(const FormatSpec& spec, MatMulFn kernel) {
+  constexpr int64_t kCols = 64;
+  Rng rng(8);
+  for (const auto& [w_size, x_size] : {std::pair(1e-3f, 3e38f), std::pair(1e-35f, 3e38f),
+                                       std::pair(3e38f, 1e-3f), std::pair(3e38f, 2e-30f)}) {
+    Tensor w({FitRows(spec, 17, kCols), kCols});
+    for (float& value : w.values) value = w_size;
+    FitMatrix(spec, kCols, w.values);
+    Rows x(kCols, 3, x_size);
+    for (size_t c = 0; c < kCols; ++c) x.row(1)[c] *= static_cast<float>(rng.Uniform(-1.0f, 1.0f));
+    // The result of one x is at most about 1e38.
+    const float down = std::min(1.0f, 1e36f / (w_size * x_size * static_cast<float>(kCols)));
+    for (float& value : x.values) value *= down;
+    const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(w)));
+    const std::vector<float> init(RowsOf(w), 0.5f);
+    Rows y(RowsOf(w), 3, kUntouched);
+    kernel(encoded.view(), ArgsOf(&x, init, &y));
+    ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec.type, w, &x, init, &y))
+        << "weights of " << w_size << ", x of " << x_size * down;
+  }
+}
 
 class GenericKernel : public ::testing::TestWithParam<FormatSpec> {};
 
@@ -320,6 +350,12 @@ TEST_P(GenericKernel, MultipliesAsTheOracleDoes) {
 
 TEST_P(GenericKernel, ComputesTheRowsOfTheGroupsItIsGiven) {
   ASSERT_NO_FATAL_FAILURE(ExpectGroups(GetParam(), MatVecGeneric));
+}
+
+TEST_P(GenericKernel, GivesAFiniteSumForLargeX) {
+  if (GetParam().type == WeightType::kI8) {
+    ASSERT_NO_FATAL_FAILURE(ExpectFinite(GetParam(), MatVecGeneric));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, GenericKernel, ::testing::ValuesIn(AllFormats()),
@@ -384,6 +420,10 @@ TEST_P(EveryI8Kernel, AddsTheLargestProducts) {
   kernel()(encoded.view(), ArgsOf(&x, {}, &y));
   EXPECT_EQ(y.row(0)[0], 127.0f * 127.0f * count);
   EXPECT_EQ(y.row(0)[1], -127.0f * 127.0f * count);
+}
+
+TEST_P(EveryI8Kernel, GivesAFiniteSumForLargeX) {
+  ASSERT_NO_FATAL_FAILURE(ExpectFinite(spec(), kernel()));
 }
 
 // The scales of the weights and of x would be infinite together, their sum is 0.

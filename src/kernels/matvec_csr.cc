@@ -77,7 +77,7 @@ void RunI8(const EncodedView& matrix, const MatMulArgs& args) {
       const int32_t sum = RowSum<int8_t>(w, row, numbers, first);
       const float init = args.init == nullptr ? 0.0f : args.init[row];
       args.y[n * args.y_stride + row] =
-          init + static_cast<float>(sum) * x.scale() * scales.scale[row];
+          init + ScaledSum(static_cast<float>(sum), scales.scale[row], x.scale());
     }
   }
 }

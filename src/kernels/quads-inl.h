@@ -513,15 +513,14 @@ HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
 
 #endif
 
-// y[row + lane] = init[row + lane] + (sum * x_scale) * scale[row + lane] for the rows below `rows`:
-// the product of the scales alone could pass the largest float where the sum is 0.
-// `init` may be nullptr.
+// y[row + lane] = init[row + lane] + ScaledSum(sum, scale[row + lane], x_scale) for the rows below
+// `rows`. `init` may be nullptr.
 template <class D>
 HWY_INLINE void StoreScaled(D d, hn::Vec<D> sum, const RowScales& scales, float x_scale,
                             const float* init, size_t row, size_t rows, float* y) {
   const auto start = init == nullptr ? hn::Zero(d) : LoadRows(d, init, row, rows);
-  const auto scaled = hn::Mul(sum, hn::Set(d, x_scale));
-  StoreRows(hn::MulAdd(scaled, hn::LoadU(d, scales.scale + row), start), d, y, row, rows);
+  const auto scaled = hn::Mul(sum, hn::LoadU(d, scales.scale + row));
+  StoreRows(hn::MulAdd(scaled, hn::Set(d, x_scale), start), d, y, row, rows);
 }
 
 // So for the 16 rows from `row` on.

@@ -40,6 +40,13 @@ struct XScale {
   }
 };
 
+// What a kernel's sum of whole numbers stands for. The row's scale comes first: a sum is 0 or 1 to
+// 2^31 and a scale that is not 0 is 2^-126 to kMostRowScale, so that only the last product, which
+// may have to be, can be too large or too small for a float.
+inline float ScaledSum(float sum, float row_scale, float x_scale) {
+  return sum * row_scale * x_scale;
+}
+
 // Writes q[0, count) and returns the scale. Ties go to the even number.
 inline float QuantizeX(const float* x, size_t count, float x_scale, int8_t* q) {
   float largest = 0.0f;
