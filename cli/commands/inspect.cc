@@ -44,6 +44,9 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
     if (node.recurrent_dropout > 0.0)
       text += StrCat(", recurrent dropout ", node.recurrent_dropout);
   }
+  if (node.op == Op::kConv1d) {
+    text += StrCat(" of ", node.kernel_size, " steps, dilation ", node.dilation);
+  }
   if (node.op == Op::kDropout) text += StrCat(" ", node.rate);
   std::vector<std::string> inputs;
   for (const std::string& input : node.inputs) inputs.push_back(TypeString(types.at(input)));
@@ -108,6 +111,9 @@ Json NodeJson(const Node& node, const std::map<std::string, ValueType>& types) {
     json["cell"] = InfoOf(node.cell).name;
     json["hidden"] = node.hidden_size;
     json["direction"] = DirectionName(node.direction);
+  } else if (node.op == Op::kConv1d) {
+    json["kernel_size"] = node.kernel_size;
+    json["dilation"] = node.dilation;
   }
   return json;
 }

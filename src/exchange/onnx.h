@@ -6,15 +6,17 @@
 //   <node>.h     f32 [D, B, H], LSTM also <node>.c: the start state of a Recurrent node, D
 //                directions, forward first                        (unless options.states is kZero)
 //   <node>.last  f32 [B, F], of LastStep; <node>.sum [B, F] and <node>.count [B, 1], of
-//   MeanOverTime outputs      the graph's outputs, then "<state>.out" for each of these states
+//                MeanOverTime; <node>.past [B, (K-1)*D*I], of Conv1d
+//   outputs      the graph's outputs, then "<state>.out" for each of these states
 // A start state of zeros begins a sequence; to go on, feed "<state>.out" as "<state>". Weights are
 // initialisers: <node>.W, .R, .B of Recurrent in ONNX's gate order (iofc, zrh), <node>.weight,
-// .bias.
+// .bias. Conv1d is a Conv between two Transposes, padded in front or (explicit states) with the
+// past joined there.
 //
-// LastStep and MeanOverTime are model-local functions of domain "ai.espalier" whose bodies are
-// standard operators, so a runtime needs to know nothing of espalier. Dropout is ONNX's Dropout in
-// inference mode (an identity that runtimes remove); exact rates are in metadata_props under
-// "espalier.rate.<node>" and "espalier.recurrent_dropout.<node>".
+// LastStep, MeanOverTime and that joining are model-local functions of domain "ai.espalier" whose
+// bodies are standard operators, so a runtime needs to know nothing of espalier. Dropout is ONNX's
+// Dropout in inference mode (an identity that runtimes remove); exact rates are in metadata_props
+// under "espalier.rate.<node>" and "espalier.recurrent_dropout.<node>".
 #ifndef ESPALIER_EXCHANGE_ONNX_H_
 #define ESPALIER_EXCHANGE_ONNX_H_
 
@@ -52,9 +54,11 @@ Status ExportOnnxFile(const Graph& graph, const std::string& path,
 
 // Reads a file of ours exactly (names, float bits, rates), and plain ONNX graphs of opset 13 or
 // later made of LSTM, GRU, RNN, Gemm, MatMul (+ Add), Gather from a table, Dropout, Relu, Sigmoid,
-// Tanh, Softmax, Concat, Add, with the Squeeze, Transpose and Reshape that exporters put around
-// recurrent outputs. Errors: kBadFormat for bytes that are no consistent ONNX model, kUnsupported
-// naming the node, the operator and the attribute that has no counterpart in a Graph.
+// Tanh, Softmax, Concat, Add and causal 1-D Conv, with the Squeeze, Transpose, Pad and Reshape that
+// exporters put around them. An input that the file takes as [B, T, F] and transposes is [T, B, F]
+// in the Graph, as all sequences are. Errors: kBadFormat for bytes that are no consistent ONNX
+// model, kUnsupported naming the node, the operator and the attribute that has no counterpart in a
+// Graph.
 Result<Graph> ImportOnnx(std::span<const std::byte> bytes);
 Result<Graph> ImportOnnxFile(const std::string& path);
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/strings.h"
 #include "exchange/onnx.h"
+#include "exchange/onnx_conv.h"
 #include "exchange/onnx_functions.h"
 #include "exchange/onnx_gates.h"
 
@@ -129,6 +130,7 @@ class Exporter {
         // Without lengths some step is always valid, and what was held is never read.
         return has_lengths_ ? Names{node.name + ".last"} : Names{};
       case Op::kMeanOverTime: return {node.name + ".sum", node.name + ".count"};
+      case Op::kConv1d: return node.kernel_size > 1 ? Names{node.name + ".past"} : Names{};
       default: return {};
     }
   }
@@ -226,6 +228,12 @@ class Exporter {
     AddAttribute(name, onnx::AttributeProto::INT, node)->set_i(value);
   }
 
+  static void SetInts(const std::string& name, const std::vector<int64_t>& values,
+                      onnx::NodeProto* node) {
+    onnx::AttributeProto* attribute = AddAttribute(name, onnx::AttributeProto::INTS, node);
+    for (const int64_t value : values) attribute->add_ints(value);
+  }
+
   // Returns the name of the initialiser.
   std::string AddTensor(const std::string& wish, const Tensor& tensor) {
     onnx::TensorProto* proto = out_->add_initializer();
@@ -257,6 +265,7 @@ class Exporter {
     switch (node.op) {
       case Op::kRecurrent: return ExportRecurrent(node);
       case Op::kGemm: return ExportGemm(node);
+      case Op::kConv1d: return ExportConv1d(node);
       case Op::kEmbedding:
         AddNode("Gather", node.name,
                 {AddTensor(node.name + ".weight", graph_.weights.at(node.name + ".weight")),
@@ -303,6 +312,42 @@ class Exporter {
     AddNode("MatMul", node.name,
             {node.inputs[0], AddTensor(node.name + ".weight_transposed", transposed)}, {product});
     AddNode("Add", node.name + "/bias", {product, bias}, {node.output});
+  }
+
+  // Conv wants [B, F, T]. The steps before the first are its padding, or those of the state.
+  void ExportConv1d(const Node& node) {
+    const int64_t features = types_.at(node.inputs[0]).features;
+    std::string x = node.inputs[0];
+    int64_t padding = PastSteps(node);
+    if (has_states_ && padding > 0) {
+      const std::string past = node.name + ".past";
+      const std::vector<Dim> dims = {kBatch, {padding * features, ""}};
+      AddInput(past, onnx::TensorProto::FLOAT, dims);
+      AddStateOutput(past + ".out", dims);
+      const std::string joined = Fresh(past + "/joined");
+      AddCall("WithPast", past + "/join", {x, has_lengths_ ? kLengths : FullLengths(x), past},
+              {joined, past + ".out"});
+      x = joined;
+      padding = 0;
+    }
+    const Tensor& weight = graph_.weights.at(node.name + ".weight");
+    Tensor taps_last({weight.dim(0), features, node.kernel_size});
+    for (size_t i = 0; i < weight.size(); ++i) {
+      taps_last.values[TapsLast(i, features, node.kernel_size)] = weight.values[i];
+    }
+    const std::string channels = Fresh(node.output + "/channels");
+    const std::string product = Fresh(node.output + "/product");
+    SetInts("perm", {1, 2, 0}, AddNode("Transpose", node.name + "/channels", {x}, {channels}));
+    onnx::NodeProto* conv =
+        AddNode("Conv", node.name,
+                {channels, AddTensor(node.name + ".weight", taps_last),
+                 AddTensor(node.name + ".bias", graph_.weights.at(node.name + ".bias"))},
+                {product});
+    SetInts("dilations", {node.dilation}, conv);
+    SetInts("kernel_shape", {node.kernel_size}, conv);
+    SetInts("pads", {padding, 0}, conv);
+    SetInts("perm", {2, 0, 1},
+            AddNode("Transpose", node.name + "/transpose", {product}, {node.output}));
   }
 
   void ExportRecurrent(const Node& node) {
@@ -364,8 +409,7 @@ class Exporter {
     }
     const std::string transposed = Fresh(node.output + "/transposed");
     onnx::NodeProto* transpose = AddNode("Transpose", node.name + "/transpose", {y}, {transposed});
-    onnx::AttributeProto* perm = AddAttribute("perm", onnx::AttributeProto::INTS, transpose);
-    for (const int64_t axis : {0, 2, 1, 3}) perm->add_ints(axis);
+    SetInts("perm", {0, 2, 1, 3}, transpose);
     AddNode("Reshape", node.name + "/reshape",
             {transposed, AddInts(node.name + "/shape", {0, 0, 2 * node.hidden_size})},
             {node.output});
@@ -400,7 +444,7 @@ class Exporter {
   void ExportMeanOverTime(const Node& node) {
     if (!has_lengths_ && !has_states_) {
       onnx::NodeProto* mean = AddNode("ReduceMean", node.name, {node.inputs[0]}, {node.output});
-      AddAttribute("axes", onnx::AttributeProto::INTS, mean)->add_ints(0);
+      SetInts("axes", {0}, mean);
       SetInt("keepdims", 0, mean);
       return;
     }

@@ -38,6 +38,14 @@ class Body {
     proto->set_i(value);
   }
 
+  void Transpose(const std::string& input, std::initializer_list<int64_t> perm,
+                 const std::string& output) {
+    onnx::AttributeProto* proto = Op("Transpose", {input}, output)->add_attribute();
+    proto->set_name("perm");
+    proto->set_type(onnx::AttributeProto::INTS);
+    for (const int64_t axis : perm) proto->add_ints(axis);
+  }
+
   void Cast(const std::string& input, onnx::TensorProto::DataType type, const std::string& output) {
     Int("to", type, Op("Cast", {input}, output));
   }
@@ -113,6 +121,38 @@ void AddMeanOverTime(onnx::ModelProto* model) {
   body.Op("Where", {"is_any", "mean", "nothing"}, "Y");
 }
 
+void AddWithPast(onnx::ModelProto* model) {
+  Body body("WithPast", {"X", "lengths", "past"}, {"joined", "past_out"}, model);
+  body.Ints("zero", {0}, 0);
+  body.Ints("one", {1}, 0);
+  body.Ints("axis_1", {1}, 1);
+  body.Ints("axis_2", {2}, 1);
+  body.Ints("batch_and_steps", {0, -1}, 1);
+  body.Op("Shape", {"X"}, "shape");
+  body.Int("axis", 0, body.Op("Gather", {"shape", "axis_2"}, "features"));
+  body.Int("axis", 0, body.Op("Concat", {"batch_and_steps", "features"}, "split"));
+  body.Op("Reshape", {"past", "split"}, "past_by_batch");  // [B, P, F]
+  body.Transpose("past_by_batch", {1, 0, 2}, "past_steps");
+  body.Int("axis", 0, body.Op("Concat", {"past_steps", "X"}, "joined"));
+  body.Op("Shape", {"past_steps"}, "past_shape");
+  body.Int("axis", 0, body.Op("Gather", {"past_shape", "zero"}, "count"));
+  body.Op("Range", {"zero", "count", "one"}, "offset");  // [P]
+  body.Cast("lengths", onnx::TensorProto::INT64, "length");
+  body.Op("Unsqueeze", {"length", "axis_1"}, "first");
+  body.Op("Add", {"first", "offset"}, "step");  // [B, P]
+  body.Op("Size", {"lengths"}, "size");
+  body.Op("Range", {"zero", "size", "one"}, "number");
+  body.Op("Unsqueeze", {"number", "axis_1"}, "number_column");
+  body.Op("Shape", {"step"}, "step_shape");
+  body.Op("Expand", {"number_column", "step_shape"}, "sequence");
+  body.Op("Unsqueeze", {"step", "axis_2"}, "step_3d");
+  body.Op("Unsqueeze", {"sequence", "axis_2"}, "sequence_3d");
+  body.Int("axis", 2, body.Op("Concat", {"step_3d", "sequence_3d"}, "where"));  // [B, P, 2]
+  body.Op("GatherND", {"joined", "where"}, "kept");
+  body.Op("Shape", {"past"}, "past_out_shape");
+  body.Op("Reshape", {"kept", "past_out_shape"}, "past_out");
+}
+
 void AddClampLengths(onnx::ModelProto* model) {
   Body body("ClampLengths", {"lengths"}, {"clamped"}, model);
   body.Ints("one", {1}, 0);
@@ -158,9 +198,9 @@ struct Definition {
 };
 
 constexpr Definition kDefinitions[] = {
-    {"LastStep", AddLastStep},   {"MeanOverTime", AddMeanOverTime},
-    {"MaskEmpty", AddMaskEmpty}, {"ClampLengths", AddClampLengths},
-    {"EndState", AddEndState},   {"FullLengths", AddFullLengths},
+    {"LastStep", AddLastStep},       {"MeanOverTime", AddMeanOverTime}, {"WithPast", AddWithPast},
+    {"MaskEmpty", AddMaskEmpty},     {"ClampLengths", AddClampLengths}, {"EndState", AddEndState},
+    {"FullLengths", AddFullLengths},
 };
 
 }  // namespace

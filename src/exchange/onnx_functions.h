@@ -9,6 +9,9 @@
 //     sum_out = sum + sum of X[0 .. lengths[b])    count_out = count + lengths
 //     Y = count_out > 0 ? sum_out / count_out : 0
 //
+//   WithPast(X [T,B,F], lengths [B], past [B,P*F]) -> joined [P+T,B,F], past_out [B,P*F]
+//     joined[:, b] = past[b], then X[:, b]    past_out[b] = joined[lengths[b] .. lengths[b] + P, b]
+//
 //   FullLengths(X [T,B,F]) -> lengths [B], all T
 //
 // A length of 0 is not well defined for LSTM, GRU and RNN in ONNX (ONNX Runtime 1.30 returns zeros

@@ -240,7 +240,8 @@ Status OnnxImporter::ImportGather(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(node.CheckInputs(2, 2));
   ESPALIER_ASSIGN_OR_RETURN(const Meaning from, Find(node, 0));
   if (from.role == Role::kShape) return ImportOnShapes(node);
-  if (node.Int("axis", 0) != 0) return node.Refuse("attribute 'axis': 0 expected");
+  const int64_t axis = node.Int("axis", 0);
+  if (axis != 0 && from.role != Role::kView) return node.Refuse("attribute 'axis': 0 expected");
   if (from.role == Role::kConstant) {
     ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* table, Matrix(node, 0));
     ESPALIER_ASSIGN_OR_RETURN(const std::string ids, Data(node, 1));
@@ -258,9 +259,9 @@ Status OnnxImporter::ImportGather(const OnnxNode& node) {
   if (from.role == Role::kEndH && is_scalar && (index->ints[0] == 0 || index->ints[0] == -1)) {
     return LastStepOfEnd(node, from);
   }
-  ESPALIER_ASSIGN_OR_RETURN(const std::string sequence, Data(node, 0));
-  if (!is_scalar || index->ints[0] != -1 || TypeOf(sequence).layout != Layout::kSequence) {
-    return node.Refuse("the last step (index -1) of a value [T, B, F] expected");
+  ESPALIER_ASSIGN_OR_RETURN(const std::string sequence, SequenceAlong(node, axis));
+  if (!is_scalar || index->ints[0] != -1) {
+    return node.Refuse("the last step (index -1) of a sequence expected");
   }
   ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, node.proto().input_size()));
   return MakeLastStep(node, sequence);
@@ -277,7 +278,6 @@ Status OnnxImporter::LastStepOfEnd(const OnnxNode& node, const Meaning& end) {
 Status OnnxImporter::ImportDropout(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({"seed"}));
   ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 3));
-  ESPALIER_ASSIGN_OR_RETURN(const std::string data, Data(node, 0));
   double rate = 0.5;
   if (!node.input(1).empty()) {
     ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* ratio, Constant(node, 1));
@@ -291,17 +291,15 @@ Status OnnxImporter::ImportDropout(const OnnxNode& node) {
   if (!node.output(1).empty() && uses_[node.output(1)] > 0) {
     return node.Refuse("output 'mask' is not supported");
   }
-  Node made = MakeNode(Op::kDropout, NodeName(node, "dropout"), {data}, node.output(0));
+  Node made = MakeNode(Op::kDropout, NodeName(node, "dropout"), {}, node.output(0));
   ESPALIER_ASSIGN_OR_RETURN(made.rate, Metadata("rate." + made.name, rate));
-  return AppendAndDefine(node, std::move(made), {});
+  return AppendElementwise(node, std::move(made));
 }
 
 Status OnnxImporter::ImportActivation(const OnnxNode& node, Op op) {
   ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({}));
   ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 1));
-  ESPALIER_ASSIGN_OR_RETURN(const std::string data, Data(node, 0));
-  return AppendAndDefine(node, MakeNode(op, NodeName(node, OpName(op)), {data}, node.output(0)),
-                         {});
+  return AppendElementwise(node, MakeNode(op, NodeName(node, OpName(op)), {}, node.output(0)));
 }
 
 Status OnnxImporter::ImportSoftmax(const OnnxNode& node) {
@@ -344,12 +342,11 @@ Status OnnxImporter::ImportConcat(const OnnxNode& node) {
 Status OnnxImporter::ImportReduceMean(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({"axes", "keepdims", "noop_with_empty_axes"}));
   ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 2));
-  ESPALIER_ASSIGN_OR_RETURN(const std::string data, Data(node, 0));
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, IntsOf(node, 1, "axes"));
-  const bool is_time = axes.size() == 1 && (axes[0] == 0 || axes[0] == -3);
-  if (!is_time || node.Int("keepdims", 1) != 0 || TypeOf(data).layout != Layout::kSequence) {
-    return node.Refuse("a mean of [T, B, F] over T (axes [0], keepdims 0) expected");
+  if (axes.size() != 1 || node.Int("keepdims", 1) != 0) {
+    return node.Refuse("a mean over T alone (one axis, keepdims 0) expected");
   }
+  ESPALIER_ASSIGN_OR_RETURN(const std::string data, SequenceAlong(node, axes[0]));
   ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, node.proto().input_size()));
   return AppendAndDefine(
       node, MakeNode(Op::kMeanOverTime, NodeName(node, "mean_over_time"), {data}, node.output(0)),
@@ -401,18 +398,6 @@ Status OnnxImporter::ImportSqueeze(const OnnxNode& node) {
     return Define(node, node.output(0), {Role::kValue, NameOutput(from.node, node.output(0)), 0});
   }
   return node.Refuse("only Y [T, 1, B, H] over axis 1 and Y_h [1, B, H] over axis 0 are supported");
-}
-
-Status OnnxImporter::ImportTranspose(const OnnxNode& node) {
-  ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({"perm"}));
-  ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 1));
-  ESPALIER_ASSIGN_OR_RETURN(const Meaning from, Find(node, 0));
-  const std::vector<int64_t> perm = node.Ints("perm");
-  if (from.role == Role::kRecurrent && perm == std::vector<int64_t>{0, 2, 1, 3}) {
-    return Define(node, node.output(0), {Role::kTransposed, "", from.node});
-  }
-  return node.Refuse("only perm 0, 2, 1, 3 of Y [T, D, B, H] is supported, " + ShapeString(perm) +
-                     " found (sequences must be time-major, [T, B, F])");
 }
 
 Status OnnxImporter::ImportReshape(const OnnxNode& node) {

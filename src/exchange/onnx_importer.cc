@@ -147,6 +147,8 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
   if (op == "Transpose") return ImportTranspose(node);
   if (op == "Reshape") return ImportReshape(node);
   if (op == "Identity" || op == "Cast" || op == "Expand") return ImportIdentity(node);
+  if (op == "Pad") return ImportPad(node);
+  if (op == "Conv") return ImportConv(node);
   if (op == "Shape") return ImportShape(node);
   if (op == "Unsqueeze" || op == "Slice" || op == "Mul") return ImportOnShapes(node);
   return node.Refuse("the operator has no counterpart in a Graph");
@@ -178,6 +180,21 @@ Status OnnxImporter::ImportOwnFunction(const OnnxNode& node) {
     ESPALIER_RETURN_IF_ERROR(StartState(node, 1));
     ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, 2));
     return Define(node, node.output(0), {Role::kState, "", 0});
+  }
+  if (op == "WithPast") {
+    ESPALIER_RETURN_IF_ERROR(node.CheckInputs(3, 3));
+    ESPALIER_ASSIGN_OR_RETURN(const std::string sequence, Data(node, 0));
+    ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, 1));
+    ESPALIER_RETURN_IF_ERROR(StartState(node, 2));
+    const auto past = input_types_.find(node.input(2));
+    const int64_t width = past == input_types_.end() ? 0 : past->second.features;
+    const int64_t features = TypeOf(sequence).features;
+    if (width < 1 || features < 1 || width % features != 0) {
+      return node.Refuse(StrCat("past '", node.input(2), "': a graph input [B, P * ", features,
+                                "] expected, [B, ", width, "] found"));
+    }
+    ESPALIER_RETURN_IF_ERROR(Define(node, node.output(1), {Role::kState, "", 0}));
+    return Define(node, node.output(0), {Role::kView, sequence, 0, "TBF", width / features});
   }
   const bool is_mean = op == "MeanOverTime";
   if (!is_mean && op != "LastStep") return node.Refuse("the function is not known");
@@ -214,15 +231,27 @@ Result<OnnxImporter::Meaning> OnnxImporter::Find(const OnnxNode& node, int index
 Result<std::string> OnnxImporter::Data(const OnnxNode& node, int index) {
   ESPALIER_ASSIGN_OR_RETURN(const Meaning meaning, Find(node, index));
   if (meaning.role == Role::kValue) return meaning.value;
-  const std::string& name = meaning.value;
+  if (meaning.role == Role::kView) {
+    return node.Refuse(StrCat("input '", node.input(index), "': [T, B, F] expected, the axes ",
+                              meaning.axes, " with ", meaning.front, " steps in front found"));
+  }
   if (meaning.role != Role::kInput) {
     return node.Refuse("input '" + node.input(index) + "': a value [T, B, F] or [B, F] expected");
   }
+  return InputData(node, meaning.value, "TBF");
+}
+
+Result<std::string> OnnxImporter::InputData(const OnnxNode& node, const std::string& name,
+                                            const std::string& axes) {
   const auto it = input_types_.find(name);
   if (it == input_types_.end() ||
       (it->second.element == Element::kF32 && it->second.features < 1)) {
     return Unsupported("input '" + name +
                        "': f32 [T, B, F] or [B, F] with a known F, or ids [T, B] or [B] expected");
+  }
+  if (it->second.layout == Layout::kSequence &&
+      input_axes_.emplace(name, axes).first->second != axes) {
+    return node.Refuse("input '" + name + "' is read as [T, B, F] and as [B, T, F]");
   }
   data_inputs_.insert(name);
   types_[name] = it->second;

@@ -1,6 +1,6 @@
 // Importer: turns one onnx::GraphProto into a Graph. It walks the nodes in order and keeps, for
 // every ONNX value, what that value means to a Graph; operators that only rearrange (Squeeze,
-// Transpose, Reshape, our MaskEmpty, ...) change the meaning and make no node.
+// Transpose, Reshape, Pad, our MaskEmpty, ...) change the meaning and make no node.
 #ifndef ESPALIER_EXCHANGE_ONNX_IMPORTER_H_
 #define ESPALIER_EXCHANGE_ONNX_IMPORTER_H_
 
@@ -38,11 +38,14 @@ class OnnxImporter {
     kRecurrent,    // Y [T, D, B, H] of graph_.nodes[node]
     kTransposed,   // the same as [T, B, D, H]
     kEndH,         // Y_h [D, B, H] of graph_.nodes[node]
+    kView,         // a sequence with its axes in another order, or steps in front of it
   };
   struct Meaning {
     Role role = Role::kValue;
-    std::string value;
+    std::string value;  // of a kView: "" if graph_.nodes[node] makes it
     size_t node = 0;
+    std::string axes = "TBF";  // of a kView: their order
+    int64_t front = 0;         // of a kView: steps before the first, zeros or a state
   };
 
   // Whole-file parts.
@@ -70,6 +73,8 @@ class OnnxImporter {
   Status ImportTranspose(const OnnxNode& node);
   Status ImportReshape(const OnnxNode& node);
   Status ImportIdentity(const OnnxNode& node);
+  Status ImportPad(const OnnxNode& node);
+  Status ImportConv(const OnnxNode& node);
   Status ImportShape(const OnnxNode& node);
   Status ImportOnShapes(const OnnxNode& node);  // operators that are understood on shapes only
 
@@ -82,6 +87,13 @@ class OnnxImporter {
   Result<Meaning> Find(const OnnxNode& node, int index) const;
   // The Graph value of an input; a graph input becomes data by being read as such.
   Result<std::string> Data(const OnnxNode& node, int index);
+  Result<std::string> InputData(const OnnxNode& node, const std::string& name,
+                                const std::string& axes);
+  // Input 0 as a kView; a graph input has these axes.
+  Result<Meaning> View(const OnnxNode& node, const std::string& input_axes);
+  std::string ViewedValue(const Meaning& view, const std::string& wish);
+  // The sequence that input 0 is if this is its time axis.
+  Result<std::string> SequenceAlong(const OnnxNode& node, int64_t axis);
   Status StartState(const OnnxNode& node, int index);
   // Records that the node looks along time with these lengths; "" = all sequences are full.
   Status LooksAlongTime(const OnnxNode& node, int lengths_index);
@@ -101,7 +113,11 @@ class OnnxImporter {
   Status Append(const OnnxNode& node, Node made, TensorStore weights);
   // Append, and defines the ONNX value of made.output.
   Status AppendAndDefine(const OnnxNode& node, Node made, TensorStore weights);
-  // The value of graph_.nodes[index]; the first wish that is not "" renames a Recurrent node's.
+  // Append of an operator on each element by itself: a view of its input makes a view.
+  Status AppendElementwise(const OnnxNode& node, Node made);
+  // Append, and defines the output as that node's, to be named by who looks at it as [T, B, F].
+  Status AppendView(const OnnxNode& node, Node made, TensorStore weights, Meaning view);
+  // The value of graph_.nodes[index]; the first wish renames it if it has no name yet.
   std::string NameOutput(size_t index, const std::string& wish);
   const ValueType& TypeOf(const std::string& value) const { return types_.at(value); }
   // Data times a constant matrix, [O, I] if has_rows_out, else [I, O]; bias_input -1 = no bias.
@@ -120,11 +136,12 @@ class OnnxImporter {
   std::map<std::string, ValueType> types_;            // by Graph value
   std::map<std::string, ValueType> input_types_;      // of graph inputs that can be data
   std::set<std::string> data_inputs_, other_inputs_;  // how graph inputs were read
+  std::map<std::string, std::string> input_axes_;     // of graph inputs that are sequences
   std::set<std::string> names_;                       // of all ONNX values
   std::set<std::string> node_names_;
   std::map<std::string, int> uses_;         // of an ONNX value, by nodes and outputs
   std::map<std::string, size_t> products_;  // MatMul's ONNX value -> its Gemm node
-  std::set<size_t> unnamed_;                // Recurrent nodes whose value no ONNX value names yet
+  std::set<size_t> unnamed_;                // nodes whose value no ONNX value names yet
   std::optional<bool> has_lengths_;         // what the nodes seen so far say
 };
 

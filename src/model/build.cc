@@ -38,6 +38,12 @@ Tensor GraphBuilder::Uniform(std::vector<int64_t> shape, float bound) {
   return tensor;
 }
 
+void GraphBuilder::AddLinear(const std::string& node, int64_t outputs, int64_t inputs) {
+  const float bound = 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(inputs, 1)));
+  graph_.weights[node + ".weight"] = Uniform({outputs, inputs}, bound);
+  graph_.weights[node + ".bias"] = Uniform({outputs}, bound);
+}
+
 GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size) {
   return Recurrent(cell, hidden_size, RecurrentOptions());
 }
@@ -63,10 +69,16 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
 
 GraphBuilder& GraphBuilder::Gemm(int64_t outputs) {
   const int64_t inputs = FeaturesOf(value_);
-  const float bound = 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(inputs, 1)));
-  const std::string name = Append(Op::kGemm, "gemm").name;
-  graph_.weights[name + ".weight"] = Uniform({outputs, inputs}, bound);
-  graph_.weights[name + ".bias"] = Uniform({outputs}, bound);
+  AddLinear(Append(Op::kGemm, "gemm").name, outputs, inputs);
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::Conv1d(int64_t outputs, Conv1dOptions options) {
+  const int64_t inputs = FeaturesOf(value_);
+  Node& node = Append(Op::kConv1d, "conv1d");
+  node.kernel_size = options.kernel_size;
+  node.dilation = options.dilation;
+  AddLinear(node.name, outputs, std::max<int64_t>(options.kernel_size, 0) * inputs);
   return *this;
 }
 

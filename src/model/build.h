@@ -13,7 +13,8 @@ namespace espalier {
 
 // Each call appends a node whose input is the value made last (or the one named by From) and whose
 // name is <kind><count>, e.g. "lstm0", "lstm1", "gemm0". Weights are drawn as PyTorch draws them:
-// uniform in +-1/sqrt(H) for Recurrent, +-1/sqrt(I) for Gemm, standard normal for Embedding.
+// uniform in +-1/sqrt(H) for Recurrent, +-1/sqrt(I) for Gemm, +-1/sqrt(K*I) for Conv1d, standard
+// normal for Embedding.
 // Finish validates. Example:
 //   GraphBuilder b("digits", {"x", {Element::kF32, Layout::kSequence, 28}}, &rng);
 //   b.Recurrent(CellKind::kLstmCell, 128).Dropout(0.2).LastStep().Gemm(10);
@@ -29,6 +30,11 @@ class GraphBuilder {
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options);
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size);
   GraphBuilder& Gemm(int64_t outputs);
+  struct Conv1dOptions {
+    int64_t kernel_size = 1;
+    int64_t dilation = 1;
+  };
+  GraphBuilder& Conv1d(int64_t outputs, Conv1dOptions options);
   GraphBuilder& Embedding(int64_t features);
   GraphBuilder& Dropout(double rate);
   GraphBuilder& Activation(Op op);  // kRelu, kSigmoid, kTanh, kSoftmax
@@ -48,6 +54,7 @@ class GraphBuilder {
  private:
   Node& Append(Op op, const std::string& kind);
   int64_t FeaturesOf(const std::string& value) const;
+  void AddLinear(const std::string& node, int64_t outputs, int64_t inputs);
   Tensor Uniform(std::vector<int64_t> shape, float bound);
 
   Graph graph_;

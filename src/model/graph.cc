@@ -84,6 +84,30 @@ Status InferGemm(const Graph& graph, const Node& node, const ValueType& in, Valu
   return Ok();
 }
 
+// Bounds the window, and with it the state, as InferRecurrent bounds hidden_size.
+Status CheckWindow(const Node& node, int64_t inputs) {
+  constexpr int64_t kMostElements = int64_t{1} << 24;
+  for (const auto& [what, value] :
+       {std::pair{".kernel_size", node.kernel_size}, {".dilation", node.dilation}}) {
+    if (value >= 1 && value <= kMostConvSteps) continue;
+    return InvalidArgument(
+        StrCat(node.name, what, ": 1 to ", kMostConvSteps, " expected, ", value, " found"));
+  }
+  if (inputs <= kMostElements / (node.kernel_size * node.dilation)) return Ok();
+  return InvalidArgument(StrCat(node.name, ": kernel_size * dilation * inputs of at most ",
+                                kMostElements, " expected, ", node.kernel_size, " * ",
+                                node.dilation, " * ", inputs, " found"));
+}
+
+Status InferConv1d(const Graph& graph, const Node& node, const ValueType& in, ValueType* out,
+                   Shapes* shapes) {
+  ESPALIER_RETURN_IF_ERROR(WantSequence(node, in));
+  ESPALIER_RETURN_IF_ERROR(CheckWindow(node, in.features));
+  ValueType window = in;
+  window.features *= node.kernel_size;
+  return InferGemm(graph, node, window, out, shapes);
+}
+
 Status InferEmbedding(const Graph& graph, const Node& node, const ValueType& in, ValueType* out,
                       Shapes* shapes) {
   if (in.element != Element::kI32) {
@@ -114,6 +138,7 @@ Status InferNode(const Graph& graph, const Node& node, const std::vector<ValueTy
   switch (node.op) {
     case Op::kRecurrent: return InferRecurrent(node, in[0], out, shapes);
     case Op::kGemm: return InferGemm(graph, node, in[0], out, shapes);
+    case Op::kConv1d: return InferConv1d(graph, node, in[0], out, shapes);
     case Op::kEmbedding: return InferEmbedding(graph, node, in[0], out, shapes);
     case Op::kDropout:
       ESPALIER_RETURN_IF_ERROR(CheckRate(node.name + ".rate", node.rate));
@@ -275,6 +300,8 @@ std::vector<StateSpec> StatesOf(const Graph& graph) {
     } else if (node.op == Op::kMeanOverTime) {
       states.push_back({node.name + ".sum", types->at(node.output).features});
       states.push_back({node.name + ".count", 1});
+    } else if (node.op == Op::kConv1d && node.kernel_size > 1) {
+      states.push_back({node.name + ".past", PastSteps(node) * types->at(node.inputs[0]).features});
     }
   }
   return states;

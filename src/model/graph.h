@@ -2,14 +2,15 @@
 // which every value is made before it is used. A value is f32 or i32 with two symbolic dimensions,
 // T (time) and B (batch), and a known feature count:
 //   sequence  [T, B, F]    vector  [B, F]    ids  [T, B]
-// There is no control flow. Each sequence b of a batch has a length in [0, T]; a node that looks
-// along time (Recurrent, LastStep, MeanOverTime) uses only the first length[b] steps, and Recurrent
-// writes 0 past them, as ONNX and PyTorch's packed sequences do.
+// There is no control flow. Each sequence b of a batch has a length in [0, T], and nothing valid (a
+// step before it, a vector, a state) depends on what is past it. Recurrent writes 0 there, as ONNX
+// and PyTorch's packed sequences do; other nodes compute on from whatever is there.
 //
 // Weights are in PyTorch's gate order and names, prefixed by the node's name:
 //   Recurrent  <node>.weight_ih [G*H, I]  .weight_hh [G*H, H]  .bias_ih [G*H]  .bias_hh [G*H],
 //              and the same with suffix "_reverse" for the reverse direction
 //   Gemm       <node>.weight [O, I]  .bias [O]
+//   Conv1d     <node>.weight [O, K*I]  .bias [O]: I columns a tap, the oldest step's first
 //   Embedding  <node>.weight [V, F]
 //
 // State is explicit (StatesOf): a graph runs a whole sequence at once, in chunks or step by step,
@@ -60,6 +61,9 @@ struct ValueType {
 // e.g. "f32 [T, B, 28]".
 std::string TypeString(const ValueType& type);
 
+// Most taps of a Conv1d, and most steps between two.
+inline constexpr int64_t kMostConvSteps = int64_t{1} << 16;
+
 struct Node {
   std::string name;  // unique; the prefix of its weights' names
   Op op = Op::kGemm;
@@ -73,6 +77,12 @@ struct Node {
   // Training only: the share of hidden-state units dropped, one mask per sequence kept over time
   // (Gal and Ghahramani 2016, arXiv:1512.05287). In [0, 1).
   double recurrent_dropout = 0.0;
+
+  // Conv1d only: y[t] = b + sum_k W[:, k*I : (k+1)*I] x[t - (K-1-k)*D], K taps that lie D steps
+  // apart: causal, so T stays T. Steps before the first are those of the state. Both in
+  // [1, kMostConvSteps], K*D*I at most 2^24.
+  int64_t kernel_size = 1;  // K
+  int64_t dilation = 1;     // D
 
   // Dropout only: the share of elements dropped while training, in [0, 1).
   double rate = 0.0;
@@ -101,6 +111,7 @@ struct Graph {
 //   Recurrent     "<node>.h" [B, H], LSTM also "<node>.c" [B, H]; "_reverse" for that direction
 //   LastStep      "<node>.last" [B, F]: what it returns if no step is valid
 //   MeanOverTime  "<node>.sum" [B, F], "<node>.count" [B, 1]
+//   Conv1d        "<node>.past" [B, (K-1)*D*I]: the last inputs, oldest first; none if K is 1
 struct StateSpec {
   std::string name;
   int64_t width = 0;
@@ -123,13 +134,17 @@ std::vector<RecurrentDirection> DirectionsOf(const Node& node);
 // "lstm0.weight_hh: 512x128 expected, 512x120 found".
 Result<std::map<std::string, ValueType>> InferTypes(const Graph& graph);
 
-// The shapes that the nodes expect of their weights, by weight name. Reads the shapes of Gemm and
-// Embedding weights (which say how wide the output is) and no values. Errors: as InferTypes.
+// The shapes that the nodes expect of their weights, by weight name. Reads the shapes of Gemm,
+// Conv1d and Embedding weights (which say how wide the output is) and no values. Errors: as
+// InferTypes.
 Result<std::map<std::string, std::vector<int64_t>>> InferWeightShapes(const Graph& graph);
 
 // Everything that a Graph promises: InferTypes passes, exactly the expected weights exist with the
 // expected shapes, every weight is finite, outputs exist.
 Status ValidateGraph(const Graph& graph);
+
+// Steps before the first that a Conv1d reads: (K-1) * D. Precondition: node.op is kConv1d.
+inline int64_t PastSteps(const Node& node) { return (node.kernel_size - 1) * node.dilation; }
 
 // In node order. Precondition: ValidateGraph(graph) passes.
 std::vector<StateSpec> StatesOf(const Graph& graph);
@@ -137,7 +152,7 @@ std::vector<StateSpec> StatesOf(const Graph& graph);
 // True if no node needs the whole sequence at once, so that chunks and single steps are possible.
 bool IsStreamable(const Graph& graph);
 
-// Names of the weights that the pruner may cut: matrices of Recurrent, Gemm, Embedding, no biases.
+// Names of the weights that the pruner may cut: all matrices, no biases.
 std::vector<std::string> PrunableWeights(const Graph& graph);
 
 // nullptr if there is none.

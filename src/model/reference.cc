@@ -155,6 +155,33 @@ void RunGemm(const Products& products, const Node& node, const Value& in, Value*
   }
 }
 
+// A Gemm over windows of the past steps and this run's.
+void RunConv1d(const Node& node, const Value& in, Run* run, Value* out) {
+  const int64_t features = in.type.features;
+  const int64_t past_steps = PastSteps(node);
+  std::vector<double> y(static_cast<size_t>(out->type.features));
+  for (int64_t b = 0; b < in.size; ++b) {
+    std::vector<float> steps;  // [past_steps + T, F]
+    float* past = past_steps > 0 ? run->StateRow(node.name + ".past", b) : nullptr;
+    steps.insert(steps.end(), past, past + past_steps * features);
+    for (int64_t t = 0; t < in.steps; ++t) {
+      steps.insert(steps.end(), in.row(t, b), in.row(t, b) + features);
+    }
+    for (int64_t t = 0; t < in.steps; ++t) {
+      std::vector<double> window;
+      for (int64_t k = 0; k < node.kernel_size; ++k) {
+        const auto tap = steps.begin() + (t + k * node.dilation) * features;
+        window.insert(window.end(), tap, tap + features);
+      }
+      run->products.MatVec(node.name + ".weight", node.name + ".bias", {0, out->type.features},
+                           window, y.data());
+      std::copy(y.begin(), y.end(), out->row(t, b));
+    }
+    const int64_t length = run->batch.lengths[static_cast<size_t>(b)];
+    std::copy_n(steps.begin() + length * features, past_steps * features, past);
+  }
+}
+
 void RunEmbedding(const Graph& graph, const Node& node, const Batch& batch, Value* out) {
   const Tensor& w = graph.weights.at(node.name + ".weight");
   for (int64_t i = 0; i < out->steps * out->size; ++i) {
@@ -233,6 +260,7 @@ void RunNode(const Node& node, const std::vector<const Value*>& in, Run* run, Va
       return;
     }
     case Op::kGemm: return RunGemm(run->products, node, *in[0], out);
+    case Op::kConv1d: return RunConv1d(node, *in[0], run, out);
     case Op::kEmbedding: return RunEmbedding(run->graph, node, run->batch, out);
     case Op::kDropout:
     case Op::kRelu:

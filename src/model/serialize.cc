@@ -47,7 +47,7 @@ void WriteNames(const std::vector<std::string>& names, ByteWriter* writer) {
 }
 
 Status ReadNode(ByteReader* reader, Node* node) {
-  constexpr size_t kOpCount = static_cast<size_t>(Op::kMeanOverTime) + 1;
+  constexpr size_t kOpCount = static_cast<size_t>(Op::kConv1d) + 1;
   ESPALIER_RETURN_IF_ERROR(reader->ReadString("node.name", kMaxNameBytes, &node->name));
   ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".op", kOpCount, &node->op));
   ESPALIER_RETURN_IF_ERROR(ReadNames(reader, "node.inputs", &node->inputs));
@@ -56,7 +56,10 @@ Status ReadNode(ByteReader* reader, Node* node) {
   ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".direction", 3, &node->direction));
   ESPALIER_RETURN_IF_ERROR(reader->Read("node.hidden_size", &node->hidden_size));
   ESPALIER_RETURN_IF_ERROR(reader->Read("node.recurrent_dropout", &node->recurrent_dropout));
-  return reader->Read("node.rate", &node->rate);
+  ESPALIER_RETURN_IF_ERROR(reader->Read("node.rate", &node->rate));
+  if (node->op != Op::kConv1d) return Ok();
+  ESPALIER_RETURN_IF_ERROR(reader->Read("node.kernel_size", &node->kernel_size));
+  return reader->Read("node.dilation", &node->dilation);
 }
 
 void WriteNode(const Node& node, ByteWriter* writer) {
@@ -69,6 +72,9 @@ void WriteNode(const Node& node, ByteWriter* writer) {
   writer->Write(node.hidden_size);
   writer->Write(node.recurrent_dropout);
   writer->Write(node.rate);
+  if (node.op != Op::kConv1d) return;
+  writer->Write(node.kernel_size);
+  writer->Write(node.dilation);
 }
 
 Status ReadTensor(ByteReader* reader, std::string* name, Tensor* tensor) {

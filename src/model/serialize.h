@@ -1,7 +1,8 @@
 // The bytes of a Graph inside checkpoints and .esp files (a network for others is .onnx).
 //   u32 version (1) | name | u32 inputs { name, u8 element, u8 layout, i64 features }
 //   | u32 nodes { name, u8 op, u32 inputs { name }, output, u8 cell, u8 direction, i64 hidden_size,
-//     f64 recurrent_dropout, f64 rate } | u32 outputs { name }
+//     f64 recurrent_dropout, f64 rate, only of a Conv1d: i64 kernel_size, i64 dilation }
+//   | u32 outputs { name }
 //   | u32 weights { name, u32 rank, i64 dims[rank], f32 values[] }
 // Texts are a u32 length and that many bytes. Little-endian, no padding.
 #ifndef ESPALIER_MODEL_SERIALIZE_H_

@@ -99,7 +99,7 @@ Result<StateSet> CompactStates(const Coupling& coupling, const Keep& keep, const
 }
 
 Keep FindDeadUnits(const Graph& graph, const Coupling& coupling) {
-  // Live: pinned, made by no recurrent layer, or read by a nonzero weight of a live group. Repeated
+  // Live: pinned, in no UnitLayer, or read by a nonzero weight of a live group. Repeated
   // until nothing changes, since a unit may be read by dead ones only.
   Keep live(coupling.groups.size());
   for (size_t i = 0; i < live.size(); ++i) {

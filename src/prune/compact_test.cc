@@ -61,7 +61,7 @@ class GraphDrawer {
 
   void Between() {
     constexpr Op kActivations[] = {Op::kRelu, Op::kSigmoid, Op::kTanh};
-    switch (Below(6)) {
+    switch (Below(7)) {
       case 0: builder_->Dropout(0.3); break;
       case 1: builder_->Activation(kActivations[Below(3)]); break;
       case 2: builder_->Gemm(width_ = 1 + Below(5)); break;
@@ -87,6 +87,7 @@ class GraphDrawer {
         }
         break;
       }
+      case 6: builder_->Conv1d(width_ = 1 + Below(5), {1 + Below(3), 1 + Below(3)}); break;
     }
     steps_.emplace_back(builder_->value(), width_);
   }
@@ -174,8 +175,11 @@ TEST_P(RandomGraph, GivesTheSameNumbersMaskedAndCompacted) {
 
 TEST_P(RandomGraph, CompactsToTheKeptUnitsOnly) {
   const Graph compact = ValueOrDie(Compact(masked_, coupling_, keep_));
-  for (const UnitLayer& layer : coupling_.layers) {
-    EXPECT_EQ(FindNode(compact, layer.node)->hidden_size, KeptCount(layer, keep_)) << layer.name();
+  const Coupling again = ValueOrDie(FindCoupling(compact));
+  ASSERT_EQ(again.layers.size(), coupling_.layers.size());
+  for (size_t i = 0; i < again.layers.size(); ++i) {
+    const UnitLayer& layer = coupling_.layers[i];
+    EXPECT_EQ(again.layers[i].units, KeptCount(layer, keep_)) << layer.name();
   }
 }
 
@@ -227,12 +231,17 @@ TEST(RandomGraphs, CoverEveryOperatorCellAndDirectionWithUnitsRemoved) {
       const Node& node = *FindNode(graph, layer.node);
       if (KeptCount(layer, keep) == layer.units) continue;
       for (const Node& other : graph.nodes) ++drawn[OpName(other.op)];
-      ++drawn[std::string(InfoOf(node.cell).name) + " " + DirectionName(node.direction)];
+      if (node.op == Op::kConv1d) {
+        ++drawn["channels"];
+      } else {
+        ++drawn[std::string(InfoOf(node.cell).name) + " " + DirectionName(node.direction)];
+      }
     }
   }
   EXPECT_GE(joined, 50);
-  for (const char* op : {"Recurrent", "Gemm", "Embedding", "Dropout", "Relu", "Sigmoid", "Tanh",
-                         "Softmax", "Concat", "Add", "LastStep", "MeanOverTime"}) {
+  for (const char* op :
+       {"Recurrent", "Gemm", "Embedding", "Dropout", "Relu", "Sigmoid", "Tanh", "Softmax", "Concat",
+        "Add", "LastStep", "MeanOverTime", "Conv1d", "channels"}) {
     EXPECT_GE(drawn[op], 20) << op;
   }
   for (const CellInfo& cell : kCells) {
@@ -264,6 +273,21 @@ TEST(Compact, RemovesAUnitThatOnlyDeadUnitsRead) {
   const auto kept = KeptUnits(compacted.coupling, compacted.keep);
   EXPECT_EQ(kept.at("gru0"), (std::vector<int64_t>{0, 1}));
   EXPECT_EQ(kept.at("gru1"), (std::vector<int64_t>{0}));
+}
+
+TEST(Compact, RemovesTheChannelsThatNoLayerReads) {
+  Rng rng(1);
+  GraphBuilder builder("conv", {"x", {Element::kF32, Layout::kSequence, 2}}, &rng);
+  builder.Conv1d(4, {3, 2}).Activation(Op::kRelu).Recurrent(CellKind::kLstmCell, 3).LastStep();
+  Graph graph = ValueOrDie(builder.Gemm(1).Finish());
+  Tensor& reader = graph.weights.at("lstm0.weight_ih");
+  for (size_t row = 0; row < 12; ++row) reader.values[row * 4 + 1] = 0.0f;
+  const Compacted compacted = ValueOrDie(CompactZeros(graph));
+  EXPECT_EQ(KeptUnits(compacted.coupling, compacted.keep).at("conv1d0"),
+            (std::vector<int64_t>{0, 2, 3}));
+  EXPECT_EQ(compacted.graph.weights.at("conv1d0.weight").shape, (std::vector<int64_t>{3, 6}));
+  EXPECT_EQ(compacted.graph.weights.at("conv1d0.bias").shape, (std::vector<int64_t>{3}));
+  EXPECT_EQ(compacted.graph.weights.at("lstm0.weight_ih").shape, (std::vector<int64_t>{12, 3}));
 }
 
 TEST(Compact, LeavesADenseGraphAsItIs) {

@@ -74,6 +74,7 @@ class AxisWalker {
         coupling_.weights[node.name + ".bias"] = {out, {}};
         return out;
       }
+      case Op::kConv1d: return Conv1d(node, in);
       case Op::kEmbedding: {
         const Tensor& weight = graph_.weights.at(node.name + ".weight");
         const Axis out = NewGroups(weight.dim(1));
@@ -107,14 +108,31 @@ class AxisWalker {
     return in;
   }
 
+  Axis NewUnits(const Node& node, bool reverse, int64_t count) {
+    const Axis units = NewGroups(count);
+    const auto layer = static_cast<int32_t>(coupling_.layers.size());
+    for (int64_t k = 0; k < count; ++k) units_[Idx(units[Idx(k)])].push_back({layer, k});
+    coupling_.layers.push_back({node.name, reverse, count, units});
+    return units;
+  }
+
+  Axis Conv1d(const Node& node, const Axis& in) {
+    const auto repeated = [&](int64_t count) {
+      Axis axis;
+      for (int64_t i = 0; i < count; ++i) axis.insert(axis.end(), in.begin(), in.end());
+      return axis;
+    };
+    const Axis out = NewUnits(node, false, graph_.weights.at(node.name + ".weight").dim(0));
+    coupling_.weights[node.name + ".weight"] = {out, repeated(node.kernel_size)};
+    coupling_.weights[node.name + ".bias"] = {out, {}};
+    if (node.kernel_size > 1) coupling_.states[node.name + ".past"] = repeated(PastSteps(node));
+    return out;
+  }
+
   Axis Recurrent(const Node& node, const Axis& in) {
     Axis out;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      const Axis units = NewGroups(node.hidden_size);
-      const auto layer = static_cast<int32_t>(coupling_.layers.size());
-      for (int64_t k = 0; k < node.hidden_size; ++k)
-        units_[Idx(units[Idx(k)])].push_back({layer, k});
-      coupling_.layers.push_back({node.name, direction, node.hidden_size, units});
+      const Axis units = NewUnits(node, direction.reverse, node.hidden_size);
       Axis rows;
       for (int64_t gate = 0; gate < InfoOf(node.cell).gates; ++gate) {
         rows.insert(rows.end(), units.begin(), units.end());

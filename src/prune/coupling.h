@@ -3,13 +3,15 @@
 // A unit k of a recurrent layer is not a row of one matrix. It is rows {g*H + k} of weight_ih and
 // weight_hh and both biases for every gate g, column k of weight_hh, and the column that reads h_k
 // in every consumer, however far along the graph: the next layer's weight_ih (both directions of
-// it), a Gemm, both behind Dropout, activations, LastStep, MeanOverTime or Concat (at an offset).
-// One keep-set per unit, shared by all of them; picking rows per gate or per matrix does not remove
-// units.
+// it), a Gemm, each tap of a Conv1d, all behind Dropout, activations, LastStep, MeanOverTime or
+// Concat (at an offset). One keep-set per unit, shared by all of them; picking rows per gate or per
+// matrix does not remove units. An output channel of a Conv1d is a unit as well: a row, its bias,
+// and what reads it.
 //
 // It is found by following axes, not by matching patterns: each feature of each value belongs to a
-// group; Recurrent, Gemm rows and Embedding columns make features; Add says that two features are
-// one group (so it joins units of two layers); Concat puts lists of features behind each other.
+// group; Recurrent, Gemm and Conv1d rows and Embedding columns make features; Add says that two
+// features are one group (so it joins units of two layers); Concat puts lists of features behind
+// each other.
 //
 // A removed group is *masked* by zeroing all its slices, rows and biases and columns. Zero rows
 // alone would not do: with a nonzero initial c the LSTM's h stays nonzero, and Sigmoid turns h = 0
@@ -29,15 +31,15 @@
 
 namespace espalier {
 
-// One direction of one Recurrent node.
+// One direction of one Recurrent node, or a Conv1d node.
 struct UnitLayer {
   std::string node;
-  RecurrentDirection direction;
-  int64_t units = 0;            // H
-  std::vector<int32_t> groups;  // [H]: the group of each unit
+  bool reverse = false;
+  int64_t units = 0;            // H, or O of a Conv1d
+  std::vector<int32_t> groups;  // [units]: the group of each unit
 
   // e.g. "lstm0", "lstm0_reverse".
-  std::string name() const { return node + (direction.reverse ? "_reverse" : ""); }
+  std::string name() const { return node + (reverse ? "_reverse" : ""); }
 };
 
 struct Unit {
@@ -47,7 +49,7 @@ struct Unit {
 
 // What is kept or removed together.
 struct UnitGroup {
-  std::vector<Unit> units;  // empty for features that no recurrent layer makes
+  std::vector<Unit> units;  // empty for features that no UnitLayer makes
   std::string pinned;       // why it cannot be removed, e.g. "reaches output 'lstm0.out'"; or ""
 };
 

@@ -58,6 +58,32 @@ TEST(Coupling, FollowsTheOffsetOfTheReverseDirectionIntoBothDirectionsOfTheNextL
             Positions{5});
 }
 
+TEST(Coupling, FollowsAUnitIntoEveryTapOfAConv1d) {
+  Rng rng(1);
+  GraphBuilder builder("g", kInput, &rng);
+  builder.Recurrent(CellKind::kLstmCell, 5).Conv1d(4, {3, 2}).LastStep().Gemm(2);
+  const Coupling coupling = ValueOrDie(FindCoupling(ValueOrDie(builder.Finish())));
+  const int32_t unit = coupling.layers[0].groups.at(3);
+  EXPECT_EQ(PositionsOf(coupling.weights.at("conv1d0.weight").cols, unit), (Positions{3, 8, 13}));
+  EXPECT_EQ(PositionsOf(coupling.weights.at("conv1d0.weight").rows, unit), Positions{});
+  EXPECT_EQ(PositionsOf(coupling.states.at("conv1d0.past"), unit), (Positions{3, 8, 13, 18}));
+}
+
+TEST(Coupling, TakesAChannelOfAConv1dAsAUnit) {
+  Rng rng(1);
+  GraphBuilder builder("g", kInput, &rng);
+  builder.Conv1d(4, {3, 1}).Activation(Op::kRelu).Recurrent(CellKind::kGruCell, 2).LastStep();
+  const Coupling coupling = ValueOrDie(FindCoupling(ValueOrDie(builder.Gemm(1).Finish())));
+  ASSERT_EQ(coupling.layers.size(), 2u);
+  EXPECT_EQ(coupling.layers[0].name(), "conv1d0");
+  const int32_t channel = coupling.layers[0].groups.at(2);
+  EXPECT_EQ(coupling.groups.at(static_cast<size_t>(channel)).pinned, "");
+  EXPECT_EQ(PositionsOf(coupling.weights.at("conv1d0.weight").rows, channel), Positions{2});
+  EXPECT_EQ(PositionsOf(coupling.weights.at("conv1d0.weight").cols, channel), Positions{});
+  EXPECT_EQ(PositionsOf(coupling.weights.at("conv1d0.bias").rows, channel), Positions{2});
+  EXPECT_EQ(PositionsOf(coupling.weights.at("gru0.weight_ih").cols, channel), Positions{2});
+}
+
 TEST(Coupling, FollowsEveryConsumerBehindConcat) {
   Rng rng(1);
   GraphBuilder builder("g", kInput, &rng);

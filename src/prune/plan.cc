@@ -104,7 +104,7 @@ Status PlanUnits(const Graph& graph, const std::vector<std::string>& chosen, Pla
                                     layer.name(), ", expected, ", plan->multiple, " found"));
     }
   }
-  std::string reason = "no recurrent layer is among the chosen weights";
+  std::string reason = "no recurrent layer or Conv1d is among the chosen weights";
   Keep may_go;
   for (const UnitGroup& group : plan->coupling.groups) {
     const UnitLayer* chosen_layer = nullptr;

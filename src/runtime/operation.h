@@ -101,6 +101,13 @@ struct RecurrentLayer {
   size_t out_offset = 0;                 // first feature in the output
 };
 
+// The windows that a Conv1d multiplies, a few rows at a time.
+struct WindowRows {
+  RowBuffer rows;  // scratch of max_rows rows
+  size_t max_rows = 0;
+  size_t dilation = 1;
+};
+
 struct Operation {
   using Fn = void (*)(const Operation& op, const RunContext& run);
 
@@ -108,12 +115,13 @@ struct Operation {
   RowBuffer in;
   RowBuffer other;  // second input of Add and Concat
   RowBuffer out;
-  Product product;                    // Gemm
+  Product product;                    // Gemm, Conv1d
+  WindowRows windows;                 // Conv1d
   const float* table = nullptr;       // Embedding: [V, F], or nullptr to read rows of the matrix
   EncodedView matrix;                 // Embedding: [V, F]
   ReadRowFn read_row = nullptr;       // of `matrix`
   ActivationFn activation = nullptr;  // Relu, Sigmoid, Tanh, Softmax
-  RowBuffer state;                    // LastStep: last; MeanOverTime: sum
+  RowBuffer state;                    // LastStep: last; MeanOverTime: sum; Conv1d: past
   RowBuffer count;                    // MeanOverTime
   RecurrentLayer recurrent;
 };

@@ -14,7 +14,7 @@ constexpr size_t kAlignmentFloats = kAlignmentBytes / sizeof(float);
 template <typename Visit>
 void EachProduct(const Program& program, const Visit& visit) {
   for (const ProgramNode& node : program.nodes) {
-    if (node.op == Op::kGemm) visit(node.product);
+    if (node.op == Op::kGemm || node.op == Op::kConv1d) visit(node.product);
     for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) {
       visit(layer.input);
       visit(layer.recurrent);
@@ -103,6 +103,12 @@ class Planner {
     return value;
   }
 
+  // As many scratch rows as the caches hold beside the weights.
+  static size_t CachedRows(size_t width) {
+    constexpr size_t kMostBytes = size_t{128} << 10;
+    return kMostBytes / (width * sizeof(float));
+  }
+
   // Input products are made for as many steps at a time as the caches hold: those of all of a long
   // sequence would go to the L2 cache or L3 and back (Zen 4, T = 200, B = 1: LSTM-512 in slot_64x16
   // took 9.3 us a step and takes 8.8). For whole kRowsTogether, if that is not too many: the rows
@@ -115,14 +121,13 @@ class Planner {
   // rows gain no more. csr, blocked and nm read theirs once, too, but there are fewer: 0.97 to 1.04
   // of the time with 48 rows. (Zen 4 with AVX-512, 2026-11.)
   size_t AxRows(const ProgramLayer& layer) const {
-    constexpr size_t kMostBytes = size_t{128} << 10;
     constexpr size_t kMostWholeRows = 12 * kRowsTogether;
     constexpr size_t kLargeBytes = size_t{1} << 20;
     constexpr size_t kRowsOfLarge = 16 * kRowsTogether;
     const size_t batch = options_.max_batch;
     const size_t all = batch * options_.max_steps;
     if (layer.reverse) return all;
-    const size_t cached = kMostBytes / (program_.gate_rows * sizeof(float));
+    const size_t cached = CachedRows(program_.gate_rows);
     const size_t whole = batch * WholeSteps(batch);
     size_t rows = std::max(cached, whole <= kMostWholeRows ? whole : batch);
     const EncodedView& weights = layer.input.matrix->view;
@@ -132,8 +137,23 @@ class Planner {
     return std::min(all, rows);
   }
 
+  // Without the rows while counting.
+  WindowRows WindowsOf(const ProgramNode& node) const {
+    const auto width = static_cast<size_t>(node.product.matrix->view.cols);
+    const RowBuffer rows = {windows_, width, RoundUp(width, kAlignmentFloats), false};
+    const size_t most = std::max<size_t>(CachedRows(width), kRowsTogether);
+    return {rows, std::min(options_.max_batch * options_.max_steps, most), node.dilation};
+  }
+
   // One set for all layers, as large as the largest needs.
   void MakeScratch() {
+    size_t window_floats = 0;
+    for (const ProgramNode& node : program_.nodes) {
+      if (node.op != Op::kConv1d) continue;
+      const WindowRows windows = WindowsOf(node);
+      window_floats = std::max(window_floats, windows.max_rows * windows.rows.stride);
+    }
+    if (window_floats > 0) windows_ = arena_->Take<float>(window_floats);
     if (program_.hidden == 0) return;
     size_t ax_rows = 0;
     for (const ProgramNode& node : program_.nodes) {
@@ -211,6 +231,10 @@ class Planner {
       case Op::kRecurrent:
         for (size_t i = 0; i < node.layer_count; ++i) AddLayer(node, node.layers[i], op);
         return;
+      case Op::kConv1d:
+        op.state = State(node.state);
+        op.windows = WindowsOf(node);
+        [[fallthrough]];
       case Op::kGemm: op.product = MakeProduct(node.product); break;
       case Op::kEmbedding: MakeTable(node.product.matrix->view, &op); break;
       case Op::kRelu: op.activation = options_.kernels->relu; break;
@@ -238,6 +262,7 @@ class Planner {
   Operation* operations_ = nullptr;
   size_t next_operation_ = 0;
   RowBuffer ax_, ah_, reset_h_, gathered_;
+  float* windows_ = nullptr;
 };
 
 }  // namespace

@@ -109,6 +109,14 @@ TEST(StreamPool, GivesTheSameInEveryFormat) {
   }
 }
 
+TEST(StreamPool, KeepsThePastOfEachStream) {
+  Rng rng(4);
+  GraphBuilder builder("past", kFeatures, &rng);
+  const Graph graph = ValueOrDie(builder.Conv1d(9, {3, 2}).Conv1d(5, {2, 1}).Finish());
+  const Artifact artifact = ArtifactOf(graph, FormatSpec());
+  Crowd(artifact, 20, 2).Live(20);
+}
+
 TEST(StreamPool, SharesItsWorkAmongThreads) {
   Rng rng(3);
   GraphBuilder builder("large", {"x", {Element::kF32, Layout::kSequence, 40}}, &rng);

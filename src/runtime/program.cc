@@ -91,6 +91,15 @@ class Resolver {
     switch (node.op) {
       case Op::kRecurrent: AddLayers(node, &out); break;
       case Op::kGemm: out.product = ProductOf(node.name + ".weight", node.name + ".bias"); break;
+      case Op::kConv1d:
+        out.product = ProductOf(node.name + ".weight", node.name + ".bias");
+        out.dilation = static_cast<size_t>(node.dilation);
+        if (node.kernel_size == 1) {
+          out.op = Op::kGemm;
+        } else {
+          out.state = TakeStates(1);
+        }
+        break;
       case Op::kEmbedding: out.product.matrix = &artifact_.matrix(node.name + ".weight"); break;
       case Op::kLastStep: out.state = TakeStates(1); break;
       case Op::kMeanOverTime: out.state = TakeStates(2); break;

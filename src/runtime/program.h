@@ -39,17 +39,19 @@ struct ProgramNode {
   Op op = Op::kGemm;
   CellKind cell = CellKind::kLstmCell;
   size_t in = 0, other = 0, out = 0;  // values
-  ProgramProduct product;             // Gemm; Embedding: its table
+  ProgramProduct product;             // Gemm, Conv1d; Embedding: its table
+  size_t dilation = 1;                // Conv1d
   ProgramLayer layers[2];
   size_t layer_count = 0;
-  size_t state = 0;  // LastStep: last; MeanOverTime: sum, and count is the next
+  size_t state = 0;  // LastStep: last; MeanOverTime: sum, and count is the next; Conv1d: past
 };
 
 struct Program {
   const GraphInput* input = nullptr;
   std::span<const StateSpec> states;
-  std::vector<ProgramValue> values;         // the input is the first
-  std::vector<ProgramNode> nodes;           // no Dropout: its output is its input
+  std::vector<ProgramValue> values;  // the input is the first
+  // No Dropout: its output is its input. A Conv1d has more than one tap: with one it is a Gemm.
+  std::vector<ProgramNode> nodes;
   std::vector<size_t> outputs;              // values, in the order of Graph::outputs
   size_t hidden = 0;                        // largest hidden size
   size_t gate_rows = 0;                     // largest gates * hidden size

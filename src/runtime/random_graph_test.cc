@@ -15,13 +15,19 @@ const T& PickFrom(const std::vector<T>& values, Rng* rng) {
 void AppendOverTime(Rng* rng, GraphBuilder* builder) {
   const auto width = static_cast<int64_t>(1 + rng->Below(33));
   const std::string before = builder->value();
-  switch (rng->Below(7)) {
+  switch (rng->Below(9)) {
     case 0: builder->Gemm(width).Concat(before); return;
     case 1:
       builder->Activation(PickFrom<Op>({Op::kRelu, Op::kSigmoid, Op::kTanh, Op::kSoftmax}, rng));
       return;
     case 2: builder->Activation(Op::kTanh).Add(before); return;
     case 3: builder->Dropout(0.5); return;
+    case 4:
+    case 5: {
+      const auto kernel_size = static_cast<int64_t>(1 + rng->Below(4));
+      builder->Conv1d(width, {kernel_size, static_cast<int64_t>(1 + rng->Below(4))});
+      return;
+    }
     default: {
       const auto direction = static_cast<Direction>(rng->Below(3));
       builder->Recurrent(kCells[rng->Below(kCellCount)].kind, width, {direction, 0.1});

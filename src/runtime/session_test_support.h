@@ -47,7 +47,7 @@ inline Graph EveryOperator() {
   const std::string embedded = builder.value();
   builder.Gemm(17).Activation(Op::kRelu).Add(embedded).Dropout(0.1);
   builder.Recurrent(CellKind::kGruCell, 8).Activation(Op::kSigmoid).Concat(embedded);
-  builder.Activation(Op::kTanh).Gemm(7).Activation(Op::kSoftmax);
+  builder.Conv1d(9, {3, 2}).Activation(Op::kTanh).Gemm(7).Activation(Op::kSoftmax);
   const std::string top = builder.value();
   builder.LastStep();
   const std::string last = builder.value();

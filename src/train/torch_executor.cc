@@ -46,14 +46,8 @@ class Execution {
     const at::Tensor& x = values.at(node.inputs[0]);
     switch (node.op) {
       case Op::kRecurrent: return Recurrent(node, x);
-      case Op::kGemm: {
-        const at::Tensor& weight = weights_.at(node.name + ".weight");
-        std::vector<int64_t> shape = x.sizes().vec();
-        shape.back() = weight.size(0);
-        return at::addmm(weights_.at(node.name + ".bias"), x.reshape({-1, weight.size(1)}),
-                         weight.t())
-            .view(shape);
-      }
+      case Op::kGemm: return Linear(node, x);
+      case Op::kConv1d: return Conv1d(node, x);
       case Op::kEmbedding: return at::embedding(weights_.at(node.name + ".weight"), x);
       case Op::kDropout: {
         if (options_.dropout == nullptr || node.rate == 0.0) return x;
@@ -71,6 +65,41 @@ class Execution {
       case Op::kMeanOverTime: return MeanOverTime(node, x);
     }
     return {};
+  }
+
+  at::Tensor Linear(const Node& node, const at::Tensor& x) const {
+    const at::Tensor& weight = weights_.at(node.name + ".weight");
+    std::vector<int64_t> shape = x.sizes().vec();
+    shape.back() = weight.size(0);
+    return at::addmm(weights_.at(node.name + ".bias"), x.reshape({-1, weight.size(1)}), weight.t())
+        .view(shape);
+  }
+
+  // The taps side by side are what its matrix reads.
+  at::Tensor Conv1d(const Node& node, const at::Tensor& x) {
+    if (node.kernel_size == 1) return Linear(node, x);
+    const std::string name = node.name + ".past";
+    const int64_t past_steps = PastSteps(node);
+    const int64_t features = x.size(2);
+    const at::Tensor past = State(name, past_steps * features)
+                                .view({batch_.size, past_steps, features})
+                                .transpose(0, 1);
+    const at::Tensor steps = at::cat({past, x}, 0);  // [past_steps + T, B, I]
+    if (states_ != nullptr) {
+      std::vector<int64_t> rows;  // of each sequence, its last past_steps valid steps
+      for (int64_t b = 0; b < batch_.size; ++b) {
+        const int64_t length = batch_.lengths[static_cast<size_t>(b)];
+        for (int64_t i = 0; i < past_steps; ++i) rows.push_back((length + i) * batch_.size + b);
+      }
+      (*states_)[name] = steps.reshape({-1, features})
+                             .index_select(0, IndexTensor(rows))
+                             .view({batch_.size, past_steps * features});
+    }
+    std::vector<at::Tensor> taps;
+    for (int64_t k = 0; k < node.kernel_size; ++k) {
+      taps.push_back(steps.narrow(0, k * node.dilation, batch_.steps));
+    }
+    return Linear(node, at::cat(taps, -1));
   }
 
   at::Tensor State(const std::string& name, int64_t width) const {

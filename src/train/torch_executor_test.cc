@@ -8,6 +8,7 @@
 namespace espalier {
 namespace {
 
+using ::espalier::testing::Chunk;
 using ::espalier::testing::MaxAbsDifference;
 using ::espalier::testing::RandomBatch;
 using ::espalier::testing::RandomStates;
@@ -65,7 +66,8 @@ std::string NameOf(const ::testing::TestParamInfo<Case>& test) {
 Graph RichGraph(CellKind cell, Direction direction) {
   Rng rng(1);
   GraphBuilder builder("rich", {"x", {Element::kF32, Layout::kSequence, 5}}, &rng);
-  builder.Gemm(6).Activation(Op::kRelu).Recurrent(cell, 7, {direction, 0.3}).Dropout(0.5);
+  builder.Gemm(6).Activation(Op::kRelu).Conv1d(5, {3, 2});
+  builder.Recurrent(cell, 7, {direction, 0.3}).Dropout(0.5);
   builder.Recurrent(cell, 4, {direction, 0.0});
   const std::string top = builder.value();
   builder.Activation(Op::kTanh).LastStep();
@@ -219,6 +221,63 @@ TEST_P(EveryCell, HasTheGradientOfFiniteDifferences) {
       const double below = ReferenceScalar(graph, batch);
       weight.values[i] = kept;
       EXPECT_NEAR(gradient[i], (above - below) / (2.0 * kStep), 3e-4) << name << " element " << i;
+    }
+  }
+}
+
+// Both convolutions, so that the gradient of the input of one is looked at too; sequences shorter
+// than a window among them.
+TEST(Conv1d, HasTheGradientOfFiniteDifferences) {
+  Rng rng(13);
+  GraphBuilder builder("conv", {"x", {Element::kF32, Layout::kSequence, 2}}, &rng);
+  builder.Conv1d(3, {2, 3}).Activation(Op::kTanh).Conv1d(2, {3, 1}).MeanOverTime();
+  Graph graph = ValueOrDie(builder.Finish());
+  const Batch batch = RandomBatch(graph, 7, 4, 0, &rng);
+  const TorchTensors weights = TensorsOf(graph);
+  const TorchTensors values = Forward(graph, weights, batch, nullptr, ForwardOptions());
+  Scalar(values.at(graph.outputs[0])).backward();
+  constexpr float kStep = 1.0f / 256.0f;
+  for (auto& [name, weight] : graph.weights) {
+    const std::vector<float> gradient = ValuesOf(weights.at(name).grad());
+    for (size_t i = 0; i < weight.size(); ++i) {
+      const float kept = weight.values[i];
+      weight.values[i] = kept + kStep;
+      const double above = ReferenceScalar(graph, batch);
+      weight.values[i] = kept - kStep;
+      const double below = ReferenceScalar(graph, batch);
+      weight.values[i] = kept;
+      EXPECT_NEAR(gradient[i], (above - below) / (2.0 * kStep), 3e-4) << name << " element " << i;
+    }
+  }
+}
+
+// End states take part: what a chunk hands on is its inputs, with their gradient.
+TEST(Conv1d, HandsItsPastOnWithItsGradient) {
+  Rng rng(14);
+  GraphBuilder builder("conv", {"x", {Element::kF32, Layout::kSequence, 2}}, &rng);
+  const Graph graph = ValueOrDie(builder.Gemm(3).Conv1d(2, {3, 2}).LastStep().Finish());
+  Batch batch = RandomBatch(graph, 8, 3, 0, &rng);
+  batch.lengths = {8, 0, 5};
+  const auto gradients = [&](int64_t chunk_steps) {
+    const TorchTensors weights = TensorsOf(graph);
+    TorchTensors states = TensorsOf(ZeroStates(graph, 3), 3);
+    std::vector<Batch> chunks;
+    for (int64_t first = 0; first < 8; first += chunk_steps) {
+      chunks.push_back(Chunk(graph, batch, first, chunk_steps));
+    }
+    at::Tensor last;
+    for (const Batch& chunk : chunks) {
+      last = Forward(graph, weights, chunk, &states, ForwardOptions()).at(graph.outputs[0]);
+    }
+    Scalar(last).backward();
+    std::map<std::string, std::vector<float>> found;
+    for (const auto& [name, weight] : weights) found[name] = ValuesOf(weight.grad());
+    return found;
+  };
+  const auto whole = gradients(8);
+  for (const int64_t chunk_steps : {1, 2, 4}) {
+    for (const auto& [name, gradient] : gradients(chunk_steps)) {
+      EXPECT_LT(MaxAbsDifference(gradient, whole.at(name)), 1e-5) << name << " " << chunk_steps;
     }
   }
 }

@@ -135,6 +135,8 @@ std::string DescribeLayers(const Graph& graph) {
     if (node.op == Op::kRecurrent) {
       layer += StrCat("(", node.hidden_size, " ", DirectionName(node.direction),
                       " recurrent_dropout ", node.recurrent_dropout, ")");
+    } else if (node.op == Op::kConv1d) {
+      layer += StrCat("(", node.kernel_size, " dilation ", node.dilation, ")");
     } else if (node.op == Op::kDropout) {
       layer += StrCat("(", node.rate, ")");
     }

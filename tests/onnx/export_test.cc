@@ -96,6 +96,21 @@ TEST_F(ExportTest, RandomNetworksGiveTheSameNumbersInOnnxRuntime) {
   }
 }
 
+TEST_F(ExportTest, AConv1dGivesTheSameNumbersInOnnxRuntime) {
+  for (const auto& [kernel_size, dilation] : {std::pair{1, 1}, {3, 1}, {2, 4}, {3, 3}}) {
+    SCOPED_TRACE(StrCat("K = ", kernel_size, ", D = ", dilation));
+    Rng rng(9);
+    GraphBuilder builder("conv", kFeatures, &rng);
+    builder.Conv1d(6, {kernel_size, dilation}).Activation(Op::kRelu).Conv1d(4, {2, 1});
+    const std::string sequence = builder.value();
+    Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 3).LastStep().Finish());
+    ExpectSameNumbersInEveryForm(graph, 2);
+    // Every step, and not what either does past the lengths.
+    graph.outputs.push_back(sequence);
+    for (const auto states : {kExplicit, kZero}) ExpectSameNumbers(graph, {states, kNone}, 3);
+  }
+}
+
 TEST_F(ExportTest, AVectorNetworkGivesTheSameNumbersInOnnxRuntime) {
   Rng rng(1);
   GraphBuilder builder("vector", {"x", {Element::kF32, Layout::kVector, 6}}, &rng);
@@ -116,7 +131,7 @@ TEST_F(ExportTest, AVectorNetworkGivesTheSameNumbersInOnnxRuntime) {
 TEST_F(ExportTest, ChunksInOnnxRuntimeGoOnFromTheEndStates) {
   Rng rng(5);
   GraphBuilder builder("chunks", kFeatures, &rng);
-  builder.Recurrent(CellKind::kLstmCell, 6).Recurrent(CellKind::kGruCell, 5);
+  builder.Conv1d(6, {3, 2}).Recurrent(CellKind::kLstmCell, 6).Recurrent(CellKind::kGruCell, 5);
   const std::string top = builder.value();
   builder.LastStep();
   const std::string last = builder.value();

@@ -44,11 +44,12 @@ inline Graph RandomNetwork(const GraphInput& input, uint64_t seed) {
     const auto cell = static_cast<CellKind>(rng.Below(kCellCount));
     const auto direction = static_cast<Direction>(rng.Below(3));
     builder.Recurrent(cell, 1 + static_cast<int64_t>(rng.Below(9)), {direction, 0.0});
-    switch (rng.Below(5)) {
+    switch (rng.Below(6)) {
       case 0: builder.Dropout(0.2); break;
       case 1: builder.Gemm(4).Activation(Op::kSigmoid); break;
       case 2: builder.Activation(Op::kTanh).Add(builder.value()); break;
       case 3: builder.Concat(builder.value()); break;
+      case 4: builder.Conv1d(5, {2, 2}); break;
       default: break;
     }
   }
