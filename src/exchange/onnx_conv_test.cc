@@ -32,12 +32,35 @@ void Transpose(const std::string& x, const std::string& y, const Shape& perm,
 struct Form {
   bool is_batch_major = false;
   bool has_pad_node = false;
+  bool has_computed_pads = false;
   int64_t dilation = 1;
   // Attributes of Conv.
   Shape pads = {};
   Shape dilations = {1};
   std::function<void(onnx::NodeProto*)> change = [](onnx::NodeProto*) {};
 };
+
+// What PyTorch's exporter (TorchScript, opsets 11 to 20) writes for F.pad(x, (steps, 0)).
+void ComputePads(int64_t steps, ForeignModel* foreign) {
+  foreign->Ints("pair", {2}, {steps, 0});
+  foreign->Ints("others", {1}, {4});
+  foreign->Ints("by_axis", {2}, {-1, 2});
+  foreign->Ints("flat", {1}, {-1});
+  foreign->Ints("minus_one", {1}, {-1});
+  foreign->Ints("before_all", {1}, {-std::numeric_limits<int64_t>::max()});
+  foreign->Ints("axis_0", {1}, {0});
+  onnx::AttributeProto* zero =
+      ForeignModel::Attribute("value", foreign->Op("ConstantOfShape", {"others"}, {"zeros"}));
+  zero->mutable_t()->set_data_type(onnx::TensorProto::INT64);
+  zero->mutable_t()->add_dims(1);
+  zero->mutable_t()->add_int64_data(0);
+  ForeignModel::Int("axis", 0, foreign->Op("Concat", {"pair", "zeros"}, {"pairs"}));
+  foreign->Op("Reshape", {"pairs", "by_axis"}, {"rows"});
+  foreign->Op("Slice", {"rows", "minus_one", "before_all", "axis_0", "minus_one"}, {"reversed"});
+  Transpose("reversed", "columns", {1, 0}, foreign);
+  foreign->Op("Reshape", {"columns", "flat"}, {"pads_i64"});
+  ForeignModel::Int("to", onnx::TensorProto::INT64, foreign->Op("Cast", {"pads_i64"}, {"pads"}));
+}
 
 ForeignModel Network(const Form& form) {
   ForeignModel foreign;
@@ -46,8 +69,12 @@ ForeignModel Network(const Form& form) {
   foreign.Floats("conv.bias", {kOutputs}, 0.5f);
   Transpose("x", "channels", form.is_batch_major ? Shape{0, 2, 1} : Shape{1, 2, 0}, &foreign);
   std::string input = "channels";
-  if (form.has_pad_node) {
+  if (form.has_computed_pads) {
+    ComputePads(form.dilation * (kTaps - 1), &foreign);
+  } else if (form.has_pad_node) {
     foreign.Ints("pads", {6}, {0, 0, form.dilation * (kTaps - 1), 0, 0, 0});
+  }
+  if (form.has_pad_node) {
     foreign.Op("Pad", {"channels", "pads"}, {"padded"});
     input = "padded";
   }
@@ -101,6 +128,7 @@ INSTANTIATE_TEST_SUITE_P(OnnxConv, EveryForm,
                                            Form{.is_batch_major = true, .pads = {1, 0}},
                                            Form{.is_batch_major = true,
                                                 .has_pad_node = true,
+                                                .has_computed_pads = true,
                                                 .dilation = 2,
                                                 .dilations = {2}}),
                          [](const auto& test) { return StrCat("form", test.index); });

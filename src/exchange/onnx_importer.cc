@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/strings.h"
+#include "exchange/onnx_fold.h"
 #include "exchange/onnx_functions.h"
 
 namespace espalier {
@@ -129,6 +130,12 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
   const std::string& op = node.proto().op_type();
   if (node.proto().domain() == kFunctionDomain) return ImportOwnFunction(node);
   if (!IsStandard(node.proto().domain())) return node.Refuse("its domain is not known");
+  if (auto constant = Folded(node); constant.has_value()) {
+    const std::string name = node.output(0);
+    ESPALIER_RETURN_IF_ERROR(Define(node, name, {Role::kConstant, name, 0}));
+    constants_[name] = *std::move(constant);
+    return Ok();
+  }
   if (op == "LSTM" || op == "GRU" || op == "RNN") return ImportRecurrent(node);
   if (op == "Gemm") return ImportGemm(node);
   if (op == "MatMul") return ImportMatMul(node);
@@ -152,6 +159,16 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
   if (op == "Shape") return ImportShape(node);
   if (op == "Unsqueeze" || op == "Slice" || op == "Mul") return ImportOnShapes(node);
   return node.Refuse("the operator has no counterpart in a Graph");
+}
+
+std::optional<OnnxConstant> OnnxImporter::Folded(const OnnxNode& node) const {
+  std::vector<const OnnxConstant*> inputs;
+  for (int i = 0; i < node.proto().input_size(); ++i) {
+    const auto it = meanings_.find(node.input(i));
+    if (it == meanings_.end() || it->second.role != Role::kConstant) return std::nullopt;
+    inputs.push_back(&constants_.at(it->second.value));
+  }
+  return FoldIntegers(node, inputs);
 }
 
 // onnx_functions.h; known by name, so what their bodies say is not read.

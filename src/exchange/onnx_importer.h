@@ -55,6 +55,8 @@ class OnnxImporter {
   Status ReadOutputs();
   Status ImportNode(const OnnxNode& node);
   Status ImportOwnFunction(const OnnxNode& node);
+  // The constant that the node makes if all its inputs are integer constants (onnx_fold.h).
+  std::optional<OnnxConstant> Folded(const OnnxNode& node) const;
 
   // One or more operators each. They check attributes and inputs themselves.
   Status ImportRecurrent(const OnnxNode& node);
