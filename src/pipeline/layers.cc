@@ -10,7 +10,7 @@
 namespace espalier {
 namespace {
 
-enum class Needs { kNothing, kSize, kRate };
+enum class Needs { kNothing, kSize, kSizeAndKernel, kRate };
 
 struct LayerKind {
   std::string name;
@@ -35,6 +35,10 @@ std::vector<LayerKind> LayerKinds() {
   kinds.push_back({"gemm", Needs::kSize, [](const LayerSpec& layer, GraphBuilder* builder) {
                      builder->Gemm(layer.size);
                    }});
+  kinds.push_back(
+      {"conv1d", Needs::kSizeAndKernel, [](const LayerSpec& layer, GraphBuilder* builder) {
+         builder->Conv1d(layer.size, {layer.kernel_size, layer.dilation});
+       }});
   kinds.push_back({"embedding", Needs::kSize, [](const LayerSpec& layer, GraphBuilder* builder) {
                      builder->Embedding(layer.size);
                    }});
@@ -66,14 +70,16 @@ Status BadWord(const std::string& word, const std::string& expected) {
   return InvalidArgument("layer '" + word + "': " + expected + " expected");
 }
 
+bool HasSize(Needs needs) { return needs == Needs::kSize || needs == Needs::kSizeAndKernel; }
+
 // Weights and biases of a layer that ValidateLayer takes; *features are its inputs, then its
 // outputs.
 int64_t ParametersOf(const LayerSpec& layer, Needs needs, int64_t* features) {
-  if (needs != Needs::kSize) return 0;
-  const int64_t inputs = *features;
+  if (!HasSize(needs)) return 0;
+  const int64_t inputs = *features * layer.kernel_size;
   *features = layer.size;
   const CellInfo* cell = FindCell(layer.kind);
-  if (cell == nullptr) return layer.size * (inputs + (layer.kind == "gemm" ? 1 : 0));
+  if (cell == nullptr) return layer.size * (inputs + (layer.kind == "embedding" ? 0 : 1));
   const int64_t directions = layer.direction == Direction::kBidirectional ? 2 : 1;
   *features *= directions;
   return directions * cell->gates * layer.size * (inputs + layer.size + 2);
@@ -86,6 +92,7 @@ Result<std::string> LayerForm(const std::string& kind, const std::string& where)
   switch (found.needs) {
     case Needs::kNothing: return kind;
     case Needs::kSize: return kind + ": SIZE";
+    case Needs::kSizeAndKernel: return kind + ": {outputs: SIZE, kernel_size: STEPS}";
     case Needs::kRate: return kind + ": RATE";
   }
   return kind;
@@ -93,9 +100,15 @@ Result<std::string> LayerForm(const std::string& kind, const std::string& where)
 
 Status ValidateLayer(const LayerSpec& layer, const std::string& where) {
   ESPALIER_ASSIGN_OR_RETURN(const LayerKind kind, FindLayerKind(layer.kind, where));
-  if (kind.needs == Needs::kSize && (layer.size < 1 || layer.size > kMaxLayerSize)) {
+  if (HasSize(kind.needs) && (layer.size < 1 || layer.size > kMaxLayerSize)) {
     return InvalidArgument(
         StrCat(where, ": a size of 1 to ", kMaxLayerSize, " expected, ", layer.size, " found"));
+  }
+  for (const auto& [what, steps] :
+       {std::pair{".kernel_size", layer.kernel_size}, {".dilation", layer.dilation}}) {
+    if (steps >= 1 && steps <= kMostConvSteps) continue;
+    return InvalidArgument(
+        StrCat(where, what, ": 1 to ", kMostConvSteps, " expected, ", steps, " found"));
   }
   if (kind.needs == Needs::kRate && !(layer.rate >= 0.0 && layer.rate < 1.0)) {
     return InvalidArgument(StrCat(where, ": a rate in [0, 1) expected, ", layer.rate, " found"));
@@ -117,13 +130,20 @@ Result<LayerSpec> ParseLayer(const std::string& word) {
   ESPALIER_ASSIGN_OR_RETURN(const LayerKind kind,
                             FindLayerKind(layer.kind, "layer '" + word + "'"));
   size_t used = 1;
+  // The next part as a number; a missing one is none.
+  const auto read = [&](int64_t* number) {
+    const std::string text = parts.size() > used ? parts[used] : "";
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), *number);
+    ++used;
+    return !text.empty() && parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+  };
   if (kind.needs == Needs::kSize) {
-    const std::string text = parts.size() > 1 ? parts[1] : "";
-    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), layer.size);
-    if (text.empty() || parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) {
-      return BadWord(word, layer.kind + ":SIZE");
-    }
-    used = 2;
+    if (!read(&layer.size)) return BadWord(word, layer.kind + ":SIZE");
+  } else if (kind.needs == Needs::kSizeAndKernel) {
+    const bool fits = read(&layer.size) && read(&layer.kernel_size) &&
+                      (parts.size() <= used || read(&layer.dilation));
+    if (!fits)
+      return BadWord(word, layer.kind + ":SIZE:STEPS or " + layer.kind + ":SIZE:STEPS:DILATION");
   } else if (kind.needs == Needs::kRate) {
     char* end = nullptr;
     const std::string text = parts.size() > 1 ? parts[1] : "";

@@ -17,6 +17,14 @@ TEST(ParseLayer, ReadsKindSizeAndDirection) {
   EXPECT_EQ(layer.direction, Direction::kBidirectional);
 }
 
+TEST(ParseLayer, ReadsTheStepsAndTheDilationOfAConv1d) {
+  const LayerSpec layer = ValueOrDie(ParseLayer("conv1d:12:3"));
+  EXPECT_EQ(layer.size, 12);
+  EXPECT_EQ(layer.kernel_size, 3);
+  EXPECT_EQ(layer.dilation, 1);
+  EXPECT_EQ(ValueOrDie(ParseLayer("conv1d:12:3:4")).dilation, 4);
+}
+
 TEST(ParseLayer, ReadsARate) { EXPECT_EQ(ValueOrDie(ParseLayer("dropout:0.25")).rate, 0.25); }
 
 struct BadLayer {
@@ -45,6 +53,11 @@ INSTANTIATE_TEST_SUITE_P(
                       BadLayer{"lstm:8:both", {"'bidirectional' or 'reverse'"}},
                       BadLayer{"lstm:8:reverse:x", {"nothing after 'reverse'"}},
                       BadLayer{"gemm:0", {"1 to 1000000 expected, 0 found"}},
+                      BadLayer{"conv1d:4", {"conv1d:SIZE:STEPS"}},
+                      BadLayer{"conv1d:4:3:x", {"conv1d:SIZE:STEPS:DILATION expected"}},
+                      BadLayer{"conv1d:4:0", {".kernel_size: 1 to 65536 expected, 0 found"}},
+                      BadLayer{"conv1d:4:2:65537", {".dilation: 1 to 65536", "65537 found"}},
+                      BadLayer{"conv1d:4:3:2:1", {"nothing after '2'"}},
                       BadLayer{"dropout", {"dropout:RATE expected"}},
                       BadLayer{"dropout:x", {"dropout:RATE expected"}},
                       BadLayer{"dropout:1", {"[0, 1) expected, 1 found"}},
@@ -71,16 +84,17 @@ TEST(BuildNetwork, StacksTheLayersInTheirOrder) {
 }
 
 // One layer of each that has weights, and how many those are, by hand:
-//   lstm 2 * 4*3 (5 + 3 + 2), gru 3*2 (6 + 2 + 2), gemm 7 (2 + 1)
+//   lstm 2 * 4*3 (5 + 3 + 2), conv1d 2 (3*6 + 1), gru 3*2 (2 + 2 + 2), gemm 7 (2 + 1)
 TEST(BuildNetwork, RefusesANetworkThatNoFileCanHoldBeforeItTakesMemory) {
   Rng rng(1);
-  const std::string head = "lstm:3:bidirectional gru:2 dropout:0.5 relu last_step gemm:7 ";
-  const int64_t before = 240 + 60 + 21;
+  const std::string head =
+      "lstm:3:bidirectional conv1d:2:3 gru:2 dropout:0.5 relu last_step gemm:7 ";
+  const int64_t before = 240 + 38 + 36 + 21;
   ExpectError(
       BuildNetwork("net", kInput, ValueOrDie(ParseLayers(head + "gemm:1000000 gemm:1000000")), &rng)
           .status(),
       Code::kInvalidArgument,
-      {"model[7].gemm", "size 1000000 over 1000000 inputs",
+      {"model[8].gemm", "size 1000000 over 1000000 inputs",
        std::to_string(before + 8 * 1000000 + 1000001 * int64_t{1000000}) + " weights and biases",
        "at most 500000000 expected"});
 }

@@ -321,7 +321,21 @@ Result<LayerSpec> ReadCellLayer(const std::string& kind, const YAML::Node& body,
   return layer;
 }
 
-// `last_step`, `gemm: 10`, or a cell with keys.
+// `conv1d: {outputs: 64, kernel_size: 3}`
+Result<LayerSpec> ReadConv1dLayer(const YAML::Node& body, const std::string& where) {
+  LayerSpec layer;
+  layer.kind = "conv1d";
+  layer.kernel_size = 0;  // has no default
+  YamlMap map(body, where);
+  map.Read("outputs", &layer.size);
+  map.Read("kernel_size", &layer.kernel_size);
+  map.Read("dilation", &layer.dilation);
+  ESPALIER_RETURN_IF_ERROR(map.Finish());
+  ESPALIER_RETURN_IF_ERROR(ValidateLayer(layer, where));
+  return layer;
+}
+
+// `last_step`, `gemm: 10`, or a cell or conv1d with keys.
 Result<LayerSpec> ReadLayer(const YAML::Node& node, const std::string& path) {
   const auto parse = [&](const std::string& word) -> Result<LayerSpec> {
     Result<LayerSpec> layer = ParseLayer(word);
@@ -339,6 +353,7 @@ Result<LayerSpec> ReadLayer(const YAML::Node& node, const std::string& path) {
   if (body.IsNull()) return parse(kind);
   if (body.IsScalar()) return parse(kind + ":" + body.Scalar());
   if (FindCell(kind) != nullptr) return ReadCellLayer(kind, body, where);
+  if (kind == "conv1d" && body.IsMap()) return ReadConv1dLayer(body, where);
   ESPALIER_ASSIGN_OR_RETURN(const std::string form, LayerForm(kind, where));
   return Expected(where, "'" + form + "'", DescribeYaml(body));
 }

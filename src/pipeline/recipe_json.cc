@@ -104,6 +104,12 @@ Json LayerJson(const LayerSpec& layer) {
               {"direction", DirectionName(layer.direction)},
               {"recurrent_dropout", layer.recurrent_dropout}}}};
   }
+  if (layer.kind == "conv1d") {
+    return {{layer.kind,
+             {{"outputs", layer.size},
+              {"kernel_size", layer.kernel_size},
+              {"dilation", layer.dilation}}}};
+  }
   if (layer.size > 0) return {{layer.kind, layer.size}};
   if (layer.kind == "dropout") return {{layer.kind, layer.rate}};
   return layer.kind;

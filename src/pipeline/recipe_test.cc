@@ -70,6 +70,18 @@ TEST(Recipe, HoldsWhatTheFileSays) {
   EXPECT_EQ(recipe.stages[5].bench.repetitions, 20);
 }
 
+TEST(Recipe, ReadsTheKeysOfAConv1d) {
+  const Recipe recipe = ValueOrDie(ParseRecipe(
+      Replaced(WithStages("  - train\n"), "- dropout: 0.1",
+               "- conv1d: {outputs: 6, kernel_size: 3, dilation: 2}\n  - conv1d: 5:2")));
+  EXPECT_EQ(recipe.model[2].size, 6);
+  EXPECT_EQ(recipe.model[2].kernel_size, 3);
+  EXPECT_EQ(recipe.model[2].dilation, 2);
+  EXPECT_EQ(recipe.model[3].size, 5);
+  EXPECT_EQ(recipe.model[3].kernel_size, 2);
+  EXPECT_EQ(ValueOrDie(ParseRecipe(RecipeJson(recipe))).model[2].dilation, 2);
+}
+
 TEST(Recipe, PrunesWithoutFineTuningUnlessEpochsAreGiven) {
   EXPECT_EQ(ValueOrDie(ParseRecipe(WithSecond("prune"))).stages[1].train.epochs, 0);
 }
@@ -145,6 +157,12 @@ const BadRecipe kBadHeads[] = {
     {"KeysOfGemm",
      Replaced(WithStages("  - train\n"), "gemm: 10", "gemm: {size: 10}"),
      {"model[3].gemm: 'gemm: SIZE' expected, a mapping found"}},
+    {"SizeOfConv1d",
+     Replaced(WithStages("  - train\n"), "gemm: 10", "conv1d: 10"),
+     {"model[3]", "'conv1d:10'", "conv1d:SIZE:STEPS"}},
+    {"NoKernelOfConv1d",
+     Replaced(WithStages("  - train\n"), "gemm: 10", "conv1d: {outputs: 10}"),
+     {"model[3].conv1d.kernel_size: 1 to 65536 expected, 0 found"}},
     {"KeysOfRelu",
      Replaced(WithStages("  - train\n"), "- last_step", "- relu: {rate: 1}"),
      {"model[1].relu: 'relu' expected, a mapping found"}},
