@@ -15,13 +15,13 @@ constexpr char kChannelsFirst[] = "BFT";
 std::string AxesString(const std::string& axes) {
   std::vector<std::string> names;
   for (const char axis : axes) names.emplace_back(1, axis);
-  return "[" + StrJoin(names, ", ") + "]";
+  return StrCat("[", StrJoin(names, ", "), "]");
 }
 
 std::string ListString(const std::vector<int64_t>& values) {
   std::vector<std::string> texts;
   for (const int64_t value : values) texts.push_back(std::to_string(value));
-  return "[" + StrJoin(texts, ", ") + "]";
+  return StrCat("[", StrJoin(texts, ", "), "]");
 }
 
 // Errors: unless the attribute is missing or has this one value.
