@@ -12,6 +12,7 @@ std::span<const StatisticsField> StatisticsFields() {
       {kNeedsHessianGradient, &Statistics::hessian_gradient, "Hessian-gradient products"},
       {kNeedsInputPower, &Statistics::input_power, "powers of inputs"},
       {kNeedsInverseMoment, &Statistics::inverse_moment, "moments of inputs"},
+      {kNeedsSpectrumGradient, &Statistics::spectrum_gradient, "gradients of the spectrum"},
       {kNeedsMovement, &Statistics::movement, "movements"},
       {kNeedsMomentum, &Statistics::momentum, "momenta"},
   };

@@ -25,13 +25,14 @@ inline constexpr Needs kNeedsSquaredGradient = 1u << 2;
 inline constexpr Needs kNeedsHessianGradient = 1u << 3;
 inline constexpr Needs kNeedsInputPower = 1u << 4;
 inline constexpr Needs kNeedsInverseMoment = 1u << 5;
+inline constexpr Needs kNeedsSpectrumGradient = 1u << 8;
 // Gathered over the steps of the running training (train/trainer.h):
 inline constexpr Needs kNeedsMovement = 1u << 6;
 inline constexpr Needs kNeedsMomentum = 1u << 7;
 inline constexpr Needs kNeedsTraining = kNeedsMovement | kNeedsMomentum;
 inline constexpr Needs kNeedsCalibration = kNeedsGradient | kNeedsSquaredGradient |
                                            kNeedsHessianGradient | kNeedsInputPower |
-                                           kNeedsInverseMoment;
+                                           kNeedsInverseMoment | kNeedsSpectrumGradient;
 
 // What is known of one weight; views of the caller's memory, all [rows, cols]. A field is empty
 // unless the criterion's needs name it.
@@ -45,7 +46,8 @@ struct Statistics {
   // 1 / [(M + 0.01 mean(diag M) I)^-1]_cc, M the mean of z z^T: what of z_c the other columns do
   // not tell.
   std::span<const float> inverse_moment;
-  std::span<const float> movement;  // sum over steps of -rate dL/dw w
+  std::span<const float> spectrum_gradient;  // dchi/dw; recurrent matrices only (train/spectrum.h)
+  std::span<const float> movement;           // sum over steps of -rate dL/dw w
   std::span<const float> momentum;  // mean of dL/dw over the last steps: m = 0.9 m + 0.1 dL/dw
 };
 

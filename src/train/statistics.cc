@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "model/reference.h"
 #include "train/optimizer.h"
+#include "train/spectrum.h"
 #include "train/torch_executor.h"
 
 namespace espalier {
@@ -282,7 +283,15 @@ struct CalibrationStatistics::Gatherer {
       if (single) Keep(kNeedsSquaredGradient, squares);
       if ((needs & kNeedsHessianGradient) != 0) ESPALIER_RETURN_IF_ERROR(HessianGradient(mean));
     }
-    if ((needs & (kNeedsInputPower | kNeedsInverseMoment)) != 0) return Inputs(needs);
+    if ((needs & (kNeedsInputPower | kNeedsInverseMoment)) != 0) {
+      ESPALIER_RETURN_IF_ERROR(Inputs(needs));
+    }
+    if ((needs & kNeedsSpectrumGradient) == 0) return Ok();
+    ESPALIER_ASSIGN_OR_RETURN(Spectrum spectrum,
+                              FindSpectrum(autograd->ToGraph(), dataset, options));
+    for (auto& [name, gradient] : spectrum.gradient) {
+      out->values_[kNeedsSpectrumGradient][name] = std::move(gradient.values);
+    }
     return Ok();
   }
 };

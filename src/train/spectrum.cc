@@ -1,0 +1,121 @@
+#include "train/spectrum.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "base/strings.h"
+#include "model/reference.h"
+#include "train/torch_executor.h"
+
+namespace espalier {
+namespace {
+
+// What one direction saw at each valid step: rows of [x; h; c] before it.
+struct Steps {
+  std::vector<at::Tensor> x, h, c;
+};
+
+CellWeights WeightsOf(const Graph& graph, const RecurrentDirection& direction) {
+  const auto tensor = [&](const std::string& name) {
+    const Tensor& weight = graph.weights.at(name);
+    return at::from_blob(const_cast<float*>(weight.values.data()), weight.shape, at::kFloat)
+        .to(at::kDouble);
+  };
+  return {tensor(direction.weight_ih), tensor(direction.weight_hh), tensor(direction.bias_ih),
+          tensor(direction.bias_hh)};
+}
+
+// Walks one sequence, [T, 1, I], and keeps what each step starts from.
+void Walk(const Node& node, const RecurrentDirection& direction, const CellWeights& weights,
+          const Value& in, Steps* seen) {
+  const int64_t features = in.type.features;
+  const at::Tensor x =
+      at::from_blob(const_cast<float*>(in.values.data()), {in.steps, features}, at::kFloat)
+          .to(at::kDouble);
+  CellRun state;
+  state.h = at::zeros({1, node.hidden_size}, at::kDouble);
+  if (!direction.c.empty()) state.c = at::zeros({1, node.hidden_size}, at::kDouble);
+  for (int64_t step = 0; step < in.steps; ++step) {
+    const int64_t t = direction.reverse ? in.steps - 1 - step : step;
+    state.rows = x.narrow(0, t, 1);
+    seen->x.push_back(state.rows);
+    seen->h.push_back(state.h);
+    if (state.c.defined()) seen->c.push_back(state.c);
+    state = RunCellTextual(node.cell, weights, state, {1}, at::Tensor());
+  }
+}
+
+void KeepGradient(const std::string& name, const at::Tensor& gradient, TensorStore* out) {
+  const at::Tensor flat = gradient.to(at::kFloat).contiguous();
+  const float* begin = flat.data_ptr<float>();
+  (*out)[name] = Tensor(flat.sizes().vec(), std::vector<float>(begin, begin + flat.numel()));
+}
+
+// chi of one direction over all steps at once, each a sequence of its own, and its gradient.
+void AddDirection(const Node& node, const RecurrentDirection& direction, CellWeights weights,
+                  const Steps& seen, Rng* rng, Spectrum* spectrum) {
+  weights.weight_ih.requires_grad_(true);
+  weights.weight_hh.requires_grad_(true);
+  CellRun start;
+  start.rows = at::cat(seen.x, 0);
+  start.h = at::cat(seen.h, 0).requires_grad_(true);
+  if (!seen.c.empty()) start.c = at::cat(seen.c, 0);
+  const int64_t count = start.h.size(0);
+  std::vector<double> signs(static_cast<size_t>(start.h.numel()));
+  for (double& sign : signs) sign = rng->Below(2) == 0 ? -1.0 : 1.0;
+  const at::Tensor v = at::tensor(signs, at::kDouble).view({count, node.hidden_size});
+  const at::Tensor h = RunCellTextual(node.cell, weights, start, {count}, at::Tensor()).rows;
+  const at::Tensor back =
+      torch::autograd::grad({(h * v).sum()}, {start.h}, {}, /*retain_graph=*/true,
+                            /*create_graph=*/true)[0];
+  const at::Tensor chi = back.square().sum() / static_cast<double>(start.h.numel());
+  const auto gradient = torch::autograd::grad({chi}, {weights.weight_ih, weights.weight_hh});
+  spectrum->chi[direction.weight_hh] = chi.item<double>();
+  KeepGradient(direction.weight_ih, gradient[0], &spectrum->gradient);
+  KeepGradient(direction.weight_hh, gradient[1], &spectrum->gradient);
+}
+
+}  // namespace
+
+Result<Spectrum> FindSpectrum(const Graph& graph, const Dataset& dataset,
+                              const CalibrationOptions& options) {
+  Rng rng(options.seed);
+  Spectrum spectrum;
+  try {
+    std::map<std::string, Steps> seen;  // by the direction's weight_hh
+    for (const std::vector<int64_t>& indices :
+         SampleBatches(dataset, options.sequences, 1, options.seed)) {
+      LabelledBatch batch;
+      MakeBatch(dataset, indices, &batch);
+      StateSet states = ZeroStates(graph, 1);
+      ESPALIER_ASSIGN_OR_RETURN(auto values, RunReference(graph, batch.batch, &states));
+      for (const Node& node : graph.nodes) {
+        if (node.op != Op::kRecurrent) continue;
+        if (node.inputs[0] == graph.inputs[0].name) {
+          values[node.inputs[0]] = {graph.inputs[0].type, batch.batch.steps, 1,
+                                    batch.batch.features};
+        }
+        for (const RecurrentDirection& direction : DirectionsOf(node)) {
+          const at::NoGradGuard no_gradient;
+          Walk(node, direction, WeightsOf(graph, direction), values.at(node.inputs[0]),
+               &seen[direction.weight_hh]);
+        }
+      }
+    }
+    for (const Node& node : graph.nodes) {
+      if (node.op != Op::kRecurrent) continue;
+      for (const RecurrentDirection& direction : DirectionsOf(node)) {
+        AddDirection(node, direction, WeightsOf(graph, direction), seen.at(direction.weight_hh),
+                     &rng, &spectrum);
+      }
+    }
+  } catch (const c10::Error& error) {
+    return Internal(StrCat("libtorch: ", error.what_without_backtrace()));
+  }
+  return spectrum;
+}
+
+}  // namespace espalier
