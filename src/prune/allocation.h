@@ -1,8 +1,12 @@
 // Allocation: how much is dropped where. Sparsity is absolute: zeros / size of the whole, never a
 // share of what is left.
+//
+// There are two kinds. One gives each pool its own count of weights and keeps its best
+// (KeepCounts); the other makes scores comparable and ranks all pools together (KeepRanked).
 #ifndef ESPALIER_PRUNE_ALLOCATION_H_
 #define ESPALIER_PRUNE_ALLOCATION_H_
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,10 +21,20 @@ struct Budget {
   double floor = 0.0;     // least share of each pool that is kept, in [0, 1 - sparsity]
 };
 
+// What a plan must give its pools.
+enum class AllocationNeeds : uint8_t {
+  kNothing,
+  kSparsities,  // Pool::sparsity of each
+  kLosses,      // Pool::losses of each
+};
+
 struct Allocation {
   const char* name;
   const char* formula;
   const char* source;
+  AllocationNeeds needs;
+  // True if `floor` is kept to in every pool; else each pool's share says what stays.
+  bool holds_floor;
   // One Keep for each pool. Precondition: no score is NaN.
   std::vector<Keep> (*allocate)(std::span<const Pool> pools, const Budget& budget);
 };
@@ -35,6 +49,21 @@ namespace allocations {
 std::span<const Allocation* const> AllAllocations();
 // Errors: kInvalidArgument, naming the nearest.
 Result<const Allocation*> FindAllocation(const std::string& name);
+
+// Keeps the best pieces of each pool within counts[i].
+std::vector<Keep> KeepCounts(std::span<const Pool> pools, std::span<const int64_t> counts);
+
+// One ranking over all pools by their pieces' scores, after each pool's floor (at least one piece),
+// which counts in the budget but never exceeds it.
+std::vector<Keep> KeepRanked(std::span<const Pool> pools, const Budget& budget);
+
+// Number of weights that all pools together may keep.
+int64_t TotalBudget(std::span<const Pool> pools, const Budget& budget);
+// Weights that a pool has left, which is the most that it can keep.
+int64_t AliveCount(const Pool& pool);
+// Weights that a pool may keep whatever happens: its floor of its size, and enough for its best
+// piece, if it has so many left.
+int64_t FloorCount(const Pool& pool, const Budget& budget);
 
 }  // namespace espalier
 

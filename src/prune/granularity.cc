@@ -8,7 +8,23 @@
 namespace espalier {
 namespace {
 
-// Reads e.g. "8x16", or "16x64x4" if the tile may have a depth; false if it is anything else.
+size_t FewestNumbers(Tile tile) {
+  return tile == Tile::kNone ? 0 : tile < Tile::kRowsByCols ? 1 : 2;
+}
+size_t MostNumbers(Tile tile) { return tile == Tile::kRowsByColsByDepth ? 3 : FewestNumbers(tile); }
+
+const char* FormOf(Tile tile) {
+  switch (tile) {
+    case Tile::kNone: return " alone";
+    case Tile::kCols: return "_<columns>";
+    case Tile::kRows: return "_<count>";
+    case Tile::kRowsByCols: return "_<rows>x<cols>";
+    case Tile::kRowsByColsByDepth: return "_<rows>x<cols>[x<depth>]";
+  }
+  return "";
+}
+
+// Reads e.g. "8x16", "16x64x4" if the tile may have a depth, or "32"; false if it is anything else.
 bool ParseTile(const std::string& text, GranularitySpec* spec) {
   std::vector<int32_t> numbers;
   const char* at = text.data();
@@ -22,12 +38,22 @@ bool ParseTile(const std::string& text, GranularitySpec* spec) {
     if (*next != 'x') return false;
     at = next + 1;
   }
-  const size_t most = spec->kind->tile == Tile::kRowsByColsByDepth ? 3 : 2;
-  if (numbers.size() < 2 || numbers.size() > most) return false;
-  spec->rows = numbers[0];
-  spec->cols = numbers[1];
+  const Tile tile = spec->kind->tile;
+  if (numbers.size() < FewestNumbers(tile) || numbers.size() > MostNumbers(tile)) return false;
+  if (tile != Tile::kCols) spec->rows = numbers[0];
+  if (tile != Tile::kRows) spec->cols = numbers[tile == Tile::kCols ? 0 : 1];
   if (numbers.size() == 3) spec->depth = numbers[2];
   return true;
+}
+
+// The longest name that the text is, or is followed by '_' in; "" for none.
+std::string LeadingName(const std::string& text) {
+  std::string found;
+  for (const Granularity* kind : AllGranularities()) {
+    const std::string name = kind->name;
+    if (name.size() > found.size() && (text == name || text.starts_with(name + "_"))) found = name;
+  }
+  return found;
 }
 
 }  // namespace
@@ -42,27 +68,47 @@ std::span<const Granularity* const> AllGranularities() {
 }
 
 Result<GranularitySpec> ParseGranularity(const std::string& text) {
-  const size_t split = text.find('_');
-  ESPALIER_ASSIGN_OR_RETURN(
-      const Granularity* kind,
-      FindByName("granularity", text.substr(0, split), AllGranularities(), text));
+  std::string name = LeadingName(text);
+  // Unknown: what stands before the tile is compared with the names there are.
+  if (name.empty()) name = text.substr(0, text.find_first_of("0123456789") - 1);
+  ESPALIER_ASSIGN_OR_RETURN(const Granularity* kind,
+                            FindByName("granularity", name, AllGranularities(), text));
   GranularitySpec spec{kind, 0, 0};
-  const bool wants_tile = kind->tile != Tile::kNone;
-  const bool has_tile = split != std::string::npos && ParseTile(text.substr(split + 1), &spec);
-  if (wants_tile != has_tile || (!wants_tile && split != std::string::npos)) {
-    const char* const form = kind->tile == Tile::kNone         ? " alone"
-                             : kind->tile == Tile::kRowsByCols ? "_<rows>x<cols>"
-                                                               : "_<rows>x<cols>[x<depth>]";
-    return InvalidArgument(StrCat("granularity '", text, "': ", kind->name, form,
-                                  " expected, e.g. '", kind->name, wants_tile ? "_8x16'" : "'"));
+  const std::string rest = text.substr(name.size());
+  const bool good =
+      kind->tile == Tile::kNone ? rest.empty() : !rest.empty() && ParseTile(rest.substr(1), &spec);
+  if (!good) {
+    const char* const example[] = {"", "_32", "_16", "_8x16", "_8x16"};
+    return InvalidArgument(StrCat("granularity '", text, "': ", kind->name, FormOf(kind->tile),
+                                  " expected, e.g. '", kind->name,
+                                  example[static_cast<size_t>(kind->tile)], "'"));
   }
   return spec;
 }
 
 std::string GranularityName(const GranularitySpec& spec) {
-  if (spec.kind->tile == Tile::kNone) return spec.kind->name;
+  switch (spec.kind->tile) {
+    case Tile::kNone: return spec.kind->name;
+    case Tile::kCols: return StrCat(spec.kind->name, "_", spec.cols);
+    case Tile::kRows: return StrCat(spec.kind->name, "_", spec.rows);
+    case Tile::kRowsByCols:
+    case Tile::kRowsByColsByDepth: break;
+  }
   const std::string depth = spec.depth == 1 ? "" : StrCat("x", spec.depth);
   return StrCat(spec.kind->name, "_", spec.rows, "x", spec.cols, depth);
 }
+
+Result<Per> ParsePer(const std::string& text) {
+  if (text == "tensor") return Per::kTensor;
+  if (text == "gate") return Per::kGate;
+  return InvalidArgument("per '" + text + "': one of tensor, gate expected" +
+                         DidYouMean(text, {"tensor", "gate"}));
+}
+
+std::string GateSuffix(const CellInfo& cell, int64_t gate) {
+  return StrCat("[", cell.gate_names[static_cast<size_t>(gate)], "]");
+}
+
+const char* PerName(Per per) { return per == Per::kGate ? "gate" : "tensor"; }
 
 }  // namespace espalier

@@ -2,6 +2,7 @@
 #include "prune/granularity.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "base/rng.h"
@@ -30,11 +31,16 @@ std::vector<Case> Cases() {
     if (kind->extent != Extent::kWeight) continue;
     const std::string name = kind->name;
     std::vector<std::string> texts = {name};
-    if (kind->tile != Tile::kNone) texts = {name + "_8x16", name + "_16x32"};
+    if (kind->tile >= Tile::kRowsByCols) texts = {name + "_8x16", name + "_16x32"};
+    if (kind->tile == Tile::kCols || kind->tile == Tile::kRows) texts = {name + "_1", name + "_6"};
     if (kind->tile == Tile::kRowsByColsByDepth) texts.push_back(name + "_16x64x4");
     for (const std::string& text : texts) {
-      for (const auto& [rows, cols] :
-           {std::pair<int64_t, int64_t>{16, 32}, {17, 33}, {16, 1}, {101, 47}, {64, 100}}) {
+      for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{16, 32},
+                                       {17, 33},
+                                       {16, 1},
+                                       {101, 47},
+                                       {64, 100},
+                                       {18, 36}}) {
         for (const Values values : {Values::kRandom, Values::kTies, Values::kAllEqual}) {
           cases.push_back({text, rows, cols, values});
         }
@@ -92,13 +98,18 @@ TEST_P(EveryGranularity, PutsEachElementInOnePiece) {
 
 TEST_P(EveryGranularity, ScoresAPieceByTheMeanOfItsSaliencies) {
   const Partition partition = Cut();
-  std::vector<double> sums(partition.pool.pieces.size(), 0.0);
+  const std::vector<Piece>& pieces = partition.pool.pieces;
+  if (spec_.kind->tile == Tile::kCols || spec_.kind->tile == Tile::kRows) {  // by rounds: see below
+    const auto rises = [](const Piece& a, const Piece& b) { return a.score < b.score; };
+    EXPECT_EQ(std::adjacent_find(pieces.begin(), pieces.end(), rises), pieces.end());
+    return;
+  }
+  std::vector<double> sums(pieces.size(), 0.0);
   for (size_t i = 0; i < saliency_.size(); ++i) {
     sums[static_cast<size_t>(partition.piece_of[i])] += saliency_[i];
   }
   for (size_t i = 0; i < sums.size(); ++i) {
-    const Piece& piece = partition.pool.pieces[i];
-    EXPECT_NEAR(piece.score, sums[i] / piece.size, 1e-6);
+    EXPECT_NEAR(pieces[i].score, sums[i] / pieces[i].size, 1e-6);
   }
 }
 
@@ -219,8 +230,9 @@ TEST(SlotGranularity, LinesUpTheLargestWeightsOfRowsThatLostWeightsBefore) {
 }
 
 TEST(Granularity, RoundTripsItsName) {
-  for (const char* text : {"element", "slot_8x16", "slot_16x32", "slot_16x64x4", "nm_16x4x2",
-                           "blocked_8x4", "diagonal_8x4", "unit"}) {
+  for (const char* text :
+       {"element", "slot_8x16", "slot_16x32", "slot_16x64x4", "nm_16x4x2", "blocked_8x4",
+        "diagonal_8x4", "unit", "bank_32", "column_balanced_4", "gate_row", "row"}) {
     EXPECT_EQ(GranularityName(ValueOrDie(ParseGranularity(text))), text);
   }
 }
@@ -230,7 +242,12 @@ TEST(Granularity, SaysWhatIsWrongWithAName) {
     ExpectError(ParseGranularity(text).status(), Code::kInvalidArgument, parts);
   };
   expect("slto_8x16", {"'slto_8x16'", "did you mean 'slot'"});
-  expect("gate_row", {"'gate_row'", "blocked, diagonal, element, nm, slot, unit"});
+  expect("gate_rows", {"'gate_rows'", "did you mean 'gate_row'"});
+  expect("gate_row_8x16", {"gate_row alone"});
+  expect("bank", {"bank_<columns>", "bank_32"});
+  expect("bank_8x16", {"bank_<columns>"});
+  expect("column_balanced_", {"column_balanced_<count>"});
+  expect("column_balanced_0", {"column_balanced_<count>"});
   expect("slot", {"'slot'", "slot_<rows>x<cols>", "slot_8x16"});
   expect("slot_8", {"slot_<rows>x<cols>"});
   expect("slot_8x16x2x2", {"slot_<rows>x<cols>"});
@@ -240,7 +257,8 @@ TEST(Granularity, SaysWhatIsWrongWithAName) {
   expect("slot_-8x16", {"slot_<rows>x<cols>"});
   expect("element_2x2", {"element alone"});
   expect("element_", {"element alone"});
-  expect("", {"blocked, diagonal, element, nm, slot, unit"});
+  expect("8x16", {"bank, blocked", "slot, unit"});
+  expect("", {"bank, blocked", "slot, unit"});
 }
 
 TEST(SlotGranularity, NamesTheWeightAndTheNearestTileThatFits) {
@@ -354,6 +372,74 @@ TEST(BlockedGranularity, NamesTheWeightAndTheNearestTileThatFits) {
   ExpectError(check("blocked_8x4", 6, 16), Code::kInvalidArgument,
               {"gru0.weight_hh", "blocked_8x4", "blocked_6x4"});
   ExpectError(check("blocked_16x100", 64, 128), Code::kInvalidArgument, {"blocked_16x64"});
+}
+
+// In every bank, at every sparsity, at every step of a ramp.
+TEST(BalancedGranularities, KeepEquallyManyInEveryBank) {
+  constexpr int64_t kRows = 12, kCols = 20;
+  Rng rng(4);
+  std::vector<float> saliency(kRows * kCols);
+  for (const char* text : {"bank_5", "column_balanced_3"}) {
+    const GranularitySpec spec = ValueOrDie(ParseGranularity(text));
+    std::vector<uint8_t> alive(saliency.size(), 1);
+    for (const double sparsity : {0.1, 0.33, 0.5, 0.8}) {
+      for (float& value : saliency) value = static_cast<float>(rng.Uniform());
+      const Partition partition = spec.kind->partition(spec, {saliency, alive, kRows, kCols});
+      const Keep keep = KeepBest(partition.pool.pieces, KeepBudget(sparsity, kRows * kCols));
+      std::map<std::pair<int64_t, int64_t>, int64_t> kept;  // by bank
+      int64_t total = 0;
+      for (int64_t i = 0; i < kRows * kCols; ++i) {
+        const int32_t piece = partition.piece_of[static_cast<size_t>(i)];
+        const bool stays = piece >= 0 && keep[static_cast<size_t>(piece)] != 0;
+        const int64_t row = i / kCols, col = i % kCols;
+        const auto bank =
+            spec.kind->tile == Tile::kCols ? std::pair{row, col / 5} : std::pair{col, row / 4};
+        kept[bank] += stays;
+        total += stays;
+        alive[static_cast<size_t>(i)] = stays;
+      }
+      EXPECT_EQ(total, KeepBudget(sparsity, kRows * kCols));
+      const auto [least, most] = std::minmax_element(
+          kept.begin(), kept.end(), [](auto& a, auto& b) { return a.second < b.second; });
+      EXPECT_LE(most->second - least->second, 1) << text << " at " << sparsity;
+    }
+  }
+}
+
+TEST(BankGranularity, KeepsTheLargestOfEachBankAndScoresRoundsByTheirMean) {
+  const GranularitySpec spec = ValueOrDie(ParseGranularity("bank_2"));
+  const std::vector<float> saliency = {0.1f, 0.2f, 0.9f, 0.8f};
+  const Partition partition = spec.kind->partition(spec, {saliency, {}, 1, 4});
+  EXPECT_EQ(partition.piece_of, (std::vector<int32_t>{3, 1, 0, 2}));
+  EXPECT_FLOAT_EQ(partition.pool.pieces[1].score, 0.55f);
+  EXPECT_FLOAT_EQ(partition.pool.pieces[2].score, 0.45f);
+  const Keep keep = KeepBest(partition.pool.pieces, 2);
+  std::vector<int> mask;
+  for (const int32_t piece : partition.piece_of) mask.push_back(keep[static_cast<size_t>(piece)]);
+  EXPECT_EQ(mask, (std::vector<int>{0, 1, 1, 0}));
+}
+
+TEST(BalancedGranularities, NameTheWeightAndTheNearestThatFits) {
+  const auto check = [](const std::string& text) {
+    const GranularitySpec spec = ValueOrDie(ParseGranularity(text));
+    return spec.kind->check(spec, "gru0.weight_hh", 60, 20);
+  };
+  EXPECT_OK(check("bank_20"));
+  EXPECT_OK(check("column_balanced_60"));
+  ExpectError(check("bank_32"), Code::kInvalidArgument, {"gru0.weight_hh", "bank_32", "bank_20"});
+  ExpectError(check("column_balanced_64"), Code::kInvalidArgument,
+              {"gru0.weight_hh", "column_balanced_64", "column_balanced_60"});
+}
+
+TEST(RowAndColumnGranularity, CutWholeLines) {
+  const std::vector<float> saliency = {1, 2, 3,  //
+                                       4, 5, 6};
+  const auto pieces = [&](const Granularity& kind) {
+    return kind.partition({&kind}, {saliency, {}, 2, 3});
+  };
+  EXPECT_EQ(pieces(granularities::row).piece_of, (std::vector<int32_t>{0, 0, 0, 1, 1, 1}));
+  EXPECT_EQ(pieces(granularities::column).piece_of, (std::vector<int32_t>{0, 1, 2, 0, 1, 2}));
+  EXPECT_EQ(pieces(granularities::column).pool.pieces[1].score, 3.5f);
 }
 
 TEST(KeepBudget, ForgivesBinaryFractions) {

@@ -7,64 +7,32 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "prune/patterns.h"
 #include "prune/units.h"
 
 namespace espalier {
 namespace {
 
-// * matches any run of characters, ? any one.
-bool Matches(std::string_view pattern, std::string_view text) {
-  if (pattern.empty()) return text.empty();
-  if (pattern[0] == '*') {
-    return Matches(pattern.substr(1), text) || (!text.empty() && Matches(pattern, text.substr(1)));
-  }
-  return !text.empty() && (pattern[0] == '?' || pattern[0] == text[0]) &&
-         Matches(pattern.substr(1), text.substr(1));
-}
-
-std::vector<std::string> RecurrentMatrices(const Graph& graph) {
-  std::vector<std::string> names;
-  for (const std::string& name : PrunableWeights(graph)) {
-    if (FindOwner(graph, name)->op == Op::kRecurrent) names.push_back(name);
-  }
-  return names;
-}
-
-// The matrices that the patterns name, in the order of the weights; every pattern must name one.
-Result<std::vector<std::string>> Choose(const std::vector<std::string>& patterns,
-                                        const std::vector<std::string>& names) {
-  std::set<std::string> chosen;
-  for (const std::string& pattern : patterns) {
-    bool matched = false;
-    for (const std::string& name : names) {
-      if (!Matches(pattern, name)) continue;
-      matched = true;
-      chosen.insert(name);
-    }
-    if (!matched) {
-      return InvalidArgument("weights: pattern '" + pattern + "' names none of " +
-                             StrJoin(names, ", ") + DidYouMean(pattern, names));
-    }
-  }
-  return std::vector<std::string>(chosen.begin(), chosen.end());
+Status CheckShare(const char* what, double share) {
+  if (share >= 0.0 && share < 1.0) return Ok();
+  return InvalidArgument(StrCat(what, ": a share in [0, 1) expected, ", share, " found"));
 }
 
 Status CheckNumbers(const PruneSpec& spec) {
-  if (!(spec.sparsity >= 0.0 && spec.sparsity < 1.0)) {
-    return InvalidArgument(
-        StrCat("sparsity: a share in [0, 1) expected, ", spec.sparsity, " found"));
-  }
+  ESPALIER_RETURN_IF_ERROR(CheckShare("sparsity", spec.sparsity));
   if (!(spec.floor >= 0.0 && spec.floor <= 1.0)) {
     return InvalidArgument(StrCat("floor: a share in [0, 1] expected, ", spec.floor, " found"));
-  }
-  if (spec.allocation == "global" && spec.floor > 1.0 - spec.sparsity + 1e-9) {
-    return InvalidArgument(StrCat("floor: at most 1 - sparsity = ", 1.0 - spec.sparsity,
-                                  " expected, ", spec.floor, " found"));
   }
   if (spec.multiple < 1) {
     return InvalidArgument(StrCat("multiple: at least 1 unit expected, ", spec.multiple, " found"));
   }
   return Ok();
+}
+
+Status CheckFloor(const Plan& plan) {
+  if (!plan.allocation->holds_floor || plan.floor <= 1.0 - plan.sparsity + 1e-9) return Ok();
+  return InvalidArgument(StrCat("floor: at most 1 - sparsity = ", 1.0 - plan.sparsity,
+                                " expected, ", plan.floor, " found"));
 }
 
 Status CheckFixedSparsity(const GranularitySpec& granularity, double sparsity) {
@@ -75,24 +43,81 @@ Status CheckFixedSparsity(const GranularitySpec& granularity, double sparsity) {
                                 GranularityName(granularity), ", expected, ", sparsity, " found"));
 }
 
+// What the allocation needs beside the weights is there, and nothing that it does not read.
+Status CheckAllocation(const PruneSpec& spec, const Allocation& allocation) {
+  const bool takes_list = allocation.needs == AllocationNeeds::kSparsities;
+  if (takes_list && spec.sparsities.empty()) {
+    return InvalidArgument(
+        StrCat("sparsity: a list of patterns and shares expected under "
+               "allocation ",
+               allocation.name, ", one share found"));
+  }
+  if (!takes_list && !spec.sparsities.empty()) {
+    return InvalidArgument(StrCat("allocation: given expected, since sparsity is a list, ",
+                                  allocation.name, " found"));
+  }
+  if (!spec.sparsities.empty() && !spec.weights.empty()) {
+    return InvalidArgument("weights: nothing expected, since sparsity lists them, '" +
+                           StrJoin(spec.weights, " ") + "' found");
+  }
+  if (allocation.needs == AllocationNeeds::kLosses && spec.losses.empty()) {
+    return InvalidArgument(
+        StrCat("allocation ", allocation.name, ": the losses of a scan expected, none found"));
+  }
+  return Ok();
+}
+
+// Gives the pools what a spec has for each, and the plan the sparsity of all together.
+Status FillPools(const PruneSpec& spec, Plan* plan) {
+  std::vector<Pool>& pools = plan->cut.pools;
+  if (plan->allocation->needs == AllocationNeeds::kLosses) {
+    for (Pool& pool : pools) {
+      const auto it = spec.losses.find(pool.name);
+      if (it != spec.losses.end()) {
+        pool.losses = it->second;
+        continue;
+      }
+      std::vector<std::string> known;
+      for (const auto& [name, losses] : spec.losses) known.push_back(name);
+      return InvalidArgument("sensitivity: losses of " + pool.name + " expected, those of " +
+                             StrJoin(known, ", ") + " found");
+    }
+  }
+  plan->sparsity = spec.sparsity;
+  if (spec.sparsities.empty()) return CheckFixedSparsity(plan->granularity, spec.sparsity);
+  ESPALIER_RETURN_IF_ERROR(GiveSparsities(spec.sparsities, &pools));
+  double dropped = 0.0;
+  double size = 0.0;
+  for (const Pool& pool : pools) {
+    if (pool.sparsity > 0.0) {
+      ESPALIER_RETURN_IF_ERROR(CheckFixedSparsity(plan->granularity, pool.sparsity));
+    }
+    dropped += pool.sparsity * static_cast<double>(pool.size);
+    size += static_cast<double>(pool.size);
+  }
+  plan->sparsity = dropped / size;
+  return Ok();
+}
+
 Plan::Target TargetOf(const Graph& graph, const std::string& name) {
   const Tensor& tensor = graph.weights.at(name);
   return {name, tensor.dim(0), tensor.dim(1)};
 }
 
-Status PlanWeights(const Graph& graph, const std::vector<std::string>& chosen, Plan* plan) {
-  for (const std::string& name : chosen) {
-    const Plan::Target target = TargetOf(graph, name);
-    if (plan->granularity.kind->check != nullptr) {
-      ESPALIER_RETURN_IF_ERROR(
-          plan->granularity.kind->check(plan->granularity, name, target.rows, target.cols));
-    }
-    plan->targets.push_back(target);
+Status PlanWeights(const Graph& graph, const std::set<std::string>& chosen, Plan* plan) {
+  ESPALIER_ASSIGN_OR_RETURN(plan->cut, MakeCut(graph, chosen, plan->granularity, plan->per));
+  for (const std::string& name : TargetsOf(plan->cut)) {
+    plan->targets.push_back(TargetOf(graph, name));
   }
   return Ok();
 }
 
-Status PlanUnits(const Graph& graph, const std::vector<std::string>& chosen, Plan* plan) {
+Status PlanUnits(const Graph& graph, const std::set<std::string>& chosen, Plan* plan) {
+  if (plan->per == Per::kGate) {
+    return Unsupported(
+        "granularity 'unit': per tensor expected, since a unit is part of all gates, "
+        "per gate found");
+  }
   ESPALIER_ASSIGN_OR_RETURN(plan->coupling, FindCoupling(graph));
   // By node: "*.weight_hh" does not match weight_hh_reverse, but directions shrink together.
   std::set<std::string> nodes;
@@ -132,6 +157,8 @@ Status PlanUnits(const Graph& graph, const std::vector<std::string>& chosen, Pla
     if (axes.cols.empty() || (!touches(axes.rows) && !touches(axes.cols))) continue;
     plan->targets.push_back(TargetOf(graph, name));
   }
+  plan->cut.granularity = plan->granularity;
+  plan->cut.pools = UnitPools(plan->coupling, plan->unit_layers);
   return Ok();
 }
 
@@ -171,72 +198,29 @@ Status CheckMask(const std::string& name, const Mask& mask, const std::vector<in
                                 " elements) found"));
 }
 
-// The previous mask of a target, or empty.
-Result<std::span<const uint8_t>> AliveOf(const Plan::Target& target, const MaskSet& previous) {
-  const auto it = previous.find(target.name);
-  if (it == previous.end()) return std::span<const uint8_t>();
-  ESPALIER_RETURN_IF_ERROR(CheckMask(target.name, it->second, {target.rows, target.cols}));
-  return std::span<const uint8_t>(it->second.keep);
-}
-
-// A granularity ranks by sizes and scores a piece by their mean; where saliencies have signs it is
-// the size of the mean.
-Partition CutInPieces(const GranularitySpec& granularity, const Criterion& criterion,
-                      std::span<const float> saliency, SaliencyView view) {
-  const bool has_signs = criterion.grouping == Grouping::kSignedSum;
-  std::vector<float> sizes(saliency.begin(), saliency.end());
-  if (has_signs) {
-    for (float& value : sizes) value = std::abs(value);
-  }
-  view.saliency = sizes;
-  Partition partition = granularity.kind->partition(granularity, view);
-  if (!has_signs) return partition;
-  std::vector<double> sum(partition.pool.pieces.size(), 0.0);
-  for (size_t i = 0; i < saliency.size(); ++i) {
-    const int32_t piece = partition.piece_of[i];
-    if (piece >= 0) sum[static_cast<size_t>(piece)] += saliency[i];
-  }
-  for (size_t i = 0; i < sum.size(); ++i) {
-    Piece& piece = partition.pool.pieces[i];
-    piece.score = static_cast<float>(std::abs(sum[i]) / piece.size);
-  }
-  return partition;
-}
-
-Result<MaskSet> MakeWeightMasks(const Plan& plan, const Budget& budget,
-                                const StatisticsSet& statistics, const MaskSet& previous) {
-  std::vector<Pool> pools;
-  std::vector<std::vector<int32_t>> pieces_of;
+Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, uint64_t seed,
+                                  const StatisticsSet& statistics) {
+  SaliencySet saliency;
   for (const Plan::Target& target : plan.targets) {
-    ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> saliency,
-                              Saliency(*plan.criterion, plan.seed, target, statistics));
-    ESPALIER_ASSIGN_OR_RETURN(const std::span<const uint8_t> alive, AliveOf(target, previous));
-    Partition partition = CutInPieces(plan.granularity, *plan.criterion, saliency,
-                                      {{}, alive, target.rows, target.cols});
-    pools.push_back(std::move(partition.pool));
-    pieces_of.push_back(std::move(partition.piece_of));
+    ESPALIER_ASSIGN_OR_RETURN(saliency[target.name], Saliency(criterion, seed, target, statistics));
   }
-  const std::vector<Keep> kept = plan.allocation->allocate(pools, budget);
-  MaskSet masks = previous;
-  for (size_t i = 0; i < plan.targets.size(); ++i) {
-    const Plan::Target& target = plan.targets[i];
-    Mask& mask = masks[target.name] = Mask({target.rows, target.cols}, 0);
-    for (size_t element = 0; element < mask.keep.size(); ++element) {
-      const int32_t piece = pieces_of[i][element];
-      mask.keep[element] = piece >= 0 && kept[i][static_cast<size_t>(piece)] != 0;
-    }
-  }
-  return masks;
+  return saliency;
 }
 
-Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget,
-                              const StatisticsSet& statistics, const MaskSet& previous) {
-  std::map<std::string, std::vector<float>> saliency;
+Result<MaskSet> MakeWeightMasks(const Plan& plan, const Budget& budget, const SaliencySet& saliency,
+                                const MaskSet& previous) {
   for (const Plan::Target& target : plan.targets) {
-    ESPALIER_ASSIGN_OR_RETURN(saliency[target.name],
-                              Saliency(*plan.criterion, plan.seed, target, statistics));
+    const auto it = previous.find(target.name);
+    if (it == previous.end()) continue;
+    ESPALIER_RETURN_IF_ERROR(CheckMask(target.name, it->second, {target.rows, target.cols}));
   }
-  UnitSelection selection{plan.allocation, budget, plan.multiple, plan.unit_layers, {}};
+  return MasksOf(plan.cut, {plan.allocation, budget, plan.criterion->grouping}, saliency, previous);
+}
+
+Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget, const SaliencySet& saliency,
+                              const MaskSet& previous) {
+  UnitSelection selection{plan.allocation,  budget, plan.multiple,
+                          plan.unit_layers, {},     plan.cut.pools};
   for (const auto& [name, axes] : plan.coupling.weights) {
     const auto it = previous.find(name);
     if (it != previous.end()) {
@@ -254,6 +238,25 @@ Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget,
   return masks;
 }
 
+// The weights to cut, by name.
+Result<std::set<std::string>> ChooseWeights(const Graph& graph, const PruneSpec& spec,
+                                            const Granularity& kind) {
+  std::vector<std::string> patterns = spec.weights;
+  for (const SparsityOfPattern& each : spec.sparsities) {
+    patterns.push_back(WithoutGate(each.pattern));
+  }
+  const std::vector<std::string> all =
+      patterns.empty() ? DefaultWeightsOf(graph, kind.domain) : WeightsOf(graph, kind.domain);
+  if (all.empty()) {
+    const bool wants_embedding = kind.domain == Domain::kEmbeddings;
+    return InvalidArgument("graph '" + graph.name +
+                           "': " + (wants_embedding ? "an Embedding" : "a Recurrent") +
+                           " node expected, none found");
+  }
+  if (patterns.empty()) return std::set<std::string>(all.begin(), all.end());
+  return ChooseByPattern(patterns, all);
+}
+
 }  // namespace
 
 Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
@@ -262,22 +265,29 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   ESPALIER_ASSIGN_OR_RETURN(plan.criterion, FindCriterion(spec.criterion));
   ESPALIER_ASSIGN_OR_RETURN(plan.granularity, ParseGranularity(spec.granularity));
   ESPALIER_ASSIGN_OR_RETURN(plan.allocation, FindAllocation(spec.allocation));
+  ESPALIER_ASSIGN_OR_RETURN(plan.per, ParsePer(spec.per));
+  for (const SparsityOfPattern& each : spec.sparsities) {
+    if (WithoutGate(each.pattern) != each.pattern) plan.per = Per::kGate;
+  }
+  if (!spec.sparsities.empty() && plan.allocation == &allocations::uniform) {
+    plan.allocation = &allocations::given;
+  }
   ESPALIER_RETURN_IF_ERROR(CheckNumbers(spec));
-  ESPALIER_RETURN_IF_ERROR(CheckFixedSparsity(plan.granularity, spec.sparsity));
-  plan.sparsity = spec.sparsity;
+  ESPALIER_RETURN_IF_ERROR(CheckAllocation(spec, *plan.allocation));
   plan.floor = spec.floor;
   plan.multiple = spec.multiple;
   plan.seed = spec.seed;
-  std::vector<std::string> chosen = RecurrentMatrices(graph);
-  if (!spec.weights.empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(chosen, Choose(spec.weights, PrunableWeights(graph)));
-  }
-  if (chosen.empty()) {
-    return InvalidArgument("graph '" + graph.name + "': a Recurrent node expected, none found");
-  }
-  const bool is_unit = plan.granularity.kind->extent == Extent::kUnits;
+  const Granularity& kind = *plan.granularity.kind;
+  ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> chosen, ChooseWeights(graph, spec, kind));
+  const bool is_unit = kind.extent == Extent::kUnits;
   ESPALIER_RETURN_IF_ERROR(is_unit ? PlanUnits(graph, chosen, &plan)
                                    : PlanWeights(graph, chosen, &plan));
+  ESPALIER_RETURN_IF_ERROR(FillPools(spec, &plan));
+  ESPALIER_RETURN_IF_ERROR(CheckFloor(plan));
+  if (!is_unit) {
+    ESPALIER_RETURN_IF_ERROR(
+        CheckNoneDies(graph, plan.cut, *plan.allocation, {plan.sparsity, plan.floor}));
+  }
   return plan;
 }
 
@@ -287,30 +297,38 @@ Result<MaskSet> MakeMasks(const Plan& plan, double sparsity, const StatisticsSet
     return InvalidArgument(StrCat("sparsity: a share in [0, 1) expected, ", sparsity, " found"));
   }
   const Budget budget{sparsity, plan.floor};
+  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
+                            SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
   return plan.granularity.kind->extent == Extent::kUnits
-             ? MakeUnitMasks(plan, budget, statistics, previous)
-             : MakeWeightMasks(plan, budget, statistics, previous);
+             ? MakeUnitMasks(plan, budget, saliency, previous)
+             : MakeWeightMasks(plan, budget, saliency, previous);
 }
 
 Result<MaskSet> RegrowMasks(const Plan& plan, const Criterion& criterion, uint64_t seed,
                             const StatisticsSet& statistics, const MaskSet& fixed,
                             const MaskSet& before, const MaskSet& after) {
+  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
+                            SaliencyOfAll(plan, criterion, seed, statistics));
   MaskSet masks = after;
-  for (const Plan::Target& target : plan.targets) {
-    ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> saliency,
-                              Saliency(criterion, seed, target, statistics));
-    ESPALIER_ASSIGN_OR_RETURN(const std::span<const uint8_t> allowed, AliveOf(target, fixed));
-    std::vector<uint8_t>& keep = masks.at(target.name).keep;
-    std::vector<uint8_t> may_come(keep.size());
-    for (size_t i = 0; i < keep.size(); ++i) {
-      may_come[i] = keep[i] == 0 && (allowed.empty() || allowed[i] != 0);
+  for (const Slice& slice : plan.cut.slices) {
+    const auto first = static_cast<size_t>(slice.first_row * slice.cols);
+    const auto size = static_cast<size_t>(slice.rows * slice.cols);
+    const std::span<uint8_t> keep = std::span(masks.at(slice.weight).keep).subspan(first, size);
+    const auto allowed = fixed.find(slice.weight);
+    const uint8_t* was_kept = before.at(slice.weight).keep.data() + first;
+    std::vector<uint8_t> may_come(size);
+    int64_t lost = 0;
+    for (size_t i = 0; i < size; ++i) {
+      const bool is_allowed = allowed == fixed.end() || allowed->second.keep[first + i] != 0;
+      may_come[i] = keep[i] == 0 && is_allowed;
+      lost += was_kept[i] - keep[i];
     }
-    const Partition partition = CutInPieces(plan.granularity, criterion, saliency,
-                                            {{}, may_come, target.rows, target.cols});
-    const auto lost = static_cast<int64_t>(before.at(target.name).KeptCount()) -
-                      static_cast<int64_t>(after.at(target.name).KeptCount());
+    const Partition partition =
+        PartitionOf(plan.granularity, criterion.grouping,
+                    {std::span(saliency.at(slice.weight)).subspan(first, size), may_come,
+                     slice.rows, slice.cols});
     const Keep grown = KeepBest(partition.pool.pieces, std::max<int64_t>(lost, 0));
-    for (size_t i = 0; i < keep.size(); ++i) {
+    for (size_t i = 0; i < size; ++i) {
       const int32_t piece = partition.piece_of[i];
       if (piece >= 0 && grown[static_cast<size_t>(piece)] != 0) keep[i] = 1;
     }

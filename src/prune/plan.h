@@ -4,6 +4,7 @@
 #define ESPALIER_PRUNE_PLAN_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,22 +14,41 @@
 #include "prune/allocation.h"
 #include "prune/coupling.h"
 #include "prune/criterion.h"
+#include "prune/cut.h"
 #include "prune/granularity.h"
 
 namespace espalier {
+
+// The sparsity of the pools that a pattern matches: by the name of a weight, or of one gate of it,
+// e.g. "lstm0.weight_hh[f]".
+struct SparsityOfPattern {
+  std::string pattern;
+  double sparsity = 0.0;  // in [0, 1)
+
+  bool operator==(const SparsityOfPattern&) const = default;
+};
 
 // What a user asks for; all by name, as in a recipe.
 struct PruneSpec {
   std::string criterion = "magnitude";
   std::string granularity = "element";
   std::string allocation = "uniform";
+  // "tensor" or "gate": what is one pool, that is, has one share under "uniform", one floor, one
+  // place in a ranking.
+  std::string per = "tensor";
   // In [0, 1): zeros / size of the chosen weights, or for "unit" removed units / all units.
   double sparsity = 0.9;
+  // Instead of `sparsity` and `weights`: each tensor's, or each gate's ("x[f]" implies per gate).
+  // The allocation is then "given".
+  std::vector<SparsityOfPattern> sparsities;
+  // For allocation "sensitivity": what a scan measured, by pool.
+  std::map<std::string, std::vector<LossPoint>> losses;
   // Patterns over weight names (* any run, ? any one), e.g. "*.weight_hh", "lstm0.*". Empty: every
-  // matrix of every Recurrent node. For "unit": a node takes part, in both directions, if one of
-  // its matrices matches.
+  // matrix of every Recurrent node, or all that the granularity cuts. For "unit": a node takes
+  // part, in both directions, if one of its matrices matches.
   std::vector<std::string> weights;
-  // Least share of each tensor (layer) that is kept under "global"; in [0, 1].
+  // Least share of each pool (tensor, gate, layer) that is kept under allocations that rank or
+  // weigh pools against each other; in [0, 1].
   double floor = 0.01;
   int64_t multiple = 1;  // "unit" only: each layer keeps a multiple of this many units
   uint64_t seed = 1;
@@ -39,7 +59,8 @@ struct Plan {
   const Criterion* criterion = nullptr;
   GranularitySpec granularity;
   const Allocation* allocation = nullptr;
-  double sparsity = 0.0;
+  Per per = Per::kTensor;
+  double sparsity = 0.0;  // of all pools together
   double floor = 0.0;
   int64_t multiple = 1;
   uint64_t seed = 1;
@@ -53,14 +74,18 @@ struct Plan {
   // of.
   std::vector<Target> targets;
 
+  // What competes with what. For "unit" only the pools, whose sizes count units.
+  Cut cut;
+
   // "unit" only.
   Coupling coupling;
   std::vector<uint8_t> unit_layers;  // [layers]: 1 = its units may go
 };
 
 // Errors: kInvalidArgument for an unknown name (with the nearest), a value out of range, a pattern
-// that matches nothing, a tile that does not fit (naming the weight and the nearest that fits);
-// kUnsupported if no unit can be removed, with the reason.
+// that matches nothing, two that match the same, a tile that does not fit (naming the weight and
+// the nearest that fits), a sparsity at which a pool would die (naming it); kUnsupported if there
+// is nothing that can be removed, with the reason.
 Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 
 // The masks at `sparsity` (absolute, in [0, 1)). `statistics` must hold every target with what the
@@ -73,8 +98,8 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 Result<MaskSet> MakeMasks(const Plan& plan, double sparsity, const StatisticsSet& statistics,
                           const MaskSet& previous);
 
-// Gives each target as many elements of those that `after` drops as it lost since `before`, the
-// best by `criterion`, in whole pieces of the plan's granularity. `fixed`: masks outside of which
+// Gives each pool as many elements of those that `after` drops as it lost since `before`, the best
+// by `criterion`, in whole pieces of the plan's granularity. `fixed`: masks outside of which
 // nothing comes back. `seed`: for criteria that draw. Preconditions: a granularity within one
 // weight; before and after hold every target. Errors: as MakeMasks.
 Result<MaskSet> RegrowMasks(const Plan& plan, const Criterion& criterion, uint64_t seed,

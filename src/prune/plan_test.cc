@@ -1,134 +1,22 @@
 #include "prune/plan.h"
 
+#include <algorithm>
 #include <cmath>
-#include <list>
 
 #include "model/build.h"
+#include "prune/plan_test_support.h"
 #include "prune/units.h"
 #include "testing/testing.h"
 
 namespace espalier {
 namespace {
 
+using ::espalier::testing::Digits;
 using ::espalier::testing::ExpectError;
+using ::espalier::testing::KeptIn;
+using ::espalier::testing::Masks;
 using ::espalier::testing::ValueOrDie;
-
-Graph Digits() {
-  Rng rng(5);
-  GraphBuilder builder("digits", {"x", {Element::kF32, Layout::kSequence, 28}}, &rng);
-  builder.Recurrent(CellKind::kLstmCell, 24).Dropout(0.2).Recurrent(CellKind::kGruCell, 20);
-  return ValueOrDie(builder.LastStep().Gemm(10).Finish());
-}
-
-MaskSet Masks(const Graph& graph, const PruneSpec& spec, const MaskSet& previous = {}) {
-  const Plan plan = ValueOrDie(MakePlan(graph, spec));
-  return ValueOrDie(MakeMasks(plan, spec.sparsity, StatisticsOf(graph.weights), previous));
-}
-
-size_t KeptIn(const MaskSet& masks) {
-  size_t kept = 0;
-  for (const auto& [name, mask] : masks) kept += mask.KeptCount();
-  return kept;
-}
-
-size_t DroppedIn(const MaskSet& masks) {
-  size_t dropped = 0;
-  for (const auto& [name, mask] : masks) dropped += mask.keep.size() - mask.KeptCount();
-  return dropped;
-}
-
-// Every field that any criterion may need: drawn by the weight's name, positive where it is a
-// power.
-class EveryStatistic {
- public:
-  explicit EveryStatistic(const TensorStore& weights) : set_(StatisticsOf(weights)) {
-    Rng rng(21);
-    for (auto& [name, found] : set_) {
-      for (const StatisticsField& field : StatisticsFields()) {
-        if (field.flag == kNeedsWeight) continue;
-        const bool is_power = field.flag == kNeedsSquaredGradient ||
-                              field.flag == kNeedsInputPower || field.flag == kNeedsInverseMoment;
-        std::vector<float>& values = values_.emplace_back(found.weight.size());
-        for (float& value : values) value = rng.Uniform(is_power ? 0.0f : -1.0f, 1.0f);
-        found.*field.field = values;
-      }
-    }
-  }
-  const StatisticsSet& set() const { return set_; }
-
- private:
-  std::list<std::vector<float>> values_;
-  StatisticsSet set_;
-};
-
-// One of each list: a new entry is tested with all others.
-struct Combination {
-  const Criterion* criterion;
-  const Allocation* allocation;
-  std::string granularity;
-};
-
-std::vector<Combination> Combinations() {
-  std::vector<Combination> all;
-  for (const Criterion* criterion : AllCriteria()) {
-    for (const Allocation* allocation : AllAllocations()) {
-      for (const Granularity* granularity : AllGranularities()) {
-        const bool has_tile = granularity->tile != Tile::kNone;
-        all.push_back(
-            {criterion, allocation, std::string(granularity->name) + (has_tile ? "_8x16" : "")});
-      }
-    }
-  }
-  return all;
-}
-
-class EveryCombination : public ::testing::TestWithParam<Combination> {
- protected:
-  // On the way to the last sparsity, which a granularity may fix.
-  MaskSet MasksAt(double sparsity, const Graph& graph, const MaskSet& previous = {}) const {
-    PruneSpec spec;
-    spec.criterion = GetParam().criterion->name;
-    spec.allocation = GetParam().allocation->name;
-    spec.granularity = GetParam().granularity;
-    const GranularitySpec granularity = ValueOrDie(ParseGranularity(spec.granularity));
-    const auto fixed = granularity.kind->fixed_sparsity;
-    if (fixed != nullptr) spec.sparsity = fixed(granularity);
-    const Plan plan = ValueOrDie(MakePlan(graph, spec));
-    return ValueOrDie(MakeMasks(plan, sparsity, EveryStatistic(graph.weights).set(), previous));
-  }
-  Graph graph_ = Digits();
-};
-std::string CombinationName(const ::testing::TestParamInfo<Combination>& info) {
-  return std::string(info.param.criterion->name) + "_" + info.param.allocation->name + "_" +
-         info.param.granularity;
-}
-INSTANTIATE_TEST_SUITE_P(Lists, EveryCombination, ::testing::ValuesIn(Combinations()),
-                         CombinationName);
-
-TEST_P(EveryCombination, KeepsEverythingAtSparsityZero) {
-  for (const auto& [name, mask] : MasksAt(0.0, graph_)) EXPECT_EQ(mask.Sparsity(), 0.0) << name;
-}
-
-TEST_P(EveryCombination, GivesTheSameMasksAgain) {
-  EXPECT_EQ(MasksAt(0.7, graph_), MasksAt(0.7, graph_));
-}
-
-TEST_P(EveryCombination, OnlyDropsFromThePreviousMasks) {
-  MaskSet before = MasksAt(0.3, graph_);
-  Graph other = graph_;  // weights that would now be ranked otherwise
-  Rng rng(77);
-  for (auto& [name, tensor] : other.weights) {
-    for (float& value : tensor.values) value = rng.Uniform(-1.0f, 1.0f);
-  }
-  const MaskSet after = MasksAt(0.6, other, before);
-  for (const auto& [name, mask] : after) {
-    const auto it = before.find(name);
-    if (it == before.end()) continue;
-    for (size_t i = 0; i < mask.keep.size(); ++i)
-      EXPECT_LE(mask.keep[i], it->second.keep[i]) << name;
-  }
-  EXPECT_GT(DroppedIn(after), DroppedIn(before));
-}
+using ::espalier::testing::Words;
 
 TEST(MakeMasks, KeepsTheExactCountOfEachWeightUnderUniform) {
   PruneSpec spec;
@@ -148,6 +36,126 @@ TEST(MakeMasks, KeepsTheExactCountOfAllWeightsUnderGlobal) {
   const MaskSet masks = Masks(graph, spec);
   for (const auto& [name, mask] : masks) size += mask.keep.size();
   EXPECT_EQ(KeptIn(masks), size - size * 9 / 10);
+}
+
+TEST(MakeMasks, KeepsTheExactCountOfEachGateUnderUniformPerGate) {
+  PruneSpec spec;
+  spec.per = "gate";
+  const MaskSet masks = Masks(Digits(), spec);
+  for (const auto& [name, mask] : masks) {
+    const size_t gates = name.starts_with("lstm") ? 4 : 3;
+    const size_t size = mask.keep.size() / gates;
+    for (size_t gate = 0; gate < gates; ++gate) {
+      const auto first = mask.keep.begin() + static_cast<ptrdiff_t>(gate * size);
+      EXPECT_EQ(std::count(first, first + static_cast<ptrdiff_t>(size), 1),
+                static_cast<ptrdiff_t>(size - size * 9 / 10))
+          << name << " gate " << gate;
+    }
+  }
+}
+
+TEST(MakeMasks, KeepsTheExactCountUnderEveryAllocationThatShares) {
+  const Graph graph = Digits();
+  const size_t size = 2304 + 2688 + 1200 + 1440;
+  for (const char* allocation : {"global", "class_distribution", "lamp", "erk", "sensitivity"}) {
+    for (const double sparsity : {0.5, 0.9, 0.97}) {
+      PruneSpec spec;
+      spec.allocation = allocation;
+      spec.sparsity = sparsity;
+      for (const char* name :
+           {"gru0.weight_hh", "gru0.weight_ih", "lstm0.weight_hh", "lstm0.weight_ih"}) {
+        spec.losses[name] = {{0.0, 1.0},
+                             {0.8, 1.1 + 0.1 * static_cast<double>(spec.losses.size())}};
+      }
+      EXPECT_EQ(KeptIn(Masks(graph, spec)),
+                static_cast<size_t>(KeepBudget(sparsity, static_cast<int64_t>(size))))
+          << allocation << " at " << sparsity;
+    }
+  }
+}
+
+TEST(MakeMasks, GivesEachTensorAndGateItsOwnSparsity) {
+  PruneSpec spec;
+  spec.sparsities = {{"lstm0.weight_ih", 0.5},
+                     {"lstm0.weight_hh[i]", 0.75},
+                     {"lstm0.weight_hh[o]", 0.25},
+                     {"gru0.*", 0.9}};
+  const Plan plan = ValueOrDie(MakePlan(Digits(), spec));
+  EXPECT_EQ(plan.per, Per::kGate);
+  EXPECT_STREQ(plan.allocation->name, "given");
+  const Graph graph = Digits();
+  const MaskSet masks = ValueOrDie(MakeMasks(plan, plan.sparsity, StatisticsOf(graph.weights), {}));
+  EXPECT_EQ(masks.at("lstm0.weight_ih").Sparsity(), 0.5);
+  EXPECT_EQ(masks.at("gru0.weight_hh").Sparsity(), 0.9);
+  const Mask& hh = masks.at("lstm0.weight_hh");
+  const size_t gate = 24 * 24;
+  const size_t expected[] = {gate / 4, gate, gate, gate * 3 / 4};
+  for (size_t i = 0; i < 4; ++i) {
+    const auto first = hh.keep.begin() + static_cast<ptrdiff_t>(i * gate);
+    EXPECT_EQ(std::count(first, first + static_cast<ptrdiff_t>(gate), 1),
+              static_cast<ptrdiff_t>(expected[i]));
+  }
+  // Half way there, each has lost half.
+  const MaskSet half =
+      ValueOrDie(MakeMasks(plan, plan.sparsity / 2, StatisticsOf(graph.weights), {}));
+  EXPECT_EQ(half.at("lstm0.weight_ih").Sparsity(), 0.25);
+}
+
+TEST(MakeMasks, MasksAGateRowInBothMatrices) {
+  PruneSpec spec;
+  spec.granularity = "gate_row";
+  spec.sparsity = 0.5;
+  spec.weights = {"lstm0.weight_hh"};
+  const MaskSet masks = Masks(Digits(), spec);
+  ASSERT_EQ(masks.size(), 2u);
+  const Mask& ih = masks.at("lstm0.weight_ih");
+  const Mask& hh = masks.at("lstm0.weight_hh");
+  size_t rows = 0;
+  for (size_t row = 0; row < 96; ++row) {
+    rows += hh.keep[row * 24];
+    for (size_t col = 0; col < 24; ++col) EXPECT_EQ(hh.keep[row * 24 + col], hh.keep[row * 24]);
+    for (size_t col = 0; col < 28; ++col) EXPECT_EQ(ih.keep[row * 28 + col], hh.keep[row * 24]);
+  }
+  EXPECT_EQ(rows, 48u);
+}
+
+TEST(MakeMasks, MasksAnInputFeatureInBothDirections) {
+  PruneSpec spec;
+  spec.granularity = "input_feature";
+  spec.sparsity = 0.5;
+  spec.weights = {"*.weight_ih"};  // the forward direction's
+  const MaskSet masks = Masks(Words(), spec);
+  ASSERT_EQ(masks.size(), 2u);
+  EXPECT_EQ(masks.at("lstm0.weight_ih"), masks.at("lstm0.weight_ih_reverse"));
+  EXPECT_EQ(masks.at("lstm0.weight_ih").KeptCount(), 8u * 48u);
+}
+
+TEST(MakeMasks, MasksAnEmbeddingColumnInEveryConsumer) {
+  PruneSpec spec;
+  spec.granularity = "embedding_column";
+  spec.sparsity = 0.75;
+  const MaskSet masks = Masks(Words(), spec);
+  ASSERT_EQ(masks.size(), 3u);
+  const Mask& table = masks.at("embedding0.weight");
+  EXPECT_EQ(table.KeptCount(), 4u * 50u);
+  for (const char* name : {"lstm0.weight_ih", "lstm0.weight_ih_reverse"}) {
+    const Mask& reader = masks.at(name);
+    for (size_t i = 0; i < reader.keep.size(); ++i) EXPECT_EQ(reader.keep[i], table.keep[i % 16]);
+  }
+}
+
+TEST(MakeMasks, MasksWholeMatrices) {
+  PruneSpec spec;
+  spec.granularity = "layer";
+  spec.sparsity = 0.6;
+  const MaskSet masks = Masks(Digits(), spec);
+  size_t whole = 0;
+  for (const auto& [name, mask] : masks) {
+    EXPECT_TRUE(mask.KeptCount() == 0 || mask.Sparsity() == 0.0) << name;
+    whole += mask.KeptCount() != 0;
+  }
+  EXPECT_GE(whole, 1u);
+  EXPECT_LT(whole, 4u);
 }
 
 TEST(MakeMasks, LeavesTheFloorToAWeightOfSmallValues) {
@@ -295,6 +303,41 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
   }
   expect([](PruneSpec* s) { s->floor = 1.5; }, {"floor", "1.5"});
   expect([](PruneSpec* s) { s->allocation = "global", s->floor = 0.2; }, {"floor", "0.2 found"});
+  expect([](PruneSpec* s) { s->allocation = "lamp", s->floor = 0.2; }, {"floor", "0.2 found"});
+  expect([](PruneSpec* s) { s->per = "gates"; }, {"per", "did you mean 'gate'"});
+  expect([](PruneSpec* s) { s->granularity = "slot_8x16", s->per = "gate"; },
+         {"gru0.weight_hh[r]", "slot_8x16", "slot_4x16"});
+  expect([](PruneSpec* s) { s->granularity = "row", s->sparsity = 0.99, s->per = "gate"; },
+         {"gru0.weight_hh[r]", "at least 1 piece", "20 of 400 weights", "0.99", "uniform"});
+  expect([](PruneSpec* s) { s->allocation = "given"; }, {"sparsity", "list"});
+  expect(
+      [](PruneSpec* s) {
+        s->sparsities = {{"*", 0.5}}, s->allocation = "lamp";
+      },
+      {"allocation: given expected", "lamp found"});
+  expect([](PruneSpec* s) { s->sparsities = {{"*", 0.5}}, s->weights = {"gru0.*"}; }, {"weights"});
+  expect(
+      [](PruneSpec* s) {
+        s->sparsities = {{"*.weight_hh", 0.5}, {"gru0.*", 0.6}};
+      },
+      {"gru0.weight_hh", "'*.weight_hh' and 'gru0.*'"});
+  expect(
+      [](PruneSpec* s) {
+        s->sparsities = {{"gru0.weight_hh[i]", 0.5}};
+      },
+      {"gru0.weight_hh[i]", "gru0.weight_hh[r]"});
+  expect([](PruneSpec* s) { s->sparsities = {{"gru1.*", 0.5}}; }, {"'gru1.*'"});
+  expect([](PruneSpec* s) { s->sparsities = {{"gru0.*", 1.0}}; }, {"sparsity.gru0.*", "1 found"});
+  expect([](PruneSpec* s) { s->sparsities = {{"gru0.*", 0.0}}; }, {"above 0"});
+  expect([](PruneSpec* s) { s->allocation = "sensitivity"; }, {"losses of a scan"});
+  expect(
+      [](PruneSpec* s) {
+        s->allocation = "sensitivity", s->losses = {{"lstm9", {}}};
+      },
+      {"losses of gru0.weight_hh expected", "lstm9 found"});
+  expect([](PruneSpec* s) { s->granularity = "embedding_row"; }, {"an Embedding node expected"});
+  expect([](PruneSpec* s) { s->granularity = "input_feature", s->weights = {"*.weight_hh"}; },
+         {"'*.weight_hh'", "gru0.weight_ih, lstm0.weight_ih"});
   expect([](PruneSpec* s) { s->multiple = 0; }, {"multiple", "0 found"});
   expect([](PruneSpec* s) { s->multiple = 21, s->granularity = "unit"; },
          {"multiple", "gru0", "20"});
@@ -302,6 +345,26 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
          {"'gru1.weight_hh'", "did you mean 'gru0.weight_hh'"});
   expect([](PruneSpec* s) { s->granularity = "slot_16x16", s->weights = {"gemm0.weight"}; },
          {"gemm0.weight", "slot_16x16", "slot_8x16"});
+}
+
+TEST(MakePlan, RefusesPiecesOfOneGateWhereAPieceSpansGates) {
+  for (const char* granularity : {"unit", "input_feature", "layer"}) {
+    PruneSpec spec;
+    spec.granularity = granularity;
+    spec.per = "gate";
+    ExpectError(MakePlan(Digits(), spec).status(), Code::kUnsupported, {granularity, "per gate"});
+  }
+}
+
+TEST(MakePlan, SaysWhyNoEmbeddingColumnCanGo) {
+  Rng rng(5);
+  GraphBuilder builder("words", {"x", {Element::kI32, Layout::kSequence, 50}}, &rng);
+  const std::string first = builder.Embedding(12).value();
+  builder.Recurrent(CellKind::kLstmCell, 12).Add(first).MeanOverTime().Gemm(4);
+  PruneSpec spec;
+  spec.granularity = "embedding_column";
+  ExpectError(MakePlan(ValueOrDie(builder.Finish()), spec).status(), Code::kUnsupported,
+              {"embedding0.weight", "is added to what lstm0."});
 }
 
 TEST(MakePlan, TakesBothDirectionsIfAPatternNamesOne) {

@@ -40,4 +40,12 @@ Keep KeepBest(std::span<const Piece> pieces, int64_t budget) {
   return keep;
 }
 
+size_t BestPiece(std::span<const Piece> pieces) {
+  const auto best =
+      std::max_element(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) {
+        return a.tier != b.tier ? a.tier < b.tier : a.score < b.score;
+      });
+  return static_cast<size_t>(best - pieces.begin());
+}
+
 }  // namespace espalier

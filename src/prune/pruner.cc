@@ -9,7 +9,7 @@ namespace espalier {
 Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
                               const ScheduleSpec& schedule, MaskSet masks) {
   ESPALIER_ASSIGN_OR_RETURN(Plan plan, MakePlan(graph, spec));
-  ESPALIER_RETURN_IF_ERROR(ValidateSchedule(schedule, spec.sparsity));
+  ESPALIER_RETURN_IF_ERROR(ValidateSchedule(schedule, plan.sparsity));
   for (const auto& [name, mask] : masks) {
     const auto it = graph.weights.find(name);
     if (it == graph.weights.end() || it->second.shape != mask.shape) {
@@ -31,7 +31,7 @@ Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
   }
   if (schedule.regrow.criterion.empty()) return pruner;
   const Granularity& granularity = *pruner.plan_.granularity.kind;
-  if (granularity.extent == Extent::kUnits || granularity.fixed_sparsity != nullptr) {
+  if (granularity.extent != Extent::kWeight || granularity.fixed_sparsity != nullptr) {
     return InvalidArgument(
         StrCat("schedule.regrow: a granularity within one weight that can end at any "
                "sparsity expected, ",

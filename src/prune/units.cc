@@ -49,6 +49,12 @@ std::vector<Candidates> CandidatesOf(const Coupling& coupling, const std::vector
   return candidates;
 }
 
+double SpreadOf(const std::vector<Piece>& pieces) {
+  double squares = 0.0;
+  for (const Piece& piece : pieces) squares += static_cast<double>(piece.score) * piece.score;
+  return pieces.empty() ? 0.0 : std::sqrt(squares / static_cast<double>(pieces.size()));
+}
+
 // Both directions of a node must keep equally many units. So that a ranking over all layers gives
 // them that, the r-th best of either gets the mean of the two scores.
 void PairDirections(const Coupling& coupling, const std::vector<Candidates>& candidates,
@@ -117,18 +123,45 @@ std::vector<float> UnitScores(const Coupling& coupling, Grouping grouping,
   return scores;
 }
 
+std::vector<Pool> UnitPools(const Coupling& coupling, const std::vector<uint8_t>& layers) {
+  std::vector<Pool> pools;
+  for (const Candidates& candidates : CandidatesOf(coupling, layers)) {
+    Pool& pool = pools.emplace_back();
+    for (const size_t group : candidates.groups) {
+      pool.size += static_cast<int64_t>(coupling.groups[group].units.size());
+    }
+    for (const int32_t index : candidates.layers) {
+      const UnitLayer& layer = coupling.layers[Idx(index)];
+      pool.name += (pool.name.empty() ? "" : "+") + layer.name();
+      const std::string suffix = layer.reverse ? "_reverse" : "";
+      int64_t cols = 0;  // of the layer's matrices side by side
+      int64_t rows = 0;
+      for (const char* weight : {".weight_ih", ".weight_hh", ".weight"}) {
+        const auto it = coupling.weights.find(layer.node + weight + suffix);
+        if (it == coupling.weights.end()) continue;
+        pool.weights.push_back(it->first);
+        rows = static_cast<int64_t>(it->second.rows.size());
+        cols += static_cast<int64_t>(it->second.cols.size());
+      }
+      pool.rows += rows;
+      pool.cols = std::max(pool.cols, cols);
+    }
+  }
+  return pools;
+}
+
 Keep SelectUnits(const Coupling& coupling, const std::vector<float>& scores,
                  const UnitSelection& selection) {
   Keep keep(coupling.groups.size(), 1);
   std::vector<float> balance_scores = scores;
   std::vector<Candidates> candidates = CandidatesOf(coupling, selection.layers);
-  std::vector<Pool> pools(candidates.size());
+  std::vector<Pool> pools =
+      selection.pools.empty() ? UnitPools(coupling, selection.layers) : selection.pools;
   for (size_t i = 0; i < candidates.size(); ++i) {
     std::vector<size_t> alive;
     for (const size_t group : candidates[i].groups) {
       const auto size = static_cast<int32_t>(coupling.groups[group].units.size());
       const bool pinned = !coupling.groups[group].pinned.empty();
-      pools[i].size += size;
       if (!pinned && !selection.alive.empty() && selection.alive[group] == 0) {
         keep[group] = 0;
         balance_scores[group] =
@@ -139,6 +172,7 @@ Keep SelectUnits(const Coupling& coupling, const std::vector<float>& scores,
       pools[i].pieces.push_back({scores[group], size, pinned ? 1 : 0});
     }
     candidates[i].groups = std::move(alive);
+    pools[i].spread = SpreadOf(pools[i].pieces);
   }
   PairDirections(coupling, candidates, &pools);
   const std::vector<Keep> kept = selection.allocation->allocate(pools, selection.budget);

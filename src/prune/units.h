@@ -27,9 +27,14 @@ struct UnitSelection {
   int64_t multiple = 1;         // each layer keeps a multiple of this, or all; e.g. 8 for SIMD
   std::vector<uint8_t> layers;  // [layers]: 1 = its units may go; empty = all
   Keep alive;                   // [groups]: 0 = gone before; empty = all are there
+  std::vector<Pool> pools;      // as UnitPools gives them, with what the allocation needs; or empty
 };
 
-// Keeps the best groups of each layer (allocation uniform) or over all (global). A group that joins
+// The units that compete with each other, without pieces: those of each layer, and those that Add
+// joins over the same layers. Their sizes count units. layers: as UnitSelection's.
+std::vector<Pool> UnitPools(const Coupling& coupling, const std::vector<uint8_t>& layers);
+
+// Keeps the best groups of each layer, or over all, as the allocation says. A group that joins
 // layers counts once for each of its units. What was gone stays gone, unless that leaves no graph.
 // The result passes ValidateKeep: where a layer would be left with no unit, directions would
 // differ or `multiple` is missed, more is kept.

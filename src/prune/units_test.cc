@@ -33,7 +33,19 @@ std::vector<int64_t> Counts(const Coupling& coupling, const Keep& keep) {
 }
 
 UnitSelection Select(const Allocation& allocation, double sparsity) {
-  return {&allocation, {sparsity, 0.0}, 1, {}, {}};
+  return {&allocation, {sparsity, 0.0}, 1, {}, {}, {}};
+}
+
+// What an allocation needs beside the scores.
+UnitSelection SelectWithAll(const Coupling& coupling, const Allocation& allocation,
+                            double sparsity) {
+  UnitSelection selection = Select(allocation, sparsity);
+  selection.pools = UnitPools(coupling, {});
+  for (Pool& pool : selection.pools) {
+    pool.sparsity = sparsity;
+    pool.losses = {{0.0, 1.0}, {0.5, 1.1}, {0.9, 2.0}};
+  }
+  return selection;
 }
 
 TEST(UnitScores, AreTheNormOfRowsAndColumnsWithEachWeightOnce) {
@@ -107,7 +119,8 @@ TEST(SelectUnits, KeepsOneUnitAtTheHighestSparsity) {
   const Graph graph = Stack(CellKind::kRnnReluCell, {6, 1}, Direction::kForward);
   const Coupling coupling = ValueOrDie(FindCoupling(graph));
   for (const Allocation* allocation : AllAllocations()) {
-    const Keep keep = SelectUnits(coupling, RandomScores(coupling, 1), Select(*allocation, 0.999));
+    const Keep keep = SelectUnits(coupling, RandomScores(coupling, 1),
+                                  SelectWithAll(coupling, *allocation, 0.999));
     EXPECT_EQ(Counts(coupling, keep), (std::vector<int64_t>{1, 1})) << allocation->name;
   }
 }
@@ -148,7 +161,8 @@ TEST(SelectUnits, KeepsPinnedUnitsWhateverTheirScore) {
   builder.Recurrent(CellKind::kGruCell, 8).Recurrent(CellKind::kGruCell, 8).LastStep();
   const Coupling coupling = ValueOrDie(FindCoupling(ValueOrDie(builder.Finish())));
   for (const Allocation* allocation : AllAllocations()) {
-    const Keep keep = SelectUnits(coupling, RandomScores(coupling, 1), Select(*allocation, 0.5));
+    const Keep keep =
+        SelectUnits(coupling, RandomScores(coupling, 1), SelectWithAll(coupling, *allocation, 0.5));
     EXPECT_EQ(Counts(coupling, keep)[1], 8) << allocation->name;
     EXPECT_LT(Counts(coupling, keep)[0], 8) << allocation->name;
   }

@@ -4,16 +4,18 @@ namespace espalier::allocations {
 namespace {
 
 std::vector<Keep> Allocate(std::span<const Pool> pools, const Budget& budget) {
-  std::vector<Keep> keep;
-  for (const Pool& pool : pools) {
-    keep.push_back(KeepBest(pool.pieces, KeepBudget(budget.sparsity, pool.size)));
-  }
-  return keep;
+  std::vector<int64_t> counts;
+  for (const Pool& pool : pools) counts.push_back(KeepBudget(budget.sparsity, pool.size));
+  return KeepCounts(pools, counts);
 }
 
 }  // namespace
 
-const Allocation uniform = {"uniform", "each tensor keeps n - floor(s n)",
-                            "Zhu and Gupta 2017, arXiv:1710.01878", Allocate};
+const Allocation uniform = {"uniform",
+                            "each tensor keeps n - floor(s n)",
+                            "Zhu and Gupta 2017, arXiv:1710.01878",
+                            AllocationNeeds::kNothing,
+                            /*holds_floor=*/false,
+                            Allocate};
 
 }  // namespace espalier::allocations

@@ -65,6 +65,7 @@ const Granularity blocked = {"blocked",
                              "Narang et al. 2017, arXiv:1711.02782",
                              Tile::kRowsByCols,
                              Extent::kWeight,
+                             Domain::kMatrices,
                              Check,
                              Cut};
 

@@ -41,6 +41,7 @@ const Granularity diagonal = {
     "Valin and Skoglund 2019, arXiv:1810.11846",
     Tile::kRowsByCols,
     Extent::kWeight,
+    Domain::kMatrices,
     Check,
     Cut};
 

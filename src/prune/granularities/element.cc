@@ -25,6 +25,7 @@ const Granularity element = {"element",
                              "Han et al. 2015, arXiv:1506.02626",
                              Tile::kNone,
                              Extent::kWeight,
+                             Domain::kMatrices,
                              nullptr,
                              Cut};
 

@@ -68,8 +68,10 @@ const Granularity nm = {"nm",
                         "Zhou et al. 2021, arXiv:2102.04010",
                         Tile::kRowsByColsByDepth,
                         Extent::kWeight,
+                        Domain::kMatrices,
                         Check,
                         Cut,
+                        nullptr,
                         FixedSparsity};
 
 }  // namespace espalier::granularities

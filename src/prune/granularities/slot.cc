@@ -119,6 +119,7 @@ const Granularity slot = {"slot",
                           "own design",
                           Tile::kRowsByColsByDepth,
                           Extent::kWeight,
+                          Domain::kMatrices,
                           Check,
                           Cut};
 

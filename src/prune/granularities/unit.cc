@@ -8,6 +8,7 @@ const Granularity unit = {
     "Wen et al. 2018, arXiv:1709.05027",
     Tile::kNone,
     Extent::kUnits,
+    Domain::kMatrices,
     nullptr,
     nullptr};
 

@@ -1,0 +1,292 @@
+#include "prune/cut.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+size_t Idx(int64_t value) { return static_cast<size_t>(value); }
+
+bool IsIn(const Graph& graph, const std::string& name, Domain domain) {
+  const Node& owner = *FindOwner(graph, name);
+  switch (domain) {
+    case Domain::kMatrices: return true;
+    case Domain::kRecurrent: return owner.op == Op::kRecurrent;
+    case Domain::kInput:
+      return owner.op == Op::kRecurrent && name.find(".weight_ih") != std::string::npos;
+    case Domain::kEmbeddings: return owner.op == Op::kEmbedding;
+  }
+  return false;
+}
+
+// A strip of rows that straddles two gates would be cut in two by the pools, and in one by the
+// format that stores it.
+Status CheckStrips(const GranularitySpec& spec, const std::string& name, int64_t rows,
+                   int64_t cols) {
+  const bool has_strips = spec.kind->tile >= Tile::kRowsByCols;
+  if (!has_strips || rows % spec.rows == 0) return Ok();
+  GranularitySpec nearest = spec;
+  int64_t gap = -1;
+  for (int64_t divisor = 1; divisor <= rows; ++divisor) {
+    GranularitySpec fitting = spec;
+    fitting.rows = static_cast<int32_t>(divisor);
+    if (rows % divisor != 0 || !spec.kind->check(fitting, name, rows, cols).ok()) continue;
+    if (gap >= 0 && std::abs(divisor - spec.rows) > gap) continue;
+    gap = std::abs(divisor - spec.rows);
+    nearest = fitting;
+  }
+  return InvalidArgument(StrCat(name, " (", rows, "x", cols, "): a tile whose rows divide the ",
+                                rows, " of a gate expected, ", GranularityName(spec), " found",
+                                gap < 0 ? "" : "; the nearest that fits is ",
+                                gap < 0 ? "" : GranularityName(nearest)));
+}
+
+Status AppendSlices(const Graph& graph, const std::string& weight, Per per, Cut* cut) {
+  const Tensor& tensor = graph.weights.at(weight);
+  const Node& owner = *FindOwner(graph, weight);
+  const bool by_gate = per == Per::kGate && owner.op == Op::kRecurrent;
+  const int64_t gates = by_gate ? InfoOf(owner.cell).gates : 1;
+  const int64_t rows = tensor.dim(0) / gates;
+  const int64_t cols = tensor.dim(1);
+  for (int64_t gate = 0; gate < gates; ++gate) {
+    Pool pool;
+    pool.name = by_gate ? weight + GateSuffix(InfoOf(owner.cell), gate) : weight;
+    pool.weights = {pool.name};
+    pool.rows = rows;
+    pool.cols = cols;
+    pool.size = rows * cols;
+    const GranularitySpec& spec = cut->granularity;
+    if (by_gate) ESPALIER_RETURN_IF_ERROR(CheckStrips(spec, pool.name, rows, cols));
+    if (spec.kind->check != nullptr) {
+      ESPALIER_RETURN_IF_ERROR(spec.kind->check(spec, pool.name, rows, cols));
+    }
+    cut->pools.push_back(std::move(pool));
+    cut->slices.push_back({weight, gate * rows, rows, cols});
+  }
+  return Ok();
+}
+
+double RootMeanSquare(double sum_of_squares, int64_t count) {
+  return count == 0 ? 0.0 : std::sqrt(sum_of_squares / static_cast<double>(count));
+}
+
+// The pieces of all pools, and which of them each element is part of.
+struct Pieces {
+  std::vector<Pool> pools;
+  // By weight, [rows, cols]: the pool and the piece in it; pool -1 for none.
+  struct Place {
+    int32_t pool = -1;
+    int32_t piece = -1;
+  };
+  std::map<std::string, std::vector<Place>> places;
+};
+
+std::span<const uint8_t> AliveIn(const MaskSet& masks, const std::string& name) {
+  const auto it = masks.find(name);
+  return it == masks.end() ? std::span<const uint8_t>() : std::span(it->second.keep);
+}
+
+Pieces PiecesOfSlices(const Cut& cut, Grouping grouping, const SaliencySet& saliency,
+                      const MaskSet& previous) {
+  Pieces pieces;
+  pieces.pools = cut.pools;
+  for (size_t i = 0; i < cut.slices.size(); ++i) {
+    const Slice& slice = cut.slices[i];
+    const std::vector<float>& all = saliency.at(slice.weight);
+    const size_t first = Idx(slice.first_row * slice.cols);
+    const size_t size = Idx(slice.rows * slice.cols);
+    SaliencyView view{std::span(all).subspan(first, size), {}, slice.rows, slice.cols};
+    const std::span<const uint8_t> alive = AliveIn(previous, slice.weight);
+    if (!alive.empty()) view.alive = alive.subspan(first, size);
+    Partition partition = PartitionOf(cut.granularity, grouping, view);
+    auto& places = pieces.places[slice.weight];
+    places.resize(all.size());
+    double squares = 0.0;
+    int64_t count = 0;
+    for (size_t element = 0; element < size; ++element) {
+      const int32_t piece = partition.piece_of[element];
+      if (piece < 0) continue;
+      places[first + element] = {static_cast<int32_t>(i), piece};
+      squares += static_cast<double>(view.saliency[element]) * view.saliency[element];
+      ++count;
+    }
+    pieces.pools[i].pieces = std::move(partition.pool.pieces);
+    pieces.pools[i].spread = RootMeanSquare(squares, count);
+  }
+  return pieces;
+}
+
+// The piece of an element of a weight with `cols` columns, -1 for none.
+int32_t LineOf(const WeightAxes& axes, size_t element, size_t cols) {
+  return axes.rows.empty() ? axes.cols[element % cols] : axes.rows[element / cols];
+}
+
+size_t ColsOf(const WeightAxes& axes, size_t size) {
+  return axes.rows.empty() ? axes.cols.size() : size / axes.rows.size();
+}
+
+Pieces PiecesOfLines(const Cut& cut, Grouping grouping, const SaliencySet& saliency,
+                     const MaskSet& previous) {
+  const std::vector<int32_t>& pool_of = cut.lines.pool_of;
+  Pieces pieces;
+  pieces.pools = cut.pools;
+  const auto for_each_alive = [&](const auto& visit) {
+    for (const auto& [name, axes] : cut.lines.weights) {
+      const std::vector<float>& values = saliency.at(name);
+      const std::span<const uint8_t> alive = AliveIn(previous, name);
+      std::vector<Pieces::Place>& places = pieces.places[name];
+      places.resize(values.size());
+      const size_t cols = ColsOf(axes, values.size());
+      for (size_t i = 0; i < values.size(); ++i) {
+        const int32_t line = LineOf(axes, i, cols);
+        if (line >= 0 && (alive.empty() || alive[i] != 0)) visit(Idx(line), values[i], &places[i]);
+      }
+    }
+  };
+  std::vector<double> sums(pool_of.size(), 0.0);
+  std::vector<int32_t> sizes(pool_of.size(), 0);
+  std::vector<double> squares(cut.pools.size(), 0.0);
+  for_each_alive([&](size_t line, double value, Pieces::Place*) {
+    sums[line] += value;
+    ++sizes[line];
+    squares[Idx(pool_of[line])] += value * value;
+  });
+  std::vector<int32_t> piece_of(pool_of.size(), -1);
+  for (size_t line = 0; line < pool_of.size(); ++line) {
+    if (sizes[line] == 0) continue;
+    std::vector<Piece>& pool = pieces.pools[Idx(pool_of[line])].pieces;
+    piece_of[line] = static_cast<int32_t>(pool.size());
+    const double sum = grouping == Grouping::kSignedSum ? std::abs(sums[line]) : sums[line];
+    pool.push_back({static_cast<float>(sum / sizes[line]), sizes[line]});
+  }
+  for (size_t i = 0; i < squares.size(); ++i) {
+    pieces.pools[i].spread = RootMeanSquare(squares[i], AliveCount(pieces.pools[i]));
+  }
+  for_each_alive([&](size_t line, double, Pieces::Place* place) {
+    *place = {pool_of[line], piece_of[line]};
+  });
+  return pieces;
+}
+
+Pieces MakePieces(const Cut& cut, Grouping grouping, const SaliencySet& saliency,
+                  const MaskSet& previous) {
+  return cut.granularity.kind->extent == Extent::kLines
+             ? PiecesOfLines(cut, grouping, saliency, previous)
+             : PiecesOfSlices(cut, grouping, saliency, previous);
+}
+
+}  // namespace
+
+std::vector<std::string> WeightsOf(const Graph& graph, Domain domain) {
+  std::vector<std::string> names = PrunableWeights(graph);
+  std::erase_if(names, [&](const std::string& name) { return !IsIn(graph, name, domain); });
+  return names;
+}
+
+std::vector<std::string> DefaultWeightsOf(const Graph& graph, Domain domain) {
+  return WeightsOf(graph, domain == Domain::kMatrices ? Domain::kRecurrent : domain);
+}
+
+Result<Cut> MakeCut(const Graph& graph, const std::set<std::string>& chosen,
+                    const GranularitySpec& granularity, Per per) {
+  Cut cut;
+  cut.granularity = granularity;
+  if (granularity.kind->extent == Extent::kLines) {
+    ESPALIER_ASSIGN_OR_RETURN(cut.lines, granularity.kind->lines(graph, chosen, per));
+    cut.pools = std::move(cut.lines.pools);
+    return cut;
+  }
+  for (const std::string& weight : chosen) {
+    ESPALIER_RETURN_IF_ERROR(AppendSlices(graph, weight, per, &cut));
+  }
+  return cut;
+}
+
+std::set<std::string> TargetsOf(const Cut& cut) {
+  std::set<std::string> names;
+  for (const Slice& slice : cut.slices) names.insert(slice.weight);
+  for (const auto& [name, axes] : cut.lines.weights) names.insert(name);
+  return names;
+}
+
+Partition PartitionOf(const GranularitySpec& granularity, Grouping grouping,
+                      const SaliencyView& view) {
+  if (grouping != Grouping::kSignedSum) return granularity.kind->partition(granularity, view);
+  std::vector<float> sizes(view.saliency.begin(), view.saliency.end());
+  for (float& value : sizes) value = std::abs(value);
+  SaliencyView unsigned_view = view;
+  unsigned_view.saliency = sizes;
+  Partition partition = granularity.kind->partition(granularity, unsigned_view);
+  std::vector<double> sum(partition.pool.pieces.size(), 0.0);
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const int32_t piece = partition.piece_of[i];
+    if (piece >= 0) sum[Idx(piece)] += view.saliency[i];
+  }
+  for (size_t i = 0; i < sum.size(); ++i) {
+    Piece& piece = partition.pool.pieces[i];
+    // One weight alone has its size already, or (balanced) the mean of its round.
+    if (piece.size > 1) piece.score = static_cast<float>(std::abs(sum[i]) / piece.size);
+  }
+  return partition;
+}
+
+MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& saliency,
+                const MaskSet& previous) {
+  const Pieces pieces = MakePieces(cut, choice.grouping, saliency, previous);
+  std::vector<Keep> kept = choice.allocation->allocate(pieces.pools, choice.budget);
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (kept[i].empty() || std::find(kept[i].begin(), kept[i].end(), 1) != kept[i].end()) continue;
+    kept[i][BestPiece(pieces.pools[i].pieces)] = 1;
+  }
+  MaskSet masks = previous;
+  for (const auto& [name, places] : pieces.places) {
+    const auto slice = std::find_if(cut.slices.begin(), cut.slices.end(),
+                                    [&](const Slice& s) { return s.weight == name; });
+    const int64_t cols =
+        slice != cut.slices.end()
+            ? slice->cols
+            : static_cast<int64_t>(ColsOf(cut.lines.weights.at(name), places.size()));
+    const std::vector<int64_t> shape = {static_cast<int64_t>(places.size()) / cols, cols};
+    Mask& mask = masks.emplace(name, Mask(shape)).first->second;
+    for (size_t i = 0; i < places.size(); ++i) {
+      const auto [pool, piece] = places[i];
+      if (pool >= 0) mask.keep[i] &= kept[Idx(pool)][Idx(piece)];
+    }
+  }
+  return masks;
+}
+
+Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& allocation,
+                     const Budget& budget) {
+  SaliencySet equal;
+  for (const std::string& name : TargetsOf(cut)) {
+    equal[name].assign(graph.weights.at(name).size(), 1.0f);
+  }
+  const std::vector<Pool> pools = MakePieces(cut, Grouping::kNorm, equal, {}).pools;
+  const std::vector<Keep> kept = allocation.allocate(pools, budget);
+  int64_t weights = 0;
+  for (size_t i = 0; i < pools.size(); ++i) {
+    int64_t in_pool = 0;
+    for (size_t j = 0; j < kept[i].size(); ++j) in_pool += kept[i][j] * pools[i].pieces[j].size;
+    weights += in_pool;
+    if (in_pool > 0) continue;
+    return InvalidArgument(StrCat(pools[i].name, ": at least 1 piece of granularity ",
+                                  GranularityName(cut.granularity), " (", pools[i].pieces[0].size,
+                                  " of ", pools[i].size,
+                                  " weights) expected to stay, none found at sparsity ",
+                                  budget.sparsity, " under allocation ", allocation.name));
+  }
+  const int64_t most = TotalBudget(pools, budget);
+  if (allocation.holds_floor && weights > most) {
+    return InvalidArgument(StrCat("floor: at most ", most, " weights in all expected at sparsity ",
+                                  budget.sparsity, ", ", weights,
+                                  " found, since every tensor keeps its floor or a piece"));
+  }
+  return Ok();
+}
+
+}  // namespace espalier

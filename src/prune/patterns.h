@@ -1,0 +1,34 @@
+// Patterns over the names of weights, and of gates of them: * any run of characters, ? any one.
+#ifndef ESPALIER_PRUNE_PATTERNS_H_
+#define ESPALIER_PRUNE_PATTERNS_H_
+
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "prune/plan.h"
+#include "prune/pool.h"
+
+namespace espalier {
+
+bool MatchesPattern(std::string_view pattern, std::string_view text);
+
+// "lstm0.weight_hh[f]" -> "lstm0.weight_hh"; what names no gate stays as it is.
+std::string WithoutGate(const std::string& name);
+
+// The names that the patterns match. Errors: kInvalidArgument for a pattern that matches none, with
+// all that there are.
+Result<std::set<std::string>> ChooseByPattern(std::span<const std::string> patterns,
+                                              const std::vector<std::string>& names);
+
+// Sets the sparsity of each pool by the one pattern that matches its name or one of its weights; 0
+// where none does. Errors: kInvalidArgument for a share that is not in [0, 1), a pattern that
+// matches no pool, two that match one, or nothing but zeros.
+Status GiveSparsities(std::span<const SparsityOfPattern> patterns, std::vector<Pool>* pools);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PRUNE_PATTERNS_H_
