@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "command.h"
 #include "exchange/onnx.h"
+#include "pipeline/sensitivity.h"
 #include "pipeline/stages.h"
 #include "prune/allocation.h"
 #include "prune/criterion.h"
@@ -24,6 +25,8 @@ struct Flags {
   StageSpec stage;
   std::optional<double> ramp_end;
   std::string masks = "hard";
+  std::vector<std::string> sparsities;  // PATTERN=SHARE
+  std::string sensitivity;
 };
 
 // Without epochs nothing is trained, so an option of the training would be ignored.
@@ -38,6 +41,37 @@ Status CheckTrainingOptions(const CLI::App& app, bool needs_data) {
   return Ok();
 }
 
+// "lstm0.*=0.9"
+Result<SparsityOfPattern> ParseSparsity(const std::string& text) {
+  const size_t split = text.rfind('=');
+  SparsityOfPattern each;
+  if (split != std::string::npos && split > 0 &&
+      CLI::detail::lexical_cast(text.substr(split + 1), each.sparsity)) {
+    each.pattern = text.substr(0, split);
+    return each;
+  }
+  return InvalidArgument("--sparsity-of: PATTERN=SHARE expected, e.g. 'lstm0.weight_hh[f]=0.5', '" +
+                         text + "' found");
+}
+
+// What --sparsity-of and --sensitivity add to the pruning.
+Status ResolvePruning(const Flags& flags, const CLI::App& app, PruneSpec* spec) {
+  if (!flags.sparsities.empty() && app.count("--sparsity") > 0) {
+    return InvalidArgument("--sparsity: nothing expected beside --sparsity-of");
+  }
+  for (const std::string& text : flags.sparsities) {
+    ESPALIER_ASSIGN_OR_RETURN(SparsityOfPattern each, ParseSparsity(text));
+    spec->sparsities.push_back(std::move(each));
+  }
+  if (flags.sensitivity.empty()) return Ok();
+  if (spec->allocation != "sensitivity") {
+    return InvalidArgument("--sensitivity: only with --allocation sensitivity");
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const SensitivityScan scan, ReadSensitivity(flags.sensitivity));
+  spec->losses = LossesOf(scan);
+  return Ok();
+}
+
 Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   StageSpec stage = flags.stage;
   stage.kind = StageKind::kPrune;
@@ -46,6 +80,7 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   ESPALIER_RETURN_IF_ERROR(
       FindCriterion(stage.prune.criterion).status().WithContext("--criterion"));
   ESPALIER_ASSIGN_OR_RETURN(stage.ramp.masks, ParseMaskMode(flags.masks));
+  ESPALIER_RETURN_IF_ERROR(ResolvePruning(flags, app, &stage.prune));
   const int64_t epochs = flags.train.options.epochs;
   if (epochs < 0) {
     return InvalidArgument(StrCat("--epochs: at least 0 expected, ", epochs, " found"));
@@ -140,10 +175,18 @@ Action AddPrune(CLI::App* app) {
   add("--granularity", &spec.granularity, kPruning,
       "What goes together: " + NamesOf(AllGranularities()));
   add("--allocation", &spec.allocation, kPruning, "How much where: " + NamesOf(AllAllocations()));
+  add("--per", &spec.per, kPruning, "Whose share, floor and rank: tensor, gate");
   add("--sparsity", &spec.sparsity, kPruning, "Share that goes, of the whole, in [0, 1)");
+  app->add_option("--sparsity-of", flags->sparsities,
+                  "PATTERN=SHARE of some tensors, or of a gate: 'lstm0.weight_hh[f]=0.5'")
+      ->group(kPruning);
+  app->add_option("--sensitivity", flags->sensitivity,
+                  "What espalier sensitivity wrote, for --allocation sensitivity")
+      ->group(kPruning);
   add("--weights", &spec.weights, kPruning,
       "Patterns of weight names, e.g. '*.weight_hh' (default: recurrent)");
-  add("--floor", &spec.floor, kPruning, "Least share of each tensor that stays under 'global'");
+  add("--floor", &spec.floor, kPruning,
+      "Least share of each tensor that stays, unless 'uniform' or a list says what does");
   add("--multiple", &spec.multiple, kPruning, "unit: each layer keeps a multiple of this");
   add("--calibration-sequences", &flags->stage.calibration.sequences, kPruning,
       "Training sequences that criteria and --reconstruct look at");

@@ -112,11 +112,35 @@ Status Run(Flags flags, Console* console) {
   return WriteReport(record, flags, console);
 }
 
+// What each prune stage will cut, a line a pool.
+void Describe(const PlannedStage& stage, std::string* text, Json* json) {
+  *text += StrCat("\n  ", stage.name, ": ", stage.granularity, ", ", stage.allocation, " per ",
+                  stage.per, ", ", FormatPercent(stage.sparsity, 2), " in all");
+  Json pools = Json::object();
+  for (const PlannedPool& pool : stage.pools) {
+    const bool is_known = pool.sparsity >= 0.0;
+    *text += StrCat("\n    ", pool.name, " ", pool.rows, "x", pool.cols, ": ",
+                    is_known ? FormatPercent(pool.sparsity, 2) : "by the trained weights");
+    pools[pool.name] = is_known ? Json(pool.sparsity) : Json();
+  }
+  json->push_back({{"stage", stage.name},
+                   {"granularity", stage.granularity},
+                   {"allocation", stage.allocation},
+                   {"per", stage.per},
+                   {"sparsity", stage.sparsity},
+                   {"pools", std::move(pools)}});
+}
+
 Status Check(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const Recipe recipe, ReadWithOverrides(flags));
-  ESPALIER_RETURN_IF_ERROR(DryRun(recipe).WithContext(flags.file));
-  return console->Result(StrCat(flags.file, ": good, ", recipe.stages.size(), " stages"),
-                         {{"recipe", flags.file}, {"stages", recipe.stages.size()}});
+  Result<std::vector<PlannedStage>> planned = DryRun(recipe);
+  if (!planned.ok()) return planned.status().WithContext(flags.file);
+  std::string text = StrCat(flags.file, ": good, ", recipe.stages.size(), " stages");
+  Json pruned = Json::array();
+  for (const PlannedStage& stage : *planned) Describe(stage, &text, &pruned);
+  return console->Result(
+      text,
+      {{"recipe", flags.file}, {"stages", recipe.stages.size()}, {"prune", std::move(pruned)}});
 }
 
 Status Show(const Flags& flags, Console* console) {

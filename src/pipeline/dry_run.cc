@@ -1,10 +1,12 @@
 #include "pipeline/dry_run.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 
 #include "base/strings.h"
 #include "pipeline/stages.h"
+#include "prune/schedule.h"
 #include "tasks/task.h"
 
 namespace espalier {
@@ -25,14 +27,55 @@ Dataset SampleOf(const TaskInfo& task) {
   return sample;
 }
 
+// What the allocation gives a pool, if that does not depend on the weights.
+double SparsityOfPool(const Plan& plan, const Pool& pool, const MaskSet& masks) {
+  switch (plan.allocation->kind) {
+    case AllocationKind::kRanking: return -1.0;
+    case AllocationKind::kShares:
+      return plan.allocation->needs == AllocationNeeds::kSparsities ? pool.sparsity : plan.sparsity;
+    case AllocationKind::kFlooredShares: break;
+  }
+  // Counts that do not depend on what is counted: those of the random weights.
+  for (size_t i = 0; i < plan.cut.slices.size(); ++i) {
+    if (plan.cut.pools[i].name != pool.name) continue;
+    const Slice& slice = plan.cut.slices[i];
+    const auto first = masks.at(slice.weight).keep.begin() + slice.first_row * slice.cols;
+    const int64_t size = slice.rows * slice.cols;
+    return static_cast<double>(std::count(first, first + size, 0)) / static_cast<double>(size);
+  }
+  return -1.0;
+}
+
+// Errors: MakePlan's; kInvalidArgument for a ramp that starts above where it ends.
+Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
+  ESPALIER_ASSIGN_OR_RETURN(const Plan plan, MakePlan(graph, stage.prune));
+  ScheduleSpec schedule;
+  schedule.name = stage.ramp.schedule;
+  schedule.initial_sparsity = stage.ramp.initial_sparsity;
+  ESPALIER_RETURN_IF_ERROR(ValidateSchedule(schedule, plan.sparsity));
+  ESPALIER_ASSIGN_OR_RETURN(const MaskSet masks,
+                            MakeMasks(plan, plan.sparsity, StatisticsOf(graph.weights), MaskSet()));
+  PlannedStage planned{stage.name,
+                       GranularityName(plan.granularity),
+                       plan.allocation->name,
+                       PerName(plan.per),
+                       plan.sparsity,
+                       {}};
+  for (const Pool& pool : plan.cut.pools) {
+    planned.pools.push_back({pool.name, pool.rows, pool.cols, SparsityOfPool(plan, pool, masks)});
+  }
+  return planned;
+}
+
 }  // namespace
 
-Status DryRun(const Recipe& recipe) {
+Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(recipe.task));
   Rng rng(recipe.seed);
   ESPALIER_ASSIGN_OR_RETURN(Graph graph, BuildNetwork(task.name, task.input, recipe.model, &rng));
   ESPALIER_RETURN_IF_ERROR(
       Evaluate(graph, SampleOf(task), EvaluateOptions()).status().WithContext("model"));
+  std::vector<PlannedStage> planned;
   for (size_t i = 0; i < recipe.stages.size(); ++i) {
     StageSpec stage = recipe.stages[i];
     const std::string where = StrCat("stages[", i, "].", StageKindName(stage.kind));
@@ -41,10 +84,16 @@ Status DryRun(const Recipe& recipe) {
       // Without data any criterion does: how much goes does not depend on it.
       stage.prune.criterion = "magnitude";
       stage.reconstruct = false;
+      Result<PlannedStage> plan = PlanStage(graph, stage);
+      if (!plan.ok()) return plan.status().WithContext(where);
+      planned.push_back(*std::move(plan));
       Result<PruneOutcome> outcome = PruneNetwork(graph, stage, PruneInputs(), TrainHooks());
       if (!outcome.ok()) return outcome.status().WithContext(where);
       graph = std::move(outcome->graph);
-      if (stage.prune.granularity == "unit" && stage.prune.allocation != "uniform") return Ok();
+      if (stage.prune.granularity == "unit" &&
+          (*FindAllocation(stage.prune.allocation))->kind == AllocationKind::kRanking) {
+        return planned;
+      }
     } else if (stage.kind == StageKind::kCompact) {
       std::map<std::string, int64_t> removed;
       Result<Graph> compacted = CompactNetwork(graph, &removed);
@@ -52,7 +101,7 @@ Status DryRun(const Recipe& recipe) {
       graph = *std::move(compacted);
     }
   }
-  return Ok();
+  return planned;
 }
 
 }  // namespace espalier

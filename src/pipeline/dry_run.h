@@ -1,18 +1,41 @@
-// DryRun: does a recipe fit its network? Finds in a second what would otherwise end a run after
-// hours of training.
+// DryRun: does a recipe fit its network, and what will its prune stages cut? Finds in a second what
+// would otherwise end a run after hours of training.
 #ifndef ESPALIER_PIPELINE_DRY_RUN_H_
 #define ESPALIER_PIPELINE_DRY_RUN_H_
+
+#include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "pipeline/recipe.h"
 
 namespace espalier {
 
+// What a prune stage will cut of one pool (prune/pool.h).
+struct PlannedPool {
+  std::string name;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  // Of what the granularity counts (weights, or units); -1 if only the trained weights will say,
+  // as under allocations that rank pools together.
+  double sparsity = -1.0;
+};
+
+struct PlannedStage {
+  std::string name;
+  std::string granularity;
+  std::string allocation;
+  std::string per;
+  double sparsity = 0.0;  // of all pools together
+  std::vector<PlannedPool> pools;
+};
+
 // Builds the network with random weights and takes it through the prune and compact stages without
 // training; reads no data. It stops, satisfied, after a stage that removes units by a ranking over
 // all layers: how many stay in each only the trained weights say.
-// Errors: what BuildNetwork, Evaluate and PruneNetwork say, with the key's path in front.
-Status DryRun(const Recipe& recipe);
+// Returns the prune stages, first to last. Errors: what BuildNetwork, Evaluate and PruneNetwork
+// say, with the key's path in front.
+Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe);
 
 }  // namespace espalier
 

@@ -8,9 +8,13 @@ namespace {
 using ::espalier::testing::ExpectError;
 using ::espalier::testing::ValueOrDie;
 
-Status DryRunOf(const std::string& model, const std::string& stages) {
+Result<std::vector<PlannedStage>> Planned(const std::string& model, const std::string& stages) {
   return DryRun(ValueOrDie(
       ParseRecipe("{task: mnist-rows, model: [" + model + "], stages: [" + stages + "]}")));
+}
+
+Status DryRunOf(const std::string& model, const std::string& stages) {
+  return Planned(model, stages).status();
 }
 
 constexpr char kModel[] = "lstm: 24, last_step, gemm: 10";
@@ -19,6 +23,51 @@ TEST(DryRun, PassesWhatFits) {
   EXPECT_OK(DryRunOf(kModel,
                      "train, prune: {name: a, granularity: unit, sparsity: 0.3}, compact, "
                      "prune: {name: b, granularity: slot_8x8, sparsity: 0.5, epochs: 3}, compile"));
+}
+
+TEST(DryRun, SaysWhatEachTensorAndGateWillLose) {
+  const std::vector<PlannedStage> stages = ValueOrDie(
+      Planned(kModel,
+              "train, prune: {name: a, sparsity: {lstm0.weight_ih: 0.5, lstm0.weight_hh: {f: "
+              "0.25, o: 0.75}}}, prune: {name: b, granularity: unit, sparsity: 0.5}, prune: {name: "
+              "c, allocation: lamp}"));
+  ASSERT_EQ(stages.size(), 3u);
+  EXPECT_EQ(stages[0].allocation, "given");
+  EXPECT_EQ(stages[0].per, "gate");
+  ASSERT_EQ(stages[0].pools.size(), 8u);
+  EXPECT_EQ(stages[0].pools[1].name, "lstm0.weight_hh[f]");
+  EXPECT_EQ(stages[0].pools[1].sparsity, 0.25);
+  EXPECT_EQ(stages[0].pools[2].sparsity, 0.0);
+  EXPECT_EQ(stages[0].pools[4].sparsity, 0.5);
+  EXPECT_EQ(stages[1].pools[0].name, "lstm0");
+  EXPECT_EQ(stages[1].pools[0].sparsity, 0.5);
+  EXPECT_EQ(stages[2].pools[0].sparsity, -1.0);
+  EXPECT_EQ(stages[2].sparsity, 0.9);
+}
+
+TEST(DryRun, CountsWhatErkGivesEachTensor) {
+  const PlannedStage stage =
+      ValueOrDie(Planned(kModel, "train, prune: {name: a, allocation: erk, sparsity: 0.8}"))[0];
+  double kept = 0.0, size = 0.0;
+  for (const PlannedPool& pool : stage.pools) {
+    const auto weights = static_cast<double>(pool.rows * pool.cols);
+    kept += (1.0 - pool.sparsity) * weights;
+    size += weights;
+  }
+  EXPECT_NEAR(kept, 0.2 * size, 1.0);
+  EXPECT_GT(stage.pools[1].sparsity, stage.pools[0].sparsity);  // 96x28 and 96x24
+}
+
+TEST(DryRun, RefusesASparsityAtWhichATensorDies) {
+  ExpectError(DryRunOf(kModel, "train, prune: {granularity: row, per: gate, sparsity: 0.99}"),
+              Code::kInvalidArgument, {"stages[1].prune", "lstm0.weight_hh[i]", "row"});
+}
+
+TEST(DryRun, RefusesARampThatStartsAboveWhereItEnds) {
+  ExpectError(DryRunOf(kModel,
+                       "train, prune: {epochs: 2, sparsity: {lstm0.weight_ih: 0.9, "
+                       "lstm0.weight_hh: 0.1}, schedule: {initial_sparsity: 0.8}}"),
+              Code::kInvalidArgument, {"stages[1].prune", "initial_sparsity"});
 }
 
 TEST(DryRun, RefusesANetworkThatIsNoneForTheTask) {

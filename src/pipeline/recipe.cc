@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "pipeline/calibration_file.h"
 #include "pipeline/cost_file.h"
+#include "pipeline/sensitivity.h"
 #include "pipeline/yaml_reader.h"
 #include "prune/schedule.h"
 #include "tasks/task.h"
@@ -155,9 +156,11 @@ Status ReadRamp(const YAML::Node& node, const std::string& path, const StageSpec
   ESPALIER_RETURN_IF_ERROR(map.Finish());
   ESPALIER_RETURN_IF_ERROR(FindSchedule(ramp->schedule).status().WithContext(path + ".name"));
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast(map, "every_steps", 1, ramp->every_steps));
-  if (!(ramp->initial_sparsity >= 0.0 && ramp->initial_sparsity <= stage.prune.sparsity)) {
+  double most = stage.prune.sparsities.empty() ? stage.prune.sparsity : 0.0;
+  for (const SparsityOfPattern& each : stage.prune.sparsities) most = std::max(most, each.sparsity);
+  if (!(ramp->initial_sparsity >= 0.0 && ramp->initial_sparsity <= most)) {
     return Expected(path + ".initial_sparsity",
-                    StrCat("0 to ", stage.prune.sparsity, ", the sparsity of the stage,"),
+                    StrCat("0 to ", most, ", the sparsity of the stage,"),
                     StrCat(ramp->initial_sparsity));
   }
   if (!(ramp->begin_epoch >= 0.0 && ramp->begin_epoch <= ramp->end_epoch &&
@@ -177,15 +180,81 @@ Status CheckPrune(const YamlMap& map, const PruneSpec& spec) {
   ESPALIER_RETURN_IF_ERROR(in("criterion", FindCriterion(spec.criterion).status()));
   ESPALIER_RETURN_IF_ERROR(in("granularity", ParseGranularity(spec.granularity).status()));
   ESPALIER_RETURN_IF_ERROR(in("allocation", FindAllocation(spec.allocation).status()));
+  ESPALIER_RETURN_IF_ERROR(in("per", ParsePer(spec.per).status()));
   if (!(spec.sparsity >= 0.0 && spec.sparsity < 1.0)) {
     return Expected(map.PathOf("sparsity"), "a share in [0, 1)", StrCat(spec.sparsity));
   }
   ESPALIER_RETURN_IF_ERROR(CheckShare(map, "floor", spec.floor));
-  if (spec.allocation == "global" && spec.floor > 1.0 - spec.sparsity + 1e-9) {
+  const bool holds_floor = (*FindAllocation(spec.allocation))->kind != AllocationKind::kShares &&
+                           spec.sparsities.empty();
+  if (holds_floor && spec.floor > 1.0 - spec.sparsity + 1e-9) {
     return Expected(map.PathOf("floor"), StrCat("at most 1 - sparsity = ", 1.0 - spec.sparsity),
                     StrCat(spec.floor));
   }
   return CheckAtLeast(map, "multiple", 1, spec.multiple);
+}
+
+// A share for all, or `{"*.weight_ih": 0.8, lstm0.weight_hh: {i: 0.9, f: 0.5}}`.
+Status ReadSparsity(const YAML::Node& node, const std::string& path, PruneSpec* spec) {
+  const auto read = [](const YAML::Node& value, const std::string& where, double* share) {
+    if (value.IsScalar() && YAML::convert<double>::decode(value, *share)) return Ok();
+    return Expected(where, "a number", DescribeYaml(value));
+  };
+  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsMap()) return read(node, path, &spec->sparsity);
+  if (node.size() == 0) return Expected(path, "a share, or one for each pattern", "nothing");
+  for (const auto& entry : node) {
+    const std::string pattern = entry.first.Scalar();
+    const std::string where = path + "." + pattern;
+    if (!entry.second.IsMap()) {
+      ESPALIER_RETURN_IF_ERROR(
+          read(entry.second, where, &spec->sparsities.emplace_back(pattern, 0.0).sparsity));
+      continue;
+    }
+    for (const auto& gate : entry.second) {
+      const std::string letter = gate.first.Scalar();
+      const std::string name = pattern + "[" + letter + "]";
+      ESPALIER_RETURN_IF_ERROR(read(gate.second, where + "." + letter,
+                                    &spec->sparsities.emplace_back(name, 0.0).sparsity));
+    }
+  }
+  return Ok();
+}
+
+// `{lstm0.weight_hh: [[0, 0.1], [0.5, 0.2]]}`, sparsities and losses, as RecipeJson writes them.
+Status ReadLossPoints(const YAML::Node& pools, const std::string& path, PruneSpec* spec) {
+  for (const auto& pool : pools) {
+    const std::string name = pool.first.Scalar();
+    std::vector<std::pair<double, double>> points;
+    if (!YAML::convert<decltype(points)>::decode(pool.second, points) || points.empty() ||
+        points[0].first != 0.0) {
+      return Expected(path + "." + name, "a list of [sparsity, loss] from sparsity 0 on",
+                      DescribeYaml(pool.second));
+    }
+    for (const auto& [sparsity, loss] : points) {
+      std::vector<LossPoint>& losses = spec->losses[name];
+      if (!(losses.empty() || (sparsity > losses.back().sparsity && sparsity < 1.0))) {
+        return Expected(path + "." + name, "sparsities that rise and are below 1",
+                        StrCat(sparsity));
+      }
+      losses.push_back({sparsity, loss});
+    }
+  }
+  return Ok();
+}
+
+// The name of a file, or what was in it.
+Status ReadLosses(const YAML::Node& node, const std::string& path, PruneSpec* spec) {
+  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (spec->allocation != "sensitivity") {
+    return Expected(path, "nothing, unless under allocation sensitivity,", spec->allocation);
+  }
+  if (node.IsMap()) return ReadLossPoints(node, path, spec);
+  if (!node.IsScalar()) return Expected(path, "a file's name", DescribeYaml(node));
+  Result<SensitivityScan> scan = ReadSensitivity(node.Scalar());
+  if (!scan.ok()) return scan.status().WithContext(path);
+  spec->losses = LossesOf(*scan);
+  return Ok();
 }
 
 Status ReadPrune(YamlMap* map, StageSpec* stage) {
@@ -193,7 +262,11 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
   map->Read("criterion", &spec.criterion);
   map->Read("granularity", &spec.granularity);
   map->Read("allocation", &spec.allocation);
-  map->Read("sparsity", &spec.sparsity);
+  map->Read("per", &spec.per);
+  const YAML::Node sparsity = map->Take("sparsity");
+  ESPALIER_RETURN_IF_ERROR(map->status());
+  ESPALIER_RETURN_IF_ERROR(ReadSparsity(sparsity, map->PathOf("sparsity"), &spec));
+  ESPALIER_RETURN_IF_ERROR(ReadLosses(map->Take("sensitivity"), map->PathOf("sensitivity"), &spec));
   map->ReadStrings("weights", &spec.weights);
   map->Read("floor", &spec.floor);
   map->Read("multiple", &spec.multiple);

@@ -44,9 +44,20 @@ Json TrainJson(const TrainOptions& options) {
 Json PruneJson(const StageSpec& stage) {
   const PruneSpec& spec = stage.prune;
   Json json = {{"criterion", spec.criterion},   {"granularity", spec.granularity},
-               {"allocation", spec.allocation}, {"sparsity", spec.sparsity},
-               {"weights", spec.weights},       {"floor", spec.floor},
-               {"multiple", spec.multiple}};
+               {"allocation", spec.allocation}, {"per", spec.per},
+               {"sparsity", spec.sparsity},     {"weights", spec.weights},
+               {"floor", spec.floor},           {"multiple", spec.multiple}};
+  if (!spec.sparsities.empty()) {
+    json["sparsity"] = Json::object();
+    for (const SparsityOfPattern& each : spec.sparsities) {
+      json["sparsity"][each.pattern] = each.sparsity;
+    }
+  }
+  for (const auto& [pool, losses] : spec.losses) {  // not the file's name: what was in it counts
+    for (const LossPoint& point : losses) {
+      json["sensitivity"][pool].push_back({point.sparsity, point.loss});
+    }
+  }
   json["calibration"] = {{"sequences", stage.calibration.sequences},
                          {"batch_size", stage.calibration.batch_size}};
   json["reconstruct"] = stage.reconstruct;

@@ -211,6 +211,22 @@ const BadRecipe kBadPrunes[] = {
     {"Allocation",
      WithSecond("prune: {allocation: globl}"),
      {"stages[1].prune.allocation", "'global'"}},
+    {"Per", WithSecond("prune: {per: gates}"), {"stages[1].prune.per", "'gate'"}},
+    {"SparsityOfAPattern",
+     WithSecond("prune: {sparsity: {'*': high}}"),
+     {"stages[1].prune.sparsity.*", "a number expected", "'high' found"}},
+    {"SparsityOfAGate",
+     WithSecond("prune: {sparsity: {lstm0.weight_hh: {i: [1]}}}"),
+     {"stages[1].prune.sparsity.lstm0.weight_hh.i", "a list found"}},
+    {"EmptySparsity",
+     WithSecond("prune: {sparsity: {}}"),
+     {"stages[1].prune.sparsity", "one for each pattern"}},
+    {"FallingSensitivity",
+     WithSecond("prune: {allocation: sensitivity, sensitivity: {a: [[0, 1], [0.5, 1], [0.4, 1]]}}"),
+     {"stages[1].prune.sensitivity.a", "rise", "0.4 found"}},
+    {"SensitivityOfAnother",
+     WithSecond("prune: {sensitivity: scan.json}"),
+     {"stages[1].prune.sensitivity", "uniform found"}},
     {"Floor", WithSecond("prune: {floor: 2}"), {"stages[1].prune.floor", "[0, 1]", "2 found"}},
     {"GlobalFloor",
      WithSecond("prune: {allocation: global, sparsity: 0.9, floor: 0.5}"),
@@ -337,6 +353,31 @@ INSTANTIATE_TEST_SUITE_P(Train, RefusedRecipe, ::testing::ValuesIn(kBadTrains), 
 INSTANTIATE_TEST_SUITE_P(Prune, RefusedRecipe, ::testing::ValuesIn(kBadPrunes), NameOf);
 INSTANTIATE_TEST_SUITE_P(Compile, RefusedRecipe, ::testing::ValuesIn(kBadCompiles), NameOf);
 INSTANTIATE_TEST_SUITE_P(Order, RefusedRecipe, ::testing::ValuesIn(kBadOrders), NameOf);
+
+TEST(Recipe, NamesASensitivityThatIsNotThere) {
+  ExpectError(
+      ParseRecipe(WithSecond("prune: {allocation: sensitivity, sensitivity: /none.json}")).status(),
+      Code::kIo, {"stages[1].prune.sensitivity", "/none.json"});
+}
+
+TEST(Recipe, ReadsASparsityForEachTensorAndGate) {
+  const Recipe recipe = ValueOrDie(ParseRecipe(WithSecond(
+      "prune: {sparsity: {'*.weight_ih': 0.8, lstm0.weight_hh: {i: 0.9, f: 0.5}}, per: gate}")));
+  const std::vector<SparsityOfPattern> expected = {
+      {"*.weight_ih", 0.8}, {"lstm0.weight_hh[i]", 0.9}, {"lstm0.weight_hh[f]", 0.5}};
+  EXPECT_EQ(recipe.stages[1].prune.sparsities, expected);
+  EXPECT_EQ(recipe.stages[1].prune.per, "gate");
+  EXPECT_NE(StageJson(recipe.stages[1]).find("\"lstm0.weight_hh[f]\":0.5"), std::string::npos);
+}
+
+TEST(Recipe, ListsAndLossesComeBackFromItsJson) {
+  for (const char* stage : {"prune: {sparsity: {'*.weight_ih': 0.8, 'lstm0.weight_hh[f]': 0.5}}",
+                            "prune: {allocation: sensitivity, sensitivity: {lstm0.weight_hh: [[0, "
+                            "1], [0.5, 1.25]]}}"}) {
+    const std::string json = RecipeJson(ValueOrDie(ParseRecipe(WithSecond(stage))));
+    EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);
+  }
+}
 
 }  // namespace
 }  // namespace espalier

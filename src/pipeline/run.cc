@@ -192,7 +192,7 @@ Result<RunRecord> RunRecipe(const Recipe& recipe, const RunOptions& options,
                             const RunHooks& hooks) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(recipe.task));
   ESPALIER_ASSIGN_OR_RETURN(const RunFacts facts, FactsOf(recipe, task, options));
-  ESPALIER_RETURN_IF_ERROR(DryRun(recipe));
+  ESPALIER_RETURN_IF_ERROR(DryRun(recipe).status());
   std::error_code error;
   fs::create_directories(options.run_dir, error);
   if (error) return IoError(options.run_dir + ": cannot create: " + error.message());

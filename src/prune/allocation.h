@@ -28,13 +28,18 @@ enum class AllocationNeeds : uint8_t {
   kLosses,      // Pool::losses of each
 };
 
+enum class AllocationKind : uint8_t {
+  kShares,         // each pool's own share says what stays; the floor plays no part
+  kFlooredShares,  // counts known before the weights are, none below the floor
+  kRanking,        // only the weights say what goes where, none below the floor
+};
+
 struct Allocation {
   const char* name;
   const char* formula;
   const char* source;
   AllocationNeeds needs;
-  // True if `floor` is kept to in every pool; else each pool's share says what stays.
-  bool holds_floor;
+  AllocationKind kind;
   // One Keep for each pool. Precondition: no score is NaN.
   std::vector<Keep> (*allocate)(std::span<const Pool> pools, const Budget& budget);
 };

@@ -49,7 +49,8 @@ TEST(EveryAllocation, SpendsTheWholeBudgetAndKeepsTheBestOfEachPool) {
       const double sparsity = percent / 100.0;
       for (Pool& pool : pools) pool.sparsity = sparsity;
       const std::vector<Keep> kept = allocation->allocate(pools, {sparsity, 0.02});
-      const int64_t rounded = allocation->holds_floor ? 0 : 2;  // a part of a weight in each pool
+      const int64_t rounded =
+          allocation->kind != AllocationKind::kShares ? 0 : 2;  // a part of a weight in each pool
       EXPECT_GE(Sum(Counts(kept)), size - size * percent / 100) << allocation->name;
       EXPECT_LE(Sum(Counts(kept)), size - size * percent / 100 + rounded) << allocation->name;
       for (size_t i = 0; i < pools.size(); ++i) {
@@ -60,7 +61,7 @@ TEST(EveryAllocation, SpendsTheWholeBudgetAndKeepsTheBestOfEachPool) {
           if (kept[i][j] == 0) most_dropped = std::max(most_dropped, score);
         }
         EXPECT_GE(least_kept, most_dropped) << allocation->name << " pool " << i;
-        if (allocation->holds_floor) {
+        if (allocation->kind != AllocationKind::kShares) {
           EXPECT_GE(Counts(kept)[i], pools[i].size / 50) << allocation->name << " pool " << i;
         }
       }

@@ -281,7 +281,7 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
                                   budget.sparsity, " under allocation ", allocation.name));
   }
   const int64_t most = TotalBudget(pools, budget);
-  if (allocation.holds_floor && weights > most) {
+  if (allocation.kind != AllocationKind::kShares && weights > most) {
     return InvalidArgument(StrCat("floor: at most ", most, " weights in all expected at sparsity ",
                                   budget.sparsity, ", ", weights,
                                   " found, since every tensor keeps its floor or a piece"));

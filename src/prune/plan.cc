@@ -30,7 +30,8 @@ Status CheckNumbers(const PruneSpec& spec) {
 }
 
 Status CheckFloor(const Plan& plan) {
-  if (!plan.allocation->holds_floor || plan.floor <= 1.0 - plan.sparsity + 1e-9) return Ok();
+  if (plan.allocation->kind == AllocationKind::kShares || plan.floor <= 1.0 - plan.sparsity + 1e-9)
+    return Ok();
   return InvalidArgument(StrCat("floor: at most 1 - sparsity = ", 1.0 - plan.sparsity,
                                 " expected, ", plan.floor, " found"));
 }

@@ -117,6 +117,36 @@ class Commands(Case):
             self.assertGreater(system["us_per_sequence"]["median"], 0)
             self.assertGreater(system["us_per_step"]["median"], 0)
 
+    def test_sensitivity_measures_what_an_allocation_spends(self):
+        dense, scan, sparse = self.run_dir / "dense.onnx", self.path("scan.json"), self.path("s.onnx")
+        measure = ["sensitivity", dense, "--task", "mnist-rows", "--data", self.data, "-o", scan]
+        text = self.good(*measure, "--per", "gate", "--sparsities", "0.5", "0.9")
+        self.assertIn("lstm0.weight_hh[f]", text.stdout)
+        self.assertIn("17 of 17", text.stderr)
+        curves = json.loads(scan.read_text())["curves"]
+        self.assertEqual(len(curves), 8)
+        for curve in curves:
+            self.assertEqual([point[0] for point in curve["points"]], [0, 0.5, 0.9])
+            self.assertEqual(curve["points"][0], curves[0]["points"][0])
+        prune = ["prune", dense, "--allocation", "sensitivity", "--sensitivity", scan, "-o", sparse]
+        found = json.loads(self.good(*prune, "--per", "gate", "--sparsity", "0.8", "--json").stdout)
+        self.assertGreater(found["sparsity"]["lstm0.weight_hh"], 0.3)
+        self.bad(["losses of lstm0.weight_hh expected"], *prune)
+        self.bad(["--sensitivity", "only with --allocation sensitivity"], "prune", dense,
+                 "--sensitivity", scan, "-o", sparse)
+        self.assertEqual(len(json.loads(self.good(*measure, "--quick", "--json").stdout)["curves"]), 2)
+
+    def test_prune_takes_a_sparsity_for_each_gate(self):
+        dense, sparse = self.run_dir / "dense.onnx", self.path("s.onnx")
+        prune = ["prune", dense, "-o", sparse]
+        found = json.loads(self.good(*prune, "--sparsity-of", "lstm0.weight_hh[f]=0.5",
+                                     "lstm0.weight_ih=0.75", "--json").stdout)["sparsity"]
+        self.assertAlmostEqual(found["lstm0.weight_hh"], 0.125, places=3)
+        self.assertAlmostEqual(found["lstm0.weight_ih"], 0.75, places=3)
+        self.bad(["PATTERN=SHARE", "lstm0.*"], *prune, "--sparsity-of", "lstm0.*")
+        self.bad(["--sparsity", "beside --sparsity-of"], *prune, "--sparsity", "0.5", "--sparsity-of",
+                 "lstm0.*=0.5")
+
     def test_compile_chooses_by_costs(self):
         costs, dense = self.path("costs.json"), self.run_dir / "dense.onnx"
         result = json.loads(self.good("tune", "--format", "csr", "--repetitions", "1", "--cpu",
@@ -173,8 +203,8 @@ class Commands(Case):
                  "--node-modules", MODULES)
 
     def test_every_command_has_help_with_an_example(self):
-        for command in ("train", "prune", "compact", "compile", "tune", "eval", "run", "bench",
-                        "export", "inspect", "report", "recipe"):
+        for command in ("train", "prune", "sensitivity", "compact", "compile", "tune", "eval", "run",
+                        "bench", "export", "inspect", "report", "recipe"):
             text = self.good(command, "--help").stdout
             self.assertIn("example", text, command)
             inner = ("run", "check", "show") if command == "recipe" else ()

@@ -26,7 +26,7 @@ const Allocation class_distribution = {
     "one ranking by S / sqrt(mean S^2), the mean over the tensor; each keeps at least its floor",
     "See et al. 2016, arXiv:1606.09274",
     AllocationNeeds::kNothing,
-    /*holds_floor=*/true,
+    AllocationKind::kRanking,
     Allocate};
 
 }  // namespace espalier::allocations

@@ -76,7 +76,7 @@ const Allocation erk = {
     "each tensor's density = e (rows + cols) / (rows cols), at most 1; e by the budget",
     "Mocanu et al. 2018, arXiv:1707.04780; Evci et al. 2020, arXiv:1911.11134",
     AllocationNeeds::kNothing,
-    /*holds_floor=*/true,
+    AllocationKind::kFlooredShares,
     Allocate};
 
 }  // namespace espalier::allocations

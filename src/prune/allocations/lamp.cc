@@ -45,7 +45,7 @@ const Allocation lamp = {
     "its floor",
     "Lee et al. 2021, arXiv:2010.07611",
     AllocationNeeds::kNothing,
-    /*holds_floor=*/true,
+    AllocationKind::kRanking,
     Allocate};
 
 }  // namespace espalier::allocations

@@ -79,7 +79,7 @@ const Allocation sensitivity = {
     "least; each keeps at least its floor",
     "Han et al. 2015, arXiv:1506.02626 (the scan)",
     AllocationNeeds::kLosses,
-    /*holds_floor=*/true,
+    AllocationKind::kFlooredShares,
     Allocate};
 
 }  // namespace espalier::allocations

@@ -15,7 +15,7 @@ const Allocation uniform = {"uniform",
                             "each tensor keeps n - floor(s n)",
                             "Zhu and Gupta 2017, arXiv:1710.01878",
                             AllocationNeeds::kNothing,
-                            /*holds_floor=*/false,
+                            AllocationKind::kShares,
                             Allocate};
 
 }  // namespace espalier::allocations
