@@ -12,7 +12,7 @@ using ::espalier::testing::ValueOrDie;
 
 BenchProblem Small() {
   return ValueOrDie(
-      ParseBenchProblem("{name: small, cell: gru, hidden: [8, 24], input: 5, density: [0.2, 0.5], "
+      ParseBenchProblem("{name: small, cell: gru, hidden: [8, 24], input: 5, density: [0.3, 0.5], "
                         "steps: [1, 3], batch: [1, 2], formats: [slot_8x8, csr, blocked_8x4], "
                         "peers: [], repetitions: 2}"));
 }
@@ -34,7 +34,7 @@ TEST(BenchProblem, TimesEverySystemInEveryCase) {
     EXPECT_EQ(row.format == "dense", row.density == 1.0);
   }
   EXPECT_EQ(rows[1].format, "slot_8x8");
-  EXPECT_EQ(rows[1].density, 0.2);
+  EXPECT_EQ(rows[1].density, 0.3);
   EXPECT_LT(rows[1].bytes, rows[0].bytes);
 }
 

@@ -132,7 +132,8 @@ std::vector<Pool> UnitPools(const Coupling& coupling, const std::vector<uint8_t>
     }
     for (const int32_t index : candidates.layers) {
       const UnitLayer& layer = coupling.layers[Idx(index)];
-      pool.name += (pool.name.empty() ? "" : "+") + layer.name();
+      if (!pool.name.empty()) pool.name += '+';
+      pool.name += layer.name();
       const std::string suffix = layer.reverse ? "_reverse" : "";
       int64_t cols = 0;  // of the layer's matrices side by side
       int64_t rows = 0;

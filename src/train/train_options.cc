@@ -156,7 +156,15 @@ void DescribePruner(const Pruner& pruner, TrainIdentity* identity) {
   add("pruner.criterion", plan.criterion->name);
   add("pruner.granularity", GranularityName(plan.granularity));
   add("pruner.allocation", plan.allocation->name);
+  add("pruner.per", PerName(plan.per));
   add("pruner.sparsity", Exact(plan.sparsity));
+  for (const Pool& pool : plan.cut.pools) {
+    std::string losses;
+    for (const LossPoint& point : pool.losses) {
+      losses += StrCat(" ", Exact(point.sparsity), ":", Exact(point.loss));
+    }
+    add("pruner.pool", StrCat(pool.name, " ", Exact(pool.sparsity), losses));
+  }
   add("pruner.floor", Exact(plan.floor));
   add("pruner.multiple", std::to_string(plan.multiple));
   add("pruner.seed", std::to_string(plan.seed));
