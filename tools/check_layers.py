@@ -29,6 +29,7 @@ THIRD_PARTY = {
     "dlopen": r"dlfcn\.h$",
     "oneDNN": r"oneapi/dnnl/",
     "Eigen": r"Eigen/",
+    "kissfft": r"kiss_fft",
     "GoogleTest": r"(gtest|gmock)/",
 }
 # Allowed everywhere: the C++ library (no dot, no slash), C's and POSIX's headers.
@@ -38,7 +39,7 @@ SYSTEM = re.compile(
 
 CODE = (".h", ".hpp", ".cc", ".c", ".inl", ".inc")
 TEXT = CODE + (".py", ".md", ".txt", ".cmake", ".yaml", ".yml", ".json", ".mjs", ".js", ".css", ".html", "")
-IGNORED = ("build", "runs", "node_modules", ".cache")  # as in .gitignore
+IGNORED = ("build", "data", "runs", "node_modules", ".cache")  # as in .gitignore
 MAX_LINES = 600
 LONG_FILES = {}  # path -> why it may be longer than MAX_LINES
 
