@@ -23,16 +23,17 @@ namespace espalier {
 // from kLowestHz to kHighestHz. At both sample rates a frame lasts 32 ms, a hop 16 ms and a bin is
 // 31.25 Hz wide, so the same sound gives nearly the same features.
 //
-// There is no normalisation by statistics: a device needs this front end and nothing else. kOffset
-// and kScale are about the mean and the standard deviation over speech at usual loudness.
+// There is no normalisation by statistics of a data set or a recording: a device needs this front
+// end and nothing else. kOffset and kScale are constants near the mean and the standard deviation
+// of the logarithms over the training recordings of speech-keywords (-15.7 and 4.6).
 class LogMel {
  public:
   static constexpr int64_t kBands = 32;
   static constexpr double kLowestHz = 60;
   static constexpr double kHighestHz = 3600;  // below the end of a telephone's band
   static constexpr double kFloor = 1e-9;      // -90 dB; lower would show a recorder's own noise
-  static constexpr double kOffset = -14.0;
-  static constexpr double kScale = 3.0;
+  static constexpr double kOffset = -16.0;
+  static constexpr double kScale = 4.5;
 
   // Errors: kUnsupported unless the rate is 8000 or 16000 Hz, kOutOfMemory.
   static Result<LogMel> Create(int64_t sample_rate);

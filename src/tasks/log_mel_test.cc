@@ -68,7 +68,7 @@ double DirectFeature(const float* x, double rate, int64_t m) {
     }
     energy += weight * std::norm(bin / sum_of_window);
   }
-  return (std::log(energy + 1e-9) + 14.0) / 3.0;
+  return (std::log(energy + 1e-9) + 16.0) / 4.5;
 }
 
 TEST(LogMel, IsADirectFourierTransformAndItsMelBands) {
@@ -103,7 +103,7 @@ TEST(LogMel, GivesTheSameFeaturesAtBothRates) {
 }
 
 TEST(LogMel, OfSilenceIsTheFloor) {
-  const auto floor = static_cast<float>((std::log(1e-9) + 14.0) / 3.0);
+  const auto floor = static_cast<float>((std::log(1e-9) + 16.0) / 4.5);
   for (const float value : FeaturesOf(std::vector<float>(300, 0.0f), 8000)) {
     EXPECT_FLOAT_EQ(value, floor);
   }

@@ -1,0 +1,105 @@
+"""speech-keywords on tones that the test makes, and the tool that unpacks a packed copy of the data."""
+
+import json
+import lzma
+import subprocess
+import sys
+import wave
+
+import tones
+from harness import SOURCE, Case, run
+
+RECIPE = """
+task: speech-keywords
+model: [{gru: 24}, mean_over_time, {gemm: 10}]
+stages:
+  - train: {name: dense, epochs: 12, batch_size: 16, clip_norm: 1,
+            learning_rate: {schedule: one_cycle, peak: 0.02}}
+  - prune: {name: slots, granularity: slot_8x8, sparsity: 0.4, epochs: 5, batch_size: 16,
+            learning_rate: 0.005, schedule: {name: cubic, end_epoch: 2, every_steps: 4}}
+  - compile: {name: pruned}
+  - evaluate
+  - bench: {repetitions: 5, onnxruntime: false}
+"""
+
+
+class Speech(Case):
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.tones = cls.folder / "tones"
+        if not cls.tones.exists():
+            tones.write(cls.tones)
+
+    def speech_run(self, name):
+        recipe = self.path("speech.yaml")
+        recipe.write_text(RECIPE)
+        return run("recipe", "run", recipe, "--run", self.path(name), "--data", self.tones, "--json")
+
+    def test_runs_the_whole_flow(self):
+        flow = self.speech_run("speech")
+        self.assertEqual(flow.returncode, 0, flow.stderr)
+        summary = json.loads(flow.stdout)
+        self.assertGreater(summary["dense"]["metric"], 0.9)
+        self.assertGreater(summary["pruned"]["metric"], 0.8)
+        self.assertEqual(summary["agreement"], 1.0)
+        task = json.loads((self.path("speech") / "run.json").read_text())["task"]
+        self.assertEqual((task["train"], task["valid"], task["test"]), (160, 60, 60))
+        self.assertEqual(task["classes"], list(tones.WORDS))
+
+    def test_a_changed_recording_trains_again(self):
+        self.assertEqual(self.speech_run("speech_again").returncode, 0)
+        network = self.path("speech_again") / "dense.onnx"
+        before = network.stat().st_mtime_ns
+        self.assertEqual(self.speech_run("speech_again").returncode, 0)
+        self.assertEqual(network.stat().st_mtime_ns, before)
+        recording = self.tones / "dataset" / "no" / "00000001_NO_0.wav"
+        good = recording.read_bytes()
+        recording.write_bytes(good[:-200] + bytes(200))
+        try:
+            self.assertEqual(self.speech_run("speech_again").returncode, 0)
+        finally:
+            recording.write_bytes(good)
+        self.assertNotEqual(network.stat().st_mtime_ns, before)
+
+    def test_names_what_is_missing_or_wrong(self):
+        train = ("train", "--task", "speech-keywords", "--model", "gru:8 last_step gemm:10", "-o",
+                 self.path("never.onnx"), "--data")
+        self.bad(["train.csv", "arabic-speech-commands-dataset", "--data"], *train, self.path("nowhere"))
+        recording = self.tones / "dataset" / "up" / "00000003_NO_1.wav"
+        good = recording.read_bytes()
+        try:
+            recording.write_bytes(good[:-10])
+            self.bad([str(recording), "samples", "bytes expected"], *train, self.tones)
+            recording.write_bytes(good[:22] + b"\2" + good[23:])
+            self.bad([str(recording), "channels: 1 expected, 2 found"], *train, self.tones)
+        finally:
+            recording.write_bytes(good)
+
+    def test_the_recipes_are_good(self):
+        for name in ("speech-keywords", "speech-keywords-lstm", "speech-keywords-quick"):
+            self.good("recipe", "check", SOURCE / "recipes" / f"{name}.yaml")
+
+    def unpack(self, packed, out):
+        return subprocess.run([sys.executable, SOURCE / "tools" / "speech_wavs.py", packed, out],
+                              capture_output=True, text=True, check=False, timeout=30)
+
+    def test_unpacks_a_packed_copy(self):
+        packed, out = self.path("packed"), self.path("unpacked")
+        packed.mkdir()
+        # The code of the loudest sound below 0, of silence, and of two soft sounds.
+        for split in ("train", "val", "test"):
+            (packed / f"{split}.csv").write_text(f"row,source_file\n0,dataset/yes/{split}_1.wav\n")
+            (packed / f"{split}.mulaw8k.xz").write_bytes(
+                lzma.compress(b"\x00\xff\xfe\x7e" + b"\xff" * 7996))
+        self.assertEqual(self.unpack(packed, out).returncode, 0)
+        with wave.open(str(out / "dataset" / "yes" / "val_1.wav")) as wav:
+            self.assertEqual(wav.getparams()[:4], (1, 2, 8000, 8000))
+            samples = memoryview(wav.readframes(4)).cast("h").tolist()
+        self.assertEqual(samples, [-32124, 0, 8, -8])
+        self.assertEqual((out / "val.csv").read_text(), (packed / "val.csv").read_text())
+        (packed / "val.mulaw8k.xz").write_bytes(lzma.compress(b"\x00" * 7999))
+        result = self.unpack(packed, out)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("8000 samples expected for the 1 lines of val.csv, 7999 found", result.stderr)
