@@ -53,7 +53,7 @@ Result<TaskData> DataOptions::Load() const {
 
 CLI::Option* AddDataOption(CLI::App* app, std::string* data) {
   return app->add_option("--data", *data,
-                         "Folder of the task's data (default: where the set-up puts them)");
+                         "Folder of the task's data (default: where the task looks for them)");
 }
 
 void AddTaskOptions(CLI::App* app, TaskNeed need, DataOptions* options) {

@@ -130,6 +130,9 @@ Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
     return Expected(schedule + ".rewind", "nothing, since masks are soft,",
                     "'" + ramp.rewind + "'");
   }
+  if (stage.reconstruct && !ramp.rewind.empty()) {
+    return Expected(map.PathOf("reconstruct"), "false, since rewind would undo it,", "true");
+  }
   if (is_soft && !ramp.regrow.criterion.empty()) {
     return Expected(schedule + ".masks", "hard, since there is regrow,", "soft");
   }

@@ -94,6 +94,8 @@ struct Granularity {
   // The one sparsity at which pruning can end; on the way there any lower one is possible. nullptr:
   // it can end at any.
   double (*fixed_sparsity)(const GranularitySpec& spec) = nullptr;
+  // Pieces hold a balance only as long as they are dropped in order, so nothing can come back.
+  bool is_balanced = false;
 };
 
 namespace granularities {

@@ -305,36 +305,45 @@ Result<MaskSet> MakeMasks(const Plan& plan, double sparsity, const StatisticsSet
              : MakeWeightMasks(plan, budget, saliency, previous);
 }
 
-Result<MaskSet> RegrowMasks(const Plan& plan, const Criterion& criterion, uint64_t seed,
-                            const StatisticsSet& statistics, const MaskSet& fixed,
-                            const MaskSet& before, const MaskSet& after) {
-  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
-                            SaliencyOfAll(plan, criterion, seed, statistics));
-  MaskSet masks = after;
+Result<MaskSet> ExchangeMasks(const Plan& plan, const Criterion& regrow, double share,
+                              uint64_t seed, const StatisticsSet& statistics, const MaskSet& fixed,
+                              const MaskSet& masks) {
+  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet worth,
+                            SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
+  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet promise,
+                            SaliencyOfAll(plan, regrow, seed, statistics));
+  MaskSet exchanged = masks;
   for (const Slice& slice : plan.cut.slices) {
     const auto first = static_cast<size_t>(slice.first_row * slice.cols);
     const auto size = static_cast<size_t>(slice.rows * slice.cols);
-    const std::span<uint8_t> keep = std::span(masks.at(slice.weight).keep).subspan(first, size);
+    const std::span<uint8_t> keep = std::span(exchanged.at(slice.weight).keep).subspan(first, size);
+    // Sets `keep` to 1 for the best pieces of the `alive` elements.
+    const auto keep_best = [&](const SaliencySet& saliency, Grouping grouping,
+                               std::span<const uint8_t> alive, int64_t budget) {
+      const Partition partition =
+          PartitionOf(plan.granularity, grouping,
+                      {std::span(saliency.at(slice.weight)).subspan(first, size), alive, slice.rows,
+                       slice.cols});
+      const Keep best = KeepBest(partition.pool.pieces, budget);
+      for (size_t i = 0; i < size; ++i) {
+        const int32_t piece = partition.piece_of[i];
+        if (piece >= 0 && best[static_cast<size_t>(piece)] != 0) keep[i] = 1;
+      }
+    };
+    const auto kept_count = [&] { return std::accumulate(keep.begin(), keep.end(), int64_t{0}); };
+    const std::vector<uint8_t> before(keep.begin(), keep.end());
+    const int64_t count = kept_count();
+    std::fill(keep.begin(), keep.end(), uint8_t{0});
+    keep_best(worth, plan.criterion->grouping, before, KeepBudget(share, count));
     const auto allowed = fixed.find(slice.weight);
-    const uint8_t* was_kept = before.at(slice.weight).keep.data() + first;
     std::vector<uint8_t> may_come(size);
-    int64_t lost = 0;
     for (size_t i = 0; i < size; ++i) {
       const bool is_allowed = allowed == fixed.end() || allowed->second.keep[first + i] != 0;
       may_come[i] = keep[i] == 0 && is_allowed;
-      lost += was_kept[i] - keep[i];
     }
-    const Partition partition =
-        PartitionOf(plan.granularity, criterion.grouping,
-                    {std::span(saliency.at(slice.weight)).subspan(first, size), may_come,
-                     slice.rows, slice.cols});
-    const Keep grown = KeepBest(partition.pool.pieces, std::max<int64_t>(lost, 0));
-    for (size_t i = 0; i < size; ++i) {
-      const int32_t piece = partition.piece_of[i];
-      if (piece >= 0 && grown[static_cast<size_t>(piece)] != 0) keep[i] = 1;
-    }
+    keep_best(promise, regrow.grouping, may_come, count - kept_count());
   }
-  return masks;
+  return exchanged;
 }
 
 }  // namespace espalier

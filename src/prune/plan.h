@@ -98,13 +98,13 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 Result<MaskSet> MakeMasks(const Plan& plan, double sparsity, const StatisticsSet& statistics,
                           const MaskSet& previous);
 
-// Gives each pool as many elements of those that `after` drops as it lost since `before`, the best
-// by `criterion`, in whole pieces of the plan's granularity. `fixed`: masks outside of which
-// nothing comes back. `seed`: for criteria that draw. Preconditions: a granularity within one
-// weight; before and after hold every target. Errors: as MakeMasks.
-Result<MaskSet> RegrowMasks(const Plan& plan, const Criterion& criterion, uint64_t seed,
-                            const StatisticsSet& statistics, const MaskSet& fixed,
-                            const MaskSet& before, const MaskSet& after);
+// Each pool loses `share` of what `masks` keep of it, the worst by the plan's criterion, and gets
+// as much of the rest back, the best by `regrow`, both in whole pieces of the plan's granularity.
+// `fixed`: masks outside of which nothing comes back. `seed`: for a `regrow` that draws.
+// Preconditions: Extent::kWeight; masks hold every target. Errors: as MakeMasks.
+Result<MaskSet> ExchangeMasks(const Plan& plan, const Criterion& regrow, double share,
+                              uint64_t seed, const StatisticsSet& statistics, const MaskSet& fixed,
+                              const MaskSet& masks);
 
 }  // namespace espalier
 

@@ -31,10 +31,11 @@ Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
   }
   if (schedule.regrow.criterion.empty()) return pruner;
   const Granularity& granularity = *pruner.plan_.granularity.kind;
-  if (granularity.extent != Extent::kWeight || granularity.fixed_sparsity != nullptr) {
+  if (granularity.extent != Extent::kWeight || granularity.fixed_sparsity != nullptr ||
+      granularity.is_balanced) {
     return InvalidArgument(
         StrCat("schedule.regrow: a granularity within one weight that can end at any "
-               "sparsity expected, ",
+               "sparsity and keeps no balance expected, ",
                granularity.name, " found"));
   }
   ESPALIER_ASSIGN_OR_RETURN(pruner.regrow_, FindCriterion(schedule.regrow.criterion));
@@ -46,13 +47,10 @@ Result<MaskSet> Pruner::MasksAt(int64_t step, const StatisticsSet& statistics) c
   const double sparsity = SparsityAt(step);
   if (schedule_.masks == MaskMode::kSoft) return MakeMasks(plan_, sparsity, statistics, fixed_);
   const double share = last_step_ < 0 ? 0.0 : RegrowShareAt(schedule_, step);
-  if (share == 0.0) return MakeMasks(plan_, sparsity, statistics, masks_);
-  ESPALIER_ASSIGN_OR_RETURN(const MaskSet before, MakeMasks(plan_, sparsity, statistics, masks_));
-  ESPALIER_ASSIGN_OR_RETURN(
-      const MaskSet after,
-      MakeMasks(plan_, sparsity + share * (1.0 - sparsity), statistics, before));
+  ESPALIER_ASSIGN_OR_RETURN(MaskSet masks, MakeMasks(plan_, sparsity, statistics, masks_));
+  if (share == 0.0) return masks;
   const uint64_t seed = plan_.seed + static_cast<uint64_t>(step + 1) * 0x9e3779b97f4a7c15u;
-  return RegrowMasks(plan_, *regrow_, seed, statistics, fixed_, before, after);
+  return ExchangeMasks(plan_, *regrow_, share, seed, statistics, fixed_, masks);
 }
 
 Result<bool> Pruner::Update(int64_t step, const StatisticsSet& statistics) {

@@ -25,8 +25,8 @@ class Pruner {
  public:
   // `masks`: those already in force, {} for none; they stay in force.
   // Errors: MakePlan's, ValidateSchedule's; kInvalidArgument if a mask fits no weight, or if the
-  // schedule regrows and pieces are hidden units or end at one sparsity only, or if the criterion
-  // looks at past steps and the schedule cuts before there are any.
+  // schedule regrows and pieces span weights, are balanced or end at one sparsity only, or if the
+  // criterion looks at past steps and the schedule cuts before there are any.
   static Result<Pruner> Create(const Graph& graph, const PruneSpec& spec,
                                const ScheduleSpec& schedule, MaskSet masks);
 

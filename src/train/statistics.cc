@@ -217,10 +217,11 @@ struct CalibrationStatistics::Gatherer {
     });
   }
 
-  // (g(w + e g) - g(w - e g)) / 2 e, with e g a small share of w long.
-  Status HessianGradient(const std::vector<double>& gradient) {
+  // (g(w + e g) - g(w - e g)) / 2 e, with e g a small share of w long. What is 0 stays: masked.
+  Status HessianGradient(std::vector<double> gradient) {
     const std::span<float> weights = autograd->weights();
     const std::vector<float> exact(weights.begin(), weights.end());
+    for (size_t i = 0; i < exact.size(); ++i) gradient[i] *= exact[i] != 0.0f;
     double square = 0.0;
     for (const double g : gradient) square += g * g;
     std::vector<double> result(gradient.size(), 0.0);

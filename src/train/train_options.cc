@@ -298,6 +298,9 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
     return InvalidArgument(
         StrCat(job.reconstruct ? "reconstruct" : "rewind", ": hard masks expected, soft found"));
   }
+  if (job.reconstruct && job.rewind != nullptr) {
+    return InvalidArgument("reconstruct: no rewind beside it expected, which would undo it");
+  }
   if (job.rewind != nullptr) {
     Graph rewound = job.graph;
     rewound.weights = *job.rewind;

@@ -62,6 +62,10 @@ class Training {
   Needs PrunerNeeds() const {
     return job_.pruner == nullptr ? kNeedsNothing : job_.pruner->needs();
   }
+  // Of what is followed over the steps for a criterion; 0 if none needs it.
+  size_t FollowedSize(Needs flag) const {
+    return (PrunerNeeds() & flag) != 0 ? autograd_->weights().size() : 0;
+  }
   std::vector<float> FlatKeep(const MaskSet& masks) const;
   Result<StatisticsSet> GatherStatistics(CalibrationStatistics* calibrated);
   Status MaskFromPruner();
@@ -133,6 +137,8 @@ Status Training::Start() {
   state_.order = Rng(seeds.Next());
   state_.dropout = Rng(seeds.Next());
   state_.masks = job_.pruner == nullptr ? job_.masks : Intersect(job_.masks, job_.pruner->masks());
+  state_.movement.assign(FollowedSize(kNeedsMovement), 0.0f);
+  state_.momentum.assign(FollowedSize(kNeedsMomentum), 0.0f);
   std::error_code ignored;
   if (options_.resume && std::filesystem::exists(options_.checkpoint_path, ignored)) {
     ESPALIER_RETURN_IF_ERROR(Restore());
@@ -169,8 +175,8 @@ bool Training::IsConsistent(const TrainState& state) const {
   return state.graph == expected && ValidateGraph(best).ok() &&
          state.optimizer.first.size() == moments.first.size() &&
          state.optimizer.second.size() == moments.second.size() &&
-         (state.movement.empty() || state.movement.size() == moments.first.size()) &&
-         (state.momentum.empty() || state.momentum.size() == moments.first.size()) &&
+         state.movement.size() == FollowedSize(kNeedsMovement) &&
+         state.momentum.size() == FollowedSize(kNeedsMomentum) &&
          (state.pruner_last_step == kNoPruner) == (job_.pruner == nullptr) && state.epoch >= 0 &&
          state.epoch <= options_.epochs && state.epoch_batches >= 0 &&
          state.epoch_batches < steps_per_epoch_ &&
@@ -287,13 +293,11 @@ void Training::FollowGradient() {
   if ((PrunerNeeds() & kNeedsMovement) != 0) {
     const auto rate = static_cast<float>(RateAt(state_.step));
     const std::span<const float> weights = autograd_->weights();
-    state_.movement.resize(gradient.size());
     for (size_t i = 0; i < gradient.size(); ++i) {
       state_.movement[i] -= rate * gradient[i] * weights[i];
     }
   }
   if ((PrunerNeeds() & kNeedsMomentum) != 0) {
-    state_.momentum.resize(gradient.size());
     for (size_t i = 0; i < gradient.size(); ++i) {
       state_.momentum[i] =
           kMomentumDecay * state_.momentum[i] + (1.0f - kMomentumDecay) * gradient[i];

@@ -29,7 +29,7 @@ struct Way {
 
 const Way kWays[] = {
     {"Soft", SpecOf("magnitude"), {"cubic", 0, 25, 4, 0.0, MaskMode::kSoft}},
-    {"SoftMovement", SpecOf("movement"), {"cubic", 2, 25, 4, 0.0, MaskMode::kSoft}},
+    {"SoftMovement", SpecOf("movement"), {"cubic", 0, 25, 4, 0.0, MaskMode::kSoft}},
     {"Set", SpecOf("magnitude"), {"one_shot", 0, 25, 4, 0.0, MaskMode::kHard, {"random", 0.4}}},
     {"RigL", SpecOf("magnitude"), {"one_shot", 0, 25, 4, 0.0, MaskMode::kHard, {"gradient", 0.4}}},
     {"Snfs", SpecOf("magnitude"), {"one_shot", 0, 25, 4, 0.0, MaskMode::kHard, {"momentum", 0.4}}},
@@ -137,6 +137,21 @@ TEST_F(MaskChangesTest, RegrowthExchangesItsShareAndKeepsTheCount) {
       // Some of those that went may come back at once.
       EXPECT_GT(back, 0.3 * share * kept) << way.name << " " << name;
     }
+  }
+}
+
+TEST_F(MaskChangesTest, ExchangesTheSameShareOfEachTensorWhateverItsSparsity) {
+  Way way = kWays[2];
+  way.spec.sparsities = {{"lstm0.weight_hh", 0.9}, {"gru0.weight_hh", 0.5}};
+  way.spec.allocation = "given";
+  const std::vector<MaskSet> masks = MasksAfter(way, {4, 5});
+  const double share = RegrowShareAt(way.schedule, 4);
+  for (const auto& [name, mask] : masks[1]) {
+    const auto kept = static_cast<double>(mask.KeptCount());
+    EXPECT_EQ(mask.KeptCount(), masks[0].at(name).KeptCount());
+    const auto back = static_cast<double>(CameBack({{name, masks[0].at(name)}}, {{name, mask}}));
+    EXPECT_GT(back, 0.3 * share * kept) << name;
+    EXPECT_LE(back, share * kept + 1.0) << name;
   }
 }
 

@@ -41,6 +41,9 @@ const Granularity bank = {
     Extent::kWeight,
     Domain::kMatrices,
     Check,
-    Cut};
+    Cut,
+    nullptr,
+    nullptr,
+    /*is_balanced=*/true};
 
 }  // namespace espalier::granularities

@@ -41,6 +41,9 @@ const Granularity column_balanced = {
     Extent::kWeight,
     Domain::kMatrices,
     Check,
-    Cut};
+    Cut,
+    nullptr,
+    nullptr,
+    /*is_balanced=*/true};
 
 }  // namespace espalier::granularities
