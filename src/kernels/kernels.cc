@@ -88,6 +88,60 @@ namespace espalier {
 
 HWY_EXPORT(Table);
 
+#if HWY_ARCH_X86_64
+// Extra targets (CMakeLists.txt): the table of Highway's nearest one, and before its kernels those
+// that were compiled again.
+namespace N_AVX2_VNNI {
+std::span<const MatMulKernel> matvec_blocked_i8();
+std::span<const MatMulKernel> matvec_dense_i8();
+std::span<const MatMulKernel> matvec_nm_i8();
+std::span<const MatMulKernel> matvec_slot_i8();
+}  // namespace N_AVX2_VNNI
+
+namespace {
+
+using ListFn = std::span<const MatMulKernel> (*)();
+
+struct Avx2Vnni {
+  static constexpr const char* kName = "AVX2_VNNI";
+  static constexpr const KernelTable& kNearest = N_AVX2::kTable;
+  static constexpr ListFn kLists[] = {N_AVX2_VNNI::matvec_blocked_i8, N_AVX2_VNNI::matvec_dense_i8,
+                                      N_AVX2_VNNI::matvec_nm_i8, N_AVX2_VNNI::matvec_slot_i8};
+  static bool Runs() { return __builtin_cpu_supports("avxvnni") != 0; }
+};
+
+template <class Target>
+MatMulKernel FindExtra(const FormatSpec& spec) {
+  for (const ListFn list : Target::kLists) {
+    for (const MatMulKernel& kernel : list()) {
+      if (kernel.spec == spec) return kernel;
+    }
+  }
+  return {spec, Target::kNearest.matmul_name(spec), Target::kNearest.find_matmul(spec)};
+}
+
+template <class Target>
+constexpr KernelTable ExtraTable() {
+  KernelTable table = Target::kNearest;
+  table.target = Target::kName;
+  table.find_matmul = [](const FormatSpec& spec) { return FindExtra<Target>(spec).run; };
+  table.matmul_name = [](const FormatSpec& spec) { return FindExtra<Target>(spec).name; };
+  return table;
+}
+
+template <class Target>
+constexpr KernelTable kExtraTable = ExtraTable<Target>();
+
+// Inserts the extra target in front of its nearest one, where that runs.
+template <class Target>
+void AddExtra(std::vector<const KernelTable*>* tables) {
+  const auto nearest = std::find(tables->begin(), tables->end(), &Target::kNearest);
+  if (nearest != tables->end() && Target::Runs()) tables->insert(nearest, &kExtraTable<Target>);
+}
+
+}  // namespace
+#endif  // HWY_ARCH_X86_64
+
 std::vector<const KernelTable*> AvailableKernels() {
   // The dispatch table's own order: entry 0 is Highway's chooser, then one per target, best first,
   // nullptr if not compiled; the last is the portable one. Read directly, so that no global choice
@@ -106,6 +160,9 @@ std::vector<const KernelTable*> AvailableKernels() {
     if (runs && entries[1 + i] != nullptr) tables.push_back(entries[1 + i]());
   }
   tables.push_back(entries[1 + kTargets]());
+#if HWY_ARCH_X86_64
+  AddExtra<Avx2Vnni>(&tables);
+#endif
   return tables;
 }
 

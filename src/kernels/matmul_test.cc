@@ -498,6 +498,7 @@ TEST(KernelTables, IncludeThePortableTargetLast) {
 TEST(KernelTables, IncludeEveryX86TargetThatThisCpuHas) {
   if (__builtin_cpu_supports("sse4.2")) EXPECT_OK(FindKernels("SSE4"));
   if (__builtin_cpu_supports("avx2")) EXPECT_OK(FindKernels("AVX2"));
+  if (__builtin_cpu_supports("avxvnni")) EXPECT_OK(FindKernels("AVX2_VNNI"));
 }
 #endif
 

@@ -178,6 +178,8 @@ class WideSlotKernel {
     for (size_t slot = w.group_start[group]; slot < w.group_start[group + 1]; ++slot) {
       const W* weights = values + slot * S;
       const uint8_t* index = w.index + slot * SlotIndexBytes(S, B);
+      PrefetchAhead<S * sizeof(W)>(weights, kPrefetchBytes);
+      PrefetchAhead<SlotIndexBytes(S, B)>(index, kPrefetchBytes / (2 * sizeof(W)));
       decltype(LoadBank16(d, x)) bank[kRows];
       for (size_t i = 0; i < kRows; ++i) {
         bank[i] = LoadBank16(d, x + i * args.x_stride + w.bank_col[slot]);

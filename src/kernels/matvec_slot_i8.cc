@@ -82,6 +82,9 @@ HWY_INLINE void WideStrip(const SlotView& w, const RowScales& scales, const MatM
   for (size_t slot = w.group_start[group]; slot < w.group_start[group + 1]; ++slot) {
     Quads index[kParts];
     LoadWideIndices(w.index + slot * kParts * kIndexBytes, index);
+    PrefetchAhead<kParts * kQuadBytes>(weights + slot * kParts * kQuadBytes, kPrefetchBytes);
+    PrefetchAhead<kParts * kIndexBytes>(w.index + slot * kParts * kIndexBytes,
+                                        kPrefetchBytes * kIndexBytes / kQuadBytes);
     const size_t bank_col = w.bank_col[slot];
     for (size_t i = 0; i < kRows; ++i) {
       const QuadBank bank = LoadQuadBank(x[i].at(bank_col));

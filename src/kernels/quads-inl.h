@@ -2,9 +2,10 @@
 // of. Sixteen rows at a time: 64 weights, 4 of each row, times 64 numbers of x. Compiled once per
 // target.
 //
-// x is rounded to whole numbers first (QuantizedX). With VNNI it is kept as x + 128, since vpdpbusd
-// multiplies unsigned by signed, and sums start at the row's offset (formats/row_scales.h). Other
-// x86 multiply |w| by x with w's sign (vpmaddubsw): sizes up to 127 cannot overflow 16 bits.
+// x is rounded to whole numbers first (QuantizedX). With VNNI (AVX-512's or AVX-VNNI) it is kept as
+// x + 128, since vpdpbusd multiplies unsigned by signed, and sums start at the row's offset
+// (formats/row_scales.h). Other x86 multiply |w| by x with w's sign (vpmaddubsw): sizes up to 127
+// cannot overflow 16 bits.
 #if defined(ESPALIER_KERNELS_QUADS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ESPALIER_KERNELS_QUADS_INL_H_
 #undef ESPALIER_KERNELS_QUADS_INL_H_
@@ -30,7 +31,7 @@ namespace espalier {
 namespace HWY_NAMESPACE {
 
 // 0: unsigned 8-bit numbers of x are not needed.
-#if HWY_TARGET <= HWY_AVX3_DL
+#if HWY_TARGET <= HWY_AVX3_DL || defined(ESPALIER_AVX_VNNI)
 constexpr int kXBias = 128;
 #else
 constexpr int kXBias = 0;
@@ -219,17 +220,30 @@ struct QuadSums {
   __m256i half[2];
 };
 
-HWY_INLINE QuadSums FirstSums(const int32_t* /*offset*/) {
-  return {{_mm256_setzero_si256(), _mm256_setzero_si256()}};
-}
-HWY_INLINE __m256i DotQuads(__m256i w, __m256i x) {
+HWY_INLINE QuadSums ZeroSums() { return {{_mm256_setzero_si256(), _mm256_setzero_si256()}}; }
+// sum[i] + the products of bytes 4 i to 4 i + 3, those of x unsigned with AVX-VNNI.
+HWY_INLINE __m256i AddDotQuads(__m256i sum, __m256i w, __m256i x) {
+#if defined(ESPALIER_AVX_VNNI)
+  return _mm256_dpbusd_avx_epi32(sum, x, w);
+#else
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
-  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#endif
+}
+HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) {
+  QuadSums sums = ZeroSums();
+  if (kXBias != 0) sums.half[0] = _mm256_load_si256(reinterpret_cast<const __m256i*>(offset));
+  return sums;
+}
+HWY_INLINE QuadSums FirstSums(const int32_t* offset) {
+  QuadSums sums = FirstHalfSums(offset);
+  if (kXBias != 0) sums.half[1] = _mm256_load_si256(reinterpret_cast<const __m256i*>(offset) + 1);
+  return sums;
 }
 HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
   for (size_t i = 0; i < 2; ++i) {
     const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights) + i);
-    sums->half[i] = _mm256_add_epi32(sums->half[i], DotQuads(w, x.half[i]));
+    sums->half[i] = AddDotQuads(sums->half[i], w, x.half[i]);
   }
 }
 HWY_INLINE Quads SameQuad(const uint8_t* x) {
@@ -299,21 +313,20 @@ HWY_INLINE Quads LookupQuads(const QuadBank& bank, const Quads& index) {
   }
   return found;
 }
-HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offset); }
 HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
   const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
-  sums->half[0] = _mm256_add_epi32(sums->half[0], DotQuads(w, x.half[0]));
+  sums->half[0] = AddDotQuads(sums->half[0], w, x.half[0]);
 }
 HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums* sums) {
   const __m256i w =
       _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights)));
-  const __m256i one_x = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x)));
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x));
+  const __m256i one_x = kXBias == 0 ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
   sums->half[0] = _mm256_add_epi32(sums->half[0], _mm256_mullo_epi32(w, one_x));
 }
 HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
   return {{SameQuad(first).half[0], SameQuad(second).half[0]}};
 }
-HWY_INLINE QuadSums ZeroSums() { return {{_mm256_setzero_si256(), _mm256_setzero_si256()}}; }
 HWY_INLINE QuadSums AddSums(const QuadSums& a, const QuadSums& b) {
   return {{_mm256_add_epi32(a.half[0], b.half[0]), _mm256_add_epi32(a.half[1], b.half[1])}};
 }
