@@ -54,7 +54,7 @@ Packing PackingOf(const std::vector<int32_t>& lengths, int64_t steps);
 // One direction of a recurrent node over packed rows. N rows in all, n sequences.
 struct CellWeights {
   at::Tensor weight_ih, weight_hh, bias_ih, bias_hh;
-  at::Tensor weight_hr, weight_peephole;  // undefined where the layer has none
+  at::Tensor weight_hr = {}, weight_peephole = {};  // undefined where the layer has none
 };
 struct CellRun {
   at::Tensor rows;  // in: [N, I]; out: [N, H], or [N, P] with a projection
