@@ -12,6 +12,7 @@ namespace {
 using ::espalier::testing::Chunk;
 using ::espalier::testing::MaxAbsDifference;
 using ::espalier::testing::RandomBatch;
+using ::espalier::testing::RandomNetworkOfEverything;
 using ::espalier::testing::RandomStates;
 using ::espalier::testing::ValueOrDie;
 
