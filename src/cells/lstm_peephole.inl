@@ -1,6 +1,6 @@
 // Long short-term memory whose gates see the cell state (Gers and Schmidhuber 2000,
-// doi:10.1109/IJCNN.2000.861302; in the form of Sak et al. 2014, arXiv:1402.1128, section 2.1, and of
-// ONNX's LSTM with input P). p: [3, H], of the gates i, f and o.
+// doi:10.1109/IJCNN.2000.861302; in the form of Sak et al. 2014, arXiv:1402.1128, section 2.1,
+// and of ONNX's LSTM with input P). p: [3, H], of the gates i, f and o.
 //   i = sigmoid(ax_i + ah_i + p_i * c)    f = sigmoid(ax_f + ah_f + p_f * c)
 //   g = tanh(ax_g + ah_g)                 c' = f * c + i * g
 //   o = sigmoid(ax_o + ah_o + p_o * c')   h' = o * tanh(c')
