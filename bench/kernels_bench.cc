@@ -110,14 +110,15 @@ BenchCase MatMulCase(const KernelTable& table, const std::string& name, const Fo
 
 BenchCase GateCase(const KernelTable& table, const CellInfo& cell, size_t hidden, Rng* rng) {
   struct Data {
-    AlignedBuffer<float> ax, ah, h, c;
+    AlignedBuffer<float> ax, ah, h, c, peephole;
   };
   const size_t gates = static_cast<size_t>(cell.gates);
-  auto data = std::make_shared<Data>(Data{RandomFloats(gates * hidden, rng),
-                                          RandomFloats(gates * hidden, rng),
-                                          RandomFloats(hidden, rng), RandomFloats(hidden, rng)});
-  const GateStepArgs args{data->ax.data(), data->ah.data(), hidden,
-                          data->h.data(),  data->c.data(),  hidden};
+  auto data = std::make_shared<Data>(
+      Data{RandomFloats(gates * hidden, rng), RandomFloats(gates * hidden, rng),
+           RandomFloats(hidden, rng), RandomFloats(hidden, rng), RandomFloats(3 * hidden, rng)});
+  const GateStepArgs args{data->ax.data(),       data->ah.data(), hidden,
+                          data->h.data(),        data->c.data(),  hidden,
+                          data->peephole.data(), hidden};
   const GateStepFn step = table.gate_step[static_cast<size_t>(cell.kind)];
   return {"gate_step_" + std::string(cell.name) + " H=" + std::to_string(hidden), 0.0,
           [data, args, step] { step(args); }};

@@ -41,11 +41,16 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
   if (node.op == Op::kRecurrent) {
     text += StrCat(" ", InfoOf(node.cell).name, ", ", node.hidden_size, " units, ",
                    DirectionName(node.direction));
+    if (node.projection_size > 0) text += StrCat(", projected to ", node.projection_size);
+    if (StartsFromValues(node)) text += ", starts from values";
     if (node.recurrent_dropout > 0.0)
       text += StrCat(", recurrent dropout ", node.recurrent_dropout);
   }
   if (node.op == Op::kConv1d) {
     text += StrCat(" of ", node.kernel_size, " steps, dilation ", node.dilation);
+  }
+  if (node.op == Op::kSlice) {
+    text += StrCat(" of features ", node.first, " to ", node.first + node.count - 1);
   }
   if (node.op == Op::kDropout) text += StrCat(" ", node.rate);
   std::vector<std::string> inputs;
@@ -111,9 +116,15 @@ Json NodeJson(const Node& node, const std::map<std::string, ValueType>& types) {
     json["cell"] = InfoOf(node.cell).name;
     json["hidden"] = node.hidden_size;
     json["direction"] = DirectionName(node.direction);
+    if (node.projection_size > 0) json["projection"] = node.projection_size;
   } else if (node.op == Op::kConv1d) {
     json["kernel_size"] = node.kernel_size;
     json["dilation"] = node.dilation;
+  } else if (node.op == Op::kSlice) {
+    json["first"] = node.first;
+    json["count"] = node.count;
+  } else if (node.op == Op::kLayerNorm) {
+    json["epsilon"] = node.epsilon;
   }
   return json;
 }

@@ -11,7 +11,8 @@
 // where ax[g] = (W_ih x + b_ih)[gate g], ah[g] = (W_hh h + b_hh)[gate g], in gate order. A cell
 // with kResetBefore also has
 //   static V ResetHidden(const M& m, const V* ax, const V* ah, const V& h)
-// whose result r * h replaces h in the last gate's product before Step is called.
+// whose result r * h replaces h in the last gate's product before Step is called. The Step of a
+// cell with kPeepholes has `const V* p` after ah: weights [CellInfo::peepholes], one set a unit.
 #ifndef ESPALIER_CELLS_CELLS_H_
 #define ESPALIER_CELLS_CELLS_H_
 
@@ -42,6 +43,7 @@ struct CellInfo {
   std::string_view gate_names;  // one letter a gate, in stacking order (PyTorch's)
   bool has_cell_state;          // c beside h
   bool reset_before;            // the last gate multiplies r * h, not h
+  int64_t peepholes;            // weight_peephole is [peepholes * H], each times a c; 0: none
 };
 
 inline constexpr CellInfo kCells[] = {

@@ -6,6 +6,7 @@ template <class M>
 struct GruCell {
   using V = typename M::V;
   static constexpr bool kResetBefore = false;
+  static constexpr bool kPeepholes = false;
 
   static void Step(const M& m, const V* ax, const V* ah, const CellState<V>& in,
                    CellState<V>* out) {

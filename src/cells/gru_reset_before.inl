@@ -6,6 +6,7 @@ template <class M>
 struct GruResetBeforeCell {
   using V = typename M::V;
   static constexpr bool kResetBefore = true;
+  static constexpr bool kPeepholes = false;
 
   static V ResetHidden(const M& m, const V* ax, const V* ah, const V& h) {
     return m.Mul(m.Sigmoid(m.Add(ax[0], ah[0])), h);

@@ -4,6 +4,7 @@ template <class M>
 struct RnnReluCell {
   using V = typename M::V;
   static constexpr bool kResetBefore = false;
+  static constexpr bool kPeepholes = false;
 
   static void Step(const M& m, const V* ax, const V* ah, const CellState<V>& /*in*/,
                    CellState<V>* out) {

@@ -11,12 +11,13 @@
 // A start state of zeros begins a sequence; to go on, feed "<state>.out" as "<state>". Weights are
 // initialisers: <node>.W, .R, .B of Recurrent in ONNX's gate order (iofc, zrh), <node>.weight,
 // .bias. Conv1d is a Conv between two Transposes, padded in front or (explicit states) with the
-// past joined there.
+// past joined there. A layer that starts from values of the graph has no state in the file.
 //
-// LastStep, MeanOverTime and that joining are model-local functions of domain "ai.espalier" whose
-// bodies are standard operators, so a runtime needs to know nothing of espalier. Dropout is ONNX's
-// Dropout in inference mode (an identity that runtimes remove); exact rates are in metadata_props
-// under "espalier.rate.<node>" and "espalier.recurrent_dropout.<node>".
+// LastStep, MeanOverTime, that joining and LSTM with a projection are model-local functions of
+// domain "ai.espalier" whose bodies are standard operators, so a runtime needs to know nothing of
+// espalier. Dropout is ONNX's Dropout in inference mode (an identity that runtimes remove); exact
+// rates are in metadata_props under "espalier.rate.<node>", "espalier.recurrent_dropout.<node>" and
+// "espalier.epsilon.<node>".
 #ifndef ESPALIER_EXCHANGE_ONNX_H_
 #define ESPALIER_EXCHANGE_ONNX_H_
 
@@ -53,12 +54,13 @@ Status ExportOnnxFile(const Graph& graph, const std::string& path,
                       const OnnxExportOptions& options = {});
 
 // Reads a file of ours exactly (names, float bits, rates), and plain ONNX graphs of opset 13 or
-// later made of LSTM, GRU, RNN, Gemm, MatMul (+ Add), Gather from a table, Dropout, Relu, Sigmoid,
-// Tanh, Softmax, Concat, Add and causal 1-D Conv, with the Squeeze, Transpose, Pad and Reshape that
-// exporters put around them. An input that the file takes as [B, T, F] and transposes is [T, B, F]
-// in the Graph, as all sequences are. Errors: kBadFormat for bytes that are no consistent ONNX
-// model, kUnsupported naming the node, the operator and the attribute that has no counterpart in a
-// Graph.
+// later made of LSTM, GRU, RNN (which may start from vectors or from the end of another layer),
+// Gemm, MatMul (+ Add), Gather from a table, Dropout, Relu, Sigmoid, Tanh, Softmax,
+// LayerNormalization, Concat, Slice, Split, Add, Mul and causal 1-D Conv, with the Squeeze,
+// Transpose, Pad and Reshape that exporters put around them. An input that the file takes as [B, T,
+// F] and transposes is [T, B, F] in the Graph, as all sequences are. Errors: kBadFormat for bytes
+// that are no consistent ONNX model, kUnsupported naming the node, the operator and the attribute
+// that has no counterpart in a Graph.
 Result<Graph> ImportOnnx(std::span<const std::byte> bytes);
 Result<Graph> ImportOnnxFile(const std::string& path);
 

@@ -1,8 +1,6 @@
 #include <onnx/onnx_pb.h>
 
-#include <charconv>
 #include <exception>
-#include <iterator>
 #include <limits>
 #include <set>
 
@@ -12,6 +10,8 @@
 #include "exchange/onnx_conv.h"
 #include "exchange/onnx_functions.h"
 #include "exchange/onnx_gates.h"
+#include "exchange/onnx_projection.h"
+#include "exchange/onnx_types.h"
 
 namespace espalier {
 namespace {
@@ -20,44 +20,6 @@ constexpr int64_t kIrVersion = 8;  // the first with model-local functions
 constexpr char kLengths[] = "lengths";
 
 using Names = std::vector<std::string>;
-
-// A dimension: a number, or the name of a free one.
-struct Dim {
-  int64_t value = 0;
-  std::string name;
-};
-const Dim kTime = {0, "T"};
-const Dim kBatch = {0, "B"};
-
-void SetType(onnx::TensorProto::DataType element, const std::vector<Dim>& dims,
-             onnx::ValueInfoProto* info) {
-  onnx::TypeProto::Tensor* type = info->mutable_type()->mutable_tensor_type();
-  type->set_elem_type(element);
-  onnx::TensorShapeProto* shape = type->mutable_shape();  // also if there are no dimensions
-  for (const Dim& dim : dims) {
-    if (dim.name.empty()) {
-      shape->add_dim()->set_dim_value(dim.value);
-    } else {
-      shape->add_dim()->set_dim_param(dim.name);
-    }
-  }
-}
-
-void SetType(const ValueType& type, onnx::ValueInfoProto* info) {
-  std::vector<Dim> dims =
-      type.layout == Layout::kSequence ? std::vector<Dim>{kTime, kBatch} : std::vector<Dim>{kBatch};
-  if (type.element == Element::kF32) dims.push_back({type.features, ""});
-  SetType(type.element == Element::kF32 ? onnx::TensorProto::FLOAT : onnx::TensorProto::INT32, dims,
-          info);
-}
-
-// The shortest text that reads back as the same double.
-std::string ExactText(double value) {
-  char text[32];
-  const auto [end, error] = std::to_chars(std::begin(text), std::end(text), value);
-  ESPALIER_ASSERT(error == std::errc());
-  return std::string(text, end);
-}
 
 class Exporter {
  public:
@@ -124,6 +86,7 @@ class Exporter {
   Names StateNames(const Node& node) const {
     switch (node.op) {
       case Op::kRecurrent:
+        if (StartsFromValues(node)) return {};
         if (InfoOf(node.cell).has_cell_state) return {node.name + ".h", node.name + ".c"};
         return {node.name + ".h"};
       case Op::kLastStep:
@@ -255,6 +218,10 @@ class Exporter {
     return proto->name();
   }
 
+  static void SetFloat(const std::string& name, float value, onnx::NodeProto* node) {
+    AddAttribute(name, onnx::AttributeProto::FLOAT, node)->set_f(value);
+  }
+
   void AddMetadata(const std::string& key, double value) {
     onnx::StringStringEntryProto* entry = model_->add_metadata_props();
     entry->set_key("espalier." + key);
@@ -263,7 +230,8 @@ class Exporter {
 
   void ExportNode(const Node& node) {
     switch (node.op) {
-      case Op::kRecurrent: return ExportRecurrent(node);
+      case Op::kRecurrent:
+        return node.projection_size > 0 ? ExportProjected(node) : ExportRecurrent(node);
       case Op::kGemm: return ExportGemm(node);
       case Op::kConv1d: return ExportConv1d(node);
       case Op::kEmbedding:
@@ -281,11 +249,19 @@ class Exporter {
       case Op::kRelu:
       case Op::kSigmoid:
       case Op::kTanh:
+      case Op::kMul:
       case Op::kAdd: AddNode(OpName(node.op), node.name, node.inputs, {node.output}); return;
       case Op::kSoftmax:
       case Op::kConcat:
         SetInt("axis", -1, AddNode(OpName(node.op), node.name, node.inputs, {node.output}));
         return;
+      case Op::kSlice:
+        AddNode("Slice", node.name,
+                {node.inputs[0], AddInts(node.name + "/first", {node.first}),
+                 AddInts(node.name + "/end", {node.first + node.count}), Axes(-1)},
+                {node.output});
+        return;
+      case Op::kLayerNorm: return ExportLayerNorm(node);
       case Op::kLastStep: return ExportLastStep(node);
       case Op::kMeanOverTime: return ExportMeanOverTime(node);
     }
@@ -312,6 +288,20 @@ class Exporter {
     AddNode("MatMul", node.name,
             {node.inputs[0], AddTensor(node.name + ".weight_transposed", transposed)}, {product});
     AddNode("Add", node.name + "/bias", {product, bias}, {node.output});
+  }
+
+  std::string AddWeight(const std::string& name) {
+    return AddTensor(name, graph_.weights.at(name));
+  }
+
+  void ExportLayerNorm(const Node& node) {
+    onnx::NodeProto* proto =
+        AddNode("LayerNormalization", node.name,
+                {node.inputs[0], AddWeight(node.name + ".weight"), AddWeight(node.name + ".bias")},
+                {node.output});
+    SetInt("axis", -1, proto);
+    SetFloat("epsilon", static_cast<float>(node.epsilon), proto);
+    AddMetadata("epsilon." + node.name, node.epsilon);
   }
 
   // Conv wants [B, F, T]. The steps before the first are its padding, or those of the state.
@@ -350,6 +340,51 @@ class Exporter {
             AddNode("Transpose", node.name + "/transpose", {product}, {node.output}));
   }
 
+  // A state of a Recurrent node, as an input and an output of the file.
+  void AddState(const std::string& state, int64_t directions, int64_t size) {
+    const std::vector<Dim> dims = {{directions, ""}, kBatch, {size, ""}};
+    AddInput(state, onnx::TensorProto::FLOAT, dims);
+    AddStateOutput(state + ".out", dims);
+  }
+
+  // Input `index`, [B, D*S], as ONNX wants a start: [D, B, S].
+  std::string StartOf(const Node& node, size_t index) {
+    const std::string start = Fresh(node.name + (index == 1 ? "/start_h" : "/start_c"));
+    if (node.direction == Direction::kBidirectional) {
+      AddCall("SplitDirections", start, {node.inputs[index]}, {start});
+    } else {
+      AddNode("Unsqueeze", start, {node.inputs[index], Axes(0)}, {start});
+    }
+    return start;
+  }
+
+  void ExportProjected(const Node& node) {
+    const int64_t directions = node.direction == Direction::kBidirectional ? 2 : 1;
+    Names inputs = {node.inputs[0], has_lengths_ ? kLengths : FullLengths(node.inputs[0])};
+    Names outputs = {node.output};
+    for (const auto& [what, index, size] :
+         {std::tuple{".h", size_t{1}, StateSizeOf(node)}, {".c", size_t{2}, node.hidden_size}}) {
+      const std::string state = node.name + what;
+      const bool is_state = has_states_ && !StartsFromValues(node);
+      if (is_state) AddState(state, directions, size);
+      inputs.push_back(StartsFromValues(node) ? StartOf(node, index) : is_state ? state : Zero());
+      outputs.push_back(is_state ? state + ".out" : Fresh(state + "/end"));
+    }
+    end_states_[node.name] = outputs[1];
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      for (const std::string& weight : ProjectedWeights(direction)) {
+        inputs.push_back(AddWeight(weight));
+      }
+    }
+    AddCall(ProjectedFunctionName({node.cell, node.direction}), node.name, inputs, outputs);
+    AddRecurrentDropout(node);
+  }
+
+  void AddRecurrentDropout(const Node& node) {
+    if (node.recurrent_dropout == 0.0) return;
+    AddMetadata("recurrent_dropout." + node.name, node.recurrent_dropout);
+  }
+
   void ExportRecurrent(const Node& node) {
     const CellInfo& info = InfoOf(node.cell);
     const OnnxRecurrentWeights weights = ToOnnxGates(graph_, node);
@@ -360,17 +395,22 @@ class Exporter {
                     has_lengths_ ? ClampedLengths() : ""};
     const bool is_read = has_lengths_ || live_values_.contains(node.output);
     Names outputs = {is_read ? Fresh(node.output + "/Y") : ""};
-    if (has_states_) {
-      for (const std::string& state : StateNames(node)) {
-        const std::vector<Dim> dims = {{directions, ""}, kBatch, {node.hidden_size, ""}};
-        AddInput(state, onnx::TensorProto::FLOAT, dims);
-        AddStateOutput(state + ".out", dims);
+    const Names states = has_states_ ? StateNames(node) : Names();
+    for (size_t i = 1; i < node.inputs.size(); ++i) inputs.push_back(StartOf(node, i));
+    if (!states.empty()) {
+      for (const std::string& state : states) {
+        AddState(state, directions, node.hidden_size);
         inputs.push_back(state);
         outputs.push_back(has_lengths_ ? Fresh(state + "/end") : state + ".out");
       }
       end_states_[node.name] = outputs[1];
     } else if (!has_lengths_) {
       outputs.push_back(end_states_[node.name] = Fresh(node.name + ".h/end"));
+    }
+    if (info.peepholes > 0) {
+      inputs.resize(7);
+      inputs.push_back(AddTensor(node.name + ".P", weights.p));
+      AddMetadata("peepholes." + node.name, static_cast<double>(info.peepholes));
     }
     onnx::NodeProto* proto = AddNode(std::string(info.onnx_op), node.name, inputs, outputs);
     SetInt("hidden_size", node.hidden_size, proto);
@@ -384,10 +424,8 @@ class Exporter {
         activations->add_strings(node.cell == CellKind::kRnnReluCell ? "Relu" : "Tanh");
       }
     }
-    if (node.recurrent_dropout != 0.0) {
-      AddMetadata("recurrent_dropout." + node.name, node.recurrent_dropout);
-    }
-    if (has_lengths_ && has_states_) {
+    AddRecurrentDropout(node);
+    if (has_lengths_ && !states.empty()) {
       for (size_t i = 1; i < outputs.size(); ++i) {
         const std::string& start = inputs[4 + i];
         AddCall("EndState", start + "/state", {outputs[i], start, kLengths}, {start + ".out"});

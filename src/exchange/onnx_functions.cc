@@ -1,82 +1,15 @@
 #include "exchange/onnx_functions.h"
 
-#include <initializer_list>
 #include <string_view>
-#include <vector>
+
+#include "exchange/onnx_body.h"
+#include "exchange/onnx_projection.h"
 
 namespace espalier {
 namespace {
 
-// Builds one FunctionProto; each call adds a node whose first output is named by the caller.
-class Body {
- public:
-  Body(std::string_view name, const std::vector<std::string>& inputs,
-       const std::vector<std::string>& outputs, onnx::ModelProto* model)
-      : function_(model->add_functions()) {
-    function_->set_name(std::string(name));
-    function_->set_domain(kFunctionDomain);
-    onnx::OperatorSetIdProto* opset = function_->add_opset_import();
-    opset->set_domain("");
-    opset->set_version(kOnnxOpset);
-    for (const std::string& input : inputs) function_->add_input(input);
-    for (const std::string& output : outputs) function_->add_output(output);
-  }
-
-  onnx::NodeProto* Op(const std::string& op, const std::vector<std::string>& inputs,
-                      const std::string& output) {
-    onnx::NodeProto* node = function_->add_node();
-    node->set_op_type(op);
-    for (const std::string& input : inputs) node->add_input(input);
-    node->add_output(output);
-    return node;
-  }
-
-  void Int(const std::string& attribute, int64_t value, onnx::NodeProto* node) {
-    onnx::AttributeProto* proto = node->add_attribute();
-    proto->set_name(attribute);
-    proto->set_type(onnx::AttributeProto::INT);
-    proto->set_i(value);
-  }
-
-  void Transpose(const std::string& input, std::initializer_list<int64_t> perm,
-                 const std::string& output) {
-    onnx::AttributeProto* proto = Op("Transpose", {input}, output)->add_attribute();
-    proto->set_name("perm");
-    proto->set_type(onnx::AttributeProto::INTS);
-    for (const int64_t axis : perm) proto->add_ints(axis);
-  }
-
-  void Cast(const std::string& input, onnx::TensorProto::DataType type, const std::string& output) {
-    Int("to", type, Op("Cast", {input}, output));
-  }
-
-  // An int64 tensor: a scalar if `dims` is 0, else a vector.
-  void Ints(const std::string& output, std::initializer_list<int64_t> values, int dims) {
-    onnx::TensorProto* tensor = Constant(output);
-    tensor->set_data_type(onnx::TensorProto::INT64);
-    if (dims == 1) tensor->add_dims(static_cast<int64_t>(values.size()));
-    for (const int64_t value : values) tensor->add_int64_data(value);
-  }
-
-  void Float(const std::string& output, float value) {
-    onnx::TensorProto* tensor = Constant(output);
-    tensor->set_data_type(onnx::TensorProto::FLOAT);
-    tensor->add_float_data(value);
-  }
-
- private:
-  onnx::TensorProto* Constant(const std::string& output) {
-    onnx::AttributeProto* proto = Op("Constant", {}, output)->add_attribute();
-    proto->set_name("value");
-    proto->set_type(onnx::AttributeProto::TENSOR);
-    return proto->mutable_t();
-  }
-
-  onnx::FunctionProto* function_;
-};
-
 void AddLastStep(onnx::ModelProto* model) {
-  Body body("LastStep", {"X", "lengths", "last"}, {"Y", "last_out"}, model);
+  OnnxBody body("LastStep", {"X", "lengths", "last"}, {"Y", "last_out"}, model);
   body.Ints("zero", {0}, 0);
   body.Ints("one", {1}, 0);
   body.Ints("axis_1", {1}, 1);
@@ -96,7 +29,8 @@ void AddLastStep(onnx::ModelProto* model) {
 }
 
 void AddMeanOverTime(onnx::ModelProto* model) {
-  Body body("MeanOverTime", {"X", "lengths", "sum", "count"}, {"Y", "sum_out", "count_out"}, model);
+  OnnxBody body("MeanOverTime", {"X", "lengths", "sum", "count"}, {"Y", "sum_out", "count_out"},
+                model);
   body.Ints("zero", {0}, 0);
   body.Ints("one", {1}, 0);
   body.Ints("axis_0", {0}, 1);
@@ -122,7 +56,7 @@ void AddMeanOverTime(onnx::ModelProto* model) {
 }
 
 void AddWithPast(onnx::ModelProto* model) {
-  Body body("WithPast", {"X", "lengths", "past"}, {"joined", "past_out"}, model);
+  OnnxBody body("WithPast", {"X", "lengths", "past"}, {"joined", "past_out"}, model);
   body.Ints("zero", {0}, 0);
   body.Ints("one", {1}, 0);
   body.Ints("axis_1", {1}, 1);
@@ -154,14 +88,14 @@ void AddWithPast(onnx::ModelProto* model) {
 }
 
 void AddClampLengths(onnx::ModelProto* model) {
-  Body body("ClampLengths", {"lengths"}, {"clamped"}, model);
+  OnnxBody body("ClampLengths", {"lengths"}, {"clamped"}, model);
   body.Ints("one", {1}, 0);
   body.Cast("one", onnx::TensorProto::INT32, "one_i32");
   body.Op("Max", {"lengths", "one_i32"}, "clamped");
 }
 
 // selected = lengths[b] > 0 ? if_any : if_none
-void AddSelection(Body* body, const std::string& if_any, const std::string& if_none) {
+void AddSelection(OnnxBody* body, const std::string& if_any, const std::string& if_none) {
   body->Ints("zero", {0}, 0);
   body->Ints("column", {-1, 1}, 1);  // [B, 1] goes with [T, D, B, H] and [D, B, H]
   body->Cast("zero", onnx::TensorProto::INT32, "zero_i32");
@@ -171,18 +105,18 @@ void AddSelection(Body* body, const std::string& if_any, const std::string& if_n
 }
 
 void AddMaskEmpty(onnx::ModelProto* model) {
-  Body body("MaskEmpty", {"Y", "lengths"}, {"selected"}, model);
+  OnnxBody body("MaskEmpty", {"Y", "lengths"}, {"selected"}, model);
   body.Float("nothing", 0.0f);
   AddSelection(&body, "Y", "nothing");
 }
 
 void AddEndState(onnx::ModelProto* model) {
-  Body body("EndState", {"end", "start", "lengths"}, {"selected"}, model);
+  OnnxBody body("EndState", {"end", "start", "lengths"}, {"selected"}, model);
   AddSelection(&body, "end", "start");
 }
 
 void AddFullLengths(onnx::ModelProto* model) {
-  Body body("FullLengths", {"X"}, {"lengths"}, model);
+  OnnxBody body("FullLengths", {"X"}, {"lengths"}, model);
   body.Ints("zero", {0}, 0);
   body.Ints("second", {1}, 1);
   body.Op("Shape", {"X"}, "shape");
@@ -192,15 +126,23 @@ void AddFullLengths(onnx::ModelProto* model) {
   body.Cast("all", onnx::TensorProto::INT32, "lengths");
 }
 
+void AddSplitDirections(onnx::ModelProto* model) {
+  OnnxBody body("SplitDirections", {"V"}, {"states"}, model);
+  body.Ints("split", {0, 2, -1}, 1);
+  body.Op("Reshape", {"V", "split"}, "by_sequence");  // [B, 2, S]
+  body.Transpose("by_sequence", {1, 0, 2}, "states");
+}
+
 struct Definition {
   std::string_view name;
   void (*add)(onnx::ModelProto*);
 };
 
 constexpr Definition kDefinitions[] = {
-    {"LastStep", AddLastStep},       {"MeanOverTime", AddMeanOverTime}, {"WithPast", AddWithPast},
-    {"MaskEmpty", AddMaskEmpty},     {"ClampLengths", AddClampLengths}, {"EndState", AddEndState},
-    {"FullLengths", AddFullLengths},
+    {"LastStep", AddLastStep},         {"MeanOverTime", AddMeanOverTime},
+    {"WithPast", AddWithPast},         {"MaskEmpty", AddMaskEmpty},
+    {"ClampLengths", AddClampLengths}, {"EndState", AddEndState},
+    {"FullLengths", AddFullLengths},   {"SplitDirections", AddSplitDirections},
 };
 
 }  // namespace
@@ -209,6 +151,8 @@ void AddOnnxFunction(const std::string& name, onnx::ModelProto* model) {
   for (const Definition& definition : kDefinitions) {
     if (definition.name == name) return definition.add(model);
   }
+  const auto projected = FindProjectedForm(name);
+  if (projected.has_value()) AddProjectedFunction(*projected, model);
 }
 
 }  // namespace espalier

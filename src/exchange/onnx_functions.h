@@ -14,6 +14,10 @@
 //
 //   FullLengths(X [T,B,F]) -> lengths [B], all T
 //
+//   SplitDirections(V [B,2*S]) -> states [2,B,S], the start of both directions of a layer
+//
+//   ProjectedLSTM and its kin: onnx_projection.h
+//
 // A length of 0 is not well defined for LSTM, GRU and RNN in ONNX (ONNX Runtime 1.30 returns zeros
 // as the end state), so those run at least one step and the result is put right:
 //   ClampLengths(lengths [B]) -> max(lengths, 1)

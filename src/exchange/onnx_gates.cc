@@ -18,11 +18,13 @@ std::span<const int64_t> GatesOf(CellKind cell) {
   return kRnn;
 }
 
+constexpr int64_t kPeepholes[] = {0, 2, 1};  // i o f <- i f o
+
 enum class To { kOnnx, kInside };
 
 // Copies G gates of `gate_elements` each (H rows of a matrix, or H biases), reordered.
-void CopyGates(CellKind cell, To to, std::span<const float> from, std::span<float> out) {
-  const std::span<const int64_t> gates = GatesOf(cell);
+void CopyGates(std::span<const int64_t> gates, To to, std::span<const float> from,
+               std::span<float> out) {
   const size_t gate_elements = from.size() / gates.size();
   for (size_t k = 0; k < gates.size(); ++k) {
     const size_t inside = static_cast<size_t>(gates[k]) * gate_elements;
@@ -49,16 +51,22 @@ OnnxRecurrentWeights ToOnnxGates(const Graph& graph, const Node& node) {
   const Tensor& first = graph.weights.at(directions[0].weight_ih);
   OnnxRecurrentWeights to{Tensor({count, first.dim(0), first.dim(1)}),
                           Tensor({count, first.dim(0), node.hidden_size}),
-                          Tensor({count, 2 * first.dim(0)})};
+                          Tensor({count, 2 * first.dim(0)}),
+                          {}};
+  const int64_t peepholes = InfoOf(node.cell).peepholes;
+  if (peepholes > 0) to.p = Tensor({count, peepholes * node.hidden_size});
   for (size_t d = 0; d < directions.size(); ++d) {
     const auto copy = [&](const std::string& name, std::span<float> out) {
-      CopyGates(node.cell, To::kOnnx, graph.weights.at(name).values, out);
+      CopyGates(GatesOf(node.cell), To::kOnnx, graph.weights.at(name).values, out);
     };
     const std::span<float> bias = Part(std::span(to.b.values), d, directions.size());
     copy(directions[d].weight_ih, Part(std::span(to.w.values), d, directions.size()));
     copy(directions[d].weight_hh, Part(std::span(to.r.values), d, directions.size()));
     copy(directions[d].bias_ih, Part(bias, 0, 2));
     copy(directions[d].bias_hh, Part(bias, 1, 2));
+    if (peepholes == 0) continue;
+    CopyGates(kPeepholes, To::kOnnx, graph.weights.at(directions[d].weight_peephole).values,
+              Part(std::span(to.p.values), d, directions.size()));
   }
   return to;
 }
@@ -67,11 +75,15 @@ void FromOnnxGates(const OnnxRecurrentWeights& from, const Node& node, TensorSto
   const std::vector<RecurrentDirection> directions = DirectionsOf(node);
   const int64_t rows = from.w.dim(1);
   for (size_t d = 0; d < directions.size(); ++d) {
+    const auto copy_in = [&](std::span<const int64_t> gates, std::span<const float> values,
+                             const std::string& name, std::vector<int64_t> shape) {
+      Tensor tensor(std::move(shape));
+      CopyGates(gates, To::kInside, values, tensor.values);
+      (*weights)[name] = std::move(tensor);
+    };
     const auto copy = [&](std::span<const float> values, const std::string& name,
                           std::vector<int64_t> shape) {
-      Tensor tensor(std::move(shape));
-      CopyGates(node.cell, To::kInside, values, tensor.values);
-      (*weights)[name] = std::move(tensor);
+      copy_in(GatesOf(node.cell), values, name, std::move(shape));
     };
     const auto bias = Part(std::span<const float>(from.b.values), d, directions.size());
     copy(Part(std::span<const float>(from.w.values), d, directions.size()), directions[d].weight_ih,
@@ -80,6 +92,10 @@ void FromOnnxGates(const OnnxRecurrentWeights& from, const Node& node, TensorSto
          {rows, node.hidden_size});
     copy(Part(bias, 0, 2), directions[d].bias_ih, {rows});
     copy(Part(bias, 1, 2), directions[d].bias_hh, {rows});
+    if (directions[d].weight_peephole.empty()) continue;
+    const auto peepholes = Part(std::span<const float>(from.p.values), d, directions.size());
+    copy_in(kPeepholes, peepholes, directions[d].weight_peephole,
+            {static_cast<int64_t>(peepholes.size())});
   }
 }
 

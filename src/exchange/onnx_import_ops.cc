@@ -2,27 +2,10 @@
 #include <algorithm>
 
 #include "base/strings.h"
-#include "exchange/onnx_gates.h"
 #include "exchange/onnx_importer.h"
 
 namespace espalier {
 namespace {
-
-bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [&](char x, char y) { return lower(x) == lower(y); });
-}
-
-// The activations of one direction are these, for every direction.
-bool AreActivations(const std::vector<std::string>& found,
-                    std::initializer_list<std::string_view> expected, size_t directions) {
-  if (found.size() != expected.size() * directions) return false;
-  for (size_t i = 0; i < found.size(); ++i) {
-    if (!EqualsIgnoringCase(found[i], expected.begin()[i % expected.size()])) return false;
-  }
-  return true;
-}
 
 bool IsInteger(int64_t onnx_type) {
   return onnx_type == onnx::TensorProto::INT32 || onnx_type == onnx::TensorProto::INT64;
@@ -48,120 +31,6 @@ Node MakeNode(Op op, std::string name, std::vector<std::string> inputs, std::str
 }
 
 }  // namespace
-
-Status OnnxImporter::ReadCell(const OnnxNode& node, Node* out) const {
-  const std::string& op = node.proto().op_type();
-  ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({"hidden_size", "direction", "activations",
-                                                 "layout", "input_forget", "linear_before_reset"}));
-  for (const char* name : {"layout", "input_forget"}) {
-    if (node.Int(name, 0) == 0) continue;
-    return node.Refuse(StrCat("attribute '", name, "': 0 expected, ", node.Int(name, 0), " found"));
-  }
-  const std::string direction = node.Text("direction", "forward");
-  bool is_known = false;
-  for (const auto candidate :
-       {Direction::kForward, Direction::kReverse, Direction::kBidirectional}) {
-    if (direction != DirectionName(candidate)) continue;
-    out->direction = candidate;
-    is_known = true;
-  }
-  if (!is_known) return node.Damaged("attribute 'direction': '" + direction + "' is not known");
-
-  const size_t directions = DirectionCount(*out);
-  const std::vector<std::string> found = node.Texts("activations");
-  bool are_known = found.empty();
-  if (op == "LSTM") {
-    out->cell = CellKind::kLstmCell;
-    are_known = are_known || AreActivations(found, {"Sigmoid", "Tanh", "Tanh"}, directions);
-  } else if (op == "GRU") {
-    out->cell = node.Int("linear_before_reset", 0) != 0 ? CellKind::kGruCell
-                                                        : CellKind::kGruResetBeforeCell;
-    are_known = are_known || AreActivations(found, {"Sigmoid", "Tanh"}, directions);
-  } else if (AreActivations(found, {"Relu"}, directions)) {
-    out->cell = CellKind::kRnnReluCell;
-    are_known = true;
-  } else {
-    out->cell = CellKind::kRnnTanhCell;
-    are_known = are_known || AreActivations(found, {"Tanh"}, directions);
-  }
-  if (are_known) return Ok();
-  return node.Refuse("attribute 'activations': " + StrJoin(found, ", ") + " is not a cell of ours");
-}
-
-Status OnnxImporter::ReadRecurrentWeights(const OnnxNode& node, Node* out,
-                                          TensorStore* weights) const {
-  const auto read = [&](int index, const char* what, const std::vector<int64_t>& expected,
-                        Tensor* tensor) -> Status {
-    ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* constant, Constant(node, index));
-    // -1 stands for what is not known yet.
-    bool fits = constant->is_float && constant->shape.size() == expected.size();
-    for (size_t i = 0; fits && i < expected.size(); ++i) {
-      fits = expected[i] == -1 || expected[i] == constant->shape[i];
-    }
-    if (!fits) {
-      std::vector<std::string> dims;
-      for (const int64_t dim : expected) dims.push_back(dim == -1 ? "?" : std::to_string(dim));
-      return node.Damaged(StrCat(what, ": f32 ", StrJoin(dims, "x"), " expected, ",
-                                 constant->is_float ? "" : "integers ",
-                                 ShapeString(constant->shape), " found"));
-    }
-    *tensor = Tensor(constant->shape, constant->floats);
-    return Ok();
-  };
-  const auto directions = static_cast<int64_t>(DirectionCount(*out));
-  const int64_t gates = InfoOf(out->cell).gates;
-  OnnxRecurrentWeights onnx_weights;
-  ESPALIER_RETURN_IF_ERROR(read(2, "R", {directions, -1, -1}, &onnx_weights.r));
-  out->hidden_size = onnx_weights.r.dim(2);
-  const int64_t rows = onnx_weights.r.dim(1);
-  if (out->hidden_size < 1 || rows % gates != 0 || rows / gates != out->hidden_size) {
-    return node.Damaged(StrCat("R: ", directions, "x", gates, "*HxH expected, ",
-                               ShapeString(onnx_weights.r.shape), " found"));
-  }
-  const int64_t hidden_size = node.Int("hidden_size", out->hidden_size);
-  if (hidden_size != out->hidden_size) {
-    return node.Damaged(StrCat("attribute 'hidden_size': ", out->hidden_size, " expected as in R, ",
-                               hidden_size, " found"));
-  }
-  ESPALIER_RETURN_IF_ERROR(read(1, "W", {directions, rows, -1}, &onnx_weights.w));
-  if (node.input(3).empty()) {
-    onnx_weights.b = Tensor({directions, 2 * rows});
-  } else {
-    ESPALIER_RETURN_IF_ERROR(read(3, "B", {directions, 2 * rows}, &onnx_weights.b));
-  }
-  FromOnnxGates(onnx_weights, *out, weights);
-  return Ok();
-}
-
-// Inputs: X W R B sequence_lens initial_h initial_c P; outputs: Y Y_h Y_c.
-Status OnnxImporter::ImportRecurrent(const OnnxNode& node) {
-  const bool is_lstm = node.proto().op_type() == "LSTM";
-  ESPALIER_RETURN_IF_ERROR(node.CheckInputs(3, is_lstm ? 8 : 6));
-  Node made;
-  made.op = Op::kRecurrent;
-  ESPALIER_RETURN_IF_ERROR(ReadCell(node, &made));
-  ESPALIER_ASSIGN_OR_RETURN(const std::string data, Data(node, 0));
-  made.inputs = {data};
-  made.name = NodeName(node, std::string(InfoOf(made.cell).name));
-  TensorStore weights;
-  ESPALIER_RETURN_IF_ERROR(ReadRecurrentWeights(node, &made, &weights));
-  ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, 4));
-  ESPALIER_RETURN_IF_ERROR(StartState(node, 5));
-  ESPALIER_RETURN_IF_ERROR(StartState(node, 6));
-  if (!node.input(7).empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* peepholes, Constant(node, 7));
-    if (!peepholes->IsZero()) return node.Refuse("input P: peepholes are not supported");
-  }
-  ESPALIER_ASSIGN_OR_RETURN(made.recurrent_dropout,
-                            Metadata("recurrent_dropout." + made.name, 0.0));
-  made.output = FreshValue(made.name + ".out");
-  const size_t index = graph_.nodes.size();
-  ESPALIER_RETURN_IF_ERROR(Append(node, std::move(made), std::move(weights)));
-  unnamed_.insert(index);
-  ESPALIER_RETURN_IF_ERROR(Define(node, node.output(0), {Role::kRecurrent, "", index}));
-  ESPALIER_RETURN_IF_ERROR(Define(node, node.output(1), {Role::kEndH, "", index}));
-  return is_lstm ? Define(node, node.output(2), {Role::kState, "", index}) : Ok();
-}
 
 Status OnnxImporter::ImportGemm(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({"alpha", "beta", "transA", "transB"}));

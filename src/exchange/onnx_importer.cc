@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "exchange/onnx_fold.h"
 #include "exchange/onnx_functions.h"
+#include "exchange/onnx_projection.h"
 
 namespace espalier {
 namespace {
@@ -99,6 +100,7 @@ Status OnnxImporter::ReadOutputs() {
     switch (it->second.role) {
       case Role::kValue: graph_.outputs.push_back(it->second.value); break;
       case Role::kState:
+      case Role::kEndC:
       case Role::kEndH: break;  // a Graph's states are not among its outputs
       case Role::kInput:
         if (input_types_.contains(output.name())) {
@@ -147,6 +149,11 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
   if (op == "Tanh") return ImportActivation(node, Op::kTanh);
   if (op == "Softmax") return ImportSoftmax(node);
   if (op == "Concat") return ImportConcat(node);
+  if (op == "LayerNormalization") return ImportLayerNorm(node);
+  if (op == "Mul") return ImportMul(node);
+  if (op == "Slice") return ImportSlice(node);
+  if (op == "Split") return ImportSplit(node);
+  if (op == "Unsqueeze") return ImportUnsqueeze(node);
   if (op == "ReduceMean") return ImportReduceMean(node);
   if (op == "Constant") return ImportConstant(node);
   if (op == "ConstantOfShape") return ImportConstantOfShape(node);
@@ -157,7 +164,6 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
   if (op == "Pad") return ImportPad(node);
   if (op == "Conv") return ImportConv(node);
   if (op == "Shape") return ImportShape(node);
-  if (op == "Unsqueeze" || op == "Slice" || op == "Mul") return ImportOnShapes(node);
   return node.Refuse("the operator has no counterpart in a Graph");
 }
 
@@ -175,6 +181,8 @@ std::optional<OnnxConstant> OnnxImporter::Folded(const OnnxNode& node) const {
 Status OnnxImporter::ImportOwnFunction(const OnnxNode& node) {
   const std::string& op = node.proto().op_type();
   ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({}));
+  if (FindProjectedForm(op).has_value()) return ImportProjected(node);
+  if (op == "SplitDirections") return ImportSplitDirections(node);
   if (op == "ClampLengths" || op == "FullLengths") {
     ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 1));
     const Role role = op == "FullLengths" ? Role::kFullLengths : Role::kLengths;
@@ -191,7 +199,7 @@ Status OnnxImporter::ImportOwnFunction(const OnnxNode& node) {
   if (op == "EndState") {
     ESPALIER_RETURN_IF_ERROR(node.CheckInputs(3, 3));
     ESPALIER_ASSIGN_OR_RETURN(const Meaning end, Find(node, 0));
-    if (end.role != Role::kEndH && end.role != Role::kState) {
+    if (end.role != Role::kEndH && end.role != Role::kEndC) {
       return node.Refuse("Y_h or Y_c of LSTM, GRU or RNN expected");
     }
     ESPALIER_RETURN_IF_ERROR(StartState(node, 1));
@@ -279,8 +287,7 @@ Status OnnxImporter::StartState(const OnnxNode& node, int index) {
   if (node.input(index).empty()) return Ok();
   ESPALIER_ASSIGN_OR_RETURN(const Meaning meaning, Find(node, index));
   switch (meaning.role) {
-    case Role::kZeros:
-    case Role::kState: return Ok();
+    case Role::kZeros: return Ok();
     case Role::kInput: other_inputs_.insert(meaning.value); return Ok();
     case Role::kConstant:
       if (constants_.at(meaning.value).IsZero()) return Ok();

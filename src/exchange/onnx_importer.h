@@ -38,6 +38,8 @@ class OnnxImporter {
     kRecurrent,    // Y [T, D, B, H] of graph_.nodes[node]
     kTransposed,   // the same as [T, B, D, H]
     kEndH,         // Y_h [D, B, H] of graph_.nodes[node]
+    kEndC,         // Y_c of it, which is no value of a Graph
+    kStart,        // the vector `value` [B, D*S] as [D, B, S]: what a layer starts from
     kView,         // a sequence with its axes in another order, or steps in front of it
   };
   struct Meaning {
@@ -77,10 +79,20 @@ class OnnxImporter {
   Status ImportIdentity(const OnnxNode& node);
   Status ImportPad(const OnnxNode& node);
   Status ImportConv(const OnnxNode& node);
+  Status ImportLayerNorm(const OnnxNode& node);
+  Status ImportMul(const OnnxNode& node);
+  Status ImportSlice(const OnnxNode& node);
+  Status ImportSplit(const OnnxNode& node);
+  Status ImportUnsqueeze(const OnnxNode& node);
   Status ImportShape(const OnnxNode& node);
   Status ImportOnShapes(const OnnxNode& node);  // operators that are understood on shapes only
 
+  // Our functions of this name in onnx_functions.h.
+  Status ImportProjected(const OnnxNode& node);
+  Status ImportSplitDirections(const OnnxNode& node);
+
   // Parts of ImportRecurrent.
+  Result<bool> HasPeepholes(const OnnxNode& node, const std::string& name) const;
   Status ReadCell(const OnnxNode& node, Node* out) const;
   Status ReadRecurrentWeights(const OnnxNode& node, Node* out, TensorStore* weights) const;
 
@@ -97,6 +109,9 @@ class OnnxImporter {
   // The sequence that input 0 is if this is its time axis.
   Result<std::string> SequenceAlong(const OnnxNode& node, int64_t axis);
   Status StartState(const OnnxNode& node, int index);
+  // The inputs from `first` on, h and, if there are two, c, become made->inputs if they are values
+  // of the graph.
+  Status ReadStart(const OnnxNode& node, int first, int count, Node* made);
   // Records that the node looks along time with these lengths; "" = all sequences are full.
   Status LooksAlongTime(const OnnxNode& node, int lengths_index);
   Result<const OnnxConstant*> Constant(const OnnxNode& node, int index) const;
@@ -115,6 +130,9 @@ class OnnxImporter {
   Status Append(const OnnxNode& node, Node made, TensorStore weights);
   // Append, and defines the ONNX value of made.output.
   Status AppendAndDefine(const OnnxNode& node, Node made, TensorStore weights);
+  // Append of a Slice whose output is the ONNX value `output`.
+  Status AppendSlice(const OnnxNode& node, const std::string& data, int64_t first, int64_t count,
+                     const std::string& name, const std::string& output);
   // Append of an operator on each element by itself: a view of its input makes a view.
   Status AppendElementwise(const OnnxNode& node, Node made);
   // Append, and defines the output as that node's, to be named by who looks at it as [T, B, F].

@@ -34,7 +34,8 @@ Graph EveryOperator(const GraphInput& input, CellKind cell, Direction direction)
   GraphBuilder builder("every operator", input, &rng);
   if (input.type.element == Element::kI32) builder.Embedding(5);
   builder.Recurrent(cell, 7, {direction, 0.1}).Dropout(0.2).Gemm(4).Activation(Op::kTanh);
-  builder.Conv1d(6, {3, 2}).Activation(Op::kRelu).Conv1d(5, {1, 1});
+  builder.Conv1d(6, {3, 2}).Activation(Op::kRelu).Conv1d(5, {1, 1}).LayerNorm(1e-3).Gemm(6).Glu();
+  builder.Recurrent(CellKind::kLstmCell, 5, {direction, 0.1, 3});
   builder.Recurrent(cell, 4, {direction, 0.0}).Dropout(1.0 / 3.0);
   const std::string top = builder.value();
   builder.Concat(top).Add(builder.value()).Activation(Op::kSigmoid).LastStep();
@@ -82,10 +83,11 @@ onnx::TensorProto* FindTensor(const std::string& name, onnx::ModelProto* model) 
 class EveryCell : public ::testing::TestWithParam<std::tuple<CellKind, Direction>> {};
 INSTANTIATE_TEST_SUITE_P(
     Cells, EveryCell,
-    ::testing::Combine(
-        ::testing::Values(CellKind::kLstmCell, CellKind::kGruCell, CellKind::kGruResetBeforeCell,
-                          CellKind::kRnnTanhCell, CellKind::kRnnReluCell),
-        ::testing::Values(Direction::kForward, Direction::kReverse, Direction::kBidirectional)),
+    ::testing::Combine(::testing::Values(CellKind::kLstmCell, CellKind::kGruCell,
+                                         CellKind::kGruResetBeforeCell, CellKind::kRnnTanhCell,
+                                         CellKind::kRnnReluCell, CellKind::kLstmPeepholeCell),
+                       ::testing::Values(Direction::kForward, Direction::kReverse,
+                                         Direction::kBidirectional)),
     [](const auto& cell) {
       return StrCat(InfoOf(std::get<0>(cell.param)).name, "_",
                     DirectionName(std::get<1>(cell.param)));
@@ -257,7 +259,7 @@ TEST(OnnxImport, RefusesAttributesOfALayerThatHaveNoCounterpart) {
               }),
               Code::kUnsupported, {"lstm0", "activations", "HardSigmoid"});
   ExpectError(status_with([](onnx::NodeProto* node) { node->add_input("lstm0.B"); }),
-              Code::kUnsupported, {"lstm0", "P", "peepholes"});
+              Code::kBadFormat, {"lstm0", "P: f32 1x18 expected, 1x48 found"});
 }
 
 TEST(OnnxImport, RefusesWeightsOfTheWrongShape) {

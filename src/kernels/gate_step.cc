@@ -64,7 +64,17 @@ struct StepOp {
     in.h = memory.Load(args.h + k);
     in.c = kHasCellState ? memory.Load(args.c + k) : in.h;
     CellState<V> out = in;
-    Cell<typename Memory::Math>::Step(typename Memory::Math(), ax, ah, in, &out);
+    using TheCell = Cell<typename Memory::Math>;
+    if constexpr (TheCell::kPeepholes) {
+      constexpr size_t kPeepholes = static_cast<size_t>(InfoOf(kKind).peepholes);
+      V p[kPeepholes];
+      for (size_t i = 0; i < kPeepholes; ++i) {
+        p[i] = memory.Load(args.peephole + i * args.peephole_stride + k);
+      }
+      TheCell::Step(typename Memory::Math(), ax, ah, p, in, &out);
+    } else {
+      TheCell::Step(typename Memory::Math(), ax, ah, in, &out);
+    }
     memory.Store(out.h, args.h + k);
     if constexpr (kHasCellState) memory.Store(out.c, args.c + k);
   }

@@ -1,6 +1,7 @@
 // Every cell on every target of this CPU against its own equations in double precision.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <tuple>
@@ -14,12 +15,18 @@ namespace {
 
 #include "cells/all_cells.inl"
 
-using Step = void (*)(const double* ax, const double* ah, CellState<double> in,
+// p: of a cell with peepholes.
+using Step = void (*)(const double* ax, const double* ah, const double* p, CellState<double> in,
                       CellState<double>* out);
 
 template <class Cell>
-void StepOf(const double* ax, const double* ah, CellState<double> in, CellState<double>* out) {
-  Cell::Step(DoubleMath(), ax, ah, in, out);
+void StepOf(const double* ax, const double* ah, [[maybe_unused]] const double* p,
+            CellState<double> in, CellState<double>* out) {
+  if constexpr (Cell::kPeepholes) {
+    Cell::Step(DoubleMath(), ax, ah, p, in, out);
+  } else {
+    Cell::Step(DoubleMath(), ax, ah, in, out);
+  }
 }
 
 constexpr Step kSteps[] = {
@@ -33,10 +40,15 @@ constexpr float kUntouched = 777.0f;
 // One cell's inputs and state; every array ends where the contract says it does.
 struct Arrays {
   size_t gates, hidden, stride;
-  std::vector<float> ax, ah, h, c;
+  size_t peepholes, peephole_stride;
+  std::vector<float> ax, ah, h, c, p;
 
   Arrays(const CellInfo& info, size_t hidden_size, float range, Rng* rng)
-      : gates(static_cast<size_t>(info.gates)), hidden(hidden_size), stride(hidden_size + 3) {
+      : gates(static_cast<size_t>(info.gates)),
+        hidden(hidden_size),
+        stride(hidden_size + 3),
+        peepholes(static_cast<size_t>(info.peepholes)),
+        peephole_stride(hidden_size + 1) {
     const auto fill = [&](size_t size, std::vector<float>* out) {
       for (size_t i = 0; i < size; ++i) out->push_back(rng->Uniform(-range, range));
     };
@@ -44,6 +56,13 @@ struct Arrays {
     fill((gates - 1) * stride + hidden, &ah);
     fill(hidden, &h);
     fill(hidden, &c);
+    if (peepholes > 0) fill((peepholes - 1) * peephole_stride + hidden, &p);
+  }
+
+  std::array<double, 4> PeepholesOf(size_t k) const {
+    std::array<double, 4> of{};
+    for (size_t i = 0; i < peepholes; ++i) of[i] = p[i * peephole_stride + k];
+    return of;
   }
 
   GateStepArgs args() {
@@ -54,6 +73,8 @@ struct Arrays {
     a.h = h.data();
     a.c = c.data();
     a.hidden = hidden;
+    a.peephole = p.data();
+    a.peephole_stride = peephole_stride;
     return a;
   }
 };
@@ -79,7 +100,7 @@ TEST_P(EveryCell, StepsAsItsEquationsSay) {
         ah[g] = before.ah[g * before.stride + k];
       }
       CellState<double> out{before.h[k], before.c[k]};
-      kSteps[kind()](ax, ah, {before.h[k], before.c[k]}, &out);
+      kSteps[kind()](ax, ah, before.PeepholesOf(k).data(), {before.h[k], before.c[k]}, &out);
       ASSERT_NEAR(arrays.h[k], out.h, 4e-6) << "unit " << k << " of " << hidden;
       ASSERT_NEAR(arrays.c[k], out.c, 4e-6) << "unit " << k << " of " << hidden;
     }
@@ -135,7 +156,7 @@ TEST_P(EveryCell, SaturatesOnInfinity) {
         ah[g] = 0.0;
       }
       CellState<double> out{};
-      kSteps[kind()](ax, ah, {before.h[k], before.c[k]}, &out);
+      kSteps[kind()](ax, ah, before.PeepholesOf(k).data(), {before.h[k], before.c[k]}, &out);
       if (info().kind == CellKind::kRnnReluCell && sign > 0) {
         EXPECT_EQ(arrays.h[k], std::numeric_limits<float>::infinity());
       } else {

@@ -38,6 +38,7 @@ using MatMulFn = void (*)(const EncodedView& w, const MatMulArgs& args);
 
 // One step of `hidden` units of one sequence: ax = W_ih x + b_ih and ah = W_hh h + b_hh, both
 // [G, H] in gate order with `gate_stride` floats between gates; h (and c) are read and replaced.
+// `peephole`: [CellInfo::peepholes, H] with `peephole_stride` floats between, of a cell with some.
 struct GateStepArgs {
   const float* ax = nullptr;
   const float* ah = nullptr;
@@ -45,6 +46,8 @@ struct GateStepArgs {
   float* h = nullptr;
   float* c = nullptr;  // nullptr where the cell has none
   size_t hidden = 0;
+  const float* peephole = nullptr;
+  size_t peephole_stride = 0;
 };
 using GateStepFn = void (*)(const GateStepArgs& args);
 // reset_h[k] = r[k] * h[k] (cells with reset_before only).

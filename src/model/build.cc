@@ -56,13 +56,24 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
   node.hidden_size = hidden_size;
   node.direction = options.direction;
   node.recurrent_dropout = options.recurrent_dropout;
+  node.projection_size = options.projection_size;
+  node.inputs.insert(node.inputs.end(), options.start.begin(), options.start.end());
   const int64_t rows = InfoOf(cell).gates * std::max<int64_t>(hidden_size, 0);
   const float bound = 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(hidden_size, 1)));
   for (const RecurrentDirection& direction : DirectionsOf(node)) {
     graph_.weights[direction.weight_ih] = Uniform({rows, inputs}, bound);
-    graph_.weights[direction.weight_hh] = Uniform({rows, std::max<int64_t>(hidden_size, 0)}, bound);
+    graph_.weights[direction.weight_hh] =
+        Uniform({rows, std::max<int64_t>(StateSizeOf(node), 0)}, bound);
     graph_.weights[direction.bias_ih] = Uniform({rows}, bound);
     graph_.weights[direction.bias_hh] = Uniform({rows}, bound);
+    if (!direction.weight_hr.empty()) {
+      graph_.weights[direction.weight_hr] =
+          Uniform({node.projection_size, std::max<int64_t>(hidden_size, 0)}, bound);
+    }
+    if (!direction.weight_peephole.empty()) {
+      const int64_t peepholes = InfoOf(cell).peepholes * std::max<int64_t>(hidden_size, 0);
+      graph_.weights[direction.weight_peephole] = Uniform({peepholes}, bound);
+    }
   }
   return *this;
 }
@@ -110,6 +121,35 @@ GraphBuilder& GraphBuilder::LastStep() {
 
 GraphBuilder& GraphBuilder::MeanOverTime() {
   Append(Op::kMeanOverTime, "mean_over_time");
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::LayerNorm(double epsilon) {
+  const int64_t features = FeaturesOf(value_);
+  Node& node = Append(Op::kLayerNorm, "layer_norm");
+  node.epsilon = epsilon;
+  const auto count = static_cast<size_t>(features);
+  graph_.weights[node.name + ".weight"] = Tensor({features}, std::vector<float>(count, 1.0f));
+  graph_.weights[node.name + ".bias"] = Tensor({features});
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::Slice(int64_t first, int64_t count) {
+  Node& node = Append(Op::kSlice, "slice");
+  node.first = first;
+  node.count = count;
+  return *this;
+}
+
+GraphBuilder& GraphBuilder::Glu() {
+  const std::string both = value_;
+  const int64_t half = FeaturesOf(both) / 2;
+  const std::string gate = Slice(half, half).Activation(Op::kSigmoid).value();
+  return From(both).Slice(0, half).Mul(gate);
+}
+
+GraphBuilder& GraphBuilder::Mul(std::string other_value) {
+  Append(Op::kMul, "mul").inputs.push_back(std::move(other_value));
   return *this;
 }
 

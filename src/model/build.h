@@ -14,7 +14,7 @@ namespace espalier {
 // Each call appends a node whose input is the value made last (or the one named by From) and whose
 // name is <kind><count>, e.g. "lstm0", "lstm1", "gemm0". Weights are drawn as PyTorch draws them:
 // uniform in +-1/sqrt(H) for Recurrent, +-1/sqrt(I) for Gemm, +-1/sqrt(K*I) for Conv1d, standard
-// normal for Embedding.
+// normal for Embedding; LayerNorm begins as weight 1 and bias 0.
 // Finish validates. Example:
 //   GraphBuilder b("digits", {"x", {Element::kF32, Layout::kSequence, 28}}, &rng);
 //   b.Recurrent(CellKind::kLstmCell, 128).Dropout(0.2).LastStep().Gemm(10);
@@ -26,6 +26,8 @@ class GraphBuilder {
   struct RecurrentOptions {
     Direction direction = Direction::kForward;
     double recurrent_dropout = 0.0;
+    int64_t projection_size = 0;
+    std::vector<std::string> start = {};  // values that it starts from: h, and c of an LSTM
   };
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options);
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size);
@@ -40,6 +42,12 @@ class GraphBuilder {
   GraphBuilder& Activation(Op op);  // kRelu, kSigmoid, kTanh, kSoftmax
   GraphBuilder& LastStep();
   GraphBuilder& MeanOverTime();
+  GraphBuilder& LayerNorm(double epsilon = 1e-5);
+  GraphBuilder& Slice(int64_t first, int64_t count);
+  // The first half of the features times the sigmoid of the second: Dauphin et al. 2017,
+  // arXiv:1612.08083, eq. 1. Two Slices, a Sigmoid and a Mul.
+  GraphBuilder& Glu();
+  GraphBuilder& Mul(std::string other_value);
   GraphBuilder& Add(std::string other_value);
   GraphBuilder& Concat(std::string other_value);
 

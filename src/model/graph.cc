@@ -17,7 +17,21 @@ constexpr const char* kOpNames[] = {
 // Expected weights of one node: name -> shape.
 using Shapes = std::map<std::string, std::vector<int64_t>>;
 
-size_t InputCount(Op op) { return op == Op::kAdd || op == Op::kConcat ? 2 : 1; }
+bool IsPair(Op op) { return op == Op::kAdd || op == Op::kMul || op == Op::kConcat; }
+
+Status CheckInputCount(const Node& node) {
+  const size_t found = node.inputs.size();
+  const size_t expected = IsPair(node.op) ? 2 : 1;
+  if (found == expected) return Ok();
+  if (node.op != Op::kRecurrent) {
+    return InvalidArgument(
+        StrCat(node.name, ": ", expected, " inputs expected, ", found, " found"));
+  }
+  const size_t with_states = InfoOf(node.cell).has_cell_state ? 3 : 2;
+  if (found == with_states) return Ok();
+  return InvalidArgument(StrCat(node.name, ": 1 input or, to start from values, ", with_states,
+                                " expected, ", found, " found"));
+}
 
 Status Mismatch(const std::string& what, const std::string& expected, const std::string& found) {
   return InvalidArgument(what + ": " + expected + " expected, " + found + " found");
@@ -46,27 +60,64 @@ Status CheckRate(const std::string& what, double rate) {
   return InvalidArgument(StrCat(what, ": a share in [0, 1) expected, ", rate, " found"));
 }
 
-Status InferRecurrent(const Node& node, const ValueType& in, ValueType* out, Shapes* shapes) {
-  ESPALIER_RETURN_IF_ERROR(WantSequence(node, in));
-  if (static_cast<size_t>(node.cell) >= kCellCount) {
-    return InvalidArgument(StrCat(node.name, ".cell: one of ", kCellCount,
-                                  " cells expected, number ", static_cast<int>(node.cell),
-                                  " found"));
-  }
-  if (node.hidden_size < 1 || node.hidden_size > (int64_t{1} << 24)) {
+Status CheckCell(const Node& node) {
+  if (static_cast<size_t>(node.cell) < kCellCount) return Ok();
+  return InvalidArgument(StrCat(node.name, ".cell: one of ", kCellCount, " cells expected, number ",
+                                static_cast<int>(node.cell), " found"));
+}
+
+Status CheckSizes(const Node& node) {
+  constexpr int64_t kMost = int64_t{1} << 24;
+  if (node.hidden_size < 1 || node.hidden_size > kMost) {
     return InvalidArgument(
-        StrCat(node.name, ".hidden_size: 1 to 16777216 expected, ", node.hidden_size, " found"));
+        StrCat(node.name, ".hidden_size: 1 to ", kMost, " expected, ", node.hidden_size, " found"));
   }
+  if (node.projection_size == 0) return Ok();
+  if (node.projection_size < 0 || node.projection_size > kMost) {
+    return InvalidArgument(StrCat(node.name, ".projection_size: 0 to ", kMost, " expected, ",
+                                  node.projection_size, " found"));
+  }
+  if (InfoOf(node.cell).has_cell_state) return Ok();
+  return InvalidArgument(StrCat(node.name, ".projection_size: 0 expected, since cell ",
+                                InfoOf(node.cell).name, " has no cell state, ",
+                                node.projection_size, " found"));
+}
+
+// The vectors that a node starts from.
+Status CheckStart(const Node& node, const std::vector<ValueType>& in) {
+  const int64_t directions = node.direction == Direction::kBidirectional ? 2 : 1;
+  for (size_t i = 1; i < in.size(); ++i) {
+    const int64_t size = i == 1 ? StateSizeOf(node) : node.hidden_size;
+    const ValueType expected = {Element::kF32, Layout::kVector, directions * size};
+    if (in[i] == expected) continue;
+    return Mismatch(StrCat(node.name, " start ", i == 1 ? "h" : "c", " '", node.inputs[i], "'"),
+                    TypeString(expected), TypeString(in[i]));
+  }
+  return Ok();
+}
+
+Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, ValueType* out,
+                      Shapes* shapes) {
+  const ValueType& in = inputs[0];
+  ESPALIER_RETURN_IF_ERROR(WantSequence(node, in));
+  ESPALIER_RETURN_IF_ERROR(CheckSizes(node));
+  ESPALIER_RETURN_IF_ERROR(CheckStart(node, inputs));
   ESPALIER_RETURN_IF_ERROR(CheckRate(node.name + ".recurrent_dropout", node.recurrent_dropout));
   const int64_t rows = InfoOf(node.cell).gates * node.hidden_size;
   for (const RecurrentDirection& direction : DirectionsOf(node)) {
     (*shapes)[direction.weight_ih] = {rows, in.features};
-    (*shapes)[direction.weight_hh] = {rows, node.hidden_size};
+    (*shapes)[direction.weight_hh] = {rows, StateSizeOf(node)};
     (*shapes)[direction.bias_ih] = {rows};
     (*shapes)[direction.bias_hh] = {rows};
+    if (!direction.weight_hr.empty()) {
+      (*shapes)[direction.weight_hr] = {node.projection_size, node.hidden_size};
+    }
+    if (!direction.weight_peephole.empty()) {
+      (*shapes)[direction.weight_peephole] = {InfoOf(node.cell).peepholes * node.hidden_size};
+    }
   }
   const int64_t width = node.direction == Direction::kBidirectional ? 2 : 1;
-  *out = {Element::kF32, Layout::kSequence, width * node.hidden_size};
+  *out = {Element::kF32, Layout::kSequence, width * StateSizeOf(node)};
   return Ok();
 }
 
@@ -125,7 +176,8 @@ Status InferEmbedding(const Graph& graph, const Node& node, const ValueType& in,
 
 Status InferPair(const Node& node, const ValueType& a, const ValueType& b, ValueType* out) {
   ESPALIER_RETURN_IF_ERROR(WantF32(node, a));
-  const bool fits = node.op == Op::kAdd ? a == b : a.element == b.element && a.layout == b.layout;
+  const bool fits =
+      node.op != Op::kConcat ? a == b : a.element == b.element && a.layout == b.layout;
   if (!fits)
     return Mismatch(node.name + " input '" + node.inputs[1] + "'", TypeString(a), TypeString(b));
   *out = a;
@@ -133,10 +185,36 @@ Status InferPair(const Node& node, const ValueType& a, const ValueType& b, Value
   return Ok();
 }
 
+Status InferLayerNorm(const Node& node, const ValueType& in, ValueType* out, Shapes* shapes) {
+  ESPALIER_RETURN_IF_ERROR(WantF32(node, in));
+  if (!(node.epsilon > 0.0 && node.epsilon <= 1.0)) {
+    return InvalidArgument(
+        StrCat(node.name, ".epsilon: a number in (0, 1] expected, ", node.epsilon, " found"));
+  }
+  (*shapes)[node.name + ".weight"] = {in.features};
+  (*shapes)[node.name + ".bias"] = {in.features};
+  *out = in;
+  return Ok();
+}
+
+Status InferSlice(const Node& node, const ValueType& in, ValueType* out) {
+  ESPALIER_RETURN_IF_ERROR(WantF32(node, in));
+  const bool fits = node.first >= 0 && node.first < in.features && node.count >= 1 &&
+                    node.count <= in.features - node.first;
+  if (!fits) {
+    return InvalidArgument(StrCat(node.name, ": at least 1 of the features 0 to ", in.features - 1,
+                                  " of '", node.inputs[0], "' expected, ", node.count, " from ",
+                                  node.first, " on found"));
+  }
+  *out = in;
+  out->features = node.count;
+  return Ok();
+}
+
 Status InferNode(const Graph& graph, const Node& node, const std::vector<ValueType>& in,
                  ValueType* out, Shapes* shapes) {
   switch (node.op) {
-    case Op::kRecurrent: return InferRecurrent(node, in[0], out, shapes);
+    case Op::kRecurrent: return InferRecurrent(node, in, out, shapes);
     case Op::kGemm: return InferGemm(graph, node, in[0], out, shapes);
     case Op::kConv1d: return InferConv1d(graph, node, in[0], out, shapes);
     case Op::kEmbedding: return InferEmbedding(graph, node, in[0], out, shapes);
@@ -147,7 +225,10 @@ Status InferNode(const Graph& graph, const Node& node, const std::vector<ValueTy
     case Op::kSigmoid:
     case Op::kTanh:
     case Op::kSoftmax: *out = in[0]; return WantF32(node, in[0]);
+    case Op::kLayerNorm: return InferLayerNorm(node, in[0], out, shapes);
+    case Op::kSlice: return InferSlice(node, in[0], out);
     case Op::kConcat:
+    case Op::kMul:
     case Op::kAdd: return InferPair(node, in[0], in[1], out);
     case Op::kLastStep:
     case Op::kMeanOverTime:
@@ -180,10 +261,8 @@ Result<Inference> Infer(const Graph& graph) {
     if (node.name.empty() || !node_names.insert(node.name).second) {
       return InvalidArgument("node name '" + node.name + "' is empty or used twice");
     }
-    if (node.inputs.size() != InputCount(node.op)) {
-      return InvalidArgument(StrCat(node.name, ": ", InputCount(node.op), " inputs expected, ",
-                                    node.inputs.size(), " found"));
-    }
+    if (node.op == Op::kRecurrent) ESPALIER_RETURN_IF_ERROR(CheckCell(node));
+    ESPALIER_RETURN_IF_ERROR(CheckInputCount(node));
     std::vector<ValueType> in;
     for (const std::string& name : node.inputs) {
       const auto it = inference.types.find(name);
@@ -254,9 +333,11 @@ std::vector<RecurrentDirection> DirectionsOf(const Node& node) {
   const auto add = [&](bool reverse) {
     const std::string suffix = reverse ? "_reverse" : "";
     const auto name = [&](const char* what) { return node.name + "." + what + suffix; };
+    const CellInfo& cell = InfoOf(node.cell);
     directions.push_back({reverse, name("weight_ih"), name("weight_hh"), name("bias_ih"),
-                          name("bias_hh"), name("h"),
-                          InfoOf(node.cell).has_cell_state ? name("c") : ""});
+                          name("bias_hh"), node.projection_size > 0 ? name("weight_hr") : "",
+                          cell.peepholes > 0 ? name("weight_peephole") : "", name("h"),
+                          cell.has_cell_state ? name("c") : ""});
   };
   if (node.direction != Direction::kReverse) add(false);
   if (node.direction != Direction::kForward) add(true);
@@ -290,9 +371,10 @@ std::vector<StateSpec> StatesOf(const Graph& graph) {
   const auto types = InferTypes(graph);
   ESPALIER_ASSERT(types.ok());
   for (const Node& node : graph.nodes) {
+    if (StartsFromValues(node)) continue;
     if (node.op == Op::kRecurrent) {
       for (const RecurrentDirection& direction : DirectionsOf(node)) {
-        states.push_back({direction.h, node.hidden_size});
+        states.push_back({direction.h, StateSizeOf(node)});
         if (!direction.c.empty()) states.push_back({direction.c, node.hidden_size});
       }
     } else if (node.op == Op::kLastStep) {
@@ -309,7 +391,8 @@ std::vector<StateSpec> StatesOf(const Graph& graph) {
 
 bool IsStreamable(const Graph& graph) {
   for (const Node& node : graph.nodes) {
-    if (node.op == Op::kRecurrent && node.direction != Direction::kForward) return false;
+    if (node.op != Op::kRecurrent) continue;
+    if (node.direction != Direction::kForward || StartsFromValues(node)) return false;
   }
   return true;
 }
@@ -332,6 +415,16 @@ const Node* FindNode(const Graph& graph, const std::string& name) {
 const Node* FindOwner(const Graph& graph, const std::string& weight_name) {
   const size_t dot = weight_name.rfind('.');
   return dot == std::string::npos ? nullptr : FindNode(graph, weight_name.substr(0, dot));
+}
+
+int64_t GatesOfWeight(const Node& owner, const std::string& weight_name) {
+  if (owner.op != Op::kRecurrent) return 0;
+  for (const RecurrentDirection& direction : DirectionsOf(owner)) {
+    if (weight_name == direction.weight_ih || weight_name == direction.weight_hh) {
+      return InfoOf(owner.cell).gates;
+    }
+  }
+  return 0;
 }
 
 uint64_t MultiplyAddsPerStep(const Graph& graph, Count count) {

@@ -8,14 +8,18 @@
 //
 // Weights are in PyTorch's gate order and names, prefixed by the node's name:
 //   Recurrent  <node>.weight_ih [G*H, I]  .weight_hh [G*H, H]  .bias_ih [G*H]  .bias_hh [G*H],
-//              and the same with suffix "_reverse" for the reverse direction
+//              and the same with suffix "_reverse" for the reverse direction. With a projection
+//              .weight_hr [P, H], and weight_hh is [G*H, P]; of a cell with peepholes
+//              .weight_peephole [3*H], gates i f o
 //   Gemm       <node>.weight [O, I]  .bias [O]
 //   Conv1d     <node>.weight [O, K*I]  .bias [O]: I columns a tap, the oldest step's first
 //   Embedding  <node>.weight [V, F]
+//   LayerNormalization  <node>.weight [F]  .bias [F]
 //
 // State is explicit (StatesOf): a graph runs a whole sequence at once, in chunks or step by step,
 // and gives the same numbers, if each run starts from the state where the one before it ended. A
-// reverse direction needs the whole sequence in one run.
+// reverse direction needs the whole sequence in one run, and so does a Recurrent node that starts
+// from values of the graph: it has no state.
 #ifndef ESPALIER_MODEL_GRAPH_H_
 #define ESPALIER_MODEL_GRAPH_H_
 
@@ -70,13 +74,19 @@ struct Node {
   std::vector<std::string> inputs;  // names of graph inputs or other nodes' outputs
   std::string output;               // unique value name
 
-  // Recurrent only.
+  // Recurrent only. inputs[0] is a sequence. With more inputs the node starts from them, vectors of
+  // the graph: inputs[1] is h, [B, D*P] or [B, D*H], forward first, and for a cell with c inputs[2]
+  // is c, [B, D*H].
   CellKind cell = CellKind::kLstmCell;
   Direction direction = Direction::kForward;
   int64_t hidden_size = 0;  // H; the output has H features, or 2 H (forward first) if bidirectional
   // Training only: the share of hidden-state units dropped, one mask per sequence kept over time
   // (Gal and Ghahramani 2016, arXiv:1512.05287). In [0, 1).
   double recurrent_dropout = 0.0;
+  // P, of a cell with c; 0: none. h = W_hr (o * tanh(c)) has P features, and with it what weight_hh
+  // reads and the output (Sak et al. 2014, arXiv:1402.1128, section 2.2, without the non-recurrent
+  // projection; PyTorch's proj_size).
+  int64_t projection_size = 0;
 
   // Conv1d only: y[t] = b + sum_k W[:, k*I : (k+1)*I] x[t - (K-1-k)*D], K taps that lie D steps
   // apart: causal, so T stays T. Steps before the first are those of the state. Both in
@@ -86,6 +96,15 @@ struct Node {
 
   // Dropout only: the share of elements dropped while training, in [0, 1).
   double rate = 0.0;
+
+  // LayerNormalization only: y = (x - mean) / sqrt(variance + epsilon) * weight + bias, mean and
+  // variance (over F, not F - 1) of the features of one row (Ba et al. 2016, arXiv:1607.06450,
+  // section 3). In (0, 1].
+  double epsilon = 1e-5;
+
+  // Slice only: the features [first, first + count).
+  int64_t first = 0;
+  int64_t count = 0;
 
   bool operator==(const Node&) const = default;
 };
@@ -108,7 +127,8 @@ struct Graph {
 };
 
 // One piece of state: per sequence, `width` floats, 0 at the start of a sequence.
-//   Recurrent     "<node>.h" [B, H], LSTM also "<node>.c" [B, H]; "_reverse" for that direction
+//   Recurrent     "<node>.h" [B, H] (or [B, P]), LSTM also "<node>.c" [B, H]; "_reverse" for that
+//                 direction. None if the node starts from values of the graph
 //   LastStep      "<node>.last" [B, F]: what it returns if no step is valid
 //   MeanOverTime  "<node>.sum" [B, F], "<node>.count" [B, 1]
 //   Conv1d        "<node>.past" [B, (K-1)*D*I]: the last inputs, oldest first; none if K is 1
@@ -123,11 +143,23 @@ struct StateSpec {
 struct RecurrentDirection {
   bool reverse = false;
   std::string weight_ih, weight_hh, bias_ih, bias_hh;
-  std::string h, c;  // state names; c is "" where the cell has none
+  std::string weight_hr;        // "" without a projection
+  std::string weight_peephole;  // "" where the cell has none
+  std::string h, c;             // state names; c is "" where the cell has none
 };
 
 // Forward first. Precondition: node.op is kRecurrent.
 std::vector<RecurrentDirection> DirectionsOf(const Node& node);
+
+// Features of h, of one direction: P with a projection, else H. Precondition: as DirectionsOf.
+inline int64_t StateSizeOf(const Node& node) {
+  return node.projection_size > 0 ? node.projection_size : node.hidden_size;
+}
+
+// Whether a Recurrent node starts from values of the graph.
+inline bool StartsFromValues(const Node& node) {
+  return node.op == Op::kRecurrent && node.inputs.size() > 1;
+}
 
 // The types of all values. Errors: kInvalidArgument for an unknown or doubly defined name, a wrong
 // count of inputs, or types that do not fit, e.g.
@@ -159,6 +191,10 @@ std::vector<std::string> PrunableWeights(const Graph& graph);
 const Node* FindNode(const Graph& graph, const std::string& name);
 // The node that owns a weight of this name, or nullptr.
 const Node* FindOwner(const Graph& graph, const std::string& weight_name);
+
+// How many gates the rows of a weight are of: those of weight_ih and weight_hh; 0: of none.
+// Precondition: `owner` is its owner.
+int64_t GatesOfWeight(const Node& owner, const std::string& weight_name);
 
 // Multiply-adds of one step of one sequence, if every stored weight costs one (`kDense`) or only
 // those that are not 0 (`kNonzeros`). Nodes without time count once as well; biases do not count.

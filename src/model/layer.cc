@@ -11,6 +11,15 @@ Result<LayerView> OnlyLayerOf(const Graph& graph) {
     return Unsupported(StrCat("graph '", graph.name, "': one forward Recurrent node expected, ",
                               graph.nodes.size(), " nodes found"));
   }
+  if (node->projection_size > 0) {
+    return Unsupported(StrCat(node->name, ".projection_size: 0 expected of a single layer, ",
+                              node->projection_size, " found"));
+  }
+  if (InfoOf(node->cell).peepholes > 0) {
+    return Unsupported(StrCat(node->name,
+                              ".cell: one without peepholes expected of a single layer, ",
+                              InfoOf(node->cell).name, " found"));
+  }
   const RecurrentDirection direction = DirectionsOf(*node)[0];
   const auto weight = [&](const std::string& name) { return &graph.weights.at(name); };
   LayerView layer;

@@ -22,21 +22,27 @@ class Products {
   Products(const Graph& graph, const MatrixInputFn& on_input)
       : graph_(graph), on_input_(on_input) {}
 
-  // out[r] = sum_c w[r, c] x[c] + b[r] for the rows of the range. x is a copy for `on_input`.
+  // out[r] = sum_c w[r, c] x[c] + b[r] for the rows of the range; bias "": 0. x is a copy for
+  // `on_input`.
   void MatVec(const std::string& weight, const std::string& bias, RowRange rows,
               std::vector<double> x, double* out) const {
     if (on_input_) on_input_(weight, rows.first, x);
     const Tensor& w = graph_.weights.at(weight);
-    const Tensor& b = graph_.weights.at(bias);
+    const Tensor* b = bias.empty() ? nullptr : &graph_.weights.at(bias);
     const int64_t cols = w.dim(1);
     for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
-      double sum = b.values[static_cast<size_t>(r)];
+      double sum = b == nullptr ? 0.0 : b->values[static_cast<size_t>(r)];
       for (int64_t c = 0; c < cols; ++c) {
         sum += static_cast<double>(w.values[static_cast<size_t>(r * cols + c)]) *
                x[static_cast<size_t>(c)];
       }
       out[r] = sum;
     }
+  }
+
+  // Element `index` of a vector.
+  double At(const std::string& vector, int64_t index) const {
+    return graph_.weights.at(vector).values[static_cast<size_t>(index)];
   }
 
  private:
@@ -46,7 +52,7 @@ class Products {
 
 // Of one sequence.
 struct LayerState {
-  std::vector<double> h;  // [H]
+  std::vector<double> h;  // [H], or [P] with a projection
   std::vector<double> c;  // [H], or empty for a cell without
 };
 
@@ -54,7 +60,7 @@ struct LayerState {
 template <class Cell>
 void CellStep(const Products& products, const RecurrentDirection& direction, const CellInfo& info,
               const std::vector<double>& x, LayerState* state) {
-  const auto hidden = static_cast<int64_t>(state->h.size());
+  const auto hidden = static_cast<int64_t>(info.has_cell_state ? state->c.size() : state->h.size());
   const int64_t rows = info.gates * hidden;
   const int64_t h_rows = Cell::kResetBefore ? rows - hidden : rows;
   std::vector<double> ax(static_cast<size_t>(rows));
@@ -67,6 +73,7 @@ void CellStep(const Products& products, const RecurrentDirection& direction, con
   };
   double unit_ax[8];
   double unit_ah[8];
+  std::vector<double> out_h(static_cast<size_t>(hidden));
   if constexpr (Cell::kResetBefore) {
     std::vector<double> reset_h(static_cast<size_t>(hidden));
     for (int64_t k = 0; k < hidden; ++k) {
@@ -81,12 +88,28 @@ void CellStep(const Products& products, const RecurrentDirection& direction, con
     gather(ax, k, unit_ax);
     gather(ah, k, unit_ah);
     const auto unit = static_cast<size_t>(k);
-    const CellState<double> in{state->h[unit], info.has_cell_state ? state->c[unit] : 0.0};
+    // A cell with c does not read h beside the products.
+    const CellState<double> in = info.has_cell_state ? CellState<double>{0.0, state->c[unit]}
+                                                     : CellState<double>{state->h[unit], 0.0};
     CellState<double> out{0.0, 0.0};
-    Cell::Step(m, unit_ax, unit_ah, in, &out);
-    state->h[unit] = out.h;
+    if constexpr (Cell::kPeepholes) {
+      double unit_p[8];
+      for (int64_t g = 0; g < info.peepholes; ++g) {
+        unit_p[g] = products.At(direction.weight_peephole, g * hidden + k);
+      }
+      Cell::Step(m, unit_ax, unit_ah, unit_p, in, &out);
+    } else {
+      Cell::Step(m, unit_ax, unit_ah, in, &out);
+    }
+    out_h[unit] = out.h;
     if (info.has_cell_state) state->c[unit] = out.c;
   }
+  if (direction.weight_hr.empty()) {
+    state->h = std::move(out_h);
+    return;
+  }
+  const auto projected = static_cast<int64_t>(state->h.size());
+  products.MatVec(direction.weight_hr, "", {0, projected}, out_h, state->h.data());
 }
 
 void CellStepOf(const Products& products, CellKind cell, const RecurrentDirection& direction,
@@ -115,32 +138,44 @@ struct Run {
   }
 };
 
-// Where a direction writes: columns [first, first + H) of the value.
-struct Columns {
-  Value* value = nullptr;
-  int64_t first = 0;
+// One direction of a Recurrent node: the node's inputs, and where it writes, from column
+// number * StateSizeOf on.
+struct DirectionRun {
+  const std::vector<const Value*>& in;
+  Value* out = nullptr;
+  int64_t number = 0;
 };
 
-void RunDirection(const Node& node, const RecurrentDirection& direction, const Value& in,
-                  Columns out, Run* run) {
+// Where the state of sequence b begins: as the graph says, or where the run before ended.
+const float* StartOf(const DirectionRun& part, size_t input, const std::string& state, int64_t size,
+                     int64_t b, Run* run) {
+  if (part.in.size() == 1) return run->StateRow(state, b);
+  return part.in[input]->row(0, b) + part.number * size;
+}
+
+void RunDirection(const Node& node, const RecurrentDirection& direction, const DirectionRun& part,
+                  Run* run) {
+  const Value& in = *part.in[0];
   const int64_t hidden = node.hidden_size;
+  const int64_t width = StateSizeOf(node);
   const bool has_c = !direction.c.empty();
   for (int64_t b = 0; b < in.size; ++b) {
-    float* h_state = run->StateRow(direction.h, b);
-    float* c_state = has_c ? run->StateRow(direction.c, b) : nullptr;
+    const float* h_start = StartOf(part, 1, direction.h, width, b, run);
+    const float* c_start = has_c ? StartOf(part, 2, direction.c, hidden, b, run) : nullptr;
     LayerState state;
-    state.h.assign(h_state, h_state + hidden);
-    if (has_c) state.c.assign(c_state, c_state + hidden);
+    state.h.assign(h_start, h_start + width);
+    if (has_c) state.c.assign(c_start, c_start + hidden);
     const int64_t length = run->batch.lengths[static_cast<size_t>(b)];
     for (int64_t s = 0; s < length; ++s) {
       const int64_t t = direction.reverse ? length - 1 - s : s;
       const float* row = in.row(t, b);
       const std::vector<double> x(row, row + in.type.features);
       CellStepOf(run->products, node.cell, direction, x, &state);
-      std::copy(state.h.begin(), state.h.end(), out.value->row(t, b) + out.first);
+      std::copy(state.h.begin(), state.h.end(), part.out->row(t, b) + part.number * width);
     }
-    std::copy(state.h.begin(), state.h.end(), h_state);
-    if (has_c) std::copy(state.c.begin(), state.c.end(), c_state);
+    if (StartsFromValues(node)) continue;
+    std::copy(state.h.begin(), state.h.end(), run->StateRow(direction.h, b));
+    if (has_c) std::copy(state.c.begin(), state.c.end(), run->StateRow(direction.c, b));
   }
 }
 
@@ -213,6 +248,31 @@ void RunSoftmax(const Value& in, Value* out) {
   }
 }
 
+void RunLayerNorm(const Graph& graph, const Node& node, const Value& in, Value* out) {
+  const std::vector<float>& weight = graph.weights.at(node.name + ".weight").values;
+  const std::vector<float>& bias = graph.weights.at(node.name + ".bias").values;
+  const auto features = static_cast<size_t>(in.type.features);
+  for (int64_t i = 0; i < in.steps * in.size; ++i) {
+    const float* x = in.row(0, i);
+    double mean = 0.0;
+    for (size_t f = 0; f < features; ++f) mean += x[f];
+    mean /= static_cast<double>(features);
+    double variance = 0.0;
+    for (size_t f = 0; f < features; ++f) variance += (x[f] - mean) * (x[f] - mean);
+    variance /= static_cast<double>(features);
+    for (size_t f = 0; f < features; ++f) {
+      const double normal = (x[f] - mean) / std::sqrt(variance + node.epsilon);
+      out->row(0, i)[f] = static_cast<float>(normal * weight[f] + bias[f]);
+    }
+  }
+}
+
+void RunSlice(const Node& node, const Value& in, Value* out) {
+  for (int64_t i = 0; i < in.steps * in.size; ++i) {
+    std::copy_n(in.row(0, i) + node.first, node.count, out->row(0, i));
+  }
+}
+
 void RunPair(Op op, const Value& a, const Value& b, Value* out) {
   for (int64_t i = 0; i < a.steps * a.size; ++i) {
     float* row = out->row(0, i);
@@ -220,7 +280,9 @@ void RunPair(Op op, const Value& a, const Value& b, Value* out) {
     if (op == Op::kConcat) {
       std::copy(b.row(0, i), b.row(0, i) + b.type.features, row + a.type.features);
     } else {
-      for (int64_t f = 0; f < a.type.features; ++f) row[f] += b.row(0, i)[f];
+      for (int64_t f = 0; f < a.type.features; ++f) {
+        row[f] = op == Op::kMul ? row[f] * b.row(0, i)[f] : row[f] + b.row(0, i)[f];
+      }
     }
   }
 }
@@ -252,10 +314,10 @@ void RunMeanOverTime(const Node& node, const Value& in, Run* run, Value* out) {
 void RunNode(const Node& node, const std::vector<const Value*>& in, Run* run, Value* out) {
   switch (node.op) {
     case Op::kRecurrent: {
-      int64_t offset = 0;
+      DirectionRun part{in, out, 0};
       for (const RecurrentDirection& direction : DirectionsOf(node)) {
-        RunDirection(node, direction, *in[0], {out, offset}, run);
-        offset += node.hidden_size;
+        RunDirection(node, direction, part, run);
+        ++part.number;
       }
       return;
     }
@@ -267,7 +329,10 @@ void RunNode(const Node& node, const std::vector<const Value*>& in, Run* run, Va
     case Op::kSigmoid:
     case Op::kTanh: return RunActivation(node.op, *in[0], out);
     case Op::kSoftmax: return RunSoftmax(*in[0], out);
+    case Op::kLayerNorm: return RunLayerNorm(run->graph, node, *in[0], out);
+    case Op::kSlice: return RunSlice(node, *in[0], out);
     case Op::kConcat:
+    case Op::kMul:
     case Op::kAdd: return RunPair(node.op, *in[0], *in[1], out);
     case Op::kLastStep: return RunLastStep(node, *in[0], run, out);
     case Op::kMeanOverTime: return RunMeanOverTime(node, *in[0], run, out);

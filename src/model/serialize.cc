@@ -7,7 +7,8 @@
 namespace espalier {
 namespace {
 
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
+constexpr uint32_t kOldestVersion = 1;
 constexpr size_t kMaxNameBytes = 4096;
 constexpr uint32_t kMaxRank = 8;
 
@@ -46,8 +47,8 @@ void WriteNames(const std::vector<std::string>& names, ByteWriter* writer) {
   for (const std::string& name : names) writer->WriteString(name);
 }
 
-Status ReadNode(ByteReader* reader, Node* node) {
-  constexpr size_t kOpCount = static_cast<size_t>(Op::kConv1d) + 1;
+Status ReadNode(ByteReader* reader, uint32_t version, Node* node) {
+  constexpr size_t kOpCount = static_cast<size_t>(Op::kSlice) + 1;
   ESPALIER_RETURN_IF_ERROR(reader->ReadString("node.name", kMaxNameBytes, &node->name));
   ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".op", kOpCount, &node->op));
   ESPALIER_RETURN_IF_ERROR(ReadNames(reader, "node.inputs", &node->inputs));
@@ -57,9 +58,19 @@ Status ReadNode(ByteReader* reader, Node* node) {
   ESPALIER_RETURN_IF_ERROR(reader->Read("node.hidden_size", &node->hidden_size));
   ESPALIER_RETURN_IF_ERROR(reader->Read("node.recurrent_dropout", &node->recurrent_dropout));
   ESPALIER_RETURN_IF_ERROR(reader->Read("node.rate", &node->rate));
-  if (node->op != Op::kConv1d) return Ok();
-  ESPALIER_RETURN_IF_ERROR(reader->Read("node.kernel_size", &node->kernel_size));
-  return reader->Read("node.dilation", &node->dilation);
+  switch (node->op) {
+    case Op::kRecurrent:
+      if (version == kOldestVersion) return Ok();
+      return reader->Read("node.projection_size", &node->projection_size);
+    case Op::kConv1d:
+      ESPALIER_RETURN_IF_ERROR(reader->Read("node.kernel_size", &node->kernel_size));
+      return reader->Read("node.dilation", &node->dilation);
+    case Op::kLayerNorm: return reader->Read("node.epsilon", &node->epsilon);
+    case Op::kSlice:
+      ESPALIER_RETURN_IF_ERROR(reader->Read("node.first", &node->first));
+      return reader->Read("node.count", &node->count);
+    default: return Ok();
+  }
 }
 
 void WriteNode(const Node& node, ByteWriter* writer) {
@@ -72,9 +83,19 @@ void WriteNode(const Node& node, ByteWriter* writer) {
   writer->Write(node.hidden_size);
   writer->Write(node.recurrent_dropout);
   writer->Write(node.rate);
-  if (node.op != Op::kConv1d) return;
-  writer->Write(node.kernel_size);
-  writer->Write(node.dilation);
+  switch (node.op) {
+    case Op::kRecurrent: writer->Write(node.projection_size); return;
+    case Op::kConv1d:
+      writer->Write(node.kernel_size);
+      writer->Write(node.dilation);
+      return;
+    case Op::kLayerNorm: writer->Write(node.epsilon); return;
+    case Op::kSlice:
+      writer->Write(node.first);
+      writer->Write(node.count);
+      return;
+    default: return;
+  }
 }
 
 Status ReadTensor(ByteReader* reader, std::string* name, Tensor* tensor) {
@@ -150,8 +171,9 @@ Result<Graph> ReadGraph(ByteReader* reader) {
   Graph graph;
   uint32_t version = 0;
   ESPALIER_RETURN_IF_ERROR(reader->Read("graph.version", &version));
-  if (version != kVersion) {
-    return BadFormat(StrCat("graph.version: ", kVersion, " expected, ", version, " found"));
+  if (version < kOldestVersion || version > kVersion) {
+    return BadFormat(StrCat("graph.version: ", kOldestVersion, " to ", kVersion, " expected, ",
+                            version, " found"));
   }
   ESPALIER_RETURN_IF_ERROR(reader->ReadString("graph.name", kMaxNameBytes, &graph.name));
   uint32_t count = 0;
@@ -165,7 +187,7 @@ Result<Graph> ReadGraph(ByteReader* reader) {
   }
   ESPALIER_RETURN_IF_ERROR(ReadCount(reader, "graph.nodes", 39, &count));
   graph.nodes.resize(count);
-  for (Node& node : graph.nodes) ESPALIER_RETURN_IF_ERROR(ReadNode(reader, &node));
+  for (Node& node : graph.nodes) ESPALIER_RETURN_IF_ERROR(ReadNode(reader, version, &node));
   ESPALIER_RETURN_IF_ERROR(ReadNames(reader, "graph.outputs", &graph.outputs));
   ESPALIER_ASSIGN_OR_RETURN(graph.weights, ReadTensors(reader));
   return graph;

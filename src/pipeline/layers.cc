@@ -25,7 +25,7 @@ void AppendActivation(const LayerSpec& /*layer*/, GraphBuilder* builder) {
 
 void AppendCell(const LayerSpec& layer, GraphBuilder* builder) {
   builder->Recurrent(FindCell(layer.kind)->kind, layer.size,
-                     {layer.direction, layer.recurrent_dropout});
+                     {layer.direction, layer.recurrent_dropout, layer.projection});
 }
 
 std::vector<LayerKind> LayerKinds() {
@@ -45,6 +45,10 @@ std::vector<LayerKind> LayerKinds() {
   kinds.push_back({"dropout", Needs::kRate, [](const LayerSpec& layer, GraphBuilder* builder) {
                      builder->Dropout(layer.rate);
                    }});
+  kinds.push_back({"layer_norm", Needs::kNothing,
+                   [](const LayerSpec&, GraphBuilder* builder) { builder->LayerNorm(); }});
+  kinds.push_back(
+      {"glu", Needs::kNothing, [](const LayerSpec&, GraphBuilder* builder) { builder->Glu(); }});
   kinds.push_back({"relu", Needs::kNothing, AppendActivation<Op::kRelu>});
   kinds.push_back({"sigmoid", Needs::kNothing, AppendActivation<Op::kSigmoid>});
   kinds.push_back({"tanh", Needs::kNothing, AppendActivation<Op::kTanh>});
@@ -75,14 +79,18 @@ bool HasSize(Needs needs) { return needs == Needs::kSize || needs == Needs::kSiz
 // Weights and biases of a layer that ValidateLayer takes; *features are its inputs, then its
 // outputs.
 int64_t ParametersOf(const LayerSpec& layer, Needs needs, int64_t* features) {
+  if (layer.kind == "layer_norm") return 2 * *features;
+  if (layer.kind == "glu") *features /= 2;
   if (!HasSize(needs)) return 0;
   const int64_t inputs = *features * layer.kernel_size;
   *features = layer.size;
   const CellInfo* cell = FindCell(layer.kind);
   if (cell == nullptr) return layer.size * (inputs + (layer.kind == "embedding" ? 0 : 1));
   const int64_t directions = layer.direction == Direction::kBidirectional ? 2 : 1;
-  *features *= directions;
-  return directions * cell->gates * layer.size * (inputs + layer.size + 2);
+  const int64_t state = layer.projection > 0 ? layer.projection : layer.size;
+  *features = directions * state;
+  return directions * (cell->gates * layer.size * (inputs + state + 2) +
+                       layer.size * (cell->peepholes + layer.projection));
 }
 
 }  // namespace
@@ -103,6 +111,15 @@ Status ValidateLayer(const LayerSpec& layer, const std::string& where) {
   if (HasSize(kind.needs) && (layer.size < 1 || layer.size > kMaxLayerSize)) {
     return InvalidArgument(
         StrCat(where, ": a size of 1 to ", kMaxLayerSize, " expected, ", layer.size, " found"));
+  }
+  if (layer.projection < 0 || layer.projection > kMaxLayerSize) {
+    return InvalidArgument(StrCat(where, ".projection: 0 to ", kMaxLayerSize, " expected, ",
+                                  layer.projection, " found"));
+  }
+  const CellInfo* cell = FindCell(layer.kind);
+  if (layer.projection > 0 && (cell == nullptr || !cell->has_cell_state)) {
+    return InvalidArgument(
+        StrCat(where, ".projection: a cell with c, as lstm, expected, ", layer.kind, " found"));
   }
   for (const auto& [what, steps] :
        {std::pair{".kernel_size", layer.kernel_size}, {".dilation", layer.dilation}}) {
@@ -151,7 +168,16 @@ Result<LayerSpec> ParseLayer(const std::string& word) {
     if (text.empty() || *end != '\0') return BadWord(word, layer.kind + ":RATE");
     used = 2;
   }
-  if (parts.size() > used && FindCell(layer.kind) != nullptr) {
+  const CellInfo* cell = FindCell(layer.kind);
+  const auto is_number = [&](const std::string& text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  };
+  if (cell != nullptr && cell->has_cell_state && parts.size() > used && is_number(parts[used])) {
+    if (!read(&layer.projection) || layer.projection == 0) {
+      return BadWord(word, layer.kind + ":SIZE:PROJECTION");
+    }
+  }
+  if (parts.size() > used && cell != nullptr) {
     if (parts[used] == "bidirectional")
       layer.direction = Direction::kBidirectional;
     else if (parts[used] == "reverse")
@@ -186,6 +212,10 @@ Result<Graph> BuildNetwork(const std::string& name, const ValueType& input,
     ESPALIER_RETURN_IF_ERROR(ValidateLayer(layers[i], where));
     ESPALIER_ASSIGN_OR_RETURN(const LayerKind kind, FindLayerKind(layers[i].kind, where));
     const int64_t inputs = features;
+    if (layers[i].kind == "glu" && features % 2 != 0) {
+      return InvalidArgument(
+          StrCat(where, ": an even number of features expected, ", features, " found"));
+    }
     parameters += ParametersOf(layers[i], kind.needs, &features);
     if (parameters > kMaxNetworkParameters) {
       return InvalidArgument(StrCat(

@@ -23,19 +23,21 @@ inline constexpr int64_t kMaxLayerSize = 1000000;
 inline constexpr int64_t kMaxNetworkParameters = 500000000;
 
 struct LayerSpec {
-  // A cell's name, "gemm", "conv1d", "embedding", "dropout", "relu", "sigmoid", "tanh", "softmax",
-  // "last_step" or "mean_over_time".
+  // A cell's name, "gemm", "conv1d", "embedding", "dropout", "layer_norm", "glu", "relu",
+  // "sigmoid", "tanh", "softmax", "last_step" or "mean_over_time".
   std::string kind;
   int64_t size = 0;   // hidden units, outputs or embedding features, in [1, kMaxLayerSize]
   double rate = 0.0;  // dropout
   Direction direction = Direction::kForward;  // cells only
   double recurrent_dropout = 0.0;             // cells only
+  int64_t projection = 0;                     // lstm, lstm_peephole only: P, 0 = none
   int64_t kernel_size = 1;                    // conv1d only: taps, in [1, kMostConvSteps]
   int64_t dilation = 1;  // conv1d only: steps between two, in [1, kMostConvSteps]
 };
 
 // Reads one word of the command-line form: "kind", "kind:size" or "dropout:rate"; a cell may end
-// in ":bidirectional" or ":reverse", "conv1d:size:kernel_size" in ":dilation". Errors:
+// in ":bidirectional" or ":reverse", "lstm:size" go on with ":projection",
+// "conv1d:size:kernel_size" in ":dilation". Errors:
 // kInvalidArgument, naming the word.
 Result<LayerSpec> ParseLayer(const std::string& word);
 Result<std::vector<LayerSpec>> ParseLayers(const std::string& words);

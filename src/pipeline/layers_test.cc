@@ -25,6 +25,14 @@ TEST(ParseLayer, ReadsTheStepsAndTheDilationOfAConv1d) {
   EXPECT_EQ(ValueOrDie(ParseLayer("conv1d:12:3:4")).dilation, 4);
 }
 
+TEST(ParseLayer, ReadsAProjection) {
+  const LayerSpec layer = ValueOrDie(ParseLayer("lstm_peephole:12:5:reverse"));
+  EXPECT_EQ(layer.size, 12);
+  EXPECT_EQ(layer.projection, 5);
+  EXPECT_EQ(layer.direction, Direction::kReverse);
+  EXPECT_EQ(ValueOrDie(ParseLayer("lstm:12")).projection, 0);
+}
+
 TEST(ParseLayer, ReadsARate) { EXPECT_EQ(ValueOrDie(ParseLayer("dropout:0.25")).rate, 0.25); }
 
 struct BadLayer {
@@ -52,6 +60,9 @@ INSTANTIATE_TEST_SUITE_P(
                       BadLayer{"gru:9223372036854775807", {"1 to 1000000", "9223372036854775807"}},
                       BadLayer{"lstm:8:both", {"'bidirectional' or 'reverse'"}},
                       BadLayer{"lstm:8:reverse:x", {"nothing after 'reverse'"}},
+                      BadLayer{"lstm:8:0", {"lstm:SIZE:PROJECTION"}},
+                      BadLayer{"lstm:8:1000001", {".projection: 0 to 1000000", "1000001 found"}},
+                      BadLayer{"gru:8:4", {"'bidirectional' or 'reverse'"}},
                       BadLayer{"gemm:0", {"1 to 1000000 expected, 0 found"}},
                       BadLayer{"conv1d:4", {"conv1d:SIZE:STEPS"}},
                       BadLayer{"conv1d:4:3:x", {"conv1d:SIZE:STEPS:DILATION expected"}},
@@ -97,6 +108,27 @@ TEST(BuildNetwork, RefusesANetworkThatNoFileCanHoldBeforeItTakesMemory) {
       {"model[8].gemm", "size 1000000 over 1000000 inputs",
        std::to_string(before + 8 * 1000000 + 1000001 * int64_t{1000000}) + " weights and biases",
        "at most 500000000 expected"});
+}
+
+// What the count before any memory is taken says is what there is then.
+TEST(BuildNetwork, CountsWhatItBuilds) {
+  Rng rng(1);
+  const std::string words = "lstm_peephole:4:6:bidirectional layer_norm glu lstm:3:2 gemm:4 glu ";
+  const int64_t before = static_cast<int64_t>(
+      ParameterCount(ValueOrDie(BuildNetwork("net", kInput, ValueOrDie(ParseLayers(words)), &rng)),
+                     Count::kDense));
+  ExpectError(
+      BuildNetwork("net", kInput, ValueOrDie(ParseLayers(words + "gemm:1000000 gemm:1000000")),
+                   &rng)
+          .status(),
+      Code::kInvalidArgument,
+      {std::to_string(before + 3 * 1000000 + 1000001 * int64_t{1000000}) + " weights and biases"});
+}
+
+TEST(BuildNetwork, RefusesAGluOfAnOddNumberOfFeatures) {
+  Rng rng(1);
+  ExpectError(BuildNetwork("net", kInput, ValueOrDie(ParseLayers("gru:7 glu")), &rng).status(),
+              Code::kInvalidArgument, {"model[1].glu: an even number", "7 found"});
 }
 
 TEST(BuildNetwork, RefusesTheLargestCellsWithoutAnOverflow) {

@@ -15,7 +15,7 @@ WeightRecord DescribeWeight(const Graph& graph, const std::string& name) {
   record.sparsity = SparsityOf(weight.values);
   record.mask = PackMask(MaskOfNonzeros(weight).keep);
   const Node* owner = FindOwner(graph, name);
-  if (owner != nullptr && owner->op == Op::kRecurrent) {
+  if (owner != nullptr && GatesOfWeight(*owner, name) > 0) {
     const CellInfo& cell = InfoOf(owner->cell);
     const auto gate_size = weight.size() / static_cast<size_t>(cell.gates);
     for (size_t g = 0; g < static_cast<size_t>(cell.gates); ++g) {

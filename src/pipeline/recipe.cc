@@ -382,6 +382,7 @@ Result<LayerSpec> ReadCellLayer(const std::string& kind, const YAML::Node& body,
   YamlMap map(body, where);
   map.Read("hidden", &layer.size);
   map.Read("recurrent_dropout", &layer.recurrent_dropout);
+  if (FindCell(kind)->has_cell_state) map.Read("projection", &layer.projection);
   std::string direction = "forward";
   map.Read("direction", &direction);
   ESPALIER_RETURN_IF_ERROR(map.Finish());

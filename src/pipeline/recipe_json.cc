@@ -109,11 +109,12 @@ Json BodyJson(const StageSpec& stage) {
 }
 
 Json LayerJson(const LayerSpec& layer) {
-  if (FindCell(layer.kind) != nullptr) {
-    return {{layer.kind,
-             {{"hidden", layer.size},
-              {"direction", DirectionName(layer.direction)},
-              {"recurrent_dropout", layer.recurrent_dropout}}}};
+  if (const CellInfo* cell = FindCell(layer.kind); cell != nullptr) {
+    Json body = {{"hidden", layer.size},
+                 {"direction", DirectionName(layer.direction)},
+                 {"recurrent_dropout", layer.recurrent_dropout}};
+    if (cell->has_cell_state) body["projection"] = layer.projection;
+    return {{layer.kind, body}};
   }
   if (layer.kind == "conv1d") {
     return {{layer.kind,

@@ -40,9 +40,13 @@ Status CheckPlan(const Plan& plan) {
     return InvalidArgument(StrCat("criterion ", plan.criterion->name,
                                   ": one that reads weights alone expected in a scan"));
   }
-  for (size_t i = 1; i < plan.coupling.layers.size(); ++i) {
-    if (plan.coupling.layers[i].node != plan.coupling.layers[i - 1].node) continue;
-    return Unsupported("granularity 'unit': " + plan.coupling.layers[i].node +
+  const std::vector<UnitLayer>& layers = plan.coupling.layers;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const bool is_pair =
+        std::any_of(layers.begin(), layers.begin() + static_cast<ptrdiff_t>(i),
+                    [&](const UnitLayer& other) { return other.IsAsWideAs(layers[i]); });
+    if (!is_pair) continue;
+    return Unsupported("granularity 'unit': " + layers[i].node +
                        " keeps equally many units in both directions, so neither can be measured "
                        "alone");
   }

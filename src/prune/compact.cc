@@ -63,7 +63,20 @@ Result<Graph> Compact(const Graph& graph, const Coupling& coupling, const Keep& 
   }
   for (Node& node : compact.nodes) {
     if (node.op != Op::kRecurrent) continue;
-    node.hidden_size = compact.weights.at(DirectionsOf(node)[0].weight_hh).dim(1);
+    const RecurrentDirection direction = DirectionsOf(node)[0];
+    node.hidden_size = compact.weights.at(direction.weight_ih).dim(0) / InfoOf(node.cell).gates;
+    if (node.projection_size == 0) continue;
+    node.projection_size = compact.weights.at(direction.weight_hr).dim(0);
+  }
+  for (const FeatureSlice& slice : coupling.slices) {
+    const auto node = std::find_if(compact.nodes.begin(), compact.nodes.end(),
+                                   [&](const Node& other) { return other.name == slice.node; });
+    if (node == compact.nodes.end()) {
+      return InvalidArgument(slice.node + ": the coupling is of a graph that has it");
+    }
+    const std::vector<int32_t> before(slice.in.begin(), slice.in.begin() + slice.first);
+    node->first = KeptCount(before, keep);
+    node->count = KeptCount(slice.groups(), keep);
   }
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(compact));
   return compact;

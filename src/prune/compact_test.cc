@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "model/build.h"
 #include "prune/units.h"
+#include "testing/random_graph.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -14,109 +15,14 @@ namespace {
 using ::espalier::testing::ExpectError;
 using ::espalier::testing::MaxAbsDifference;
 using ::espalier::testing::RandomBatch;
+using ::espalier::testing::RandomNetworkOfEverything;
 using ::espalier::testing::RandomStates;
 using ::espalier::testing::ValueOrDie;
 using ::espalier::testing::ZeroRandomWeights;
 
 // Sums are the same up to terms that are exactly 0.
 constexpr double kTolerance = 1e-6;
-
-// Draws graphs of stacked, bidirectional and reversed layers of every cell, with everything between
-// and behind them that the representation knows.
-class GraphDrawer {
- public:
-  explicit GraphDrawer(Rng* rng) : rng_(rng) {}
-
-  Graph Draw() {
-    const bool is_ids = OneIn(4);
-    const int64_t features = 1 + Below(5);
-    const ValueType type{is_ids ? Element::kI32 : Element::kF32, Layout::kSequence, features};
-    GraphBuilder builder("random", {"x", type}, rng_);
-    builder_ = &builder;
-    width_ = features;
-    if (is_ids) builder.Embedding(width_ = 1 + Below(6));
-    const int64_t layers = 1 + Below(3);
-    for (int64_t i = 0; i < layers; ++i) {
-      Layer();
-      while (OneIn(2)) Between();
-    }
-    Head();
-    return ValueOrDie(builder.Finish());
-  }
-
- private:
-  int64_t Below(int64_t bound) {
-    return static_cast<int64_t>(rng_->Below(static_cast<uint64_t>(bound)));
-  }
-  bool OneIn(int64_t n) { return Below(n) == 0; }
-
-  void Layer() {
-    const auto cell = static_cast<CellKind>(Below(static_cast<int64_t>(kCellCount)));
-    const auto direction = OneIn(2) ? Direction::kForward : static_cast<Direction>(Below(3));
-    const int64_t hidden = 1 + Below(6);
-    builder_->Recurrent(cell, hidden, {direction, 0.0});
-    width_ = direction == Direction::kBidirectional ? 2 * hidden : hidden;
-    steps_.emplace_back(builder_->value(), width_);
-  }
-
-  void Between() {
-    constexpr Op kActivations[] = {Op::kRelu, Op::kSigmoid, Op::kTanh};
-    switch (Below(7)) {
-      case 0: builder_->Dropout(0.3); break;
-      case 1: builder_->Activation(kActivations[Below(3)]); break;
-      case 2: builder_->Gemm(width_ = 1 + Below(5)); break;
-      case 3: {  // a second layer of the same width in parallel, added: joins their units
-        const auto [value, width] = steps_[static_cast<size_t>(Below(Size()))];
-        const std::string here = builder_->value();
-        const auto cell = static_cast<CellKind>(Below(static_cast<int64_t>(kCellCount)));
-        builder_->From(value).Recurrent(cell, width_).Add(here);
-        break;
-      }
-      case 4: {
-        const auto [value, width] = steps_[static_cast<size_t>(Below(Size()))];
-        builder_->Concat(value);
-        width_ += width;
-        break;
-      }
-      case 5: {
-        for (const auto& [value, width] : steps_) {
-          if (width == width_) {
-            builder_->Add(value);
-            break;
-          }
-        }
-        break;
-      }
-      case 6: builder_->Conv1d(width_ = 1 + Below(5), {1 + Below(3), 1 + Below(3)}); break;
-    }
-    steps_.emplace_back(builder_->value(), width_);
-  }
-
-  void Head() {
-    const std::string top = builder_->value();
-    switch (Below(4)) {
-      case 0: builder_->LastStep(); break;
-      case 1: builder_->MeanOverTime(); break;
-      case 2: {
-        const std::string last = builder_->LastStep().value();
-        builder_->From(top).MeanOverTime().Concat(last);
-        break;
-      }
-      default: break;  // an output at every step
-    }
-    if (OneIn(3)) builder_->Activation(Op::kSigmoid);
-    if (OneIn(8)) return;  // units reach the output
-    builder_->Gemm(3);
-    if (OneIn(2)) builder_->Activation(Op::kSoftmax);
-  }
-
-  int64_t Size() const { return static_cast<int64_t>(steps_.size()); }
-
-  Rng* rng_;
-  GraphBuilder* builder_ = nullptr;
-  int64_t width_ = 0;
-  std::vector<std::pair<std::string, int64_t>> steps_;  // sequences made so far, and their widths
-};
+constexpr uint64_t kSeeds = 500;
 
 // A keep-set that drops each unit that may go with a chance that differs from draw to draw.
 Keep DrawKeep(const Coupling& coupling, Rng* rng) {
@@ -134,7 +40,7 @@ Keep DrawKeep(const Coupling& coupling, Rng* rng) {
 
 class RandomGraph : public ::testing::TestWithParam<uint64_t> {
  protected:
-  RandomGraph() : rng_(GetParam()), graph_(GraphDrawer(&rng_).Draw()) {
+  RandomGraph() : rng_(GetParam()), graph_(RandomNetworkOfEverything(&rng_)) {
     if (GetParam() % 2 == 1) ZeroRandomWeights(0.5, &rng_, &graph_);
     coupling_ = ValueOrDie(FindCoupling(graph_));
     keep_ = DrawKeep(coupling_, &rng_);
@@ -163,7 +69,7 @@ class RandomGraph : public ::testing::TestWithParam<uint64_t> {
   Keep keep_;
   std::pair<StateSet, StateSet> end_states_;
 };
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomGraph, ::testing::Range<uint64_t>(0, 300));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomGraph, ::testing::Range<uint64_t>(0, kSeeds));
 
 TEST_P(RandomGraph, GivesTheSameNumbersMaskedAndCompacted) {
   const Graph compact = ValueOrDie(Compact(graph_, coupling_, keep_));
@@ -191,6 +97,7 @@ TEST_P(RandomGraph, GivesTheSameOutputsAfterCompactingItsZeros) {
 TEST_P(RandomGraph, FindsEveryMaskedUnitAmongItsZeros) {
   const Keep found = FindDeadUnits(masked_, coupling_);
   EXPECT_OK(ValidateKeep(coupling_, found));
+  if (!coupling_.slices.empty()) return;
   for (const UnitGroup& group : coupling_.groups) {
     if (group.units.size() > 1) return;  // balance may bring back other units than those drawn
   }
@@ -218,19 +125,26 @@ TEST_P(RandomGraph, CarriesAnElementMaskAlong) {
 // Guards the proof itself: the seeds must draw what it claims to cover.
 TEST(RandomGraphs, CoverEveryOperatorCellAndDirectionWithUnitsRemoved) {
   std::map<std::string, int> drawn;
-  int joined = 0;
-  for (uint64_t seed = 0; seed < 300; ++seed) {
+  int joined = 0, sliced = 0, moved = 0;
+  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
     Rng rng(seed);
-    const Graph graph = GraphDrawer(&rng).Draw();
+    const Graph graph = RandomNetworkOfEverything(&rng);
     const Coupling coupling = ValueOrDie(FindCoupling(graph));
     const Keep keep = DrawKeep(coupling, &rng);
     for (size_t i = 0; i < keep.size(); ++i) {
       joined += keep[i] == 0 && coupling.groups[i].units.size() > 1;
     }
+    for (const FeatureSlice& slice : coupling.slices) {
+      sliced += KeptCount(slice.groups(), keep) < slice.count;
+      moved += KeptCount({slice.in.begin(), slice.in.begin() + slice.first}, keep) < slice.first;
+    }
     for (const UnitLayer& layer : coupling.layers) {
       const Node& node = *FindNode(graph, layer.node);
       if (KeptCount(layer, keep) == layer.units) continue;
       for (const Node& other : graph.nodes) ++drawn[OpName(other.op)];
+      if (layer.part == UnitLayer::Part::kProjection) ++drawn["projected features"];
+      if (node.projection_size > 0 && layer.part == UnitLayer::Part::kUnits) ++drawn["projected"];
+      if (StartsFromValues(node)) ++drawn["decoder"];
       if (node.op == Op::kConv1d) {
         ++drawn["channels"];
       } else {
@@ -239,9 +153,15 @@ TEST(RandomGraphs, CoverEveryOperatorCellAndDirectionWithUnitsRemoved) {
     }
   }
   EXPECT_GE(joined, 50);
-  for (const char* op :
-       {"Recurrent", "Gemm", "Embedding", "Dropout", "Relu", "Sigmoid", "Tanh", "Softmax", "Concat",
-        "Add", "LastStep", "MeanOverTime", "Conv1d", "channels"}) {
+  EXPECT_GE(sliced, 20);
+  EXPECT_GE(moved, 20);
+  for (const char* op : {"Recurrent", "Gemm",     "Embedding",
+                         "Dropout",   "Relu",     "Sigmoid",
+                         "Tanh",      "Softmax",  "Concat",
+                         "Add",       "LastStep", "MeanOverTime",
+                         "Conv1d",    "channels", "LayerNormalization",
+                         "Mul",       "Slice",    "projected features",
+                         "projected", "decoder"}) {
     EXPECT_GE(drawn[op], 20) << op;
   }
   for (const CellInfo& cell : kCells) {

@@ -85,6 +85,14 @@ class AxisWalker {
       case Op::kRelu:
       case Op::kSigmoid:
       case Op::kTanh: return in;
+      case Op::kLayerNorm:
+        Pin(in, "is read by " + node.name + ", whose mean and variance are over all features");
+        coupling_.weights[node.name + ".weight"] = {in, {}};
+        coupling_.weights[node.name + ".bias"] = {in, {}};
+        return in;
+      case Op::kSlice:
+        coupling_.slices.push_back({node.name, in, node.first, node.count});
+        return coupling_.slices.back().groups();
       case Op::kSoftmax:
         Pin(in, "is read by " + node.name + ", which mixes all features");
         return in;
@@ -94,11 +102,8 @@ class AxisWalker {
         out.insert(out.end(), other.begin(), other.end());
         return out;
       }
-      case Op::kAdd: {
-        const Axis& other = values_.at(node.inputs[1]);
-        for (size_t i = 0; i < in.size(); ++i) Join(in[i], other[i]);
-        return in;
-      }
+      case Op::kMul:
+      case Op::kAdd: JoinAxes(in, values_.at(node.inputs[1])); return in;
       case Op::kLastStep: coupling_.states[node.name + ".last"] = in; return in;
       case Op::kMeanOverTime:
         coupling_.states[node.name + ".sum"] = in;
@@ -108,11 +113,16 @@ class AxisWalker {
     return in;
   }
 
-  Axis NewUnits(const Node& node, bool reverse, int64_t count) {
+  void JoinAxes(const Axis& a, const Axis& b) {
+    for (size_t i = 0; i < a.size(); ++i) Join(a[i], b[i]);
+  }
+
+  Axis NewUnits(const Node& node, bool reverse, int64_t count,
+                UnitLayer::Part part = UnitLayer::Part::kUnits) {
     const Axis units = NewGroups(count);
     const auto layer = static_cast<int32_t>(coupling_.layers.size());
     for (int64_t k = 0; k < count; ++k) units_[Idx(units[Idx(k)])].push_back({layer, k});
-    coupling_.layers.push_back({node.name, reverse, count, units});
+    coupling_.layers.push_back({node.name, reverse, count, units, part});
     return units;
   }
 
@@ -130,21 +140,36 @@ class AxisWalker {
   }
 
   Axis Recurrent(const Node& node, const Axis& in) {
-    Axis out;
+    Axis out, all_units;  // of both directions
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       const Axis units = NewUnits(node, direction.reverse, node.hidden_size);
-      Axis rows;
-      for (int64_t gate = 0; gate < InfoOf(node.cell).gates; ++gate) {
-        rows.insert(rows.end(), units.begin(), units.end());
-      }
+      const bool is_projected = node.projection_size > 0;
+      const Axis h = is_projected ? NewUnits(node, direction.reverse, node.projection_size,
+                                             UnitLayer::Part::kProjection)
+                                  : units;
+      const auto times = [&](int64_t count) {
+        Axis rows;
+        for (int64_t i = 0; i < count; ++i) rows.insert(rows.end(), units.begin(), units.end());
+        return rows;
+      };
+      const Axis rows = times(InfoOf(node.cell).gates);
       coupling_.weights[direction.weight_ih] = {rows, in};
-      coupling_.weights[direction.weight_hh] = {rows, units};
+      coupling_.weights[direction.weight_hh] = {rows, h};
       coupling_.weights[direction.bias_ih] = {rows, {}};
       coupling_.weights[direction.bias_hh] = {rows, {}};
-      coupling_.states[direction.h] = units;
-      if (!direction.c.empty()) coupling_.states[direction.c] = units;
-      out.insert(out.end(), units.begin(), units.end());
+      if (is_projected) coupling_.weights[direction.weight_hr] = {h, units};
+      if (!direction.weight_peephole.empty()) {
+        coupling_.weights[direction.weight_peephole] = {times(InfoOf(node.cell).peepholes), {}};
+      }
+      if (!StartsFromValues(node)) {
+        coupling_.states[direction.h] = h;
+        if (!direction.c.empty()) coupling_.states[direction.c] = units;
+      }
+      out.insert(out.end(), h.begin(), h.end());
+      all_units.insert(all_units.end(), units.begin(), units.end());
     }
+    if (node.inputs.size() > 1) JoinAxes(values_.at(node.inputs[1]), out);
+    if (node.inputs.size() > 2) JoinAxes(values_.at(node.inputs[2]), all_units);
     return out;
   }
 
@@ -161,6 +186,7 @@ class AxisWalker {
       }
     };
     for (UnitLayer& layer : coupling_.layers) renumber(&layer.groups);
+    for (FeatureSlice& slice : coupling_.slices) renumber(&slice.in);
     for (auto& [name, axes] : coupling_.weights) {
       renumber(&axes.rows);
       renumber(&axes.cols);
@@ -192,9 +218,14 @@ Result<Coupling> FindCoupling(const Graph& graph) {
   return AxisWalker(graph).Walk();
 }
 
+int64_t KeptCount(const std::vector<int32_t>& axis, const Keep& keep) {
+  return std::count_if(axis.begin(), axis.end(), [&](int32_t group) {
+    return group < 0 || keep[static_cast<size_t>(group)] != 0;
+  });
+}
+
 int64_t KeptCount(const UnitLayer& layer, const Keep& keep) {
-  return std::count_if(layer.groups.begin(), layer.groups.end(),
-                       [&](int32_t group) { return keep[static_cast<size_t>(group)] != 0; });
+  return KeptCount(layer.groups, keep);
 }
 
 Status ValidateKeep(const Coupling& coupling, const Keep& keep) {
@@ -219,13 +250,19 @@ Status ValidateKeep(const Coupling& coupling, const Keep& keep) {
       return InvalidArgument(
           StrCat(layer.name(), ": at least 1 unit expected to stay, 0 of ", layer.units, " found"));
     }
-    if (i == 0 || coupling.layers[i - 1].node != layer.node) continue;
-    const int64_t forward = KeptCount(coupling.layers[i - 1], keep);
-    if (kept != forward) {
-      return InvalidArgument(StrCat(layer.node,
+    for (size_t before = 0; before < i; ++before) {
+      if (!layer.IsAsWideAs(coupling.layers[before])) continue;
+      const int64_t forward = KeptCount(coupling.layers[before], keep);
+      if (kept == forward) continue;
+      return InvalidArgument(StrCat(coupling.layers[before].name(),
                                     ": equally many units in both directions expected, ", forward,
                                     " and ", kept, " found"));
     }
+  }
+  for (const FeatureSlice& slice : coupling.slices) {
+    if (KeptCount(slice.groups(), keep) > 0) continue;
+    return InvalidArgument(
+        StrCat(slice.node, ": at least 1 feature expected to stay, 0 of ", slice.count, " found"));
   }
   return Ok();
 }

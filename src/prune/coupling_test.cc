@@ -140,6 +140,64 @@ TEST(Coupling, PinsAUnitThatASoftmaxReads) {
   EXPECT_EQ(PinOf(builder), "is read by softmax0, which mixes all features");
 }
 
+TEST(Coupling, PinsUnitsThatLayerNormalizationReads) {
+  Rng rng(1);
+  GraphBuilder builder("g", kInput, &rng);
+  builder.Recurrent(CellKind::kGruCell, 3).Activation(Op::kTanh).LayerNorm().Gemm(2);
+  EXPECT_EQ(PinOf(builder),
+            "is read by layer_norm0, whose mean and variance are over all features");
+}
+
+TEST(Coupling, TellsTheUnitsOfAProjectionFromThoseOfTheCell) {
+  Rng rng(1);
+  GraphBuilder builder("g", kInput, &rng);
+  builder.Recurrent(CellKind::kLstmPeepholeCell, 5, {Direction::kForward, 0.0, 2}).Gemm(2);
+  const Coupling coupling = ValueOrDie(FindCoupling(ValueOrDie(builder.Finish())));
+  ASSERT_EQ(coupling.layers.size(), 2u);
+  EXPECT_EQ(coupling.layers[0].name(), "lstm_peephole0");
+  EXPECT_EQ(coupling.layers[1].name(), "lstm_peephole0_projection");
+  const int32_t unit = coupling.layers[0].groups.at(3);
+  const int32_t feature = coupling.layers[1].groups.at(1);
+  const auto& weights = coupling.weights;
+  EXPECT_EQ(PositionsOf(weights.at("lstm_peephole0.weight_hh").rows, unit),
+            (Positions{3, 8, 13, 18}));
+  EXPECT_EQ(PositionsOf(weights.at("lstm_peephole0.weight_hh").cols, feature), (Positions{1}));
+  EXPECT_EQ(PositionsOf(weights.at("lstm_peephole0.weight_hr").rows, feature), (Positions{1}));
+  EXPECT_EQ(PositionsOf(weights.at("lstm_peephole0.weight_hr").cols, unit), (Positions{3}));
+  EXPECT_EQ(PositionsOf(weights.at("lstm_peephole0.weight_peephole").rows, unit),
+            (Positions{3, 8, 13}));
+  EXPECT_EQ(PositionsOf(weights.at("gemm0.weight").cols, feature), (Positions{1}));
+  EXPECT_EQ(PositionsOf(coupling.states.at("lstm_peephole0.c"), unit), (Positions{3}));
+  EXPECT_EQ(PositionsOf(coupling.states.at("lstm_peephole0.h"), feature), (Positions{1}));
+}
+
+TEST(Coupling, JoinsADecoderToWhatItStartsFrom) {
+  Rng rng(1);
+  GraphBuilder builder("g", kInput, &rng);
+  const std::string encoder = builder.Recurrent(CellKind::kLstmCell, 4).LastStep().value();
+  const std::string c = builder.Gemm(4).value();
+  builder.From("x").Recurrent(CellKind::kLstmCell, 4, {Direction::kForward, 0.0, 0, {encoder, c}});
+  const Coupling coupling = ValueOrDie(FindCoupling(ValueOrDie(builder.Gemm(1).Finish())));
+  const int32_t unit = coupling.layers.at(0).groups.at(2);
+  EXPECT_EQ(coupling.layers.at(1).groups.at(2), unit);
+  EXPECT_EQ(coupling.groups[static_cast<size_t>(unit)].units.size(), 2u);
+  EXPECT_EQ(PositionsOf(coupling.weights.at("gemm0.weight").rows, unit), (Positions{2}));
+  EXPECT_FALSE(coupling.states.contains("lstm1.h"));
+}
+
+TEST(Coupling, RefusesToEmptyASlice) {
+  Rng rng(1);
+  GraphBuilder builder("g", kInput, &rng);
+  builder.Recurrent(CellKind::kGruCell, 4).Slice(1, 2).Gemm(2);
+  const Coupling coupling = ValueOrDie(FindCoupling(ValueOrDie(builder.Finish())));
+  Keep keep(coupling.groups.size(), 1);
+  keep[static_cast<size_t>(coupling.layers[0].groups[1])] = 0;
+  EXPECT_OK(ValidateKeep(coupling, keep));
+  keep[static_cast<size_t>(coupling.layers[0].groups[2])] = 0;
+  ExpectError(ValidateKeep(coupling, keep), Code::kInvalidArgument,
+              {"slice0: at least 1 feature expected to stay, 0 of 2 found"});
+}
+
 TEST(Coupling, PinsAUnitThatIsAddedToAnInput) {
   Rng rng(1);
   GraphBuilder builder("g", kInput, &rng);

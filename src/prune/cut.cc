@@ -48,8 +48,8 @@ Status CheckStrips(const GranularitySpec& spec, const std::string& name, int64_t
 Status AppendSlices(const Graph& graph, const std::string& weight, Per per, Cut* cut) {
   const Tensor& tensor = graph.weights.at(weight);
   const Node& owner = *FindOwner(graph, weight);
-  const bool by_gate = per == Per::kGate && owner.op == Op::kRecurrent;
-  const int64_t gates = by_gate ? InfoOf(owner.cell).gates : 1;
+  const bool by_gate = per == Per::kGate && GatesOfWeight(owner, weight) > 0;
+  const int64_t gates = by_gate ? GatesOfWeight(owner, weight) : 1;
   const int64_t rows = tensor.dim(0) / gates;
   const int64_t cols = tensor.dim(1);
   for (int64_t gate = 0; gate < gates; ++gate) {

@@ -77,7 +77,7 @@ void PairDirections(const Coupling& coupling, const std::vector<Candidates>& can
     for (size_t j = i + 1; j < candidates.size(); ++j) {
       const UnitLayer* forward = single_layer(i);
       const UnitLayer* reverse = single_layer(j);
-      if (!forward || !reverse || forward->node != reverse->node) continue;
+      if (!forward || !reverse || !forward->IsAsWideAs(*reverse)) continue;
       const std::vector<size_t> a = ranking((*pools)[i]);
       const std::vector<size_t> b = ranking((*pools)[j]);
       for (size_t rank = 0; rank < std::min(a.size(), b.size()); ++rank) {
@@ -93,7 +93,7 @@ void PairDirections(const Coupling& coupling, const std::vector<Candidates>& can
 int64_t WantedCount(const Coupling& coupling, size_t i, int64_t multiple, const Keep& keep) {
   int64_t wanted = 1;
   for (const UnitLayer& layer : coupling.layers) {
-    if (layer.node == coupling.layers[i].node) wanted = std::max(wanted, KeptCount(layer, keep));
+    if (layer.IsAsWideAs(coupling.layers[i])) wanted = std::max(wanted, KeptCount(layer, keep));
   }
   return std::min((wanted + multiple - 1) / multiple * multiple, coupling.layers[i].units);
 }
@@ -137,7 +137,11 @@ std::vector<Pool> UnitPools(const Coupling& coupling, const std::vector<uint8_t>
       const std::string suffix = layer.reverse ? "_reverse" : "";
       int64_t cols = 0;  // of the layer's matrices side by side
       int64_t rows = 0;
-      for (const char* weight : {".weight_ih", ".weight_hh", ".weight"}) {
+      const std::vector<const char*> weights =
+          layer.part == UnitLayer::Part::kProjection
+              ? std::vector<const char*>{".weight_hr"}
+              : std::vector<const char*>{".weight_ih", ".weight_hh", ".weight"};
+      for (const char* weight : weights) {
         const auto it = coupling.weights.find(layer.node + weight + suffix);
         if (it == coupling.weights.end()) continue;
         pool.weights.push_back(it->first);
@@ -189,6 +193,17 @@ Keep SelectUnits(const Coupling& coupling, const std::vector<float>& scores,
 
 void BalanceUnits(const Coupling& coupling, const std::vector<float>& scores, int64_t multiple,
                   Keep* keep) {
+  const auto add_best = [&](const std::vector<int32_t>& groups) {
+    int32_t best = -1;
+    for (const int32_t group : groups) {
+      if ((*keep)[Idx(group)] != 0) continue;
+      if (best < 0 || scores[Idx(group)] > scores[Idx(best)]) best = group;
+    }
+    (*keep)[Idx(best)] = 1;
+  };
+  for (const FeatureSlice& slice : coupling.slices) {
+    if (KeptCount(slice.groups(), *keep) == 0) add_best(slice.groups());
+  }
   // Ends: each turn adds a group, and with all of them every layer keeps all.
   for (size_t i = 0; i < coupling.layers.size();) {
     const UnitLayer& layer = coupling.layers[i];
@@ -196,12 +211,7 @@ void BalanceUnits(const Coupling& coupling, const std::vector<float>& scores, in
       ++i;
       continue;
     }
-    int32_t best = -1;
-    for (const int32_t group : layer.groups) {
-      if ((*keep)[Idx(group)] != 0) continue;
-      if (best < 0 || scores[Idx(group)] > scores[Idx(best)]) best = group;
-    }
-    (*keep)[Idx(best)] = 1;
+    add_best(layer.groups);
     i = 0;  // the group may be part of layers that were in balance
   }
 }

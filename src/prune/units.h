@@ -41,8 +41,8 @@ std::vector<Pool> UnitPools(const Coupling& coupling, const std::vector<uint8_t>
 Keep SelectUnits(const Coupling& coupling, const std::vector<float>& scores,
                  const UnitSelection& selection);
 
-// Adds the best missing groups until ValidateKeep passes and every layer keeps a multiple of
-// `multiple` units, or all.
+// Adds the best missing groups (the empty Slices first) until ValidateKeep passes and every layer
+// keeps a multiple of `multiple` units, or all.
 void BalanceUnits(const Coupling& coupling, const std::vector<float>& scores, int64_t multiple,
                   Keep* keep);
 

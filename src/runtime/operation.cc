@@ -1,6 +1,7 @@
 #include "runtime/operation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace espalier {
@@ -51,9 +52,16 @@ void EachUnit(const RunContext& run, size_t active, size_t hidden, const Visit& 
   });
 }
 
+// Where sequence b has this state of the layer.
+float* StateOf(const RecurrentLayer& layer, const RunContext& run, const RowBuffer& state,
+               size_t b) {
+  return layer.starts_from_values ? state.row(b) : run.StateOf(state, b);
+}
+
 // The rows of h of the first `active` sequences, one after the other.
 RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run, size_t active) {
   RowBuffer rows = layer.h;
+  if (layer.starts_from_values) return rows;
   if (run.streams == nullptr) {
     rows.data = layer.h.row(run.first_stream);
     return rows;
@@ -71,7 +79,8 @@ RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run, size_t 
 void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t active,
                    size_t first_ax) {
   const RecurrentLayer& layer = op.recurrent;
-  const size_t hidden = layer.h.features;
+  const size_t hidden = layer.units;
+  const bool is_projected = layer.projection.matmul != nullptr;
   const auto row_of = [&](size_t b) {
     const size_t t = layer.reverse ? static_cast<size_t>(run.lengths[b]) - 1 - s : s;
     return t * run.size + b;
@@ -80,13 +89,16 @@ void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t 
   const auto args_of = [&](const Units& units) -> GateStepArgs {
     const size_t b = units.b;
     const size_t k = units.first;
-    float* c = layer.c.data == nullptr ? nullptr : run.StateOf(layer.c, b) + k;
+    float* c = layer.c.data == nullptr ? nullptr : StateOf(layer, run, layer.c, b) + k;
+    float* h = is_projected ? layer.cell_h.row(b) : StateOf(layer, run, layer.h, b);
     return {layer.ax.row(row_of(b) - first_ax) + k,
             layer.ah.row(b) + k,
             hidden,
-            run.StateOf(layer.h, b) + k,
+            h + k,
             c,
-            units.end - k};
+            units.end - k,
+            layer.peephole == nullptr ? nullptr : layer.peephole + k,
+            hidden};
   };
   layer.recurrent.Run(run.team, HiddenRows(layer, run, active), layer.ah, active);
   if (layer.reset_hidden != nullptr) {
@@ -102,13 +114,35 @@ void RecurrentStep(const Operation& op, const RunContext& run, size_t s, size_t 
     if (!is_live(units.b)) return;
     const GateStepArgs args = args_of(units);
     layer.gate_step(args);
+    if (is_projected) return;
     CopyFloats(args.h, args.hidden, op.out.row(row_of(units.b)) + layer.out_offset + units.first);
   });
+  if (!is_projected) return;
+  layer.projection.Run(run.team, layer.cell_h, layer.projected, active);
+  for (size_t b = 0; b < active; ++b) {
+    if (!is_live(b)) continue;
+    const size_t width = layer.projected.features;
+    CopyFloats(layer.projected.row(b), width, StateOf(layer, run, layer.h, b));
+    CopyFloats(layer.projected.row(b), width, op.out.row(row_of(b)) + layer.out_offset);
+  }
+}
+
+// Takes the start from the values of the graph.
+void StartFromValues(const RecurrentLayer& layer, const RunContext& run) {
+  if (!layer.starts_from_values) return;
+  const auto copy = [&](const RowBuffer& from, const RowBuffer& to) {
+    for (size_t b = 0; b < run.size; ++b) {
+      CopyFloats(from.row(b) + layer.number * to.features, to.features, to.row(b));
+    }
+  };
+  copy(layer.start_h, layer.h);
+  if (layer.c.data != nullptr) copy(layer.start_c, layer.c);
 }
 
 void RunRecurrent(const Operation& op, const RunContext& run) {
   const RecurrentLayer& layer = op.recurrent;
   ZeroPastLengths(op, run);
+  StartFromValues(layer, run);
   const size_t chunk = StepsTogether(layer.max_ax_rows, run.size, run.max_length);
   size_t first_ax = 0;
   size_t active = run.size;
@@ -204,6 +238,53 @@ void RunConcat(const Operation& op, const RunContext& run) {
   }
 }
 
+void RunSlice(const Operation& op, const RunContext& run) {
+  for (size_t i = 0; i < run.RowsOf(op.out); ++i) {
+    CopyFloats(op.in.row(i) + op.first, op.out.features, op.out.row(i));
+  }
+}
+
+// sum_f of(x[f]), in sums side by side, which compilers turn into vectors and which lose less.
+template <typename Of>
+float SumOf(const float* x, size_t count, const Of& of) {
+  constexpr size_t kSums = 16;
+  float sums[kSums] = {};
+  size_t f = 0;
+  for (; f + kSums <= count; f += kSums) {
+    for (size_t i = 0; i < kSums; ++i) sums[i] += of(x[f + i]);
+  }
+  for (; f < count; ++f) sums[f % kSums] += of(x[f]);
+  for (size_t half = kSums / 2; half > 0; half /= 2) {
+    for (size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  return sums[0];
+}
+
+void RunLayerNorm(const Operation& op, const RunContext& run) {
+  const size_t features = op.in.features;
+  const auto count = static_cast<float>(features);
+  for (size_t i = 0; i < run.RowsOf(op.out); ++i) {
+    const float* x = op.in.row(i);
+    float* y = op.out.row(i);
+    const float mean = SumOf(x, features, [](float v) { return v; }) / count;
+    const float variance =
+        SumOf(x, features, [mean](float v) { return (v - mean) * (v - mean); }) / count;
+    const float scale = 1.0f / std::sqrt(variance + op.norm.epsilon);
+    for (size_t f = 0; f < features; ++f) {
+      y[f] = (x[f] - mean) * scale * op.norm.weight[f] + op.norm.bias[f];
+    }
+  }
+}
+
+void RunMul(const Operation& op, const RunContext& run) {
+  for (size_t i = 0; i < run.RowsOf(op.out); ++i) {
+    const float* a = op.in.row(i);
+    const float* b = op.other.row(i);
+    float* out = op.out.row(i);
+    for (size_t f = 0; f < op.out.features; ++f) out[f] = a[f] * b[f];
+  }
+}
+
 void RunAdd(const Operation& op, const RunContext& run) {
   for (size_t i = 0; i < run.RowsOf(op.out); ++i) {
     const float* a = op.in.row(i);
@@ -274,6 +355,9 @@ Operation::Fn OperationOf(Op op) {
     case Op::kSoftmax: return RunActivation;
     case Op::kConcat: return RunConcat;
     case Op::kAdd: return RunAdd;
+    case Op::kMul: return RunMul;
+    case Op::kSlice: return RunSlice;
+    case Op::kLayerNorm: return RunLayerNorm;
     case Op::kLastStep: return RunLastStep;
     case Op::kMeanOverTime: return RunMeanOverTime;
     case Op::kDropout: return nullptr;

@@ -10,6 +10,7 @@
 #include "formats/format.h"
 #include "kernels/kernels.h"
 #include "model/graph.h"
+#include "runtime/program.h"
 #include "runtime/thread_team.h"
 
 namespace espalier {
@@ -86,19 +87,27 @@ bool PaysToShare(size_t weight_bytes, size_t count);
 // One direction of a Recurrent node.
 struct RecurrentLayer {
   bool reverse = false;
-  Product input;      // weight_ih, of as many steps at once as `ax` has rows for
-  Product recurrent;  // weight_hh, of all gates or, if the cell resets before, of all but the last
-  Product candidate;  // the last gate of weight_hh, if the cell resets before
+  Product input;       // weight_ih, of as many steps at once as `ax` has rows for
+  Product recurrent;   // weight_hh, of all gates or, if the cell resets before, of all but the last
+  Product candidate;   // the last gate of weight_hh, if the cell resets before
+  Product projection;  // weight_hr; matmul is nullptr without
   GateStepFn gate_step = nullptr;
   ResetHiddenFn reset_hidden = nullptr;  // nullptr unless the cell resets before
-  RowBuffer h;                           // state
-  RowBuffer c;                           // state, or empty
-  RowBuffer ax;                          // scratch of max_ax_rows rows
-  size_t max_ax_rows = 0;                // at least B; if reverse, T * B
-  RowBuffer ah;                          // scratch of B rows
-  RowBuffer reset_h;                     // scratch of B rows
-  RowBuffer gathered;                    // scratch of B rows of h; empty if they are in order
-  size_t out_offset = 0;                 // first feature in the output
+  const float* peephole = nullptr;       // [3*units], or nullptr
+  size_t units = 0;                      // H
+  RowBuffer h;                           // state; of a layer that starts from values scratch of
+  RowBuffer c;                           // B rows. c may be empty
+  bool starts_from_values = false;
+  RowBuffer start_h, start_c;  // values that it starts from
+  size_t number = 0;           // of the direction: where it finds its part of them
+  RowBuffer cell_h;            // scratch of B rows of H: what is projected
+  RowBuffer projected;         // scratch of B rows of P
+  RowBuffer ax;                // scratch of max_ax_rows rows
+  size_t max_ax_rows = 0;      // at least B; if reverse, T * B
+  RowBuffer ah;                // scratch of B rows
+  RowBuffer reset_h;           // scratch of B rows
+  RowBuffer gathered;          // scratch of B rows of h; empty if they are in order
+  size_t out_offset = 0;       // first feature in the output
 };
 
 // The windows that a Conv1d multiplies, a few rows at a time.
@@ -113,7 +122,7 @@ struct Operation {
 
   Fn run = nullptr;
   RowBuffer in;
-  RowBuffer other;  // second input of Add and Concat
+  RowBuffer other;  // second input of Add, Mul and Concat
   RowBuffer out;
   Product product;                    // Gemm, Conv1d
   WindowRows windows;                 // Conv1d
@@ -123,6 +132,8 @@ struct Operation {
   ActivationFn activation = nullptr;  // Relu, Sigmoid, Tanh, Softmax
   RowBuffer state;                    // LastStep: last; MeanOverTime: sum; Conv1d: past
   RowBuffer count;                    // MeanOverTime
+  LayerNormArgs norm;                 // LayerNorm
+  size_t first = 0;                   // Slice
   RecurrentLayer recurrent;
 };
 

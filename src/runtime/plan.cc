@@ -19,6 +19,7 @@ void EachProduct(const Program& program, const Visit& visit) {
       visit(layer.input);
       visit(layer.recurrent);
       if (layer.candidate.matrix != nullptr) visit(layer.candidate);
+      if (layer.projection.matrix != nullptr) visit(layer.projection);
     }
   }
 }
@@ -165,6 +166,20 @@ class Planner {
     ah_ = Rows(options_.max_batch, program_.gate_rows);
     reset_h_ = Rows(options_.max_batch, program_.hidden);
     if (!options_.streams_in_order) gathered_ = Rows(options_.max_batch, program_.hidden);
+    bool has_projection = false;
+    bool has_start = false;
+    for (const ProgramNode& node : program_.nodes) {
+      has_start |= node.starts_from_values;
+      has_projection |= node.layer_count > 0 && node.layers[0].projection.matrix != nullptr;
+    }
+    if (has_projection) {
+      cell_h_ = Rows(options_.max_batch, program_.hidden);
+      projected_ = Rows(options_.max_batch, program_.hidden);
+    }
+    if (has_start) {
+      own_h_ = Rows(options_.max_batch, program_.hidden);
+      own_c_ = Rows(options_.max_batch, program_.hidden);
+    }
   }
 
   Product MakeProduct(const ProgramProduct& product) {
@@ -199,16 +214,39 @@ class Planner {
       layer.reset_hidden = options_.kernels->reset_hidden[cell];
       layer.reset_h = reset_h_;
     }
+    if (spec.projection.matrix != nullptr) {
+      layer.projection = MakeProduct(spec.projection);
+      layer.cell_h = Narrowed(cell_h_, spec.units);
+      layer.projected = Narrowed(projected_, spec.width);
+    }
     layer.gate_step = options_.kernels->gate_step[cell];
-    layer.h = State(spec.h);
-    if (InfoOf(node.cell).has_cell_state) layer.c = State(spec.h + 1);
+    layer.peephole = spec.peephole;
+    layer.units = spec.units;
+    layer.number = spec.reverse == node.layers[0].reverse ? 0 : 1;
+    const bool has_c = InfoOf(node.cell).has_cell_state;
+    if (node.starts_from_values) {
+      layer.starts_from_values = true;
+      layer.start_h = Value(node.other);
+      layer.h = Narrowed(own_h_, spec.width);
+      if (has_c) layer.start_c = Value(node.start_c);
+      if (has_c) layer.c = Narrowed(own_c_, spec.units);
+    } else {
+      layer.h = State(spec.h);
+      if (has_c) layer.c = State(spec.h + 1);
+    }
     layer.ax = ax_;
     layer.max_ax_rows = AxRows(spec);
     layer.ah = ah_;
     layer.gathered = gathered_;
     layer.gathered.features = layer.h.features;
-    layer.out_offset = spec.reverse == node.layers[0].reverse ? 0 : layer.h.features;
+    layer.out_offset = layer.number * spec.width;
     Emit(op);
+  }
+
+  // The rows of scratch that is as wide as the widest layer needs.
+  static RowBuffer Narrowed(RowBuffer rows, size_t features) {
+    rows.features = features;
+    return rows;
   }
 
   // A table that cannot be read row by row is decoded, into this plan's own memory.
@@ -243,7 +281,10 @@ class Planner {
       case Op::kSoftmax: op.activation = options_.kernels->softmax; break;
       case Op::kMeanOverTime: op.count = State(node.state + 1); [[fallthrough]];
       case Op::kLastStep: op.state = State(node.state); break;
+      case Op::kLayerNorm: op.norm = node.norm; break;
+      case Op::kSlice: op.first = node.first; break;
       case Op::kAdd:
+      case Op::kMul:
       case Op::kConcat:
       case Op::kDropout: break;
     }
@@ -261,7 +302,7 @@ class Planner {
   RowBuffer* outputs_ = nullptr;
   Operation* operations_ = nullptr;
   size_t next_operation_ = 0;
-  RowBuffer ax_, ah_, reset_h_, gathered_;
+  RowBuffer ax_, ah_, reset_h_, gathered_, cell_h_, projected_, own_h_, own_c_;
   float* windows_ = nullptr;
 };
 

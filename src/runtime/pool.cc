@@ -75,6 +75,11 @@ Result<Pieces> StreamPool::Impl::Lay(const Program& program, const PoolOptions& 
     if (node.layer_count > 0 && node.layers[node.layer_count - 1].reverse) {
       return Unsupported("pool: a network without a reverse direction expected, one found");
     }
+    if (node.starts_from_values) {
+      return Unsupported(
+          "pool: a network that takes steps one by one expected, one with a layer that starts from "
+          "values of whole sequences found");
+    }
   }
   PlanOptions plan;
   plan.max_streams = static_cast<size_t>(options.max_streams);

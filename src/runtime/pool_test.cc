@@ -252,6 +252,17 @@ TEST_F(PoolErrors, NameAState) {
   ExpectError(pool_.SetState(first_, "lstm0.g", h), Code::kInvalidArgument, {"lstm0.g"});
 }
 
+TEST_F(PoolErrors, RefuseALayerThatStartsFromValues) {
+  Rng rng(1);
+  GraphBuilder builder("decoder", kFeatures, &rng);
+  builder.Recurrent(CellKind::kGruCell, 4).LastStep();
+  const std::string start = builder.value();
+  builder.From("x").Recurrent(CellKind::kGruCell, 4, {Direction::kForward, 0.0, 0, {start}});
+  const Artifact artifact = ArtifactOf(ValueOrDie(builder.Finish()), FormatSpec());
+  ExpectError(StreamPool::Create(artifact, {}).status(), Code::kUnsupported,
+              {"starts from values"});
+}
+
 TEST_F(PoolErrors, RefuseAReverseDirection) {
   const Artifact artifact =
       ArtifactOf(TwoLayers(CellKind::kGruCell, Direction::kBidirectional, 0.0), FormatSpec());

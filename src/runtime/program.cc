@@ -55,7 +55,13 @@ class Resolver {
     return ProductOf(artifact_.matrix(part), bias);
   }
 
+  const float* Vector(const std::string& name) const {
+    return graph_.weights.at(name).values.data();
+  }
+
   void AddLayers(const Node& node, ProgramNode* out) {
+    out->starts_from_values = StartsFromValues(node);
+    if (node.inputs.size() > 2) out->start_c = values_.at(node.inputs[2]);
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       ProgramLayer& layer = out->layers[out->layer_count++];
       layer.reverse = direction.reverse;
@@ -66,10 +72,16 @@ class Resolver {
         *next = ProductOf(matrix, direction.bias_hh);
         next = &layer.candidate;
       }
-      layer.h = TakeStates(direction.c.empty() ? 1 : 2);
+      if (!direction.weight_hr.empty()) {
+        layer.projection.matrix = &artifact_.matrix(direction.weight_hr);
+      }
+      if (!direction.weight_peephole.empty()) layer.peephole = Vector(direction.weight_peephole);
+      layer.units = static_cast<size_t>(node.hidden_size);
+      layer.width = static_cast<size_t>(StateSizeOf(node));
+      if (!out->starts_from_values) layer.h = TakeStates(direction.c.empty() ? 1 : 2);
+      program_.hidden = std::max({program_.hidden, layer.units, layer.width});
     }
     const auto hidden = static_cast<size_t>(node.hidden_size);
-    program_.hidden = std::max(program_.hidden, hidden);
     program_.gate_rows =
         std::max(program_.gate_rows, static_cast<size_t>(InfoOf(node.cell).gates) * hidden);
   }
@@ -100,6 +112,11 @@ class Resolver {
           out.state = TakeStates(1);
         }
         break;
+      case Op::kLayerNorm:
+        out.norm = {Vector(node.name + ".weight"), Vector(node.name + ".bias"),
+                    static_cast<float>(node.epsilon)};
+        break;
+      case Op::kSlice: out.first = static_cast<size_t>(node.first); break;
       case Op::kEmbedding: out.product.matrix = &artifact_.matrix(node.name + ".weight"); break;
       case Op::kLastStep: out.state = TakeStates(1); break;
       case Op::kMeanOverTime: out.state = TakeStates(2); break;

@@ -31,16 +31,32 @@ struct ProgramProduct {
 struct ProgramLayer {
   bool reverse = false;
   ProgramProduct input, recurrent;
-  ProgramProduct candidate;  // the last gate of weight_hh, if the cell resets before
-  size_t h = 0;              // index in Artifact::states; c, if the cell has one, is the next
+  ProgramProduct candidate;         // the last gate of weight_hh, if the cell resets before
+  ProgramProduct projection;        // weight_hr, without a bias, or nothing
+  const float* peephole = nullptr;  // [3*H], or nullptr
+  size_t units = 0;                 // H
+  size_t width = 0;                 // of h: P with a projection, else H
+  size_t h = 0;  // index in Artifact::states; c, if the cell has one, is the next. Not used by a
+                 // node that starts from values
+};
+
+// y = (x - mean) / sqrt(variance + epsilon) * weight + bias
+struct LayerNormArgs {
+  const float* weight = nullptr;  // [F], as bias
+  const float* bias = nullptr;
+  float epsilon = 0.0f;
 };
 
 struct ProgramNode {
   Op op = Op::kGemm;
   CellKind cell = CellKind::kLstmCell;
   size_t in = 0, other = 0, out = 0;  // values
-  ProgramProduct product;             // Gemm, Conv1d; Embedding: its table
-  size_t dilation = 1;                // Conv1d
+  bool starts_from_values = false;    // Recurrent: h from `other`, c from `start_c`
+  size_t start_c = 0;
+  ProgramProduct product;  // Gemm, Conv1d; Embedding: its table
+  size_t dilation = 1;     // Conv1d
+  LayerNormArgs norm;      // LayerNorm
+  size_t first = 0;        // Slice
   ProgramLayer layers[2];
   size_t layer_count = 0;
   size_t state = 0;  // LastStep: last; MeanOverTime: sum, and count is the next; Conv1d: past
@@ -53,7 +69,7 @@ struct Program {
   // No Dropout: its output is its input. A Conv1d has more than one tap: with one it is a Gemm.
   std::vector<ProgramNode> nodes;
   std::vector<size_t> outputs;              // values, in the order of Graph::outputs
-  size_t hidden = 0;                        // largest hidden size
+  size_t hidden = 0;                        // largest hidden size, or projection of one
   size_t gate_rows = 0;                     // largest gates * hidden size
   std::vector<const KernelTable*> kernels;  // of this CPU, best first
 

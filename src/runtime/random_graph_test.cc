@@ -1,4 +1,6 @@
 // Random graphs, batches, lengths and states against the reference executor.
+#include "testing/random_graph.h"
+
 #include "runtime/session_test_support.h"
 
 namespace espalier {
@@ -69,6 +71,21 @@ TEST_P(RandomGraphs, MatchTheReference) {
     Session session = SessionOf(artifact, size, steps, GetParam());
     const Batch batch = RandomBatch(graph, steps, size, 0, &rng);
     ExpectMatchesReference(graph, batch, RandomStates(graph, size, &rng), &session, spec.type);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(RandomGraphs, OfEverythingMatchTheReference) {
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    SCOPED_TRACE(seed);
+    Rng rng(seed);
+    const Graph graph = RandomNetworkOfEverything(&rng);
+    const Artifact artifact = ArtifactOf(graph, FormatSpec());
+    const auto size = static_cast<int64_t>(1 + rng.Below(6));
+    const auto steps = static_cast<int64_t>(1 + rng.Below(8));
+    Session session = SessionOf(artifact, size, steps, GetParam());
+    const Batch batch = RandomBatch(graph, steps, size, 0, &rng);
+    ExpectMatchesReference(graph, batch, RandomStates(graph, size, &rng), &session);
     if (HasFatalFailure()) return;
   }
 }

@@ -47,7 +47,11 @@ inline Graph EveryOperator() {
   const std::string embedded = builder.value();
   builder.Gemm(17).Activation(Op::kRelu).Add(embedded).Dropout(0.1);
   builder.Recurrent(CellKind::kGruCell, 8).Activation(Op::kSigmoid).Concat(embedded);
-  builder.Conv1d(9, {3, 2}).Activation(Op::kTanh).Gemm(7).Activation(Op::kSoftmax);
+  builder.Conv1d(9, {3, 2}).Activation(Op::kTanh).LayerNorm().Gemm(12).Glu().Slice(1, 4);
+  builder.Recurrent(CellKind::kLstmCell, 18, {Direction::kForward, 0.0, 5});
+  builder.Recurrent(CellKind::kLstmPeepholeCell, 6, {Direction::kForward, 0.0, 19})
+      .Gemm(7)
+      .Activation(Op::kSoftmax);
   const std::string top = builder.value();
   builder.LastStep();
   const std::string last = builder.value();

@@ -20,24 +20,33 @@ struct Steps {
 
 CellWeights WeightsOf(const Graph& graph, const RecurrentDirection& direction) {
   const auto tensor = [&](const std::string& name) {
+    if (name.empty()) return at::Tensor();
     const Tensor& weight = graph.weights.at(name);
     return at::from_blob(const_cast<float*>(weight.values.data()), weight.shape, at::kFloat)
         .to(at::kDouble);
   };
-  return {tensor(direction.weight_ih), tensor(direction.weight_hh), tensor(direction.bias_ih),
-          tensor(direction.bias_hh)};
+  return {tensor(direction.weight_ih), tensor(direction.weight_hh),
+          tensor(direction.bias_ih),   tensor(direction.bias_hh),
+          tensor(direction.weight_hr), tensor(direction.weight_peephole)};
 }
 
-// Walks one sequence, [T, 1, I], and keeps what each step starts from.
+// Walks one sequence, [T, 1, I], and keeps what each step starts from. `values`: all of the graph.
 void Walk(const Node& node, const RecurrentDirection& direction, const CellWeights& weights,
-          const Value& in, Steps* seen) {
+          const std::map<std::string, Value>& values, Steps* seen) {
+  const Value& in = values.at(node.inputs[0]);
   const int64_t features = in.type.features;
   const at::Tensor x =
       at::from_blob(const_cast<float*>(in.values.data()), {in.steps, features}, at::kFloat)
           .to(at::kDouble);
   CellRun state;
-  state.h = at::zeros({1, node.hidden_size}, at::kDouble);
-  if (!direction.c.empty()) state.c = at::zeros({1, node.hidden_size}, at::kDouble);
+  const auto start_of = [&](size_t input, int64_t size) {
+    if (!StartsFromValues(node)) return at::zeros({1, size}, at::kDouble);
+    const std::vector<float>& all = values.at(node.inputs[input]).values;
+    const bool is_second = direction.reverse && node.direction == Direction::kBidirectional;
+    return at::tensor(all).to(at::kDouble).narrow(0, is_second ? size : 0, size).view({1, size});
+  };
+  state.h = start_of(1, StateSizeOf(node));
+  if (!direction.c.empty()) state.c = start_of(2, node.hidden_size);
   for (int64_t step = 0; step < in.steps; ++step) {
     const int64_t t = direction.reverse ? in.steps - 1 - step : step;
     state.rows = x.narrow(0, t, 1);
@@ -66,7 +75,7 @@ void AddDirection(const Node& node, const RecurrentDirection& direction, CellWei
   const int64_t count = start.h.size(0);
   std::vector<double> signs(static_cast<size_t>(start.h.numel()));
   for (double& sign : signs) sign = rng->Below(2) == 0 ? -1.0 : 1.0;
-  const at::Tensor v = at::tensor(signs, at::kDouble).view({count, node.hidden_size});
+  const at::Tensor v = at::tensor(signs, at::kDouble).view({count, StateSizeOf(node)});
   const at::Tensor h = RunCellTextual(node.cell, weights, start, {count}, at::Tensor()).rows;
   const at::Tensor back =
       torch::autograd::grad({(h * v).sum()}, {start.h}, {}, /*retain_graph=*/true,
@@ -100,8 +109,7 @@ Result<Spectrum> FindSpectrum(const Graph& graph, const Dataset& dataset,
         }
         for (const RecurrentDirection& direction : DirectionsOf(node)) {
           const at::NoGradGuard no_gradient;
-          Walk(node, direction, WeightsOf(graph, direction), values.at(node.inputs[0]),
-               &seen[direction.weight_hh]);
+          Walk(node, direction, WeightsOf(graph, direction), values, &seen[direction.weight_hh]);
         }
       }
     }

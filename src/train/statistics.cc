@@ -111,8 +111,8 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const PartKey& k
   const int64_t cols = mean.numel();
   const std::vector<float>& exact = dense.weights.at(key.first).values;
   const std::string bias = BiasOf(key.first);
+  const auto found = weights->find(bias);  // a projection has none
   std::vector<float>& out = weights->at(key.first).values;
-  std::vector<float>& biases = weights->at(bias).values;
   for (int64_t row = rows.first; row < rows.second; ++row) {
     if (!IsKept(masks, bias, row)) continue;  // of a removed unit
     const int64_t begin = row * cols;
@@ -129,7 +129,8 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const PartKey& k
       out[static_cast<size_t>(begin + kept[i])] = static_cast<float>(solved[i]);
       shift -= solved[i] * mean.data_ptr<double>()[kept[i]];
     }
-    float& bias_of_row = biases[static_cast<size_t>(row)];
+    if (found == weights->end()) continue;
+    float& bias_of_row = found->second.values[static_cast<size_t>(row)];
     bias_of_row = static_cast<float>(bias_of_row + shift);
   }
 }

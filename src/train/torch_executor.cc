@@ -45,7 +45,7 @@ class Execution {
   at::Tensor RunNode(const Node& node, const TorchTensors& values) {
     const at::Tensor& x = values.at(node.inputs[0]);
     switch (node.op) {
-      case Op::kRecurrent: return Recurrent(node, x);
+      case Op::kRecurrent: return Recurrent(node, values);
       case Op::kGemm: return Linear(node, x);
       case Op::kConv1d: return Conv1d(node, x);
       case Op::kEmbedding: return at::embedding(weights_.at(node.name + ".weight"), x);
@@ -61,6 +61,11 @@ class Execution {
       case Op::kSoftmax: return at::softmax(x, -1);
       case Op::kConcat: return at::cat({x, values.at(node.inputs[1])}, -1);
       case Op::kAdd: return x + values.at(node.inputs[1]);
+      case Op::kMul: return x * values.at(node.inputs[1]);
+      case Op::kSlice: return x.narrow(-1, node.first, node.count);
+      case Op::kLayerNorm:
+        return at::layer_norm(x, {x.size(-1)}, weights_.at(node.name + ".weight"),
+                              weights_.at(node.name + ".bias"), node.epsilon);
       case Op::kLastStep: return LastStep(node, x);
       case Op::kMeanOverTime: return MeanOverTime(node, x);
     }
@@ -106,35 +111,43 @@ class Execution {
     return states_ != nullptr ? states_->at(name) : at::zeros({batch_.size, width});
   }
 
-  at::Tensor Recurrent(const Node& node, const at::Tensor& x) {
+  at::Tensor Recurrent(const Node& node, const TorchTensors& values) {
     std::vector<at::Tensor> parts;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      parts.push_back(RunDirection(node, direction, x));
+      // Its part of the values that the node starts from.
+      std::vector<at::Tensor> start;
+      for (size_t i = 1; i < node.inputs.size(); ++i) {
+        const int64_t size = i == 1 ? StateSizeOf(node) : node.hidden_size;
+        start.push_back(
+            values.at(node.inputs[i]).narrow(1, static_cast<int64_t>(parts.size()) * size, size));
+      }
+      parts.push_back(RunDirection(node, direction, values.at(node.inputs[0]), start));
     }
     return parts.size() == 1 ? parts[0] : at::cat(parts, -1);
   }
 
   at::Tensor RunDirection(const Node& node, const RecurrentDirection& direction,
-                          const at::Tensor& x) {
-    const int64_t hidden = node.hidden_size;
+                          const at::Tensor& x, const std::vector<at::Tensor>& values) {
+    const int64_t width = StateSizeOf(node);
     const int64_t count = static_cast<int64_t>(packing_.order.size());
-    if (count == 0) return at::zeros({batch_.steps, batch_.size, hidden});
-    const CellWeights weights = {weights_.at(direction.weight_ih), weights_.at(direction.weight_hh),
-                                 weights_.at(direction.bias_ih), weights_.at(direction.bias_hh)};
+    if (count == 0) return at::zeros({batch_.steps, batch_.size, width});
+    const CellWeights weights = CellWeightsOf(direction, weights_);
     const at::Tensor order = IndexTensor(packing_.order);
-    const auto start_of = [&](const std::string& name) {
-      if (states_ == nullptr) return at::zeros({count, hidden});
-      return packing_.is_full ? states_->at(name) : states_->at(name).index_select(0, order);
+    const bool has_state = states_ != nullptr && values.empty();
+    const auto start_of = [&](size_t input, const std::string& name, int64_t size) {
+      if (!has_state && values.empty()) return at::zeros({count, size});
+      const at::Tensor& all = has_state ? states_->at(name) : values[input];
+      return packing_.is_full ? all : all.index_select(0, order);
     };
-    CellRun start{Pack(x, direction.reverse), start_of(direction.h), {}};
-    if (!direction.c.empty()) start.c = start_of(direction.c);
+    CellRun start{Pack(x, direction.reverse), start_of(0, direction.h, width), {}};
+    if (!direction.c.empty()) start.c = start_of(1, direction.c, node.hidden_size);
     at::Tensor dropout;
     if (options_.dropout != nullptr && node.recurrent_dropout > 0.0) {
-      dropout = DropoutFactors(count, hidden, node.recurrent_dropout, options_.dropout);
+      dropout = DropoutFactors(count, width, node.recurrent_dropout, options_.dropout);
     }
     const auto run = options_.path == CellPath::kFused ? RunCellFused : RunCellTextual;
     const CellRun end = run(node.cell, weights, start, packing_.step_sizes, dropout);
-    if (states_ != nullptr) {
+    if (has_state) {
       const auto keep = [&](const std::string& name, const at::Tensor& state) {
         at::Tensor& all = states_->at(name);
         all = packing_.is_full ? state : all.index_copy(0, order, state);

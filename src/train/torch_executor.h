@@ -54,19 +54,23 @@ Packing PackingOf(const std::vector<int32_t>& lengths, int64_t steps);
 // One direction of a recurrent node over packed rows. N rows in all, n sequences.
 struct CellWeights {
   at::Tensor weight_ih, weight_hh, bias_ih, bias_hh;
+  at::Tensor weight_hr = {}, weight_peephole = {};  // undefined where the layer has none
 };
 struct CellRun {
-  at::Tensor rows;  // in: [N, I]; out: [N, H]
-  at::Tensor h, c;  // in: start, out: end states [n, H]; c undefined without a cell state
+  at::Tensor rows;  // in: [N, I]; out: [N, H], or [N, P] with a projection
+  at::Tensor h, c;  // in: start, out: end states [n, H], h [n, P] with a projection; c undefined
+                    // without a cell state
 };
-// `dropout`: [n, H], factors of the hidden state where weight_hh reads it, or undefined. (The
+// `dropout`: as h, factors of the hidden state where weight_hh reads it, or undefined. (The
 // interpolation of a GRU sees the hidden state itself.)
+// The weights of a direction from all of a graph's.
+CellWeights CellWeightsOf(const RecurrentDirection& direction, const TorchTensors& weights);
 CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun& start,
                        const std::vector<int64_t>& step_sizes, const at::Tensor& dropout);
 CellRun RunCellFused(CellKind cell, const CellWeights& weights, const CellRun& start,
                      const std::vector<int64_t>& step_sizes, const at::Tensor& dropout);
 
-// The fused form of CellKind::kLstmCell.
+// The fused form of CellKind::kLstmCell without a projection.
 CellRun RunLstm(const CellWeights& weights, const CellRun& start,
                 const std::vector<int64_t>& step_sizes, const at::Tensor& dropout);
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "model/build.h"
+#include "testing/random_graph.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -11,6 +12,7 @@ namespace {
 using ::espalier::testing::Chunk;
 using ::espalier::testing::MaxAbsDifference;
 using ::espalier::testing::RandomBatch;
+using ::espalier::testing::RandomNetworkOfEverything;
 using ::espalier::testing::RandomStates;
 using ::espalier::testing::ValueOrDie;
 
@@ -122,6 +124,30 @@ TEST_P(EveryCellAndPath, EqualsTheReferenceIfAllSequencesAreEmpty) {
   ExpectEqualsReference(batch, RandomStates(graph, 2, &rng));
 }
 
+TEST(TorchExecutor, EqualsTheReferenceOnRandomNetworksOfEverything) {
+  for (uint64_t seed = 0; seed < 150; ++seed) {
+    SCOPED_TRACE(seed);
+    Rng rng(seed);
+    const Graph graph = RandomNetworkOfEverything(&rng);
+    const int64_t size = 1 + static_cast<int64_t>(rng.Below(4));
+    const int64_t steps = 1 + static_cast<int64_t>(rng.Below(6));
+    const Batch batch = RandomBatch(graph, steps, size, seed % 2 == 0 ? steps : 0, &rng);
+    StateSet expected_states = RandomStates(graph, size, &rng);
+    TorchTensors states = TensorsOf(expected_states, size);
+    const TorchTensors values =
+        Forward(graph, TensorsOf(graph), batch, &states, {CellPath::kFused, nullptr});
+    const auto expected = ValueOrDie(RunReference(graph, batch, &expected_states));
+    for (const std::string& name : graph.outputs) {
+      EXPECT_LT(MaxAbsDifference(expected.at(name).values, ValuesOf(values.at(name))), 1e-5);
+    }
+    for (const auto& [name, state] : expected_states) {
+      double largest = 1.0;
+      for (const float value : state) largest = std::max(largest, std::abs(double{value}));
+      EXPECT_LT(MaxAbsDifference(state, ValuesOf(states.at(name))), 1e-5 * largest) << name;
+    }
+  }
+}
+
 TEST(TorchExecutor, EqualsTheReferenceOnIds) {
   Rng rng(5);
   GraphBuilder builder("ids", {"x", {Element::kI32, Layout::kSequence, 11}}, &rng);
@@ -211,6 +237,37 @@ TEST_P(EveryCell, HasTheGradientOfFiniteDifferences) {
   const TorchTensors values = Forward(graph, weights, batch, nullptr, ForwardOptions());
   Scalar(values.at(graph.outputs[0])).backward();
   constexpr float kStep = 1.0f / 256.0f;  // error: third derivative * 3e-6, rounding / step
+  for (auto& [name, weight] : graph.weights) {
+    const std::vector<float> gradient = ValuesOf(weights.at(name).grad());
+    for (size_t i = 0; i < weight.size(); ++i) {
+      const float kept = weight.values[i];
+      weight.values[i] = kept + kStep;
+      const double above = ReferenceScalar(graph, batch);
+      weight.values[i] = kept - kStep;
+      const double below = ReferenceScalar(graph, batch);
+      weight.values[i] = kept;
+      EXPECT_NEAR(gradient[i], (above - below) / (2.0 * kStep), 3e-4) << name << " element " << i;
+    }
+  }
+}
+
+// The differences of all weights of a graph of the newer operators.
+TEST(TorchExecutor, HasTheGradientOfFiniteDifferencesThroughAnEncoderAndDecoder) {
+  Rng rng(15);
+  GraphBuilder builder("seq2seq", {"x", {Element::kF32, Layout::kSequence, 3}}, &rng);
+  builder.Recurrent(CellKind::kLstmCell, 4, {Direction::kBidirectional, 0.0, 2}).LayerNorm(0.1);
+  const std::string encoder = builder.value();
+  const std::string h = builder.LastStep().Gemm(3).value();
+  const std::string c = builder.From(encoder).MeanOverTime().Slice(1, 3).value();
+  builder.From("x").Recurrent(CellKind::kLstmPeepholeCell, 3,
+                              {Direction::kForward, 0.0, 0, {h, c}});
+  Graph graph = ValueOrDie(builder.Gemm(4).Glu().Finish());
+  const Batch batch = RandomBatch(graph, 4, 3, 1, &rng);
+  const TorchTensors weights = TensorsOf(graph);
+  const TorchTensors values = Forward(graph, weights, batch, nullptr, ForwardOptions());
+  // What either does past the lengths is not compared with care, but it is the same function.
+  Scalar(values.at(graph.outputs[0])).backward();
+  constexpr float kStep = 1.0f / 256.0f;
   for (auto& [name, weight] : graph.weights) {
     const std::vector<float> gradient = ValuesOf(weights.at(name).grad());
     for (size_t i = 0; i < weight.size(); ++i) {

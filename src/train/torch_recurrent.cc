@@ -43,11 +43,11 @@ class EndStates {
 };
 
 template <class Cell>
-CellRun RunTextual(const CellWeights& w, const CellRun& start,
+CellRun RunTextual(const CellInfo& info, const CellWeights& w, const CellRun& start,
                    const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
   const TensorMath m;
-  const int64_t hidden = w.weight_hh.size(1);
-  const int64_t gates = w.weight_hh.size(0) / hidden;
+  const int64_t gates = info.gates;
+  const int64_t hidden = w.weight_ih.size(0) / gates;
   // Gates whose product reads h itself; the last one of a reset-before cell reads r * h.
   const int64_t direct = Cell::kResetBefore ? gates - 1 : gates;
   const at::Tensor weight_hh = w.weight_hh.narrow(0, 0, direct * hidden).t();
@@ -56,6 +56,8 @@ CellRun RunTextual(const CellWeights& w, const CellRun& start,
   // with zeros at each.
   const std::vector<at::Tensor> ax_steps =
       at::addmm(w.bias_ih, start.rows, w.weight_ih.t()).split_with_sizes(step_sizes);
+  std::vector<at::Tensor> peepholes;
+  if constexpr (Cell::kPeepholes) peepholes = w.weight_peephole.chunk(info.peepholes);
   CellState<at::Tensor> state{start.h, start.c};
   EndStates ended_h, ended_c;
   std::vector<at::Tensor> outputs;
@@ -72,7 +74,12 @@ CellRun RunTextual(const CellWeights& w, const CellRun& start,
                              w.weight_hh.narrow(0, direct * hidden, hidden).t()));
     }
     CellState<at::Tensor> next;
-    Cell::Step(m, ax.data(), ah.data(), state, &next);
+    if constexpr (Cell::kPeepholes) {
+      Cell::Step(m, ax.data(), ah.data(), peepholes.data(), state, &next);
+    } else {
+      Cell::Step(m, ax.data(), ah.data(), state, &next);
+    }
+    if (w.weight_hr.defined()) next.h = at::mm(next.h, w.weight_hr.t());
     state = next;
     outputs.push_back(state.h);
   }
@@ -82,12 +89,21 @@ CellRun RunTextual(const CellWeights& w, const CellRun& start,
 
 }  // namespace
 
+CellWeights CellWeightsOf(const RecurrentDirection& direction, const TorchTensors& weights) {
+  const auto optional = [&](const std::string& name) {
+    return name.empty() ? at::Tensor() : weights.at(name);
+  };
+  return {weights.at(direction.weight_ih), weights.at(direction.weight_hh),
+          weights.at(direction.bias_ih),   weights.at(direction.bias_hh),
+          optional(direction.weight_hr),   optional(direction.weight_peephole)};
+}
+
 CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun& start,
                        const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
   switch (cell) {
 #define ESPALIER_CELL(name, Class, ...) \
   case CellKind::k##Class:              \
-    return RunTextual<Class<TensorMath>>(weights, start, step_sizes, dropout);
+    return RunTextual<Class<TensorMath>>(InfoOf(cell), weights, start, step_sizes, dropout);
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
   }
@@ -96,6 +112,7 @@ CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun&
 
 CellRun RunCellFused(CellKind cell, const CellWeights& w, const CellRun& start,
                      const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
+  if (w.weight_hr.defined()) return RunCellTextual(cell, w, start, step_sizes, dropout);
   if (cell == CellKind::kLstmCell) return RunLstm(w, start, step_sizes, dropout);
   // libtorch's own forms for equal lengths; its packed ones are slower than the textual form, as
   // their backward narrows at each step.

@@ -133,10 +133,16 @@ std::string DescribeLayers(const Graph& graph) {
   for (const Node& node : graph.nodes) {
     std::string layer = node.name;
     if (node.op == Op::kRecurrent) {
-      layer += StrCat("(", node.hidden_size, " ", DirectionName(node.direction),
-                      " recurrent_dropout ", node.recurrent_dropout, ")");
+      layer +=
+          StrCat("(", node.hidden_size, " ", DirectionName(node.direction), " recurrent_dropout ",
+                 node.recurrent_dropout,
+                 node.projection_size > 0 ? StrCat(" projection ", node.projection_size) : "", ")");
     } else if (node.op == Op::kConv1d) {
       layer += StrCat("(", node.kernel_size, " dilation ", node.dilation, ")");
+    } else if (node.op == Op::kLayerNorm) {
+      layer += StrCat("(", node.epsilon, ")");
+    } else if (node.op == Op::kSlice) {
+      layer += StrCat("(", node.first, " count ", node.count, ")");
     } else if (node.op == Op::kDropout) {
       layer += StrCat("(", node.rate, ")");
     }

@@ -19,7 +19,7 @@ void AppendDirection(const Node& node, const RecurrentDirection& direction, cons
       pool.name = node.name + (direction.reverse ? "_reverse" : "") + suffix;
       pool.weights = {direction.weight_ih + suffix, direction.weight_hh + suffix};
       pool.rows = per == Per::kGate ? node.hidden_size : cell.gates * node.hidden_size;
-      pool.cols = features + node.hidden_size;
+      pool.cols = features + StateSizeOf(node);
       pool.size = pool.rows * pool.cols;
       lines->pools.push_back(std::move(pool));
     }

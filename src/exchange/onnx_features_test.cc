@@ -1,0 +1,147 @@
+// Slices, products, norms, projections, peepholes and starts from values: our own files read back
+// exactly, and files as other exporters write them.
+#include "base/strings.h"
+#include "exchange/onnx.h"
+#include "exchange/onnx_test_support.h"
+#include "model/build.h"
+#include "testing/random_graph.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using namespace ::espalier::testing;
+
+TEST(OnnxEverything, ReadsBackTheSameGraph) {
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    SCOPED_TRACE(seed);
+    Rng rng(seed);
+    const Graph graph = RandomNetworkOfEverything(&rng);
+    for (const auto states :
+         {OnnxExportOptions::States::kExplicit, OnnxExportOptions::States::kZero}) {
+      const Graph again = ValueOrDie(
+          ImportOnnx(ValueOrDie(ExportOnnx(graph, {states, OnnxExportOptions::Lengths::kInput}))));
+      ASSERT_TRUE(again == graph);
+    }
+  }
+}
+
+TEST(OnnxEverything, ReadsTheLeanFormBackAsTheSameNetwork) {
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    SCOPED_TRACE(seed);
+    Rng rng(seed);
+    const Graph graph = RandomNetworkOfEverything(&rng);
+    const Graph again = ValueOrDie(ImportOnnx(ValueOrDie(
+        ExportOnnx(graph, {OnnxExportOptions::States::kZero, OnnxExportOptions::Lengths::kNone}))));
+    const Batch batch = RandomBatch(graph, 5, 3, 5, &rng);
+    StateSet start = ZeroStates(graph, 3);
+    StateSet start_again = ZeroStates(again, 3);
+    const auto expected = ValueOrDie(RunReference(graph, batch, &start));
+    const auto found = ValueOrDie(RunReference(again, batch, &start_again));
+    ASSERT_EQ(expected.at(graph.outputs[0]).values, found.at(again.outputs[0]).values);
+  }
+}
+
+// torch.nn.GRU(x)[1] into another torch.nn.GRU, as its exporter writes it.
+ForeignModel EncoderDecoder(const std::string& cell) {
+  const int64_t gates = cell == "LSTM" ? 4 : 3;
+  ForeignModel foreign;
+  foreign.Input("x", onnx::TensorProto::FLOAT, {0, 0, 3});
+  foreign.Floats("W", {1, gates * 2, 3}, -0.5f);
+  foreign.Floats("R", {1, gates * 2, 2}, -0.25f);
+  foreign.Ints("one", {1}, {1});
+  const bool is_lstm = cell == "LSTM";
+  foreign.Op(cell, {"x", "W", "R"},
+             is_lstm ? std::vector<std::string>{"", "h", "c"} : std::vector<std::string>{"", "h"});
+  foreign.Op(cell,
+             is_lstm ? std::vector<std::string>{"x", "W", "R", "", "", "h", "c"}
+                     : std::vector<std::string>{"x", "W", "R", "", "", "h"},
+             {"Y"});
+  foreign.Op("Squeeze", {"Y", "one"}, {"y"});
+  foreign.Output("y");
+  return foreign;
+}
+
+TEST(OnnxStart, OfADecoderIsTheLastStepOfItsEncoder) {
+  const Graph graph = ValueOrDie(ImportModel(EncoderDecoder("GRU").model()));
+  ASSERT_EQ(graph.nodes.size(), 3u);
+  EXPECT_EQ(graph.nodes[1].op, Op::kLastStep);
+  EXPECT_EQ(graph.nodes[1].inputs[0], graph.nodes[0].output);
+  EXPECT_EQ(graph.nodes[2].inputs, (std::vector<std::string>{"x", graph.nodes[1].output}));
+  EXPECT_FALSE(IsStreamable(graph));
+}
+
+TEST(OnnxStart, RefusesTheEndOfC) {
+  ExpectError(ImportStatus(EncoderDecoder("LSTM")), Code::kUnsupported,
+              {"start state 'c'", "no value of a Graph"});
+}
+
+// torch.nn.functional.glu: chunk, sigmoid, times.
+TEST(OnnxSplit, IsReadAsSlices) {
+  ForeignModel foreign;
+  foreign.Input("x", onnx::TensorProto::FLOAT, {0, 0, 6});
+  ForeignModel::Int("axis", 2, foreign.Op("Split", {"x"}, {"a", "b"}));
+  foreign.Op("Sigmoid", {"b"}, {"gate"});
+  foreign.Op("Mul", {"a", "gate"}, {"y"});
+  foreign.Output("y");
+  const Graph graph = ValueOrDie(ImportModel(foreign.model()));
+  ASSERT_EQ(graph.nodes.size(), 4u);
+  EXPECT_EQ(graph.nodes[0].op, Op::kSlice);
+  EXPECT_EQ(graph.nodes[0].first, 0);
+  EXPECT_EQ(graph.nodes[1].first, 3);
+  EXPECT_EQ(graph.nodes[1].count, 3);
+  EXPECT_EQ(graph.nodes[3].op, Op::kMul);
+}
+
+Status SliceStatus(const std::vector<int64_t>& numbers, Graph* graph) {
+  ForeignModel foreign;
+  foreign.Input("x", onnx::TensorProto::FLOAT, {0, 0, 6});
+  const char* names[] = {"start", "end", "axis", "step"};
+  std::vector<std::string> inputs = {"x"};
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    foreign.Ints(names[i], {1}, {numbers[i]});
+    inputs.push_back(names[i]);
+  }
+  foreign.Op("Slice", inputs, {"y"});
+  foreign.Output("y");
+  auto imported = ImportModel(foreign.model());
+  if (imported.ok()) *graph = *imported;
+  return imported.status();
+}
+
+TEST(OnnxSlice, CountsFromBothEnds) {
+  Graph graph;
+  ASSERT_OK(SliceStatus({-4, int64_t{1} << 62, -1}, &graph));
+  EXPECT_EQ(graph.nodes[0].first, 2);
+  EXPECT_EQ(graph.nodes[0].count, 4);
+  ASSERT_OK(SliceStatus({1, -2, 2, 1}, &graph));
+  EXPECT_EQ(graph.nodes[0].first, 1);
+  EXPECT_EQ(graph.nodes[0].count, 3);
+}
+
+TEST(OnnxSlice, RefusesOtherAxesAndSteps) {
+  Graph graph;
+  ExpectError(SliceStatus({0, 2, 0}, &graph), Code::kUnsupported, {"last axis alone"});
+  ExpectError(SliceStatus({0, 2}, &graph), Code::kUnsupported, {"last axis alone"});
+  ExpectError(SliceStatus({0, 4, 2, 2}, &graph), Code::kUnsupported, {"step 1"});
+  ExpectError(SliceStatus({4, 4, 2}, &graph), Code::kBadFormat, {"at least 1 of the features"});
+}
+
+Status LayerNormStatus(int64_t axis, int64_t features) {
+  ForeignModel foreign;
+  foreign.Input("x", onnx::TensorProto::FLOAT, {0, 0, 6});
+  foreign.Floats("scale", {features}, 1.0f);
+  ForeignModel::Int("axis", axis, foreign.Op("LayerNormalization", {"x", "scale"}, {"y"}));
+  foreign.Output("y");
+  return ImportStatus(foreign);
+}
+
+TEST(OnnxLayerNorm, IsOverFeaturesAlone) {
+  EXPECT_OK(LayerNormStatus(-1, 6));
+  EXPECT_OK(LayerNormStatus(2, 6));
+  ExpectError(LayerNormStatus(1, 6), Code::kUnsupported, {"'axis'", "1 found"});
+  ExpectError(LayerNormStatus(-1, 5), Code::kUnsupported, {"scale", "6 f32 elements"});
+}
+
+}  // namespace
+}  // namespace espalier

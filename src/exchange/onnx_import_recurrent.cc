@@ -1,0 +1,256 @@
+// OnnxImporter on recurrent layers: LSTM, GRU and RNN, our functions for what they lack, and what
+// layers start from.
+#include <algorithm>
+
+#include "base/strings.h"
+#include "exchange/onnx_gates.h"
+#include "exchange/onnx_importer.h"
+#include "exchange/onnx_projection.h"
+
+namespace espalier {
+namespace {
+
+bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+// The activations of one direction are these, for every direction.
+bool AreActivations(const std::vector<std::string>& found,
+                    std::initializer_list<std::string_view> expected, size_t directions) {
+  if (found.size() != expected.size() * directions) return false;
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (!EqualsIgnoringCase(found[i], expected.begin()[i % expected.size()])) return false;
+  }
+  return true;
+}
+
+size_t DirectionCount(const Node& node) {
+  return node.direction == Direction::kBidirectional ? 2 : 1;
+}
+
+}  // namespace
+
+// An LSTM whose P is not 0, or was written by us.
+Result<bool> OnnxImporter::HasPeepholes(const OnnxNode& node, const std::string& name) const {
+  if (node.input(7).empty()) return false;
+  ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* peepholes, Constant(node, 7));
+  ESPALIER_ASSIGN_OR_RETURN(const double written, Metadata("peepholes." + name, 0.0));
+  return !peepholes->IsZero() || written > 0.0;
+}
+
+Status OnnxImporter::ReadCell(const OnnxNode& node, Node* out) const {
+  const std::string& op = node.proto().op_type();
+  ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({"hidden_size", "direction", "activations",
+                                                 "layout", "input_forget", "linear_before_reset"}));
+  for (const char* name : {"layout", "input_forget"}) {
+    if (node.Int(name, 0) == 0) continue;
+    return node.Refuse(StrCat("attribute '", name, "': 0 expected, ", node.Int(name, 0), " found"));
+  }
+  const std::string direction = node.Text("direction", "forward");
+  bool is_known = false;
+  for (const auto candidate :
+       {Direction::kForward, Direction::kReverse, Direction::kBidirectional}) {
+    if (direction != DirectionName(candidate)) continue;
+    out->direction = candidate;
+    is_known = true;
+  }
+  if (!is_known) return node.Damaged("attribute 'direction': '" + direction + "' is not known");
+
+  const size_t directions = DirectionCount(*out);
+  const std::vector<std::string> found = node.Texts("activations");
+  bool are_known = found.empty();
+  if (op == "LSTM") {
+    ESPALIER_ASSIGN_OR_RETURN(const bool has_peepholes, HasPeepholes(node, out->name));
+    out->cell = has_peepholes ? CellKind::kLstmPeepholeCell : CellKind::kLstmCell;
+    are_known = are_known || AreActivations(found, {"Sigmoid", "Tanh", "Tanh"}, directions);
+  } else if (op == "GRU") {
+    out->cell = node.Int("linear_before_reset", 0) != 0 ? CellKind::kGruCell
+                                                        : CellKind::kGruResetBeforeCell;
+    are_known = are_known || AreActivations(found, {"Sigmoid", "Tanh"}, directions);
+  } else if (AreActivations(found, {"Relu"}, directions)) {
+    out->cell = CellKind::kRnnReluCell;
+    are_known = true;
+  } else {
+    out->cell = CellKind::kRnnTanhCell;
+    are_known = are_known || AreActivations(found, {"Tanh"}, directions);
+  }
+  if (are_known) return Ok();
+  return node.Refuse("attribute 'activations': " + StrJoin(found, ", ") + " is not a cell of ours");
+}
+
+Status OnnxImporter::ReadRecurrentWeights(const OnnxNode& node, Node* out,
+                                          TensorStore* weights) const {
+  const auto read = [&](int index, const char* what, const std::vector<int64_t>& expected,
+                        Tensor* tensor) -> Status {
+    ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* constant, Constant(node, index));
+    // -1 stands for what is not known yet.
+    bool fits = constant->is_float && constant->shape.size() == expected.size();
+    for (size_t i = 0; fits && i < expected.size(); ++i) {
+      fits = expected[i] == -1 || expected[i] == constant->shape[i];
+    }
+    if (!fits) {
+      std::vector<std::string> dims;
+      for (const int64_t dim : expected) dims.push_back(dim == -1 ? "?" : std::to_string(dim));
+      return node.Damaged(StrCat(what, ": f32 ", StrJoin(dims, "x"), " expected, ",
+                                 constant->is_float ? "" : "integers ",
+                                 ShapeString(constant->shape), " found"));
+    }
+    *tensor = Tensor(constant->shape, constant->floats);
+    return Ok();
+  };
+  const auto directions = static_cast<int64_t>(DirectionCount(*out));
+  const int64_t gates = InfoOf(out->cell).gates;
+  OnnxRecurrentWeights onnx_weights;
+  ESPALIER_RETURN_IF_ERROR(read(2, "R", {directions, -1, -1}, &onnx_weights.r));
+  out->hidden_size = onnx_weights.r.dim(2);
+  const int64_t rows = onnx_weights.r.dim(1);
+  if (out->hidden_size < 1 || rows % gates != 0 || rows / gates != out->hidden_size) {
+    return node.Damaged(StrCat("R: ", directions, "x", gates, "*HxH expected, ",
+                               ShapeString(onnx_weights.r.shape), " found"));
+  }
+  const int64_t hidden_size = node.Int("hidden_size", out->hidden_size);
+  if (hidden_size != out->hidden_size) {
+    return node.Damaged(StrCat("attribute 'hidden_size': ", out->hidden_size, " expected as in R, ",
+                               hidden_size, " found"));
+  }
+  ESPALIER_RETURN_IF_ERROR(read(1, "W", {directions, rows, -1}, &onnx_weights.w));
+  if (node.input(3).empty()) {
+    onnx_weights.b = Tensor({directions, 2 * rows});
+  } else {
+    ESPALIER_RETURN_IF_ERROR(read(3, "B", {directions, 2 * rows}, &onnx_weights.b));
+  }
+  if (const int64_t peepholes = InfoOf(out->cell).peepholes; peepholes > 0) {
+    ESPALIER_RETURN_IF_ERROR(
+        read(7, "P", {directions, peepholes * out->hidden_size}, &onnx_weights.p));
+  }
+  FromOnnxGates(onnx_weights, *out, weights);
+  return Ok();
+}
+
+// Inputs: X W R B sequence_lens initial_h initial_c P; outputs: Y Y_h Y_c.
+Status OnnxImporter::ImportRecurrent(const OnnxNode& node) {
+  const bool is_lstm = node.proto().op_type() == "LSTM";
+  ESPALIER_RETURN_IF_ERROR(node.CheckInputs(3, is_lstm ? 8 : 6));
+  Node made;
+  made.op = Op::kRecurrent;
+  made.name = node.proto().name();
+  ESPALIER_RETURN_IF_ERROR(ReadCell(node, &made));
+  ESPALIER_ASSIGN_OR_RETURN(const std::string data, Data(node, 0));
+  made.inputs = {data};
+  made.name = NodeName(node, std::string(InfoOf(made.cell).name));
+  TensorStore weights;
+  ESPALIER_RETURN_IF_ERROR(ReadRecurrentWeights(node, &made, &weights));
+  ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, 4));
+  ESPALIER_RETURN_IF_ERROR(ReadStart(node, 5, is_lstm ? 2 : 1, &made));
+  ESPALIER_ASSIGN_OR_RETURN(made.recurrent_dropout,
+                            Metadata("recurrent_dropout." + made.name, 0.0));
+  made.output = FreshValue(made.name + ".out");
+  const size_t index = graph_.nodes.size();
+  ESPALIER_RETURN_IF_ERROR(Append(node, std::move(made), std::move(weights)));
+  unnamed_.insert(index);
+  ESPALIER_RETURN_IF_ERROR(Define(node, node.output(0), {Role::kRecurrent, "", index}));
+  ESPALIER_RETURN_IF_ERROR(Define(node, node.output(1), {Role::kEndH, "", index}));
+  return is_lstm ? Define(node, node.output(2), {Role::kEndC, "", index}) : Ok();
+}
+
+Status OnnxImporter::ReadStart(const OnnxNode& node, int first, int count, Node* made) {
+  std::vector<std::string> values;
+  for (int i = first; i < first + count; ++i) {
+    const auto it = meanings_.find(node.input(i));
+    const Role role = it == meanings_.end() ? Role::kState : it->second.role;
+    if (role == Role::kEndC) {
+      return node.Refuse("start state '" + node.input(i) +
+                         "': the end state c of a layer is no value of a Graph");
+    }
+    if (role == Role::kStart) values.push_back(it->second.value);
+    if (role == Role::kEndH) {
+      if (graph_.nodes[it->second.node].direction != Direction::kForward) {
+        return node.Refuse("start state '" + node.input(i) +
+                           "': the end state of a forward layer expected, of a " +
+                           DirectionName(graph_.nodes[it->second.node].direction) + " one found");
+      }
+      Node last;
+      last.op = Op::kLastStep;
+      last.inputs = {NameOutput(it->second.node, "")};
+      last.name = FreshNodeName("last_step");
+      last.output = FreshValue(last.name + ".out");
+      values.push_back(last.output);
+      ESPALIER_RETURN_IF_ERROR(Append(node, std::move(last), {}));
+    }
+    if (role != Role::kStart && role != Role::kEndH) {
+      ESPALIER_RETURN_IF_ERROR(StartState(node, i));
+    }
+  }
+  if (!values.empty() && static_cast<int>(values.size()) != count) {
+    return node.Refuse(
+        "start states: values of the graph for both h and c, or for neither, expected");
+  }
+  made->inputs.insert(made->inputs.end(), values.begin(), values.end());
+  return Ok();
+}
+
+Status OnnxImporter::ImportProjected(const OnnxNode& node) {
+  const ProjectedForm form = *FindProjectedForm(node.proto().op_type());
+  Node made;
+  made.op = Op::kRecurrent;
+  made.cell = form.cell;
+  made.direction = form.direction;
+  made.projection_size = 1;  // until it is read, so that DirectionsOf names its weights
+  made.name = NodeName(node, std::string(InfoOf(made.cell).name));
+  made.output = node.output(0);
+  const std::vector<RecurrentDirection> directions = DirectionsOf(made);
+  const auto weight_count = ProjectedWeights(directions[0]).size();
+  const int inputs = 4 + static_cast<int>(weight_count * directions.size());
+  ESPALIER_RETURN_IF_ERROR(node.CheckInputs(inputs, inputs));
+  ESPALIER_ASSIGN_OR_RETURN(const std::string data, Data(node, 0));
+  made.inputs = {data};
+  ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, 1));
+  ESPALIER_RETURN_IF_ERROR(ReadStart(node, 2, 2, &made));
+  TensorStore weights;
+  int input = 4;
+  for (const RecurrentDirection& direction : directions) {
+    for (const std::string& name : ProjectedWeights(direction)) {
+      ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* constant, Constant(node, input++));
+      if (!constant->is_float) return node.Damaged(name + ": f32 expected, integers found");
+      weights[name] = Tensor(constant->shape, constant->floats);
+    }
+    const Tensor& projection = weights.at(direction.weight_hr);
+    if (projection.shape.size() != 2 || projection.dim(0) < 1) {
+      return node.Damaged(direction.weight_hr + ": a matrix [P, H] expected, " +
+                          ShapeString(projection.shape) + " found");
+    }
+    made.projection_size = projection.dim(0);
+    made.hidden_size = projection.dim(1);
+  }
+  // Append infers types alone, so that shapes are compared by ValidateGraph when all is read.
+  ESPALIER_ASSIGN_OR_RETURN(made.recurrent_dropout,
+                            Metadata("recurrent_dropout." + made.name, 0.0));
+  const size_t index = graph_.nodes.size();
+  ESPALIER_RETURN_IF_ERROR(AppendAndDefine(node, std::move(made), std::move(weights)));
+  ESPALIER_RETURN_IF_ERROR(Define(node, node.output(1), {Role::kEndH, "", index}));
+  return Define(node, node.output(2), {Role::kEndC, "", index});
+}
+
+Status OnnxImporter::ImportSplitDirections(const OnnxNode& node) {
+  ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 1));
+  ESPALIER_ASSIGN_OR_RETURN(const std::string vector, Data(node, 0));
+  return Define(node, node.output(0), {Role::kStart, vector, 0});
+}
+
+// Of shapes, and of a vector [B, S] that becomes the start [1, B, S] of a layer.
+Status OnnxImporter::ImportUnsqueeze(const OnnxNode& node) {
+  ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 2));
+  ESPALIER_ASSIGN_OR_RETURN(const Meaning from, Find(node, 0));
+  if (from.role != Role::kValue || TypeOf(from.value).layout != Layout::kVector) {
+    return ImportOnShapes(node);
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, IntsOf(node, 1, "axes"));
+  if (axes != std::vector<int64_t>{0} && axes != std::vector<int64_t>{-3}) {
+    return node.Refuse("a vector [B, S] that becomes a start [1, B, S] (axis 0) expected");
+  }
+  return Define(node, node.output(0), {Role::kStart, from.value, 0});
+}
+
+}  // namespace espalier
