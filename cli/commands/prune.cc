@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -26,6 +27,9 @@ struct Flags {
   std::optional<double> ramp_end;
   std::string masks = "hard";
   std::vector<std::string> sparsities;  // PATTERN=SHARE
+  std::optional<double> threshold;
+  std::vector<std::string> regularizers;  // NAME[@GRANULARITY]=STRENGTH
+  RegularizerSpec regularizer;            // what all of them share
   std::string sensitivity;
 };
 
@@ -54,6 +58,24 @@ Result<SparsityOfPattern> ParseSparsity(const std::string& text) {
                          text + "' found");
 }
 
+// "hard_concrete@unit=0.001"
+Result<RegularizerSpec> ParseRegularizer(const std::string& text, const RegularizerSpec& shared) {
+  RegularizerSpec spec = shared;
+  const size_t split = text.rfind('=');
+  const size_t at = std::min(text.find('@'), split);
+  if (split == std::string::npos || at == 0 ||
+      !CLI::detail::lexical_cast(text.substr(split + 1), spec.strength)) {
+    return InvalidArgument(
+        "--regularizer: NAME=STRENGTH or NAME@GRANULARITY=STRENGTH expected, e.g. "
+        "'proximal_group_lasso@unit=0.01', '" +
+        text + "' found");
+  }
+  spec.name = text.substr(0, at);
+  if (at < split) spec.granularity = text.substr(at + 1, split - at - 1);
+  ESPALIER_RETURN_IF_ERROR(ValidateRegularizer(spec).WithContext("--regularizer"));
+  return spec;
+}
+
 // What --sparsity-of and --sensitivity add to the pruning.
 Status ResolvePruning(const Flags& flags, const CLI::App& app, PruneSpec* spec) {
   if (!flags.sparsities.empty() && app.count("--sparsity") > 0) {
@@ -77,6 +99,7 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   stage.kind = StageKind::kPrune;
   stage.name = "prune";
   stage.prune.seed = flags.train.options.seed;
+  stage.prune.threshold = flags.threshold;
   ESPALIER_RETURN_IF_ERROR(
       FindCriterion(stage.prune.criterion).status().WithContext("--criterion"));
   ESPALIER_ASSIGN_OR_RETURN(stage.ramp.masks, ParseMaskMode(flags.masks));
@@ -98,6 +121,10 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   ESPALIER_ASSIGN_OR_RETURN(stage.train, flags.train.Resolve());
   if (flags.data.task.empty()) {
     return InvalidArgument("--epochs: fine-tuning needs --task (and --data)");
+  }
+  for (const std::string& text : flags.regularizers) {
+    ESPALIER_ASSIGN_OR_RETURN(RegularizerSpec spec, ParseRegularizer(text, flags.regularizer));
+    stage.regularizers.push_back(std::move(spec));
   }
   const auto last = static_cast<double>(epochs);
   stage.ramp.end_epoch = flags.ramp_end.value_or(last * 2.0 / 3.0);
@@ -180,6 +207,10 @@ Action AddPrune(CLI::App* app) {
   app->add_option("--sparsity-of", flags->sparsities,
                   "PATTERN=SHARE of some tensors, or of a gate: 'lstm0.weight_hh[f]=0.5'")
       ->group(kPruning);
+  app->add_option("--threshold", flags->threshold,
+                  "Score below which a piece goes, for --allocation threshold (default: that of "
+                  "--sparsity at the start)")
+      ->group(kPruning);
   app->add_option("--sensitivity", flags->sensitivity,
                   "What espalier sensitivity wrote, for --allocation sensitivity")
       ->group(kPruning);
@@ -206,6 +237,17 @@ Action AddPrune(CLI::App* app) {
       "(SNFS)");
   add("--regrow-fraction", &ramp.regrow.fraction, kTrainingGroup,
       "Share of the kept weights that is exchanged at first");
+  app->add_option("--regularizer", flags->regularizers,
+                  "NAME=STRENGTH or NAME@GRANULARITY=STRENGTH, acts until --ramp-end: " +
+                      NamesOf(AllRegularizers()))
+      ->group(kTrainingGroup);
+  RegularizerSpec& regularizer = flags->regularizer;
+  add("--regularizer-warmup", &regularizer.warmup_epochs, kTrainingGroup,
+      "Epochs over which its strength rises from 0");
+  add("--regularizer-speed", &regularizer.speed, kTrainingGroup,
+      "Learning rate of its parameters by that of the weights (0: its own)");
+  add("--regularizer-share", &regularizer.share, kTrainingGroup,
+      "targeted_dropout: share of the pieces that may be dropped");
   add("--rewind", &ramp.rewind, kTrainingGroup,
       "Network to whose weights the kept ones go back each time masks change");
   add("--initial-sparsity", &ramp.initial_sparsity, kTrainingGroup, "Sparsity of the first cut");

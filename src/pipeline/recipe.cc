@@ -96,6 +96,29 @@ Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainO
   return CheckShare(map, "weight", teacher->weight);
 }
 
+// `[{name: hard_concrete, strength: 0.001, granularity: unit}]`
+Status ReadRegularizers(const YAML::Node& node, const std::string& path,
+                        std::vector<RegularizerSpec>* regularizers) {
+  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsSequence()) return Expected(path, "a list of regularizers", DescribeYaml(node));
+  for (size_t i = 0; i < node.size(); ++i) {
+    const std::string where = StrCat(path, "[", i, "]");
+    RegularizerSpec spec;
+    YamlMap map(node[i], where);
+    map.Read("name", &spec.name);
+    map.Read("strength", &spec.strength);
+    map.Read("granularity", &spec.granularity);
+    map.ReadStrings("weights", &spec.weights);
+    map.Read("warmup_epochs", &spec.warmup_epochs);
+    map.Read("speed", &spec.speed);
+    map.Read("share", &spec.share);
+    ESPALIER_RETURN_IF_ERROR(map.Finish());
+    ESPALIER_RETURN_IF_ERROR(ValidateRegularizer(spec).WithContext(where));
+    regularizers->push_back(std::move(spec));
+  }
+  return Ok();
+}
+
 Status ReadRegrow(const YAML::Node& node, const std::string& path, RegrowSpec* regrow) {
   YamlMap map(node, path);
   map.Read("criterion", &regrow->criterion);
@@ -135,6 +158,13 @@ Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
   }
   if (is_soft && !ramp.regrow.criterion.empty()) {
     return Expected(schedule + ".masks", "hard, since there is regrow,", "soft");
+  }
+  if (!stage.regularizers.empty() && stage.train.epochs == 0) {
+    return Expected(map.PathOf("regularizers"), "a stage that fine-tunes", "epochs = 0");
+  }
+  if (!stage.regularizers.empty() && ramp.end_epoch == 0.0) {
+    return Expected(schedule + ".end_epoch",
+                    "a number above 0, since the regularizers act until then,", "0");
   }
   ESPALIER_ASSIGN_OR_RETURN(const Criterion* criterion, FindCriterion(stage.prune.criterion));
   if ((criterion->needs & kNeedsTraining) == 0 || stage.train.epochs > 0) return Ok();
@@ -270,6 +300,13 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
   ESPALIER_RETURN_IF_ERROR(map->status());
   ESPALIER_RETURN_IF_ERROR(ReadSparsity(sparsity, map->PathOf("sparsity"), &spec));
   ESPALIER_RETURN_IF_ERROR(ReadLosses(map->Take("sensitivity"), map->PathOf("sensitivity"), &spec));
+  const YAML::Node threshold = map->Take("threshold");
+  if (threshold.IsDefined()) {
+    if (!threshold.IsScalar() ||
+        !YAML::convert<double>::decode(threshold, spec.threshold.emplace())) {
+      return Expected(map->PathOf("threshold"), "a number", DescribeYaml(threshold));
+    }
+  }
   map->ReadStrings("weights", &spec.weights);
   map->Read("floor", &spec.floor);
   map->Read("multiple", &spec.multiple);
@@ -280,6 +317,8 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
                                        stage->train, &stage->teacher));
   ESPALIER_RETURN_IF_ERROR(
       ReadCalibration(map->Take("calibration"), map->PathOf("calibration"), &stage->calibration));
+  ESPALIER_RETURN_IF_ERROR(ReadRegularizers(map->Take("regularizers"), map->PathOf("regularizers"),
+                                            &stage->regularizers));
   map->Read("reconstruct", &stage->reconstruct);
   ESPALIER_RETURN_IF_ERROR(
       ReadRamp(map->Take("schedule"), map->PathOf("schedule"), *stage, &stage->ramp));
@@ -331,6 +370,8 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
   switch (stage->kind) {
     case StageKind::kTrain:
       map->Read("keep_zeros", &stage->keep_zeros);
+      ESPALIER_RETURN_IF_ERROR(ReadRegularizers(map->Take("regularizers"),
+                                                map->PathOf("regularizers"), &stage->regularizers));
       return ReadTrainOptions(map, 1, &stage->train);
     case StageKind::kPrune: return ReadPrune(map, stage);
     case StageKind::kCompact: return Ok();

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "pipeline/layers.h"
 #include "prune/plan.h"
+#include "prune/regularizer.h"
 #include "train/trainer.h"
 
 namespace espalier {
@@ -64,13 +65,14 @@ struct StageSpec {
   std::string name;        // unique in the recipe; its output is <name>.onnx (compile: <name>.esp)
   TrainOptions train;      // train; prune: fine-tuning, epochs = 0 for none
   bool keep_zeros = true;  // train, not the first: what is 0 in a matrix stays 0
-  PruneSpec prune;         // prune
-  RampSpec ramp;           // prune
-  CalibrationOptions calibration;  // prune
-  bool reconstruct = false;        // prune
-  TeacherSpec teacher;             // prune
-  CompileSpec compile;             // compile
-  BenchSpec bench;                 // bench
+  std::vector<RegularizerSpec> regularizers;  // train, prune
+  PruneSpec prune;                            // prune
+  RampSpec ramp;                              // prune
+  CalibrationOptions calibration;             // prune
+  bool reconstruct = false;                   // prune
+  TeacherSpec teacher;                        // prune
+  CompileSpec compile;                        // compile
+  BenchSpec bench;                            // bench
 };
 
 struct Recipe {

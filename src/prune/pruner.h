@@ -38,8 +38,10 @@ class Pruner {
 
   // True if Update(step, ...) would make new masks: gather plan().targets' statistics only then.
   bool IsDue(int64_t step) const { return espalier::IsDue(schedule_, last_step_, step); }
-  double SparsityAt(int64_t step) const {
-    return espalier::SparsityAt(schedule_, plan_.sparsity, step);
+  // What MakeMasks is asked for at `step`: a sparsity, or a share of the thresholds.
+  double AmountAt(int64_t step) const {
+    return HasThresholds(plan_) ? ThresholdShareAt(schedule_, step)
+                                : SparsityAt(schedule_, plan_.sparsity, step);
   }
 
   // Makes the masks of `step` if they are due; true if they changed. Errors: MakeMasks'; the masks

@@ -292,6 +292,11 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
                                   " steps of the training expected, ", job.pruner->schedule().end,
                                   " found"));
   }
+  if (!job.regularizers.empty() && job.pruner != nullptr && job.pruner->schedule().end == 0) {
+    return InvalidArgument(
+        "regularizers: a schedule that ends after the first step expected, since they act until "
+        "then, one that ends at step 0 found");
+  }
   ESPALIER_RETURN_IF_ERROR(ValidateCalibration(job.calibration));
   const bool is_soft = job.pruner != nullptr && job.pruner->schedule().masks == MaskMode::kSoft;
   if (is_soft && (job.reconstruct || job.rewind != nullptr)) {
@@ -360,6 +365,15 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("calibration.seed", std::to_string(job.calibration.seed));
   add("reconstruct", job.reconstruct ? "yes" : "no");
   add("rewind", job.rewind == nullptr ? "no" : ChecksumOf(*job.rewind));
+  for (const RegularizerSpec& spec : job.regularizers) {
+    const PruneSpec& stage = job.regularized;
+    const std::vector<std::string>& weights = spec.weights.empty() ? stage.weights : spec.weights;
+    add("regularizer",
+        StrCat(spec.name, " ", Exact(spec.strength), " warm-up ", Exact(spec.warmup_epochs),
+               " speed ", Exact(spec.speed), " share ", Exact(spec.share), " over ",
+               spec.granularity.empty() ? stage.granularity : spec.granularity, " of ",
+               StrJoin(weights, " ")));
+  }
   add("pruner", job.pruner == nullptr ? "no" : "yes");
   if (job.pruner != nullptr) DescribePruner(*job.pruner, &identity);
   return identity;

@@ -12,6 +12,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/optimizer.h"
+#include "train/regularization.h"
 #include "train/statistics.h"
 #include "train/train_options.h"
 
@@ -74,10 +75,19 @@ class Training {
   void FollowGradient();
   Status RunEpoch();
   Status Step(const std::vector<int64_t>& indices);
-  // What `run` returns while soft masks are in force and matrices are rounded to
-  // options_.weight_type.
+  // What `run` returns while the regularizers' sample of this step, or what they have learned, soft
+  // masks, and matrices rounded to options_.weight_type are in the weights' place.
+  enum class Form { kSampled, kFolded };
   template <class Fn>
-  auto Rounded(Fn run);
+  auto With(Form form, Fn run);
+  // Do regularizers act on the weights as they are now?
+  bool IsRegularized() const { return !regularization_.empty() && !is_folded_; }
+  // The step before which regularizers are folded in.
+  int64_t FoldStep() const {
+    return job_.pruner == nullptr ? Steps() : job_.pruner->schedule().end;
+  }
+  void Fold();
+  Graph FoldedGraph();
   Status UpdateWeights(double gradient_norm);
   std::string LastGoodCheckpoint() const;
   Status FinishEpoch();
@@ -97,7 +107,10 @@ class Training {
   // state_.graph, .optimizer, and .pruner_* are filled only when a checkpoint is written.
   TrainState state_;
   int64_t steps_per_epoch_ = 0;
-  std::vector<float> exact_;      // weights, while masked or rounded ones are in their place
+  Regularization regularization_;
+  bool is_folded_ = false;
+  std::vector<float> exact_;      // weights, while others are in their place
+  std::vector<float> folded_;     // those that criteria look at while regularizers act
   std::vector<float> keep_;       // flat factors of the hard masks in force; empty: none
   std::vector<float> soft_keep_;  // of the masks in force, if they are soft
   double sparsity_ = 0.0;
@@ -139,6 +152,9 @@ Status Training::Start() {
   state_.masks = job_.pruner == nullptr ? job_.masks : Intersect(job_.masks, job_.pruner->masks());
   state_.movement.assign(FollowedSize(kNeedsMovement), 0.0f);
   state_.momentum.assign(FollowedSize(kNeedsMomentum), 0.0f);
+  ESPALIER_ASSIGN_OR_RETURN(
+      regularization_, Regularization::Create(job_.graph, autograd_->slices(), job_, options_));
+  regularization_.set_steps_per_epoch(steps_per_epoch_);
   std::error_code ignored;
   if (options_.resume && std::filesystem::exists(options_.checkpoint_path, ignored)) {
     ESPALIER_RETURN_IF_ERROR(Restore());
@@ -156,6 +172,10 @@ Status Training::Restore() {
   if (!IsConsistent(state_)) {
     return BadFormat(context + ": its graph, optimizer, pruner and position do not fit together");
   }
+  if (!regularization_.Restore(std::move(state_.regularization))) {
+    return BadFormat(context + ": its regularizers are not those of this training");
+  }
+  is_folded_ = state_.step > FoldStep();
   has_checkpoint_ = true;
   autograd_->SetWeights(state_.graph.weights);
   optimizer_.set_state(std::move(state_.optimizer));
@@ -185,10 +205,20 @@ bool Training::IsConsistent(const TrainState& state) const {
 }
 
 template <class Fn>
-auto Training::Rounded(Fn run) {
-  if (options_.weight_type == WeightType::kF32 && soft_keep_.empty()) return run();
+auto Training::With(Form form, Fn run) {
+  if (options_.weight_type == WeightType::kF32 && soft_keep_.empty() && !IsRegularized()) {
+    return run();
+  }
   const std::span<float> weights = autograd_->weights();
   exact_.assign(weights.begin(), weights.end());
+  if (IsRegularized()) {
+    if (form == Form::kSampled) {
+      regularization_.Sample(state_.step, weights);
+    } else {
+      regularization_.Fold(weights);
+    }
+    for (size_t i = 0; i < keep_.size(); ++i) weights[i] *= keep_[i];  // noise may be added
+  }
   for (size_t i = 0; i < soft_keep_.size(); ++i) weights[i] *= soft_keep_[i];
   for (const WeightSlice& slice : autograd_->slices()) {
     if (slice.shape.size() != 2) continue;
@@ -197,6 +227,24 @@ auto Training::Rounded(Fn run) {
   auto result = run();
   std::copy(exact_.begin(), exact_.end(), weights.begin());
   return result;
+}
+
+// Before the masks of FoldStep are made: from here on the weights are those that were learned.
+void Training::Fold() {
+  if (!IsRegularized()) return;
+  regularization_.Fold(autograd_->weights());
+  is_folded_ = true;
+}
+
+// The network that was learned so far; the training goes on with its weights as they are.
+Graph Training::FoldedGraph() {
+  if (!IsRegularized()) return autograd_->ToGraph();
+  const std::span<float> weights = autograd_->weights();
+  exact_.assign(weights.begin(), weights.end());
+  regularization_.Fold(weights);
+  Graph graph = autograd_->ToGraph();
+  std::copy(exact_.begin(), exact_.end(), weights.begin());
+  return graph;
 }
 
 // Empty if there are no masks.
@@ -235,19 +283,26 @@ void Training::PutMasksInForce() {
   optimizer_.Mask(keep_);
 }
 
-// Views of the weights, of `calibrated`, which gets what is gathered, and of what was followed.
+// Views of the weights (as folded), of `calibrated`, which gets what is gathered, and of what was
+// followed.
 Result<StatisticsSet> Training::GatherStatistics(CalibrationStatistics* calibrated) {
   StatisticsSet statistics;
   if ((PrunerNeeds() & kNeedsCalibration) != 0) {
-    ESPALIER_ASSIGN_OR_RETURN(*calibrated, Rounded([&] {
+    ESPALIER_ASSIGN_OR_RETURN(*calibrated, With(Form::kFolded, [&] {
       return CalibrationStatistics::Gather(PrunerNeeds(), *job_.train, job_.calibration,
                                            autograd_.get());
     }));
     calibrated->Fill(&statistics);
   }
+  std::span<const float> weights = autograd_->weights();
+  if (IsRegularized()) {
+    folded_.assign(weights.begin(), weights.end());
+    regularization_.Fold(folded_);
+    weights = folded_;
+  }
   for (const WeightSlice& slice : autograd_->slices()) {
     Statistics& found = statistics[slice.name];
-    found.weight = autograd_->weights().subspan(slice.offset, slice.size);
+    found.weight = weights.subspan(slice.offset, slice.size);
     const auto followed = [&](const std::vector<float>& flat) {
       return flat.empty() ? std::span<const float>()
                           : std::span(flat).subspan(slice.offset, slice.size);
@@ -324,6 +379,7 @@ Status Training::RunEpoch() {
   const auto batches = MakeEpoch(*job_.train, {.batch_size = options_.batch_size}, &order);
   ESPALIER_ASSERT(static_cast<int64_t>(batches.size()) == steps_per_epoch_);
   while (state_.epoch_batches < steps_per_epoch_) {
+    if (state_.step == FoldStep()) Fold();
     ESPALIER_RETURN_IF_ERROR(MaskFromPruner());
     ESPALIER_RETURN_IF_ERROR(Step(batches[static_cast<size_t>(state_.epoch_batches)]));
     Report();
@@ -352,9 +408,11 @@ Status Training::Step(const std::vector<int64_t>& indices) {
   }
   const LossOptions loss_options{options_.label_smoothing, teacher_logits_,
                                  job_.distillation.weight, job_.distillation.temperature};
-  ESPALIER_ASSIGN_OR_RETURN(
-      const double loss,
-      Rounded([&] { return autograd_->LossAndGradient(batch_, loss_options, &state_.dropout); }));
+  ESPALIER_ASSIGN_OR_RETURN(const double loss, With(Form::kSampled, [&] {
+                              return autograd_->LossAndGradient(batch_, loss_options,
+                                                                &state_.dropout);
+                            }));
+  if (IsRegularized()) regularization_.Pull(state_.step, autograd_->gradient());
   FollowGradient();
   const double norm = MaskedNorm(keep_, autograd_->gradient());
   if (!std::isfinite(loss) || !(norm < kLargestNorm)) {
@@ -388,6 +446,7 @@ Status Training::UpdateWeights(double gradient_norm) {
   const bool clips = options_.clip_norm > 0.0 && gradient_norm > options_.clip_norm;
   optimizer_.Step(rate, clips ? options_.clip_norm / gradient_norm : 1.0, autograd_->gradient(),
                   autograd_->weights());
+  if (IsRegularized()) regularization_.Step(state_.step, rate, autograd_->weights());
   const double norm = Norm(autograd_->weights());
   if (norm < kLargestNorm) return Ok();
   return InvalidArgument(StrCat("step ", state_.step + 1, ": finite weights expected, norm ", norm,
@@ -424,8 +483,9 @@ Status Training::FinishEpoch() {
   epoch.step = state_.step;
   epoch.train_loss = state_.loss_sum / static_cast<double>(state_.sequences);
   if (job_.valid != nullptr) {
-    const auto evaluation =
-        Rounded([&] { return EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions()); });
+    const auto evaluation = With(Form::kFolded, [&] {
+      return EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions());
+    });
     if (!evaluation.ok()) {
       const Status status = evaluation.status().WithContext(
           StrCat("step ", state_.step, ", validation of epoch ", epoch.epoch));
@@ -458,13 +518,14 @@ void Training::TrackBest(const TrainEpoch& epoch) {
   if (state_.best_epoch > 0 && !(epoch.valid_metric > state_.best_metric)) return;
   state_.best_epoch = epoch.epoch;
   state_.best_metric = epoch.valid_metric;
-  state_.best_weights = autograd_->ToGraph().weights;
+  state_.best_weights = FoldedGraph().weights;
 }
 
 // Finite weights may still be so large that a network without saturation overflows.
 Status Training::ProveGood() {
   std::vector<float> logits;
-  ESPALIER_RETURN_IF_ERROR(Rounded([&] { return autograd_->Logits(batch_.batch, &logits); }));
+  ESPALIER_RETURN_IF_ERROR(
+      With(Form::kFolded, [&] { return autograd_->Logits(batch_.batch, &logits); }));
   if (std::isfinite(Norm(logits))) return Ok();
   return InvalidArgument(StrCat("step ", state_.step,
                                 ": finite logits expected after it, others found; a lower learning "
@@ -478,6 +539,7 @@ Status Training::Save() {
   ESPALIER_RETURN_IF_ERROR(ProveGood());
   state_.graph = autograd_->ToGraph();
   state_.optimizer = optimizer_.state();
+  state_.regularization = regularization_.state();
   if (job_.pruner != nullptr) {
     state_.pruner_last_step = job_.pruner->last_step();
     state_.pruner_masks = job_.pruner->masks();
@@ -489,6 +551,7 @@ Status Training::Save() {
 
 TrainResult Training::Finish() {
   TrainResult result;
+  Fold();
   result.graph = autograd_->ToGraph();
   result.best_epoch = state_.epoch_batches == 0 ? state_.epoch : 0;
   if (stopped_ != StopReason::kCancelled && state_.best_epoch > 0) {

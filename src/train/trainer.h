@@ -20,6 +20,7 @@
 #include "model/graph.h"
 #include "model/tensor.h"
 #include "prune/pruner.h"
+#include "prune/regularizer.h"
 #include "tasks/dataset.h"
 
 namespace espalier {
@@ -137,6 +138,11 @@ struct TrainJob {
   // outlives Train. nullptr: no. Hard masks only.
   const TensorStore* rewind = nullptr;
   Distillation distillation;  // no teacher: none
+  // Act, in this order, until the pruner's last masks are made, or to the end without one; are then
+  // folded into the weights. The loss that is reported is without their penalties, and validation
+  // is of the folded network.
+  std::vector<RegularizerSpec> regularizers;
+  PruneSpec regularized;  // granularity and weights of those that name none
 };
 
 // One entry of "epochs" in docs/run-record.md.
