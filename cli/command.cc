@@ -76,7 +76,7 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   };
   add("--epochs", &options.epochs, "Epochs");
   add("--batch-size", &options.batch_size, "Sequences in a batch");
-  add("--optimizer", &flags->optimizer, "adam or sgd");
+  add("--optimizer", &flags->optimizer, "adam, sgd or asgd (averaged)");
   add("--learning-rate", &options.learning_rate.peak,
       "Learning rate, the peak if it has a schedule");
   add("--lr-schedule", &flags->schedule, "constant, step, cosine or one_cycle");
@@ -84,6 +84,8 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   add("--momentum", &options.optimizer.momentum, "Momentum of sgd");
   app->add_flag("--nesterov", options.optimizer.nesterov, "Nesterov's momentum, for sgd")
       ->group(kTrainingGroup);
+  add("--average-after", &options.optimizer.average_after,
+      "asgd averages once validation has not become better for so many epochs");
   add("--weight-decay", &options.optimizer.weight_decay, "Decoupled weight decay of matrices");
   add("--clip-norm", &options.clip_norm, "Largest norm of the gradient, 0 = not clipped");
   add("--label-smoothing", &options.label_smoothing, "Share of the target spread over classes");

@@ -256,6 +256,8 @@ Action AddPrune(CLI::App* app) {
   app->add_option("--teacher", flags->teacher, "Network to distil from")->group(kTrainingGroup);
   add("--teacher-weight", &flags->stage.teacher.weight, kTrainingGroup,
       "Share of the teacher's loss");
+  add("--teacher-hidden", &flags->stage.teacher.hidden, kTrainingGroup,
+      "Weight of the difference of hidden states, layers and units as the teacher's");
   add("--temperature", &flags->stage.teacher.temperature, kTrainingGroup, "Of the distillation");
   return [flags, app](Console* console) { return Run(*flags, *app, console); };
 }

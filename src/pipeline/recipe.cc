@@ -63,6 +63,7 @@ Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* optio
   map->Read("epsilon", &options->optimizer.epsilon);
   map->Read("momentum", &options->optimizer.momentum);
   map->Read("nesterov", &options->optimizer.nesterov);
+  map->Read("average_after", &options->optimizer.average_after);
   map->Read("weight_decay", &options->optimizer.weight_decay);
   map->Read("clip_norm", &options->clip_norm);
   map->Read("label_smoothing", &options->label_smoothing);
@@ -83,6 +84,7 @@ Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainO
   map.Read("stage", &teacher->stage);
   map.Read("weight", &teacher->weight);
   map.Read("temperature", &teacher->temperature);
+  map.Read("hidden", &teacher->hidden);
   ESPALIER_RETURN_IF_ERROR(map.Finish());
   if (node.IsDefined() && teacher->stage.empty()) {
     return Expected(path + ".stage", "the name of an earlier stage", "nothing");
@@ -92,6 +94,9 @@ Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainO
   }
   if (!(teacher->temperature > 0.0)) {
     return Expected(path + ".temperature", "a number above 0", StrCat(teacher->temperature));
+  }
+  if (!(teacher->hidden >= 0.0)) {
+    return Expected(path + ".hidden", "a number of at least 0", StrCat(teacher->hidden));
   }
   return CheckShare(map, "weight", teacher->weight);
 }

@@ -35,6 +35,7 @@ struct TeacherSpec {
   std::string stage;  // "" = none
   double weight = 0.5;
   double temperature = 2.0;
+  double hidden = 0.0;  // weight of the hidden states' mean squared difference
 };
 
 struct CompileSpec {

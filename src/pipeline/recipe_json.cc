@@ -16,9 +16,11 @@ Json TrainJson(const TrainOptions& options) {
     json["beta1"] = options.optimizer.beta1;
     json["beta2"] = options.optimizer.beta2;
     json["epsilon"] = options.optimizer.epsilon;
-  } else {
+  } else if (options.optimizer.kind == OptimizerKind::kSgd) {
     json["momentum"] = options.optimizer.momentum;
     json["nesterov"] = options.optimizer.nesterov;
+  } else {
+    json["average_after"] = options.optimizer.average_after;
   }
   json["weight_decay"] = options.optimizer.weight_decay;
   const LearningRate& rate = options.learning_rate;
@@ -95,7 +97,8 @@ Json PruneJson(const StageSpec& stage) {
   if (!stage.teacher.stage.empty()) {
     json["distillation"] = {{"stage", stage.teacher.stage},
                             {"weight", stage.teacher.weight},
-                            {"temperature", stage.teacher.temperature}};
+                            {"temperature", stage.teacher.temperature},
+                            {"hidden", stage.teacher.hidden}};
   }
   return json;
 }

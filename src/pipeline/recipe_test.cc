@@ -111,6 +111,14 @@ TEST(Recipe, ReadsRegularizersAndThresholdsAndGivesThemBack) {
   EXPECT_EQ(train.stages[0].regularizers[0].granularity, "unit");
 }
 
+TEST(Recipe, ReadsTheAveragedOptimizer) {
+  const Recipe recipe = ValueOrDie(ParseRecipe(WithTrain("optimizer: asgd, average_after: 2")));
+  EXPECT_EQ(recipe.stages[0].train.optimizer.kind, OptimizerKind::kAsgd);
+  const std::string json = RecipeJson(recipe);
+  EXPECT_NE(json.find("\"average_after\": 2"), std::string::npos);
+  EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);
+}
+
 TEST(Recipe, NamesItsFileInErrors) {
   const TempDir dir;
   ASSERT_OK(WriteTextFileAtomic(dir.path("r.yaml"), "task: [\n"));
@@ -202,13 +210,17 @@ const BadRecipe kBadTrains[] = {
     {"TwiceKey", WithTrain("epochs: 1, epochs: 2"), {"stages[0].train.epochs", "twice"}},
     {"NoEpochs", WithTrain("epochs: 0"), {"stages[0].train.epochs", "at least 1", "0 found"}},
     {"NoBatch", WithTrain("batch_size: 0"), {"stages[0].train", "batch_size", "0 found"}},
-    {"Regularizer", WithTrain("regularizers: [{name: hardconcrete, strength: 1}]"),
+    {"Regularizer",
+     WithTrain("regularizers: [{name: hardconcrete, strength: 1}]"),
      {"stages[0].train.regularizers[0]", "'hardconcrete'", "hard_concrete"}},
-    {"RegularizerStrength", WithTrain("regularizers: [{name: dropout, strength: 2}]"),
+    {"RegularizerStrength",
+     WithTrain("regularizers: [{name: dropout, strength: 2}]"),
      {"stages[0].train.regularizers[0]", "strength: a rate in (0, 1) expected, 2 found"}},
-    {"RegularizerKey", WithTrain("regularizers: [{name: dropout, rate: 0.2}]"),
+    {"RegularizerKey",
+     WithTrain("regularizers: [{name: dropout, rate: 0.2}]"),
      {"stages[0].train.regularizers[0]", "rate"}},
-    {"RegularizerWithoutEpochs", WithSecond("prune: {regularizers: [{name: dropout, strength: 0.2}]}"),
+    {"RegularizerWithoutEpochs",
+     WithSecond("prune: {regularizers: [{name: dropout, strength: 0.2}]}"),
      {"stages[1].prune.regularizers", "a stage that fine-tunes expected"}},
     {"RegularizerWithoutSteps",
      WithSecond("prune: {epochs: 2, schedule: {end_epoch: 0}, regularizers: [{name: dropout, "

@@ -143,7 +143,8 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
   if (inputs.rewind != nullptr) job.rewind = &inputs.rewind->weights;
   job.regularizers = stage.regularizers;
   job.regularized = stage.prune;
-  job.distillation = {inputs.teacher, stage.teacher.weight, stage.teacher.temperature};
+  job.distillation = {inputs.teacher, stage.teacher.weight, stage.teacher.temperature,
+                      stage.teacher.hidden, inputs.kept_units};
   ESPALIER_ASSIGN_OR_RETURN(TrainResult result, Train(job, stage.train, hooks));
   return PruneOutcome{std::move(result.graph), std::move(result.epochs), result.stopped,
                       result.seconds};

@@ -121,12 +121,17 @@ void WriteOptimizer(const Optimizer::State& state, ByteWriter* writer) {
   writer->Write(state.steps);
   WriteVector(state.first, writer);
   WriteVector(state.second, writer);
+  writer->Write(static_cast<uint32_t>(state.averages));
 }
 
 Status ReadOptimizer(ByteReader* reader, const std::string& field, Optimizer::State* state) {
   ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".steps", &state->steps));
   ESPALIER_RETURN_IF_ERROR(ReadVector(reader, field + ".first", &state->first));
-  return ReadVector(reader, field + ".second", &state->second);
+  ESPALIER_RETURN_IF_ERROR(ReadVector(reader, field + ".second", &state->second));
+  uint32_t averages = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".averages", &averages));
+  state->averages = averages != 0;
+  return Ok();
 }
 
 void WriteState(const TrainState& state, ByteWriter* writer) {

@@ -6,7 +6,7 @@ namespace espalier {
 
 Optimizer::Optimizer(const OptimizerOptions& options, size_t size) : options_(options) {
   state_.first.assign(size, 0.0f);
-  if (options.kind == OptimizerKind::kAdam) state_.second.assign(size, 0.0f);
+  if (options.kind != OptimizerKind::kSgd) state_.second.assign(size, 0.0f);
 }
 
 void Optimizer::Step(double rate, double gradient_scale, std::span<const float> gradient,
@@ -14,10 +14,10 @@ void Optimizer::Step(double rate, double gradient_scale, std::span<const float> 
   ESPALIER_ASSERT(gradient.size() == state_.first.size() && weights.size() == gradient.size());
   ++state_.steps;
   const auto scale = static_cast<float>(gradient_scale);
-  if (options_.kind == OptimizerKind::kAdam) {
-    AdamStep(rate, scale, gradient, weights);
-  } else {
-    SgdStep(rate, scale, gradient, weights);
+  switch (options_.kind) {
+    case OptimizerKind::kAdam: return AdamStep(rate, scale, gradient, weights);
+    case OptimizerKind::kSgd: return SgdStep(rate, scale, gradient, weights);
+    case OptimizerKind::kAsgd: return AsgdStep(rate, scale, gradient, weights);
   }
 }
 
@@ -57,6 +57,30 @@ void Optimizer::SgdStep(double rate, float scale, std::span<const float> gradien
     const float gi = g[i] * scale;
     velocity[i] = momentum * velocity[i] + gi;
     w[i] -= step_size * (direct * gi + through * velocity[i]);
+  }
+}
+
+void Optimizer::AsgdStep(double rate, float scale, std::span<const float> gradient,
+                         std::span<float> weights) {
+  const auto step_size = static_cast<float>(rate) * scale;
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] -= step_size * gradient[i];
+  if (!state_.averages) return;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    float& average = state_.first[i];
+    float& count = state_.second[i];
+    if (weights[i] == 0.0f) {  // dropped
+      average = count = 0.0f;
+      continue;
+    }
+    count += 1.0f;
+    average += (weights[i] - average) / count;
+  }
+}
+
+void Optimizer::Average(std::span<float> weights) const {
+  if (!state_.averages) return;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (state_.second[i] > 0.0f) weights[i] = state_.first[i];
   }
 }
 

@@ -75,8 +75,8 @@ class Training {
   void FollowGradient();
   Status RunEpoch();
   Status Step(const std::vector<int64_t>& indices);
-  // What `run` returns while the regularizers' sample of this step, or what they have learned, soft
-  // masks, and matrices rounded to options_.weight_type are in the weights' place.
+  // What `run` returns while the regularizers' sample of this step, or averages and what they have
+  // learned, soft masks, and matrices rounded to options_.weight_type are in the weights' place.
   enum class Form { kSampled, kFolded };
   template <class Fn>
   auto With(Form form, Fn run);
@@ -91,6 +91,7 @@ class Training {
   Status UpdateWeights(double gradient_norm);
   std::string LastGoodCheckpoint() const;
   Status FinishEpoch();
+  bool IsTimeToAverage() const;
   void TrackBest(const TrainEpoch& epoch);
   Status ProveGood();
   Status Save();
@@ -118,7 +119,8 @@ class Training {
   bool has_checkpoint_ = false;
 
   LabelledBatch batch_;
-  std::vector<float> teacher_logits_;
+  Teaching teaching_;
+  FeatureChoice hidden_;  // of the teacher; empty: only its logits count
   Stopwatch whole_;
   Stopwatch epoch_;  // restarted by a resume; state_.epoch_seconds holds what was before
   int64_t sequences_here_ = 0;
@@ -139,6 +141,9 @@ Status Training::Start() {
     ESPALIER_ASSIGN_OR_RETURN(teacher_, Autograd::Create(graph));
     ESPALIER_RETURN_IF_ERROR(
         ValidateData(graph, *job_.train, teacher_->classes(), "training set for the teacher"));
+    if (job_.distillation.hidden_weight > 0.0) {
+      ESPALIER_ASSIGN_OR_RETURN(hidden_, HiddenFeatures(job_.graph, job_.distillation));
+    }
   }
   steps_per_epoch_ = (job_.train->size() + options_.batch_size - 1) / options_.batch_size;
   ESPALIER_RETURN_IF_ERROR(ValidateJob(job_, options_, Steps()));
@@ -206,11 +211,14 @@ bool Training::IsConsistent(const TrainState& state) const {
 
 template <class Fn>
 auto Training::With(Form form, Fn run) {
-  if (options_.weight_type == WeightType::kF32 && soft_keep_.empty() && !IsRegularized()) {
+  const bool is_averaged = form == Form::kFolded && optimizer_.averages();
+  if (options_.weight_type == WeightType::kF32 && soft_keep_.empty() && !IsRegularized() &&
+      !is_averaged) {
     return run();
   }
   const std::span<float> weights = autograd_->weights();
   exact_.assign(weights.begin(), weights.end());
+  if (is_averaged) optimizer_.Average(weights);
   if (IsRegularized()) {
     if (form == Form::kSampled) {
       regularization_.Sample(state_.step, weights);
@@ -238,10 +246,11 @@ void Training::Fold() {
 
 // The network that was learned so far; the training goes on with its weights as they are.
 Graph Training::FoldedGraph() {
-  if (!IsRegularized()) return autograd_->ToGraph();
+  if (!IsRegularized() && !optimizer_.averages()) return autograd_->ToGraph();
   const std::span<float> weights = autograd_->weights();
   exact_.assign(weights.begin(), weights.end());
-  regularization_.Fold(weights);
+  optimizer_.Average(weights);
+  if (IsRegularized()) regularization_.Fold(weights);
   Graph graph = autograd_->ToGraph();
   std::copy(exact_.begin(), exact_.end(), weights.begin());
   return graph;
@@ -404,10 +413,14 @@ Status Training::RunEpoch() {
 Status Training::Step(const std::vector<int64_t>& indices) {
   MakeBatch(*job_.train, indices, &batch_);
   if (teacher_ != nullptr) {
-    ESPALIER_RETURN_IF_ERROR(teacher_->Logits(batch_.batch, &teacher_logits_));
+    ESPALIER_RETURN_IF_ERROR(teacher_->Teach(batch_.batch, hidden_, &teaching_));
   }
-  const LossOptions loss_options{options_.label_smoothing, teacher_logits_,
-                                 job_.distillation.weight, job_.distillation.temperature};
+  const LossOptions loss_options{options_.label_smoothing,
+                                 teaching_.logits,
+                                 job_.distillation.weight,
+                                 job_.distillation.temperature,
+                                 hidden_.empty() ? nullptr : &teaching_,
+                                 job_.distillation.hidden_weight};
   ESPALIER_ASSIGN_OR_RETURN(const double loss, With(Form::kSampled, [&] {
                               return autograd_->LossAndGradient(batch_, loss_options,
                                                                 &state_.dropout);
@@ -504,10 +517,22 @@ Status Training::FinishEpoch() {
   state_.sequences = 0;
   state_.epoch_seconds = 0.0;
   TrackBest(epoch);
+  if (IsTimeToAverage()) optimizer_.StartAveraging();
   ESPALIER_RETURN_IF_ERROR(Save());
   if (hooks_.on_epoch != nullptr) hooks_.on_epoch(epoch);
   if (IsCancelled() && state_.epoch < options_.epochs) stopped_ = StopReason::kCancelled;
   return Ok();
+}
+
+// Merity et al. 2018, arXiv:1708.02182, algorithm 1.
+bool Training::IsTimeToAverage() const {
+  if (options_.optimizer.kind != OptimizerKind::kAsgd) return false;
+  const auto after = static_cast<size_t>(options_.optimizer.average_after);
+  const size_t before = state_.epochs.size() - 1;
+  if (before <= after) return false;
+  double least = state_.epochs[0].valid_loss;
+  for (size_t i = 0; i < before - after; ++i) least = std::min(least, state_.epochs[i].valid_loss);
+  return state_.epochs.back().valid_loss > least;
 }
 
 // An epoch counts only if the masks had their last form from its first step on.
@@ -551,6 +576,7 @@ Status Training::Save() {
 
 TrainResult Training::Finish() {
   TrainResult result;
+  optimizer_.Average(autograd_->weights());
   Fold();
   result.graph = autograd_->ToGraph();
   result.best_epoch = state_.epoch_batches == 0 ? state_.epoch : 0;
