@@ -6,7 +6,7 @@
 
 #include "base/strings.h"
 #include "pipeline/stages.h"
-#include "prune/schedule.h"
+#include "prune/pruner.h"
 #include "tasks/task.h"
 
 namespace espalier {
@@ -52,16 +52,13 @@ Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
   ScheduleSpec schedule;
   schedule.name = stage.ramp.schedule;
   schedule.initial_sparsity = stage.ramp.initial_sparsity;
-  ESPALIER_RETURN_IF_ERROR(ValidateSchedule(schedule, plan.sparsity));
+  ESPALIER_RETURN_IF_ERROR(CheckSchedule(plan, schedule));
   ESPALIER_ASSIGN_OR_RETURN(const MaskSet masks,
                             MakeMasks(plan, HasThresholds(plan) ? 1.0 : plan.sparsity,
                                       StatisticsOf(graph.weights), MaskSet()));
-  PlannedStage planned{stage.name,
-                       GranularityName(plan.granularity),
-                       plan.allocation->name,
-                       PerName(plan.per),
-                       plan.sparsity,
-                       {}};
+  PlannedStage planned{
+      stage.name,        GranularityName(plan.granularity),          plan.allocation->name,
+      PerName(plan.per), HasThresholds(plan) ? -1.0 : plan.sparsity, {}};
   for (const Pool& pool : plan.cut.pools) {
     planned.pools.push_back({pool.name, pool.rows, pool.cols, SparsityOfPool(plan, pool, masks)});
   }

@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "pipeline/calibration_file.h"
 #include "pipeline/cost_file.h"
+#include "pipeline/regularizer_keys.h"
 #include "pipeline/sensitivity.h"
 #include "pipeline/yaml_reader.h"
 #include "prune/schedule.h"
@@ -101,29 +102,6 @@ Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainO
   return CheckShare(map, "weight", teacher->weight);
 }
 
-// `[{name: hard_concrete, strength: 0.001, granularity: unit}]`
-Status ReadRegularizers(const YAML::Node& node, const std::string& path,
-                        std::vector<RegularizerSpec>* regularizers) {
-  if (!node.IsDefined() || node.IsNull()) return Ok();
-  if (!node.IsSequence()) return Expected(path, "a list of regularizers", DescribeYaml(node));
-  for (size_t i = 0; i < node.size(); ++i) {
-    const std::string where = StrCat(path, "[", i, "]");
-    RegularizerSpec spec;
-    YamlMap map(node[i], where);
-    map.Read("name", &spec.name);
-    map.Read("strength", &spec.strength);
-    map.Read("granularity", &spec.granularity);
-    map.ReadStrings("weights", &spec.weights);
-    map.Read("warmup_epochs", &spec.warmup_epochs);
-    map.Read("speed", &spec.speed);
-    map.Read("share", &spec.share);
-    ESPALIER_RETURN_IF_ERROR(map.Finish());
-    ESPALIER_RETURN_IF_ERROR(ValidateRegularizer(spec).WithContext(where));
-    regularizers->push_back(std::move(spec));
-  }
-  return Ok();
-}
-
 Status ReadRegrow(const YAML::Node& node, const std::string& path, RegrowSpec* regrow) {
   YamlMap map(node, path);
   map.Read("criterion", &regrow->criterion);
@@ -166,6 +144,11 @@ Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
   }
   if (!stage.regularizers.empty() && stage.train.epochs == 0) {
     return Expected(map.PathOf("regularizers"), "a stage that fine-tunes", "epochs = 0");
+  }
+  if (!stage.regularizers.empty() && stage.reconstruct && ramp.begin_epoch != ramp.end_epoch) {
+    return Expected(
+        map.PathOf("reconstruct"),
+        "false, since regularizers act while masks are made (begin_epoch to end_epoch),", "true");
   }
   if (!stage.regularizers.empty() && ramp.end_epoch == 0.0) {
     return Expected(schedule + ".end_epoch",

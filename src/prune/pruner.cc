@@ -6,17 +6,19 @@
 
 namespace espalier {
 
+Status CheckSchedule(const Plan& plan, const ScheduleSpec& schedule) {
+  ESPALIER_RETURN_IF_ERROR(ValidateSchedule(schedule, plan.sparsity));
+  ESPALIER_ASSIGN_OR_RETURN(const Schedule* kind, FindSchedule(schedule.name));
+  if (!HasThresholds(plan) || kind->ramps_thresholds) return Ok();
+  return InvalidArgument(
+      StrCat("schedule.name: one that ramps thresholds expected under allocation threshold, ",
+             kind->name, " found"));
+}
+
 Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
                               const ScheduleSpec& schedule, MaskSet masks) {
   ESPALIER_ASSIGN_OR_RETURN(Plan plan, MakePlan(graph, spec));
-  ESPALIER_RETURN_IF_ERROR(ValidateSchedule(schedule, plan.sparsity));
-  if (HasThresholds(plan)) {
-    ESPALIER_ASSIGN_OR_RETURN(const Schedule* kind, FindSchedule(schedule.name));
-    if (!kind->ramps_thresholds && schedule.begin != schedule.end) {
-      return InvalidArgument(StrCat("schedule.name: one that ramps thresholds expected under ",
-                                    "allocation threshold, ", kind->name, " found"));
-    }
-  }
+  ESPALIER_RETURN_IF_ERROR(CheckSchedule(plan, schedule));
   for (const auto& [name, mask] : masks) {
     const auto it = graph.weights.find(name);
     if (it == graph.weights.end() || it->second.shape != mask.shape) {

@@ -1,5 +1,6 @@
 #include "train/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace espalier {
@@ -88,6 +89,16 @@ void Optimizer::Mask(std::span<const float> keep) {
   for (std::vector<float>* moment : {&state_.first, &state_.second}) {
     for (size_t i = 0; i < moment->size(); ++i) (*moment)[i] *= keep[i];
   }
+}
+
+bool IsTimeToAverage(const OptimizerOptions& options, std::span<const TrainEpoch> epochs) {
+  const auto after = static_cast<size_t>(options.average_after);
+  if (options.kind != OptimizerKind::kAsgd || epochs.size() <= after + 1) return false;
+  double least = epochs[0].valid_loss;
+  for (const TrainEpoch& epoch : epochs.first(epochs.size() - 1 - after)) {
+    least = std::min(least, epoch.valid_loss);
+  }
+  return epochs.back().valid_loss > least;
 }
 
 void DecayWeights(double rate, double decay, std::span<float> weights) {

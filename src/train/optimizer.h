@@ -56,6 +56,10 @@ class Optimizer {
   State state_;
 };
 
+// Is averaging to begin after these epochs? See OptimizerOptions::average_after; false but for ASGD
+// (Merity et al. 2018, arXiv:1708.02182, algorithm 1).
+bool IsTimeToAverage(const OptimizerOptions& options, std::span<const TrainEpoch> epochs);
+
 // w -= rate * decay * w.
 void DecayWeights(double rate, double decay, std::span<float> weights);
 

@@ -75,6 +75,22 @@ TEST(Optimizer, AveragesEachWeightSinceItWasLastDropped) {
   EXPECT_EQ(seen[2].size(), 10u);
 }
 
+TEST(Optimizer, AveragesOnceValidationIsWorseThanLongBefore) {
+  const OptimizerOptions options = {.kind = OptimizerKind::kAsgd, .average_after = 2};
+  const auto is_time = [&](std::vector<double> losses, OptimizerKind kind) {
+    std::vector<TrainEpoch> epochs;
+    for (const double loss : losses) epochs.emplace_back().valid_loss = loss;
+    OptimizerOptions asked = options;
+    asked.kind = kind;
+    return IsTimeToAverage(asked, epochs);
+  };
+  EXPECT_FALSE(is_time({3.0, 2.0, 4.0}, OptimizerKind::kAsgd)) << "too early";
+  EXPECT_TRUE(is_time({3.0, 2.0, 2.5, 3.5}, OptimizerKind::kAsgd));
+  EXPECT_FALSE(is_time({3.0, 1.0, 2.0, 2.5}, OptimizerKind::kAsgd)) << "1.0 is not long ago";
+  EXPECT_TRUE(is_time({3.0, 1.0, 2.0, 2.5, 2.4}, OptimizerKind::kAsgd));
+  EXPECT_FALSE(is_time({3.0, 2.0, 2.5, 3.5}, OptimizerKind::kSgd));
+}
+
 class SgdTest : public ::testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(Nesterov, SgdTest, ::testing::Bool());
 

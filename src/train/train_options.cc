@@ -281,6 +281,16 @@ Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
   return Ok();
 }
 
+MaskSet Intersect(const MaskSet& a, const MaskSet& b) {
+  MaskSet both = a;
+  for (const auto& [name, mask] : b) {
+    const auto [it, is_new] = both.emplace(name, mask);
+    if (is_new) continue;
+    for (size_t i = 0; i < mask.keep.size(); ++i) it->second.keep[i] &= mask.keep[i];
+  }
+  return both;
+}
+
 Result<FeatureChoice> HiddenFeatures(const Graph& student, const Distillation& distillation) {
   FeatureChoice choice;
   for (const Node& node : student.nodes) {
@@ -345,6 +355,13 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
     return InvalidArgument(
         "regularizers: a schedule that ends after the first step expected, since they act until "
         "then, one that ends at step 0 found");
+  }
+  if (!job.regularizers.empty() && job.reconstruct && job.pruner != nullptr &&
+      job.pruner->schedule().begin != job.pruner->schedule().end) {
+    return InvalidArgument(StrCat(
+        "reconstruct: masks that are made once expected beside regularizers, since weights are not "
+        "what was learned before the last, a schedule from step ",
+        job.pruner->schedule().begin, " to ", job.pruner->schedule().end, " found"));
   }
   ESPALIER_RETURN_IF_ERROR(ValidateCalibration(job.calibration));
   const bool is_soft = job.pruner != nullptr && job.pruner->schedule().masks == MaskMode::kSoft;

@@ -18,6 +18,9 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
 Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
                     const std::string& what);
 
+// Elementwise and; a mask that only one set has is taken as it is. Precondition: equal shapes.
+MaskSet Intersect(const MaskSet& a, const MaskSet& b);
+
 // The features of the teacher's values that the recurrent layers of the student are to have, by
 // value name. Errors: kInvalidArgument, naming a layer that the teacher lacks or has with other
 // units than kept_units say.

@@ -23,17 +23,6 @@ namespace {
 // may be so large that its square is none.
 constexpr double kLargestNorm = 1.8446743e19;  // square root of the largest float
 
-// Elementwise and; a mask that only one set has is taken as it is.
-MaskSet Intersect(const MaskSet& a, const MaskSet& b) {
-  MaskSet both = a;
-  for (const auto& [name, mask] : b) {
-    const auto [it, is_new] = both.emplace(name, mask);
-    if (is_new) continue;
-    for (size_t i = 0; i < mask.keep.size(); ++i) it->second.keep[i] &= mask.keep[i];
-  }
-  return both;
-}
-
 class Training {
  public:
   Training(const TrainJob& job, const TrainOptions& options, const TrainHooks& hooks)
@@ -91,7 +80,6 @@ class Training {
   Status UpdateWeights(double gradient_norm);
   std::string LastGoodCheckpoint() const;
   Status FinishEpoch();
-  bool IsTimeToAverage() const;
   void TrackBest(const TrainEpoch& epoch);
   Status ProveGood();
   Status Save();
@@ -517,22 +505,11 @@ Status Training::FinishEpoch() {
   state_.sequences = 0;
   state_.epoch_seconds = 0.0;
   TrackBest(epoch);
-  if (IsTimeToAverage()) optimizer_.StartAveraging();
+  if (IsTimeToAverage(options_.optimizer, state_.epochs)) optimizer_.StartAveraging();
   ESPALIER_RETURN_IF_ERROR(Save());
   if (hooks_.on_epoch != nullptr) hooks_.on_epoch(epoch);
   if (IsCancelled() && state_.epoch < options_.epochs) stopped_ = StopReason::kCancelled;
   return Ok();
-}
-
-// Merity et al. 2018, arXiv:1708.02182, algorithm 1.
-bool Training::IsTimeToAverage() const {
-  if (options_.optimizer.kind != OptimizerKind::kAsgd) return false;
-  const auto after = static_cast<size_t>(options_.optimizer.average_after);
-  const size_t before = state_.epochs.size() - 1;
-  if (before <= after) return false;
-  double least = state_.epochs[0].valid_loss;
-  for (size_t i = 0; i < before - after; ++i) least = std::min(least, state_.epochs[i].valid_loss);
-  return state_.epochs.back().valid_loss > least;
 }
 
 // An epoch counts only if the masks had their last form from its first step on.

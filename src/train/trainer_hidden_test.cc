@@ -19,7 +19,7 @@ class HiddenTest : public TrainerTest {
     for (auto& [name, tensor] : teacher_.weights) {
       for (float& value : tensor.values) value += rng.Uniform(-0.3f, 0.3f);
     }
-    MakeBatch(train_, {0, 3, 5, 7, 11, 12}, &batch_);
+    MakeBatch(train_, std::vector<int64_t>{0, 3, 5, 7, 11, 12}, &batch_);
   }
   Distillation FromTeacher(const Graph& teacher) const {
     Distillation distillation;

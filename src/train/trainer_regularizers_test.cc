@@ -166,6 +166,16 @@ TEST_F(RegularizersTest, RefuseAScheduleThatLeavesThemNoStep) {
               {"regularizers", "ends after the first step"});
 }
 
+TEST_F(RegularizersTest, RefuseToReconstructWhatIsNotYetLearned) {
+  PruneSpec spec;
+  Pruner pruner = ValueOrDie(Pruner::Create(job_.graph, spec, {"cubic", 5, 25, 5, 0.0}, {}));
+  job_.pruner = &pruner;
+  job_.reconstruct = true;
+  job_.regularizers = {{.name = "dropout", .strength = 0.5}};
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"reconstruct", "from step 5 to 25 found"});
+}
+
 TEST_F(RegularizersTest, RefuseACheckpointOfOthers) {
   const TempDir dir;
   options_.checkpoint_path = dir.path("checkpoint");
