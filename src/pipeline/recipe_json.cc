@@ -64,7 +64,10 @@ Json PruneJson(const StageSpec& stage) {
                {"allocation", spec.allocation}, {"per", spec.per},
                {"sparsity", spec.sparsity},     {"weights", spec.weights},
                {"floor", spec.floor},           {"multiple", spec.multiple}};
-  if (spec.threshold) json["threshold"] = *spec.threshold;
+  if (spec.threshold) {
+    json.erase("sparsity");  // plays no part
+    json["threshold"] = *spec.threshold;
+  }
   if (!spec.sparsities.empty()) {
     json["sparsity"] = Json::object();
     for (const SparsityOfPattern& each : spec.sparsities) {
