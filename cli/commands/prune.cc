@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -28,8 +27,6 @@ struct Flags {
   std::string masks = "hard";
   std::vector<std::string> sparsities;  // PATTERN=SHARE
   std::optional<double> threshold;
-  std::vector<std::string> regularizers;  // NAME[@GRANULARITY]=STRENGTH
-  RegularizerSpec regularizer;            // what all of them share
   std::string sensitivity;
 };
 
@@ -56,24 +53,6 @@ Result<SparsityOfPattern> ParseSparsity(const std::string& text) {
   }
   return InvalidArgument("--sparsity-of: PATTERN=SHARE expected, e.g. 'lstm0.weight_hh[f]=0.5', '" +
                          text + "' found");
-}
-
-// "hard_concrete@unit=0.001"
-Result<RegularizerSpec> ParseRegularizer(const std::string& text, const RegularizerSpec& shared) {
-  RegularizerSpec spec = shared;
-  const size_t split = text.rfind('=');
-  const size_t at = std::min(text.find('@'), split);
-  if (split == std::string::npos || at == 0 ||
-      !CLI::detail::lexical_cast(text.substr(split + 1), spec.strength)) {
-    return InvalidArgument(
-        "--regularizer: NAME=STRENGTH or NAME@GRANULARITY=STRENGTH expected, e.g. "
-        "'proximal_group_lasso@unit=0.01', '" +
-        text + "' found");
-  }
-  spec.name = text.substr(0, at);
-  if (at < split) spec.granularity = text.substr(at + 1, split - at - 1);
-  ESPALIER_RETURN_IF_ERROR(ValidateRegularizer(spec).WithContext("--regularizer"));
-  return spec;
 }
 
 // What --sparsity-of and --sensitivity add to the pruning.
@@ -122,10 +101,7 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   if (flags.data.task.empty()) {
     return InvalidArgument("--epochs: fine-tuning needs --task (and --data)");
   }
-  for (const std::string& text : flags.regularizers) {
-    ESPALIER_ASSIGN_OR_RETURN(RegularizerSpec spec, ParseRegularizer(text, flags.regularizer));
-    stage.regularizers.push_back(std::move(spec));
-  }
+  ESPALIER_ASSIGN_OR_RETURN(stage.regularizers, flags.train.Regularizers());
   const auto last = static_cast<double>(epochs);
   stage.ramp.end_epoch = flags.ramp_end.value_or(last * 2.0 / 3.0);
   if (!(stage.ramp.end_epoch >= 0.0 && stage.ramp.end_epoch <= last)) {
@@ -237,17 +213,6 @@ Action AddPrune(CLI::App* app) {
       "(SNFS)");
   add("--regrow-fraction", &ramp.regrow.fraction, kTrainingGroup,
       "Share of the kept weights that is exchanged at first");
-  app->add_option("--regularizer", flags->regularizers,
-                  "NAME=STRENGTH or NAME@GRANULARITY=STRENGTH, acts until --ramp-end: " +
-                      NamesOf(AllRegularizers()))
-      ->group(kTrainingGroup);
-  RegularizerSpec& regularizer = flags->regularizer;
-  add("--regularizer-warmup", &regularizer.warmup_epochs, kTrainingGroup,
-      "Epochs over which its strength rises from 0");
-  add("--regularizer-speed", &regularizer.speed, kTrainingGroup,
-      "Learning rate of its parameters by that of the weights (0: its own)");
-  add("--regularizer-share", &regularizer.share, kTrainingGroup,
-      "targeted_dropout: share of the pieces that may be dropped");
   add("--rewind", &ramp.rewind, kTrainingGroup,
       "Network to whose weights the kept ones go back each time masks change");
   add("--initial-sparsity", &ramp.initial_sparsity, kTrainingGroup, "Sparsity of the first cut");
