@@ -1,5 +1,6 @@
 #include "command.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -76,7 +77,7 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   };
   add("--epochs", &options.epochs, "Epochs");
   add("--batch-size", &options.batch_size, "Sequences in a batch");
-  add("--optimizer", &flags->optimizer, "adam or sgd");
+  add("--optimizer", &flags->optimizer, "adam, sgd or asgd (averaged)");
   add("--learning-rate", &options.learning_rate.peak,
       "Learning rate, the peak if it has a schedule");
   add("--lr-schedule", &flags->schedule, "constant, step, cosine or one_cycle");
@@ -84,11 +85,24 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   add("--momentum", &options.optimizer.momentum, "Momentum of sgd");
   app->add_flag("--nesterov", options.optimizer.nesterov, "Nesterov's momentum, for sgd")
       ->group(kTrainingGroup);
+  add("--average-after", &options.optimizer.average_after,
+      "asgd averages once validation has not become better for so many epochs");
   add("--weight-decay", &options.optimizer.weight_decay, "Decoupled weight decay of matrices");
   add("--clip-norm", &options.clip_norm, "Largest norm of the gradient, 0 = not clipped");
   add("--label-smoothing", &options.label_smoothing, "Share of the target spread over classes");
   add("--weight-type", &flags->weight_type,
       "Train for matrices rounded to it (straight-through): f32, bf16 or i8");
+  app->add_option("--regularizer", flags->regularizers,
+                  "NAME=STRENGTH or NAME@GRANULARITY=STRENGTH, acts on pieces until the last masks "
+                  "are made: " +
+                      NamesOf(AllRegularizers()))
+      ->group(kTrainingGroup);
+  add("--regularizer-warmup", &flags->regularizer.warmup_epochs,
+      "Epochs over which its strength rises from 0");
+  add("--regularizer-speed", &flags->regularizer.speed,
+      "Learning rate of its parameters by that of the weights (0: its own)");
+  add("--regularizer-share", &flags->regularizer.share,
+      "targeted_dropout: share of the pieces that may be dropped");
   add("--patience", &options.patience, "Stop after so many epochs without progress, 0 = never");
   add("--checkpoint", &options.checkpoint_path, "File that keeps the state of the training");
   add("--checkpoint-steps", &options.checkpoint_steps,
@@ -97,6 +111,37 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
       ->group(kTrainingGroup);
   AddThreadsOption(app, &options.threads, "Threads")->capture_default_str();
   AddSeedOption(app, &options.seed, "Seed of everything random")->capture_default_str();
+}
+
+namespace {
+
+// "hard_concrete@unit=0.001"
+Result<RegularizerSpec> ParseRegularizer(const std::string& text, const RegularizerSpec& shared) {
+  RegularizerSpec spec = shared;
+  const size_t split = text.rfind('=');
+  const size_t at = std::min(text.find('@'), split);
+  if (split == std::string::npos || at == 0 ||
+      !CLI::detail::lexical_cast(text.substr(split + 1), spec.strength)) {
+    return InvalidArgument(
+        "--regularizer: NAME=STRENGTH or NAME@GRANULARITY=STRENGTH expected, e.g. "
+        "'proximal_group_lasso@unit=0.01', '" +
+        text + "' found");
+  }
+  spec.name = text.substr(0, at);
+  if (at < split) spec.granularity = text.substr(at + 1, split - at - 1);
+  ESPALIER_RETURN_IF_ERROR(ValidateRegularizer(spec).WithContext("--regularizer"));
+  return spec;
+}
+
+}  // namespace
+
+Result<std::vector<RegularizerSpec>> TrainFlags::Regularizers() const {
+  std::vector<RegularizerSpec> specs;
+  for (const std::string& text : regularizers) {
+    ESPALIER_ASSIGN_OR_RETURN(RegularizerSpec spec, ParseRegularizer(text, regularizer));
+    specs.push_back(std::move(spec));
+  }
+  return specs;
 }
 
 Result<TrainOptions> TrainFlags::Resolve() const {

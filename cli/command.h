@@ -71,10 +71,14 @@ struct TrainFlags {
   std::string optimizer = "adam";
   std::string schedule = "constant";
   std::string weight_type = "f32";
+  std::vector<std::string> regularizers;  // NAME[@GRANULARITY]=STRENGTH
+  RegularizerSpec regularizer;            // what all of them share
 
   // `options` with the names resolved. Errors: an unknown name, with the nearest; a checkpoint that
   // cannot be written, or would replace one without --resume.
   Result<TrainOptions> Resolve() const;
+  // Errors: ValidateRegularizer's; kInvalidArgument for another form.
+  Result<std::vector<RegularizerSpec>> Regularizers() const;
 };
 // The error of a training that was cancelled, saying how to go on.
 Status Interrupted(const TrainOptions& options);

@@ -26,6 +26,7 @@ struct Flags {
   std::optional<double> ramp_end;
   std::string masks = "hard";
   std::vector<std::string> sparsities;  // PATTERN=SHARE
+  std::optional<double> threshold;
   std::string sensitivity;
 };
 
@@ -77,6 +78,7 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   stage.kind = StageKind::kPrune;
   stage.name = "prune";
   stage.prune.seed = flags.train.options.seed;
+  stage.prune.threshold = flags.threshold;
   ESPALIER_RETURN_IF_ERROR(
       FindCriterion(stage.prune.criterion).status().WithContext("--criterion"));
   ESPALIER_ASSIGN_OR_RETURN(stage.ramp.masks, ParseMaskMode(flags.masks));
@@ -99,6 +101,7 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   if (flags.data.task.empty()) {
     return InvalidArgument("--epochs: fine-tuning needs --task (and --data)");
   }
+  ESPALIER_ASSIGN_OR_RETURN(stage.regularizers, flags.train.Regularizers());
   const auto last = static_cast<double>(epochs);
   stage.ramp.end_epoch = flags.ramp_end.value_or(last * 2.0 / 3.0);
   if (!(stage.ramp.end_epoch >= 0.0 && stage.ramp.end_epoch <= last)) {
@@ -180,6 +183,10 @@ Action AddPrune(CLI::App* app) {
   app->add_option("--sparsity-of", flags->sparsities,
                   "PATTERN=SHARE of some tensors, or of a gate: 'lstm0.weight_hh[f]=0.5'")
       ->group(kPruning);
+  app->add_option("--threshold", flags->threshold,
+                  "Score below which a piece goes, for --allocation threshold (default: that of "
+                  "--sparsity at the start)")
+      ->group(kPruning);
   app->add_option("--sensitivity", flags->sensitivity,
                   "What espalier sensitivity wrote, for --allocation sensitivity")
       ->group(kPruning);
@@ -214,6 +221,8 @@ Action AddPrune(CLI::App* app) {
   app->add_option("--teacher", flags->teacher, "Network to distil from")->group(kTrainingGroup);
   add("--teacher-weight", &flags->stage.teacher.weight, kTrainingGroup,
       "Share of the teacher's loss");
+  add("--teacher-hidden", &flags->stage.teacher.hidden, kTrainingGroup,
+      "Weight of the difference of hidden states, layers and units as the teacher's");
   add("--temperature", &flags->stage.teacher.temperature, kTrainingGroup, "Of the distillation");
   return [flags, app](Console* console) { return Run(*flags, *app, console); };
 }

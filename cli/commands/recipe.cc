@@ -115,7 +115,9 @@ Status Run(Flags flags, Console* console) {
 // What each prune stage will cut, a line a pool.
 void Describe(const PlannedStage& stage, std::string* text, Json* json) {
   *text += StrCat("\n  ", stage.name, ": ", stage.granularity, ", ", stage.allocation, " per ",
-                  stage.per, ", ", FormatPercent(stage.sparsity, 2), " in all");
+                  stage.per, ", ",
+                  stage.sparsity >= 0.0 ? FormatPercent(stage.sparsity, 2) + " in all"
+                                        : "as much as the trained weights say");
   Json pools = Json::object();
   for (const PlannedPool& pool : stage.pools) {
     const bool is_known = pool.sparsity >= 0.0;
@@ -127,7 +129,7 @@ void Describe(const PlannedStage& stage, std::string* text, Json* json) {
                    {"granularity", stage.granularity},
                    {"allocation", stage.allocation},
                    {"per", stage.per},
-                   {"sparsity", stage.sparsity},
+                   {"sparsity", stage.sparsity >= 0.0 ? Json(stage.sparsity) : Json()},
                    {"pools", std::move(pools)}});
 }
 

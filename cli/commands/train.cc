@@ -21,11 +21,12 @@ Status Run(const Flags& flags, Console* console) {
   ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kOnnx));
   ESPALIER_ASSIGN_OR_RETURN(const TrainOptions options, flags.train.Resolve());
   ESPALIER_RETURN_IF_ERROR(CheckDifferent(flags.output, options.checkpoint_path));
+  TrainJob job;
+  ESPALIER_ASSIGN_OR_RETURN(job.regularizers, flags.train.Regularizers());
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<LayerSpec> layers, ParseLayers(flags.model));
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
   Rng rng(options.seed);
-  TrainJob job;
   ESPALIER_ASSIGN_OR_RETURN(job.graph, BuildNetwork(task.name, data.train.input, layers, &rng));
   job.train = &data.train;
   job.valid = &data.valid;

@@ -6,7 +6,7 @@
 
 #include "base/strings.h"
 #include "pipeline/stages.h"
-#include "prune/schedule.h"
+#include "prune/pruner.h"
 #include "tasks/task.h"
 
 namespace espalier {
@@ -52,19 +52,31 @@ Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
   ScheduleSpec schedule;
   schedule.name = stage.ramp.schedule;
   schedule.initial_sparsity = stage.ramp.initial_sparsity;
-  ESPALIER_RETURN_IF_ERROR(ValidateSchedule(schedule, plan.sparsity));
+  ESPALIER_RETURN_IF_ERROR(CheckSchedule(plan, schedule));
   ESPALIER_ASSIGN_OR_RETURN(const MaskSet masks,
-                            MakeMasks(plan, plan.sparsity, StatisticsOf(graph.weights), MaskSet()));
-  PlannedStage planned{stage.name,
-                       GranularityName(plan.granularity),
-                       plan.allocation->name,
-                       PerName(plan.per),
-                       plan.sparsity,
-                       {}};
+                            MakeMasks(plan, HasThresholds(plan) ? 1.0 : plan.sparsity,
+                                      StatisticsOf(graph.weights), MaskSet()));
+  PlannedStage planned{
+      stage.name,        GranularityName(plan.granularity),          plan.allocation->name,
+      PerName(plan.per), HasThresholds(plan) ? -1.0 : plan.sparsity, {}};
   for (const Pool& pool : plan.cut.pools) {
     planned.pools.push_back({pool.name, pool.rows, pool.cols, SparsityOfPool(plan, pool, masks)});
   }
   return planned;
+}
+
+// Whether their pieces are there.
+Status CheckRegularizers(const Graph& graph, const StageSpec& stage) {
+  std::map<std::string, size_t> offsets;
+  size_t offset = 0;
+  for (const auto& [name, tensor] : graph.weights) {
+    offsets[name] = offset;
+    offset += tensor.size();
+  }
+  for (const RegularizerSpec& spec : stage.regularizers) {
+    ESPALIER_RETURN_IF_ERROR(PiecesFor(graph, spec, stage.prune, offsets).status());
+  }
+  return Ok();
 }
 
 }  // namespace
@@ -79,8 +91,10 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
   for (size_t i = 0; i < recipe.stages.size(); ++i) {
     StageSpec stage = recipe.stages[i];
     const std::string where = StrCat("stages[", i, "].", StageKindName(stage.kind));
+    ESPALIER_RETURN_IF_ERROR(CheckRegularizers(graph, stage).WithContext(where));
     if (stage.kind == StageKind::kPrune) {
       stage.train.epochs = 0;
+      stage.regularizers.clear();
       // Without data any criterion does: how much goes does not depend on it.
       stage.prune.criterion = "magnitude";
       stage.reconstruct = false;

@@ -26,7 +26,7 @@ struct PlannedStage {
   std::string granularity;
   std::string allocation;
   std::string per;
-  double sparsity = 0.0;  // of all pools together
+  double sparsity = 0.0;  // of all pools together; -1 if only the trained weights will say
   std::vector<PlannedPool> pools;
 };
 

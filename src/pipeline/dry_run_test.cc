@@ -63,6 +63,31 @@ TEST(DryRun, RefusesASparsityAtWhichATensorDies) {
               Code::kInvalidArgument, {"stages[1].prune", "lstm0.weight_hh[i]", "row"});
 }
 
+TEST(DryRun, LeavesToTheWeightsWhatAThresholdCuts) {
+  const PlannedStage stage = ValueOrDie(Planned(
+      kModel,
+      "train, prune: {epochs: 2, allocation: threshold, threshold: 0, granularity: gate_row, "
+      "regularizers: [{name: proximal_group_lasso, strength: 0.1}]}"))[0];
+  EXPECT_EQ(stage.sparsity, -1.0);
+  EXPECT_EQ(stage.pools[0].sparsity, -1.0);
+}
+
+TEST(DryRun, RefusesRegularizersWithoutPieces) {
+  ExpectError(DryRunOf(kModel,
+                       "train, prune: {epochs: 2, granularity: slot_8x8, sparsity: 0.5, "
+                       "regularizers: [{name: proximal_group_lasso, strength: 0.1}]}"),
+              Code::kInvalidArgument,
+              {"stages[1].prune", "regularizer proximal_group_lasso", "slot_8x8 found"});
+  ExpectError(DryRunOf(kModel,
+                       "train: {regularizers: [{name: dropout, strength: 0.1, granularity: "
+                       "embedding_row}]}"),
+              Code::kInvalidArgument, {"stages[0].train", "regularizer dropout", "Embedding"});
+  ExpectError(DryRunOf(kModel,
+                       "train, prune: {epochs: 2, allocation: threshold, threshold: 0.1, "
+                       "schedule: {name: iterative}}"),
+              Code::kInvalidArgument, {"stages[1].prune", "ramps thresholds", "iterative found"});
+}
+
 TEST(DryRun, RefusesARampThatStartsAboveWhereItEnds) {
   ExpectError(DryRunOf(kModel,
                        "train, prune: {epochs: 2, sparsity: {lstm0.weight_ih: 0.9, "

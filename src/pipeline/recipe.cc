@@ -10,6 +10,7 @@
 #include "kernels/kernels.h"
 #include "pipeline/calibration_file.h"
 #include "pipeline/cost_file.h"
+#include "pipeline/regularizer_keys.h"
 #include "pipeline/sensitivity.h"
 #include "pipeline/yaml_reader.h"
 #include "prune/schedule.h"
@@ -63,6 +64,7 @@ Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* optio
   map->Read("epsilon", &options->optimizer.epsilon);
   map->Read("momentum", &options->optimizer.momentum);
   map->Read("nesterov", &options->optimizer.nesterov);
+  map->Read("average_after", &options->optimizer.average_after);
   map->Read("weight_decay", &options->optimizer.weight_decay);
   map->Read("clip_norm", &options->clip_norm);
   map->Read("label_smoothing", &options->label_smoothing);
@@ -83,6 +85,7 @@ Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainO
   map.Read("stage", &teacher->stage);
   map.Read("weight", &teacher->weight);
   map.Read("temperature", &teacher->temperature);
+  map.Read("hidden", &teacher->hidden);
   ESPALIER_RETURN_IF_ERROR(map.Finish());
   if (node.IsDefined() && teacher->stage.empty()) {
     return Expected(path + ".stage", "the name of an earlier stage", "nothing");
@@ -92,6 +95,9 @@ Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainO
   }
   if (!(teacher->temperature > 0.0)) {
     return Expected(path + ".temperature", "a number above 0", StrCat(teacher->temperature));
+  }
+  if (!(teacher->hidden >= 0.0)) {
+    return Expected(path + ".hidden", "a number of at least 0", StrCat(teacher->hidden));
   }
   return CheckShare(map, "weight", teacher->weight);
 }
@@ -135,6 +141,18 @@ Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
   }
   if (is_soft && !ramp.regrow.criterion.empty()) {
     return Expected(schedule + ".masks", "hard, since there is regrow,", "soft");
+  }
+  if (!stage.regularizers.empty() && stage.train.epochs == 0) {
+    return Expected(map.PathOf("regularizers"), "a stage that fine-tunes", "epochs = 0");
+  }
+  if (!stage.regularizers.empty() && stage.reconstruct && ramp.begin_epoch != ramp.end_epoch) {
+    return Expected(
+        map.PathOf("reconstruct"),
+        "false, since regularizers act while masks are made (begin_epoch to end_epoch),", "true");
+  }
+  if (!stage.regularizers.empty() && ramp.end_epoch == 0.0) {
+    return Expected(schedule + ".end_epoch",
+                    "a number above 0, since the regularizers act until then,", "0");
   }
   ESPALIER_ASSIGN_OR_RETURN(const Criterion* criterion, FindCriterion(stage.prune.criterion));
   if ((criterion->needs & kNeedsTraining) == 0 || stage.train.epochs > 0) return Ok();
@@ -270,6 +288,13 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
   ESPALIER_RETURN_IF_ERROR(map->status());
   ESPALIER_RETURN_IF_ERROR(ReadSparsity(sparsity, map->PathOf("sparsity"), &spec));
   ESPALIER_RETURN_IF_ERROR(ReadLosses(map->Take("sensitivity"), map->PathOf("sensitivity"), &spec));
+  const YAML::Node threshold = map->Take("threshold");
+  if (threshold.IsDefined()) {
+    if (!threshold.IsScalar() ||
+        !YAML::convert<double>::decode(threshold, spec.threshold.emplace())) {
+      return Expected(map->PathOf("threshold"), "a number", DescribeYaml(threshold));
+    }
+  }
   map->ReadStrings("weights", &spec.weights);
   map->Read("floor", &spec.floor);
   map->Read("multiple", &spec.multiple);
@@ -280,6 +305,8 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
                                        stage->train, &stage->teacher));
   ESPALIER_RETURN_IF_ERROR(
       ReadCalibration(map->Take("calibration"), map->PathOf("calibration"), &stage->calibration));
+  ESPALIER_RETURN_IF_ERROR(ReadRegularizers(map->Take("regularizers"), map->PathOf("regularizers"),
+                                            &stage->regularizers));
   map->Read("reconstruct", &stage->reconstruct);
   ESPALIER_RETURN_IF_ERROR(
       ReadRamp(map->Take("schedule"), map->PathOf("schedule"), *stage, &stage->ramp));
@@ -331,6 +358,8 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
   switch (stage->kind) {
     case StageKind::kTrain:
       map->Read("keep_zeros", &stage->keep_zeros);
+      ESPALIER_RETURN_IF_ERROR(ReadRegularizers(map->Take("regularizers"),
+                                                map->PathOf("regularizers"), &stage->regularizers));
       return ReadTrainOptions(map, 1, &stage->train);
     case StageKind::kPrune: return ReadPrune(map, stage);
     case StageKind::kCompact: return Ok();

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "pipeline/layers.h"
 #include "prune/plan.h"
+#include "prune/regularizer.h"
 #include "train/trainer.h"
 
 namespace espalier {
@@ -34,6 +35,7 @@ struct TeacherSpec {
   std::string stage;  // "" = none
   double weight = 0.5;
   double temperature = 2.0;
+  double hidden = 0.0;  // weight of the hidden states' mean squared difference
 };
 
 struct CompileSpec {
@@ -64,13 +66,14 @@ struct StageSpec {
   std::string name;        // unique in the recipe; its output is <name>.onnx (compile: <name>.esp)
   TrainOptions train;      // train; prune: fine-tuning, epochs = 0 for none
   bool keep_zeros = true;  // train, not the first: what is 0 in a matrix stays 0
-  PruneSpec prune;         // prune
-  RampSpec ramp;           // prune
-  CalibrationOptions calibration;  // prune
-  bool reconstruct = false;        // prune
-  TeacherSpec teacher;             // prune
-  CompileSpec compile;             // compile
-  BenchSpec bench;                 // bench
+  std::vector<RegularizerSpec> regularizers;  // train, prune
+  PruneSpec prune;                            // prune
+  RampSpec ramp;                              // prune
+  CalibrationOptions calibration;             // prune
+  bool reconstruct = false;                   // prune
+  TeacherSpec teacher;                        // prune
+  CompileSpec compile;                        // compile
+  BenchSpec bench;                            // bench
 };
 
 struct Recipe {

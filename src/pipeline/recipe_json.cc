@@ -16,9 +16,11 @@ Json TrainJson(const TrainOptions& options) {
     json["beta1"] = options.optimizer.beta1;
     json["beta2"] = options.optimizer.beta2;
     json["epsilon"] = options.optimizer.epsilon;
-  } else {
+  } else if (options.optimizer.kind == OptimizerKind::kSgd) {
     json["momentum"] = options.optimizer.momentum;
     json["nesterov"] = options.optimizer.nesterov;
+  } else {
+    json["average_after"] = options.optimizer.average_after;
   }
   json["weight_decay"] = options.optimizer.weight_decay;
   const LearningRate& rate = options.learning_rate;
@@ -41,12 +43,31 @@ Json TrainJson(const TrainOptions& options) {
   return json;
 }
 
+// Nothing where there are none.
+Json RegularizersJson(const std::vector<RegularizerSpec>& regularizers) {
+  Json list = Json::array();
+  for (const RegularizerSpec& spec : regularizers) {
+    list.push_back({{"name", spec.name},
+                    {"strength", spec.strength},
+                    {"granularity", spec.granularity},
+                    {"weights", spec.weights},
+                    {"warmup_epochs", spec.warmup_epochs},
+                    {"speed", spec.speed},
+                    {"share", spec.share}});
+  }
+  return list.empty() ? Json::object() : Json{{"regularizers", list}};
+}
+
 Json PruneJson(const StageSpec& stage) {
   const PruneSpec& spec = stage.prune;
   Json json = {{"criterion", spec.criterion},   {"granularity", spec.granularity},
                {"allocation", spec.allocation}, {"per", spec.per},
                {"sparsity", spec.sparsity},     {"weights", spec.weights},
                {"floor", spec.floor},           {"multiple", spec.multiple}};
+  if (spec.threshold) {
+    json.erase("sparsity");  // plays no part
+    json["threshold"] = *spec.threshold;
+  }
   if (!spec.sparsities.empty()) {
     json["sparsity"] = Json::object();
     for (const SparsityOfPattern& each : spec.sparsities) {
@@ -62,6 +83,7 @@ Json PruneJson(const StageSpec& stage) {
                          {"batch_size", stage.calibration.batch_size}};
   json["reconstruct"] = stage.reconstruct;
   json.update(TrainJson(stage.train));
+  json.update(RegularizersJson(stage.regularizers));
   if (stage.train.epochs > 0) {
     json["schedule"] = {{"name", stage.ramp.schedule},
                         {"begin_epoch", stage.ramp.begin_epoch},
@@ -78,7 +100,8 @@ Json PruneJson(const StageSpec& stage) {
   if (!stage.teacher.stage.empty()) {
     json["distillation"] = {{"stage", stage.teacher.stage},
                             {"weight", stage.teacher.weight},
-                            {"temperature", stage.teacher.temperature}};
+                            {"temperature", stage.teacher.temperature},
+                            {"hidden", stage.teacher.hidden}};
   }
   return json;
 }
@@ -88,6 +111,7 @@ Json BodyJson(const StageSpec& stage) {
     case StageKind::kTrain: {
       Json json = TrainJson(stage.train);
       json["keep_zeros"] = stage.keep_zeros;
+      json.update(RegularizersJson(stage.regularizers));
       return json;
     }
     case StageKind::kPrune: return PruneJson(stage);

@@ -92,6 +92,33 @@ TEST(Recipe, ComesBackFromItsJson) {
   EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);  // JSON is YAML
 }
 
+TEST(Recipe, ReadsRegularizersAndThresholdsAndGivesThemBack) {
+  const std::string stage =
+      "prune: {epochs: 2, allocation: threshold, threshold: 0, granularity: unit, regularizers: "
+      "[{name: hard_concrete, strength: 0.5, warmup_epochs: 0.5}, {name: sparse_vd, strength: 1, "
+      "granularity: element, weights: ['*.weight_ih'], speed: 3}]}";
+  const Recipe recipe = ValueOrDie(ParseRecipe(WithSecond(stage)));
+  const StageSpec& prune = recipe.stages[1];
+  EXPECT_EQ(prune.prune.threshold, 0.0);
+  ASSERT_EQ(prune.regularizers.size(), 2u);
+  EXPECT_EQ(prune.regularizers[0],
+            (RegularizerSpec{.name = "hard_concrete", .strength = 0.5, .warmup_epochs = 0.5}));
+  EXPECT_EQ(prune.regularizers[1].weights, std::vector<std::string>{"*.weight_ih"});
+  const std::string json = RecipeJson(recipe);
+  EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);
+  const Recipe train = ValueOrDie(
+      ParseRecipe(WithTrain("regularizers: [{name: dropout, strength: 0.3, granularity: unit}]")));
+  EXPECT_EQ(train.stages[0].regularizers[0].granularity, "unit");
+}
+
+TEST(Recipe, ReadsTheAveragedOptimizer) {
+  const Recipe recipe = ValueOrDie(ParseRecipe(WithTrain("optimizer: asgd, average_after: 2")));
+  EXPECT_EQ(recipe.stages[0].train.optimizer.kind, OptimizerKind::kAsgd);
+  const std::string json = RecipeJson(recipe);
+  EXPECT_NE(json.find("\"average_after\": 2"), std::string::npos);
+  EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);
+}
+
 TEST(Recipe, NamesItsFileInErrors) {
   const TempDir dir;
   ASSERT_OK(WriteTextFileAtomic(dir.path("r.yaml"), "task: [\n"));
@@ -183,6 +210,22 @@ const BadRecipe kBadTrains[] = {
     {"TwiceKey", WithTrain("epochs: 1, epochs: 2"), {"stages[0].train.epochs", "twice"}},
     {"NoEpochs", WithTrain("epochs: 0"), {"stages[0].train.epochs", "at least 1", "0 found"}},
     {"NoBatch", WithTrain("batch_size: 0"), {"stages[0].train", "batch_size", "0 found"}},
+    {"Regularizer",
+     WithTrain("regularizers: [{name: hardconcrete, strength: 1}]"),
+     {"stages[0].train.regularizers[0]", "'hardconcrete'", "hard_concrete"}},
+    {"RegularizerStrength",
+     WithTrain("regularizers: [{name: dropout, strength: 2}]"),
+     {"stages[0].train.regularizers[0]", "strength: a rate in (0, 1) expected, 2 found"}},
+    {"RegularizerKey",
+     WithTrain("regularizers: [{name: dropout, rate: 0.2}]"),
+     {"stages[0].train.regularizers[0]", "rate"}},
+    {"RegularizerWithoutEpochs",
+     WithSecond("prune: {regularizers: [{name: dropout, strength: 0.2}]}"),
+     {"stages[1].prune.regularizers", "a stage that fine-tunes expected"}},
+    {"RegularizerWithoutSteps",
+     WithSecond("prune: {epochs: 2, schedule: {end_epoch: 0}, regularizers: [{name: dropout, "
+                "strength: 0.2}]}"),
+     {"stages[1].prune.schedule.end_epoch", "regularizers act until then"}},
     {"Optimizer", WithTrain("optimizer: adm"), {"stages[0].train.optimizer", "'adam'"}},
     {"Rate", WithTrain("learning_rate: 0"), {"stages[0].train", "learning_rate.peak", "0 found"}},
     {"RateText", WithTrain("learning_rate: x"), {"stages[0].train.learning_rate", "'x' found"}},

@@ -16,6 +16,7 @@
 #include "pipeline/evaluate.h"
 #include "pipeline/model_record.h"
 #include "pipeline/stages.h"
+#include "prune/compact.h"
 #include "report/summary.h"
 
 namespace espalier {
@@ -153,6 +154,7 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
     ESPALIER_ASSIGN_OR_RETURN(job.graph, ReadNetwork(*run, InputFileOf(*run, index)));
     if (run->recipe.stages[index].keep_zeros) job.masks = MasksOfZeros(job.graph);
   }
+  job.regularizers = run->recipe.stages[index].regularizers;
   job.train = &data->train;
   job.valid = &data->valid;
   const Stopwatch watch;
@@ -168,6 +170,30 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
   return Ok();
 }
 
+// Which of the units of the network of stage `from` those before stage `index` still are.
+Result<std::map<std::string, std::vector<int64_t>>> KeptUnitsSince(const RecipeRun& run,
+                                                                   const std::string& from,
+                                                                   size_t index) {
+  std::map<std::string, std::vector<int64_t>> kept;
+  bool is_after = false;
+  for (size_t i = 0; i < index; ++i) {
+    const StageSpec& stage = run.recipe.stages[i];
+    if (is_after && stage.kind == StageKind::kCompact) {
+      ESPALIER_ASSIGN_OR_RETURN(const Graph before, ReadNetwork(run, InputFileOf(run, i)));
+      ESPALIER_ASSIGN_OR_RETURN(const Coupling coupling, FindCoupling(before));
+      for (auto& [layer, units] : KeptUnits(coupling, FindDeadUnits(before, coupling))) {
+        std::vector<int64_t>& all = kept[layer];
+        for (int64_t& unit : units) {
+          if (!all.empty()) unit = all[static_cast<size_t>(unit)];
+        }
+        all = std::move(units);
+      }
+    }
+    is_after = is_after || stage.name == from;
+  }
+  return kept;
+}
+
 Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
   const StageSpec spec = WithRun(*run, index);
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, InputFileOf(*run, index)));
@@ -179,6 +205,9 @@ Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
     ESPALIER_ASSIGN_OR_RETURN(rewind, ReadNetwork(*run, spec.ramp.rewind + ".onnx"));
   }
   PruneInputs inputs{nullptr, teacher ? &*teacher : nullptr, rewind ? &*rewind : nullptr};
+  if (spec.teacher.hidden > 0.0) {
+    ESPALIER_ASSIGN_OR_RETURN(inputs.kept_units, KeptUnitsSince(*run, spec.teacher.stage, index));
+  }
   if (NeedsData(spec)) {
     ESPALIER_ASSIGN_OR_RETURN(inputs.data, DataOf(run));
   }

@@ -268,6 +268,25 @@ TEST_F(RunRecipeTest, ForgetsStagesThatTheRecipeNoLongerHas) {
   EXPECT_FALSE(OnDisk().bench.has_value());
 }
 
+// The selector of units is that of both compact stages.
+TEST_F(RunRecipeTest, DistilsHiddenStatesAcrossCompactStages) {
+  recipe_ = ValueOrDie(ParseRecipe(R"(
+task: mnist-rows
+model: [{lstm: 8}, last_step, {gemm: 10}]
+stages:
+  - train: {name: dense, epochs: 1, batch_size: 12}
+  - prune: {name: first, granularity: unit, sparsity: 0.25}
+  - compact: {name: six}
+  - prune: {name: second, granularity: unit, sparsity: 0.5}
+  - compact: {name: three}
+  - prune: {name: tuned, sparsity: 0.5, epochs: 1, batch_size: 12,
+            distillation: {stage: dense, hidden: 0.5}}
+)"));
+  const Result<RunRecord> record = Run();
+  ASSERT_OK(record.status());
+  EXPECT_EQ(record->stages.back().epochs.size(), 1u);
+}
+
 TEST_F(RunRecipeTest, TakesItsNameFromTheRecipe) { EXPECT_EQ(RunToItsEnd().name, "small"); }
 
 TEST_F(RunRecipeTest, TakesItsNameFromTheFolderIfTheRecipeHasNone) {

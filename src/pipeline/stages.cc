@@ -141,7 +141,10 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
   job.calibration = CalibrationOf(stage);
   job.reconstruct = stage.reconstruct;
   if (inputs.rewind != nullptr) job.rewind = &inputs.rewind->weights;
-  job.distillation = {inputs.teacher, stage.teacher.weight, stage.teacher.temperature};
+  job.regularizers = stage.regularizers;
+  job.regularized = stage.prune;
+  job.distillation = {inputs.teacher, stage.teacher.weight, stage.teacher.temperature,
+                      stage.teacher.hidden, inputs.kept_units};
   ESPALIER_ASSIGN_OR_RETURN(TrainResult result, Train(job, stage.train, hooks));
   return PruneOutcome{std::move(result.graph), std::move(result.epochs), result.stopped,
                       result.seconds};

@@ -29,6 +29,8 @@ struct PruneInputs {
   const TaskData* data = nullptr;  // to fine-tune, for criteria that need calibration, reconstruct
   const Graph* teacher = nullptr;
   const Graph* rewind = nullptr;  // of stage.ramp.rewind
+  // Which of the teacher's units were kept (Distillation), if a compact stage lies between.
+  std::map<std::string, std::vector<int64_t>> kept_units{};
 };
 
 // Whether PruneNetwork needs `data`. Precondition: the criterion is known.

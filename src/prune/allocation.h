@@ -1,8 +1,9 @@
 // Allocation: how much is dropped where. Sparsity is absolute: zeros / size of the whole, never a
 // share of what is left.
 //
-// There are two kinds. One gives each pool its own count of weights and keeps its best
-// (KeepCounts); the other makes scores comparable and ranks all pools together (KeepRanked).
+// There are three kinds. One gives each pool its own count of weights and keeps its best
+// (KeepCounts); one makes scores comparable and ranks all pools together (KeepRanked); and
+// `threshold` keeps what scores enough, so that the weights say how much goes.
 #ifndef ESPALIER_PRUNE_ALLOCATION_H_
 #define ESPALIER_PRUNE_ALLOCATION_H_
 
@@ -17,8 +18,9 @@
 namespace espalier {
 
 struct Budget {
-  double sparsity = 0.0;  // zeros / size, in [0, 1)
-  double floor = 0.0;     // least share of each pool that is kept, in [0, 1 - sparsity]
+  double sparsity = 0.0;         // zeros / size, in [0, 1)
+  double floor = 0.0;            // least share of each pool that is kept, in [0, 1 - sparsity]
+  double threshold_share = 1.0;  // of Pool::threshold that is in force, in [0, 1]
 };
 
 // What a plan must give its pools.
@@ -26,6 +28,7 @@ enum class AllocationNeeds : uint8_t {
   kNothing,
   kSparsities,  // Pool::sparsity of each
   kLosses,      // Pool::losses of each
+  kThresholds,  // Pool::threshold of each; how much goes is then not known before
 };
 
 enum class AllocationKind : uint8_t {

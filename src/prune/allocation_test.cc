@@ -45,6 +45,7 @@ TEST(EveryAllocation, SpendsTheWholeBudgetAndKeepsTheBestOfEachPool) {
   int64_t size = 0;
   for (const Pool& pool : pools) size += pool.size;
   for (const Allocation* allocation : AllAllocations()) {
+    if (allocation->needs == AllocationNeeds::kThresholds) continue;  // spends no budget
     for (const int percent : {0, 10, 50, 90, 95}) {
       const double sparsity = percent / 100.0;
       for (Pool& pool : pools) pool.sparsity = sparsity;
@@ -67,6 +68,20 @@ TEST(EveryAllocation, SpendsTheWholeBudgetAndKeepsTheBestOfEachPool) {
       }
     }
   }
+}
+
+TEST(Threshold, KeepsWhatReachesItAndTheFloor) {
+  Pool pool;
+  for (const float score : {0.3f, 0.0f, 0.5f, 0.1f, 0.5f, 0.2f}) pool.pieces.push_back({score});
+  pool.size = 6;
+  pool.threshold = 0.4;
+  const auto keep = [&](const Budget& budget) {
+    return allocations::threshold.allocate(std::span(&pool, 1), budget)[0];
+  };
+  EXPECT_EQ(keep({}), (Keep{0, 0, 1, 0, 1, 0}));
+  EXPECT_EQ(keep({.threshold_share = 0.5}), (Keep{1, 0, 1, 0, 1, 1})) << "0.2 is reached";
+  EXPECT_EQ(keep({.threshold_share = 0.0}), (Keep{1, 0, 1, 1, 1, 1})) << "what is 0 goes";
+  EXPECT_EQ(keep({.floor = 0.5}), (Keep{1, 0, 1, 0, 1, 0}));
 }
 
 TEST(ClassDistribution, IsBlindToTheScaleOfATensor) {

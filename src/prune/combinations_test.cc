@@ -34,6 +34,7 @@ std::vector<Combination> Combinations() {
   std::vector<Combination> all;
   for (const Criterion* criterion : AllCriteria()) {
     for (const Allocation* allocation : AllAllocations()) {
+      if (allocation->needs == AllocationNeeds::kThresholds) continue;  // spends no budget
       for (const Granularity* granularity : AllGranularities()) {
         all.push_back({criterion, allocation, TextOf(*granularity), "tensor"});
         if (granularity->extent != Extent::kWeight && granularity != &granularities::gate_row) {

@@ -234,6 +234,11 @@ Partition PartitionOf(const GranularitySpec& granularity, Grouping grouping,
   return partition;
 }
 
+std::vector<Pool> PoolsOf(const Cut& cut, Grouping grouping, const SaliencySet& saliency,
+                          const MaskSet& previous) {
+  return MakePieces(cut, grouping, saliency, previous).pools;
+}
+
 MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& saliency,
                 const MaskSet& previous) {
   const Pieces pieces = MakePieces(cut, choice.grouping, saliency, previous);
@@ -266,7 +271,7 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
   for (const std::string& name : TargetsOf(cut)) {
     equal[name].assign(graph.weights.at(name).size(), 1.0f);
   }
-  const std::vector<Pool> pools = MakePieces(cut, Grouping::kNorm, equal, {}).pools;
+  const std::vector<Pool> pools = PoolsOf(cut, Grouping::kNorm, equal, {});
   const std::vector<Keep> kept = allocation.allocate(pools, budget);
   int64_t weights = 0;
   for (size_t i = 0; i < pools.size(); ++i) {

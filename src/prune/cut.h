@@ -61,6 +61,10 @@ struct MaskChoice {
   Grouping grouping = Grouping::kNorm;
 };
 
+// The pools with their pieces. Precondition: as MasksOf.
+std::vector<Pool> PoolsOf(const Cut& cut, Grouping grouping, const SaliencySet& saliency,
+                          const MaskSet& previous);
+
 // The masks of the weights that it cuts, and `previous` of all others; of what was dropped before
 // nothing comes back. A pool whose best piece is larger than what it may keep (CheckNoneDies could
 // not know which is the best) keeps that piece. Precondition: `saliency` has every target, finite;

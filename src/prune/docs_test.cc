@@ -5,6 +5,7 @@
 #include "prune/allocation.h"
 #include "prune/criterion.h"
 #include "prune/granularity.h"
+#include "prune/regularizer.h"
 #include "prune/schedule.h"
 #include "testing/testing.h"
 
@@ -29,6 +30,7 @@ TEST(MethodsPage, NamesEveryCriterion) { ExpectRows(AllCriteria()); }
 TEST(MethodsPage, NamesEveryGranularity) { ExpectRows(AllGranularities()); }
 TEST(MethodsPage, NamesEveryAllocation) { ExpectRows(AllAllocations()); }
 TEST(MethodsPage, NamesEverySchedule) { ExpectRows(AllSchedules()); }
+TEST(MethodsPage, NamesEveryRegularizer) { ExpectRows(AllRegularizers()); }
 
 }  // namespace
 }  // namespace espalier

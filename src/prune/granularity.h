@@ -96,6 +96,9 @@ struct Granularity {
   double (*fixed_sparsity)(const GranularitySpec& spec) = nullptr;
   // Pieces hold a balance only as long as they are dropped in order, so nothing can come back.
   bool is_balanced = false;
+  // Which weights make a piece depends on their saliencies, so pieces do not stay the same while a
+  // network trains.
+  bool follows_saliency = false;
 };
 
 namespace granularities {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -61,6 +62,14 @@ Status CheckAllocation(const PruneSpec& spec, const Allocation& allocation) {
     return InvalidArgument("weights: nothing expected, since sparsity lists them, '" +
                            StrJoin(spec.weights, " ") + "' found");
   }
+  if (spec.threshold && allocation.needs != AllocationNeeds::kThresholds) {
+    return InvalidArgument(StrCat("threshold: nothing expected under allocation ", allocation.name,
+                                  ", ", *spec.threshold, " found"));
+  }
+  if (spec.threshold && !(*spec.threshold >= 0.0 && std::isfinite(*spec.threshold))) {
+    return InvalidArgument(
+        StrCat("threshold: a number of at least 0 expected, ", *spec.threshold, " found"));
+  }
   if (allocation.needs == AllocationNeeds::kLosses && spec.losses.empty()) {
     return InvalidArgument(
         StrCat("allocation ", allocation.name, ": the losses of a scan expected, none found"));
@@ -68,9 +77,55 @@ Status CheckAllocation(const PruneSpec& spec, const Allocation& allocation) {
   return Ok();
 }
 
+Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, uint64_t seed,
+                                  const StatisticsSet& statistics);
+
+// Gives each pool its threshold: the spec's, or the score of the last piece that stays at the
+// spec's sparsity (of a trained network: the q of Narang et al. 2017, arXiv:1704.05119).
+Status FillThresholds(const Graph& graph, const PruneSpec& spec, Plan* plan) {
+  const Granularity& kind = *plan->granularity.kind;
+  if (kind.is_balanced || kind.fixed_sparsity != nullptr) {
+    return InvalidArgument(
+        StrCat("allocation threshold: a granularity whose pieces hold no balance expected, ",
+               GranularityName(plan->granularity), " found"));
+  }
+  plan->sparsity = 0.0;
+  if (spec.threshold) {
+    for (Pool& pool : plan->cut.pools) pool.threshold = *spec.threshold;
+    return Ok();
+  }
+  if (kind.extent == Extent::kUnits || (plan->criterion->needs & ~kNeedsWeight) != 0) {
+    return InvalidArgument(
+        StrCat("threshold: a number expected, since that of a sparsity is known only for "
+               "criteria that read weights alone and granularities other than unit, nothing found "
+               "for criterion ",
+               plan->criterion->name, " and granularity ", GranularityName(plan->granularity)));
+  }
+  ESPALIER_ASSIGN_OR_RETURN(
+      const SaliencySet saliency,
+      SaliencyOfAll(*plan, *plan->criterion, plan->seed, StatisticsOf(graph.weights)));
+  const std::vector<Pool> pools =
+      PoolsOf(plan->cut, plan->criterion->grouping, saliency, MaskSet());
+  for (size_t i = 0; i < pools.size(); ++i) {
+    const Keep keep = KeepBest(pools[i].pieces, KeepBudget(spec.sparsity, pools[i].size));
+    float least = std::numeric_limits<float>::max();
+    for (size_t j = 0; j < keep.size(); ++j) {
+      if (keep[j] != 0) least = std::min(least, pools[i].pieces[j].score);
+    }
+    if (least == std::numeric_limits<float>::max()) {
+      return InvalidArgument(StrCat(pools[i].name, ": at least 1 piece of granularity ",
+                                    GranularityName(plan->granularity),
+                                    " expected to stay, none found at sparsity ", spec.sparsity));
+    }
+    plan->cut.pools[i].threshold = static_cast<double>(least);
+  }
+  return Ok();
+}
+
 // Gives the pools what a spec has for each, and the plan the sparsity of all together.
-Status FillPools(const PruneSpec& spec, Plan* plan) {
+Status FillPools(const Graph& graph, const PruneSpec& spec, Plan* plan) {
   std::vector<Pool>& pools = plan->cut.pools;
+  if (HasThresholds(*plan)) return FillThresholds(graph, spec, plan);
   if (plan->allocation->needs == AllocationNeeds::kLosses) {
     for (Pool& pool : pools) {
       const auto it = spec.losses.find(pool.name);
@@ -131,16 +186,16 @@ Status PlanUnits(const Graph& graph, const std::set<std::string>& chosen, Plan* 
     }
   }
   std::string reason = "no recurrent layer or Conv1d is among the chosen weights";
-  Keep may_go;
-  for (const UnitGroup& group : plan->coupling.groups) {
+  const Keep may_go = RemovableGroups(plan->coupling, plan->unit_layers);
+  for (size_t i = 0; i < may_go.size(); ++i) {
+    const UnitGroup& group = plan->coupling.groups[i];
     const UnitLayer* chosen_layer = nullptr;
     const UnitLayer* other_layer = nullptr;
     for (const Unit& unit : group.units) {
       const auto layer = static_cast<size_t>(unit.layer);
       (plan->unit_layers[layer] != 0 ? chosen_layer : other_layer) = &plan->coupling.layers[layer];
     }
-    may_go.push_back(chosen_layer != nullptr && other_layer == nullptr && group.pinned.empty());
-    if (chosen_layer == nullptr || may_go.back() != 0) continue;
+    if (chosen_layer == nullptr || may_go[i] != 0) continue;
     reason = "a unit of " + chosen_layer->name() + " " +
              (group.pinned.empty() ? "is added to one of " + other_layer->name() +
                                          ", which is not among the chosen weights"
@@ -283,21 +338,25 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   const bool is_unit = kind.extent == Extent::kUnits;
   ESPALIER_RETURN_IF_ERROR(is_unit ? PlanUnits(graph, chosen, &plan)
                                    : PlanWeights(graph, chosen, &plan));
-  ESPALIER_RETURN_IF_ERROR(FillPools(spec, &plan));
+  ESPALIER_RETURN_IF_ERROR(FillPools(graph, spec, &plan));
   ESPALIER_RETURN_IF_ERROR(CheckFloor(plan));
-  if (!is_unit) {
+  if (!is_unit && !HasThresholds(plan)) {
     ESPALIER_RETURN_IF_ERROR(
         CheckNoneDies(graph, plan.cut, *plan.allocation, {plan.sparsity, plan.floor}));
   }
   return plan;
 }
 
-Result<MaskSet> MakeMasks(const Plan& plan, double sparsity, const StatisticsSet& statistics,
+Result<MaskSet> MakeMasks(const Plan& plan, double amount, const StatisticsSet& statistics,
                           const MaskSet& previous) {
-  if (!(sparsity >= 0.0 && sparsity < 1.0)) {
-    return InvalidArgument(StrCat("sparsity: a share in [0, 1) expected, ", sparsity, " found"));
+  const bool has_thresholds = HasThresholds(plan);
+  if (!(amount >= 0.0 && (amount < 1.0 || (has_thresholds && amount == 1.0)))) {
+    return InvalidArgument(StrCat(has_thresholds ? "share of the threshold" : "sparsity",
+                                  ": a share in [0, 1", has_thresholds ? "]" : ")", " expected, ",
+                                  amount, " found"));
   }
-  const Budget budget{sparsity, plan.floor};
+  const Budget budget =
+      has_thresholds ? Budget{0.0, plan.floor, amount} : Budget{amount, plan.floor};
   ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
                             SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
   return plan.granularity.kind->extent == Extent::kUnits

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,9 @@ struct PruneSpec {
   std::string per = "tensor";
   // In [0, 1): zeros / size of the chosen weights, or for "unit" removed units / all units.
   double sparsity = 0.9;
+  // For allocation "threshold" only: the score below which a piece goes, >= 0. Without it each pool
+  // gets the one that cuts `sparsity` of it as it is when the plan is made.
+  std::optional<double> threshold;
   // Instead of `sparsity` and `weights`: each tensor's, or each gate's ("x[f]" implies per gate).
   // The allocation is then "given".
   std::vector<SparsityOfPattern> sparsities;
@@ -60,7 +64,7 @@ struct Plan {
   GranularitySpec granularity;
   const Allocation* allocation = nullptr;
   Per per = Per::kTensor;
-  double sparsity = 0.0;  // of all pools together
+  double sparsity = 0.0;  // of all pools together; under allocation threshold not known: 0
   double floor = 0.0;
   int64_t multiple = 1;
   uint64_t seed = 1;
@@ -88,14 +92,20 @@ struct Plan {
 // is nothing that can be removed, with the reason.
 Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 
-// The masks at `sparsity` (absolute, in [0, 1)). `statistics` must hold every target with what the
+// Whether the plan asks for scores and not for counts.
+inline bool HasThresholds(const Plan& plan) {
+  return plan.allocation->needs == AllocationNeeds::kThresholds;
+}
+
+// The masks at `amount`: a sparsity (absolute, in [0, 1)), or if HasThresholds the share of the
+// thresholds that is in force, in [0, 1]. `statistics` must hold every target with what the
 // criterion needs. `previous` ({} at first) are masks that were in force; the result keeps only
 // what they keep. element, slot: one mask a target, and those of `previous` for other weights.
 // unit: one for each weight and bias that a removed unit is part of, and those of `previous`.
-// Exactly KeepBudget(sparsity, size) weights are kept if the granularity is element; else the most
+// Exactly KeepBudget(amount, size) weights are kept if the granularity is element; else the most
 // whole pieces, best first, that do not exceed it; fewer if `previous` keeps fewer.
 // Errors: kInvalidArgument for a missing statistic, a wrong size, or a saliency that is not finite.
-Result<MaskSet> MakeMasks(const Plan& plan, double sparsity, const StatisticsSet& statistics,
+Result<MaskSet> MakeMasks(const Plan& plan, double amount, const StatisticsSet& statistics,
                           const MaskSet& previous);
 
 // Each pool loses `share` of what `masks` keep of it, the worst by the plan's criterion, and gets

@@ -37,6 +37,7 @@ struct Pool {
   int64_t cols = 0;
   double spread = 0.0;            // root mean square of the saliencies of its weights that are left
   double sparsity = 0.0;          // its own, if the plan names one for each; in [0, 1)
+  double threshold = 0.0;         // the score that a piece must reach, if the plan has one; >= 0
   std::vector<LossPoint> losses;  // measured, by ascending sparsity, from 0 on; or empty
 };
 

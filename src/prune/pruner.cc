@@ -6,10 +6,19 @@
 
 namespace espalier {
 
+Status CheckSchedule(const Plan& plan, const ScheduleSpec& schedule) {
+  ESPALIER_RETURN_IF_ERROR(ValidateSchedule(schedule, plan.sparsity));
+  ESPALIER_ASSIGN_OR_RETURN(const Schedule* kind, FindSchedule(schedule.name));
+  if (!HasThresholds(plan) || kind->ramps_thresholds) return Ok();
+  return InvalidArgument(
+      StrCat("schedule.name: one that ramps thresholds expected under allocation threshold, ",
+             kind->name, " found"));
+}
+
 Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
                               const ScheduleSpec& schedule, MaskSet masks) {
   ESPALIER_ASSIGN_OR_RETURN(Plan plan, MakePlan(graph, spec));
-  ESPALIER_RETURN_IF_ERROR(ValidateSchedule(schedule, plan.sparsity));
+  ESPALIER_RETURN_IF_ERROR(CheckSchedule(plan, schedule));
   for (const auto& [name, mask] : masks) {
     const auto it = graph.weights.find(name);
     if (it == graph.weights.end() || it->second.shape != mask.shape) {
@@ -22,12 +31,12 @@ Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
   }
   Pruner pruner(std::move(plan), schedule, std::move(masks));
   pruner.needs_ = pruner.plan_.criterion->needs;
-  const bool cuts_at_once = schedule.begin == 0 && pruner.SparsityAt(0) > 0.0;
+  const bool cuts_at_once = schedule.begin == 0 && pruner.AmountAt(0) > 0.0;
   if ((pruner.needs_ & kNeedsTraining) != 0 && cuts_at_once) {
     return InvalidArgument(StrCat("criterion ", spec.criterion,
                                   ": a schedule that cuts after the first step expected, since it "
                                   "looks at past steps, one that begins with sparsity ",
-                                  pruner.SparsityAt(0), " at step 0 found"));
+                                  pruner.AmountAt(0), " at step 0 found"));
   }
   if (schedule.regrow.criterion.empty()) return pruner;
   const Granularity& granularity = *pruner.plan_.granularity.kind;
@@ -44,10 +53,10 @@ Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
 }
 
 Result<MaskSet> Pruner::MasksAt(int64_t step, const StatisticsSet& statistics) const {
-  const double sparsity = SparsityAt(step);
-  if (schedule_.masks == MaskMode::kSoft) return MakeMasks(plan_, sparsity, statistics, fixed_);
+  const double amount = AmountAt(step);
+  if (schedule_.masks == MaskMode::kSoft) return MakeMasks(plan_, amount, statistics, fixed_);
   const double share = last_step_ < 0 ? 0.0 : RegrowShareAt(schedule_, step);
-  ESPALIER_ASSIGN_OR_RETURN(MaskSet masks, MakeMasks(plan_, sparsity, statistics, masks_));
+  ESPALIER_ASSIGN_OR_RETURN(MaskSet masks, MakeMasks(plan_, amount, statistics, masks_));
   if (share == 0.0) return masks;
   const uint64_t seed = plan_.seed + static_cast<uint64_t>(step + 1) * 0x9e3779b97f4a7c15u;
   return ExchangeMasks(plan_, *regrow_, share, seed, statistics, fixed_, masks);

@@ -21,10 +21,14 @@
 
 namespace espalier {
 
+// Does the schedule fit the plan? Errors: ValidateSchedule's; kInvalidArgument for one that ramps
+// no thresholds, if the plan has them.
+Status CheckSchedule(const Plan& plan, const ScheduleSpec& schedule);
+
 class Pruner {
  public:
   // `masks`: those already in force, {} for none; they stay in force.
-  // Errors: MakePlan's, ValidateSchedule's; kInvalidArgument if a mask fits no weight, or if the
+  // Errors: MakePlan's, CheckSchedule's; kInvalidArgument if a mask fits no weight, or if the
   // schedule regrows and pieces span weights, are balanced or end at one sparsity only, or if the
   // criterion looks at past steps and the schedule cuts before there are any.
   static Result<Pruner> Create(const Graph& graph, const PruneSpec& spec,
@@ -38,8 +42,10 @@ class Pruner {
 
   // True if Update(step, ...) would make new masks: gather plan().targets' statistics only then.
   bool IsDue(int64_t step) const { return espalier::IsDue(schedule_, last_step_, step); }
-  double SparsityAt(int64_t step) const {
-    return espalier::SparsityAt(schedule_, plan_.sparsity, step);
+  // What MakeMasks is asked for at `step`: a sparsity, or a share of the thresholds.
+  double AmountAt(int64_t step) const {
+    return HasThresholds(plan_) ? ThresholdShareAt(schedule_, step)
+                                : SparsityAt(schedule_, plan_.sparsity, step);
   }
 
   // Makes the masks of `step` if they are due; true if they changed. Errors: MakeMasks'; the masks

@@ -90,7 +90,11 @@ double SparsityAt(const ScheduleSpec& spec, double final_sparsity, int64_t step)
   if (step >= spec.end) return final_sparsity;
   const double progress =
       static_cast<double>(step - spec.begin) / static_cast<double>(spec.end - spec.begin);
-  return ScheduleOf(spec).sparsity(progress, spec.initial_sparsity, final_sparsity);
+  return ScheduleOf(spec).value(progress, spec.initial_sparsity, final_sparsity);
+}
+
+double ThresholdShareAt(const ScheduleSpec& spec, int64_t step) {
+  return SparsityAt(spec, 1.0, step);
 }
 
 bool IsDue(const ScheduleSpec& spec, int64_t last_step, int64_t step) {

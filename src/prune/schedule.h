@@ -1,4 +1,5 @@
-// Schedule: the sparsity at each training step.
+// Schedule: what is asked for at each training step: a sparsity, or a share of thresholds (under
+// allocation `threshold`).
 #ifndef ESPALIER_PRUNE_SCHEDULE_H_
 #define ESPALIER_PRUNE_SCHEDULE_H_
 
@@ -45,9 +46,11 @@ struct Schedule {
   const char* name;
   const char* formula;
   const char* source;
-  // The sparsity at a step in [begin, end]. `progress` = (step - begin) / (end - begin), 1 if the
-  // two are equal; `initial` and `final_sparsity` in [0, 1).
-  double (*sparsity)(double progress, double initial, double final_sparsity);
+  // The sparsity at a step in [begin, end], or the share of the thresholds, of which `initial` is 0
+  // and `final_value` 1. `progress` = (step - begin) / (end - begin), 1 if the two are equal; a
+  // sparsity is in [0, 1).
+  double (*value)(double progress, double initial, double final_value);
+  bool ramps_thresholds;  // false: its formula is one of densities, and makes no sense of them
 };
 
 namespace schedules {
@@ -67,6 +70,8 @@ Status ValidateSchedule(const ScheduleSpec& spec, double final_sparsity);
 // The sparsity wanted at `step`: initial before begin, final from end on, never falling.
 // Precondition: ValidateSchedule passes.
 double SparsityAt(const ScheduleSpec& spec, double final_sparsity, int64_t step);
+// The share of the thresholds in force at `step`: 0 before begin, 1 from end on.
+double ThresholdShareAt(const ScheduleSpec& spec, int64_t step);
 
 // The share of what is kept that RegrowSpec exchanges at `step`, 0 without one or from end on.
 double RegrowShareAt(const ScheduleSpec& spec, int64_t step);

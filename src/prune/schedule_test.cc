@@ -47,6 +47,15 @@ TEST(CubicSchedule, IsThePapersEquation) {
   EXPECT_NEAR(SparsityAt(spec, 0.9, 50), 0.9 - 0.9 * 0.421875, 1e-12);
 }
 
+// Narang et al. 2017: slope theta up to the middle, 1.5 theta from there on.
+TEST(TwoSlopesSchedule, IsOneAndAHalfTimesAsSteepInItsSecondHalf) {
+  const ScheduleSpec spec = {"two_slopes", 0, 200, 10, 0.0};
+  EXPECT_NEAR(ThresholdShareAt(spec, 50), 0.2, 1e-12);
+  EXPECT_NEAR(ThresholdShareAt(spec, 100), 0.4, 1e-12);
+  EXPECT_NEAR(ThresholdShareAt(spec, 150), 0.7, 1e-12);
+  EXPECT_EQ(ThresholdShareAt(spec, 200), 1.0);
+}
+
 TEST(Schedule, IsDueAtBeginAtEveryIntervalAndAtEnd) {
   const ScheduleSpec spec = {"cubic", 5, 12, 3, 0.0};
   std::vector<int64_t> due;

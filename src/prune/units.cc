@@ -123,6 +123,17 @@ std::vector<float> UnitScores(const Coupling& coupling, Grouping grouping,
   return scores;
 }
 
+Keep RemovableGroups(const Coupling& coupling, const std::vector<uint8_t>& layers) {
+  Keep may_go;
+  for (const UnitGroup& group : coupling.groups) {
+    const bool is_chosen =
+        std::all_of(group.units.begin(), group.units.end(),
+                    [&](const Unit& unit) { return layers[Idx(unit.layer)] != 0; });
+    may_go.push_back(is_chosen && !group.units.empty() && group.pinned.empty());
+  }
+  return may_go;
+}
+
 std::vector<Pool> UnitPools(const Coupling& coupling, const std::vector<uint8_t>& layers) {
   std::vector<Pool> pools;
   for (const Candidates& candidates : CandidatesOf(coupling, layers)) {
@@ -153,6 +164,15 @@ std::vector<Pool> UnitPools(const Coupling& coupling, const std::vector<uint8_t>
     }
   }
   return pools;
+}
+
+std::vector<std::vector<int32_t>> GroupsOfPools(const Coupling& coupling,
+                                                const std::vector<uint8_t>& layers) {
+  std::vector<std::vector<int32_t>> groups;
+  for (const Candidates& candidates : CandidatesOf(coupling, layers)) {
+    groups.emplace_back(candidates.groups.begin(), candidates.groups.end());
+  }
+  return groups;
 }
 
 Keep SelectUnits(const Coupling& coupling, const std::vector<float>& scores,

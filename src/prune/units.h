@@ -21,6 +21,10 @@ namespace espalier {
 std::vector<float> UnitScores(const Coupling& coupling, Grouping grouping,
                               const std::map<std::string, std::vector<float>>& saliency);
 
+// 1 for the groups that may go: with units, all of them of layers that are chosen ([layers], 1 =
+// chosen), and not pinned.
+Keep RemovableGroups(const Coupling& coupling, const std::vector<uint8_t>& layers);
+
 struct UnitSelection {
   const Allocation* allocation = nullptr;
   Budget budget;                // sparsity = share of the candidate layers' units that goes
@@ -33,6 +37,10 @@ struct UnitSelection {
 // The units that compete with each other, without pieces: those of each layer, and those that Add
 // joins over the same layers. Their sizes count units. layers: as UnitSelection's.
 std::vector<Pool> UnitPools(const Coupling& coupling, const std::vector<uint8_t>& layers);
+
+// The groups that compete in each of those pools, pinned ones too.
+std::vector<std::vector<int32_t>> GroupsOfPools(const Coupling& coupling,
+                                                const std::vector<uint8_t>& layers);
 
 // Keeps the best groups of each layer, or over all, as the allocation says. A group that joins
 // layers counts once for each of its units. What was gone stays gone, unless that leaves no graph.

@@ -119,6 +119,7 @@ TEST(SelectUnits, KeepsOneUnitAtTheHighestSparsity) {
   const Graph graph = Stack(CellKind::kRnnReluCell, {6, 1}, Direction::kForward);
   const Coupling coupling = ValueOrDie(FindCoupling(graph));
   for (const Allocation* allocation : AllAllocations()) {
+    if (allocation->needs == AllocationNeeds::kThresholds) continue;  // spends no budget
     const Keep keep = SelectUnits(coupling, RandomScores(coupling, 1),
                                   SelectWithAll(coupling, *allocation, 0.999));
     EXPECT_EQ(Counts(coupling, keep), (std::vector<int64_t>{1, 1})) << allocation->name;
@@ -161,6 +162,7 @@ TEST(SelectUnits, KeepsPinnedUnitsWhateverTheirScore) {
   builder.Recurrent(CellKind::kGruCell, 8).Recurrent(CellKind::kGruCell, 8).LastStep();
   const Coupling coupling = ValueOrDie(FindCoupling(ValueOrDie(builder.Finish())));
   for (const Allocation* allocation : AllAllocations()) {
+    if (allocation->needs == AllocationNeeds::kThresholds) continue;  // spends no budget
     const Keep keep =
         SelectUnits(coupling, RandomScores(coupling, 1), SelectWithAll(coupling, *allocation, 0.5));
     EXPECT_EQ(Counts(coupling, keep)[1], 8) << allocation->name;

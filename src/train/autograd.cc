@@ -52,6 +52,25 @@ at::Tensor Loss(const at::Tensor& logits, const std::vector<int32_t>& labels,
   return loss * (1.0 - options.teacher_weight) + divergence * (options.teacher_weight * t * t);
 }
 
+// See LossOptions::hidden.
+at::Tensor HiddenLoss(const TorchTensors& values, const Batch& batch, const Teaching& teaching) {
+  const at::Tensor lengths =
+      at::tensor(at::ArrayRef<int32_t>(batch.lengths), at::kInt).view({1, -1});
+  const at::Tensor valid =
+      (at::arange(batch.steps, at::kInt).view({-1, 1}) < lengths).unsqueeze(2);  // [T, B, 1]
+  const at::Tensor count = valid.sum().clamp_min(1);
+  at::Tensor total = at::zeros({});
+  for (const auto& [name, features] : teaching.hidden) {
+    const at::Tensor& student = values.at(name);
+    const at::Tensor teacher =
+        at::from_blob(const_cast<float*>(features.data()), student.sizes(), at::kFloat);
+    // where, not a product: what is past a length may be anything.
+    const at::Tensor gap = at::where(valid, student - teacher, at::zeros({1}));
+    total = total + gap.square().sum() / (count * student.size(2));
+  }
+  return total / static_cast<double>(std::max<size_t>(1, teaching.hidden.size()));
+}
+
 }  // namespace
 
 struct Autograd::Impl {
@@ -144,13 +163,35 @@ Result<double> Autograd::LossAndGradient(const LabelledBatch& batch, const LossO
     std::fill(impl_->gradient.begin(), impl_->gradient.end(), 0.0f);
     const TorchTensors values =
         Forward(impl_->graph, impl_->tensors, batch.batch, nullptr, {CellPath::kFused, dropout});
-    const at::Tensor result = Loss(values.at(impl_->logits), batch.labels, loss);
+    at::Tensor result = Loss(values.at(impl_->logits), batch.labels, loss);
+    if (loss.hidden != nullptr) {
+      result = result + HiddenLoss(values, batch.batch, *loss.hidden) * loss.hidden_weight;
+    }
     value = static_cast<double>(result.item<float>());
     result.backward();
     return Ok();
   });
   ESPALIER_RETURN_IF_ERROR(status);
   return value;
+}
+
+Status Autograd::Teach(const Batch& batch, const FeatureChoice& hidden, Teaching* teaching) {
+  return Guarded([&] {
+    const at::NoGradGuard no_gradient;
+    const TorchTensors values =
+        Forward(impl_->graph, impl_->tensors, batch, nullptr, ForwardOptions());
+    const auto copy = [](const at::Tensor& from, std::vector<float>* to) {
+      const at::Tensor packed = from.contiguous();
+      const float* begin = packed.data_ptr<float>();
+      to->assign(begin, begin + packed.numel());
+    };
+    copy(values.at(impl_->logits), &teaching->logits);
+    for (const auto& [name, features] : hidden) {
+      const at::Tensor chosen = at::tensor(at::ArrayRef<int64_t>(features), at::kLong);
+      copy(values.at(name).index_select(2, chosen), &teaching->hidden[name]);
+    }
+    return Ok();
+  });
 }
 
 Status Autograd::Logits(const Batch& batch, std::vector<float>* logits) {

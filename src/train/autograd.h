@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -26,12 +27,26 @@ struct WeightSlice {
   size_t size = 0;
 };
 
+// By value name: which features, in order.
+using FeatureChoice = std::map<std::string, std::vector<int64_t>>;
+
+// What a teacher says of a batch.
+struct Teaching {
+  std::vector<float> logits;                         // [B, classes]
+  std::map<std::string, std::vector<float>> hidden;  // [T, B, chosen features], by value name
+};
+
 struct LossOptions {
   double label_smoothing = 0.0;
   // [B, classes] logits of a teacher, or empty; see Distillation in trainer.h.
   std::span<const float> teacher_logits;
   double teacher_weight = 0.0;
   double temperature = 1.0;
+  // Adds hidden_weight times the mean over values of the mean over valid steps and features of
+  // (h_S - h_T)^2 (hints: Romero et al. 2015, arXiv:1412.6550, without a regressor: the
+  // teacher's features are chosen, not mapped). nullptr: nothing.
+  const Teaching* hidden = nullptr;
+  double hidden_weight = 0.0;
 };
 
 class Autograd {
@@ -54,6 +69,9 @@ class Autograd {
   // from `dropout`. Precondition: the batch fits the graph. Errors: kOutOfMemory; kInternal with
   // libtorch's message.
   Result<double> LossAndGradient(const LabelledBatch& batch, const LossOptions& loss, Rng* dropout);
+
+  // Logits, and the chosen features of these values, dropout off.
+  Status Teach(const Batch& batch, const FeatureChoice& hidden, Teaching* teaching);
 
   // Writes [B, classes], dropout off. If a Softmax makes the output, this is what it reads.
   Status Logits(const Batch& batch, std::vector<float>* logits);

@@ -11,7 +11,7 @@ namespace espalier {
 namespace {
 
 constexpr char kMagic[8] = {'E', 'S', 'P', 'T', 'R', 'A', 'I', 'N'};
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr size_t kMaxTextBytes = 1 << 16;
 constexpr uint32_t kMaxRank = 8;
 
@@ -117,14 +117,36 @@ Status CheckIdentity(ByteReader* reader, const TrainIdentity& identity) {
                                 identity[count].second, " expected, nothing found"));
 }
 
+void WriteOptimizer(const Optimizer::State& state, ByteWriter* writer) {
+  writer->Write(state.steps);
+  WriteVector(state.first, writer);
+  WriteVector(state.second, writer);
+  writer->Write(static_cast<uint32_t>(state.averages));
+}
+
+Status ReadOptimizer(ByteReader* reader, const std::string& field, Optimizer::State* state) {
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".steps", &state->steps));
+  ESPALIER_RETURN_IF_ERROR(ReadVector(reader, field + ".first", &state->first));
+  ESPALIER_RETURN_IF_ERROR(ReadVector(reader, field + ".second", &state->second));
+  uint32_t averages = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read(field + ".averages", &averages));
+  state->averages = averages != 0;
+  return Ok();
+}
+
 void WriteState(const TrainState& state, ByteWriter* writer) {
   WriteGraph(state.graph, writer);
-  writer->Write(state.optimizer.steps);
-  WriteVector(state.optimizer.first, writer);
-  WriteVector(state.optimizer.second, writer);
+  WriteOptimizer(state.optimizer, writer);
   WriteMasks(state.masks, writer);
   writer->Write(state.pruner_last_step);
   WriteMasks(state.pruner_masks, writer);
+  const Regularization::State& regularization = state.regularization;
+  writer->Write(static_cast<uint32_t>(regularization.parameters.size()));
+  for (size_t i = 0; i < regularization.parameters.size(); ++i) {
+    WriteVector(regularization.parameters[i], writer);
+    WriteOptimizer(regularization.optimizers[i], writer);
+  }
+  writer->Write(regularization.rng.state());
   WriteVector(state.movement, writer);
   WriteVector(state.momentum, writer);
   writer->Write(state.step);
@@ -149,14 +171,25 @@ Status ReadRng(ByteReader* reader, const char* field, Rng* rng) {
   return Ok();
 }
 
+Status ReadRegularization(ByteReader* reader, Regularization::State* state) {
+  uint32_t count = 0;
+  ESPALIER_RETURN_IF_ERROR(reader->Read("regularizers", &count));
+  for (uint32_t i = 0; i < count; ++i) {
+    const std::string field = StrCat("regularizer ", i);
+    ESPALIER_RETURN_IF_ERROR(
+        ReadVector(reader, field + ".parameters", &state->parameters.emplace_back()));
+    ESPALIER_RETURN_IF_ERROR(ReadOptimizer(reader, field, &state->optimizers.emplace_back()));
+  }
+  return ReadRng(reader, "regularizers.rng", &state->rng);
+}
+
 Status ReadState(ByteReader* reader, TrainState* state) {
   ESPALIER_ASSIGN_OR_RETURN(state->graph, ReadGraph(reader));
-  ESPALIER_RETURN_IF_ERROR(reader->Read("optimizer.steps", &state->optimizer.steps));
-  ESPALIER_RETURN_IF_ERROR(ReadVector(reader, "optimizer.first", &state->optimizer.first));
-  ESPALIER_RETURN_IF_ERROR(ReadVector(reader, "optimizer.second", &state->optimizer.second));
+  ESPALIER_RETURN_IF_ERROR(ReadOptimizer(reader, "optimizer", &state->optimizer));
   ESPALIER_RETURN_IF_ERROR(ReadMasks(reader, &state->masks));
   ESPALIER_RETURN_IF_ERROR(reader->Read("pruner.last_step", &state->pruner_last_step));
   ESPALIER_RETURN_IF_ERROR(ReadMasks(reader, &state->pruner_masks));
+  ESPALIER_RETURN_IF_ERROR(ReadRegularization(reader, &state->regularization));
   ESPALIER_RETURN_IF_ERROR(ReadVector(reader, "movement", &state->movement));
   ESPALIER_RETURN_IF_ERROR(ReadVector(reader, "momentum", &state->momentum));
   ESPALIER_RETURN_IF_ERROR(reader->Read("step", &state->step));

@@ -1,13 +1,15 @@
 // A training checkpoint: everything that the next step depends on, in one file.
-//   magic "ESPTRAIN" | u32 version (2) | u32 CRC-32C of the payload | u64 payload bytes | payload
+//   magic "ESPTRAIN" | u32 version (3) | u32 CRC-32C of the payload | u64 payload bytes | payload
 // payload (texts: u32 length and bytes; vectors: u64 count and elements; little-endian):
 //   u32 entries of the identity { text key, text value }
 //   | graph (model/serialize.h) | i64 optimiser steps | f32 first moment[] | f32 second moment[]
+//   | u32 does it average
 //   | masks | i64 pruner's last step (-2: no pruner) | pruner's masks
-//   | f32 movement[] | f32 momentum[] (both empty unless the pruner needs them)
-//   | i64 step | i64 epoch | i64 batches done in the epoch | u64 order rng[4] | u64 dropout rng[4]
-//   | f64 loss sum | i64 sequences | f64 seconds of the epoch
-//   | u32 epochs { as TrainEpoch } | i64 best epoch | f64 best metric | best weights
+//   | u32 regularizers { f32 parameters[] | as the optimiser's: i64, f32[], f32[], u32 } | u64
+//   rng[4] | f32 movement[] | f32 momentum[] (both empty unless the pruner needs them) | i64 step |
+//   i64 epoch | i64 batches done in the epoch | u64 order rng[4] | u64 dropout rng[4] | f64 loss
+//   sum | i64 sequences | f64 seconds of the epoch | u32 epochs { as TrainEpoch } | i64 best epoch
+//   | f64 best metric | best weights
 // masks: u32 count { text name, u32 rank, i64 dims[rank], u8 keep[] }
 #ifndef ESPALIER_TRAIN_CHECKPOINT_H_
 #define ESPALIER_TRAIN_CHECKPOINT_H_
@@ -22,6 +24,7 @@
 #include "model/graph.h"
 #include "model/tensor.h"
 #include "train/optimizer.h"
+#include "train/regularization.h"
 #include "train/trainer.h"
 
 namespace espalier {
@@ -38,6 +41,7 @@ struct TrainState {
   MaskSet masks;  // in force
   int64_t pruner_last_step = kNoPruner;
   MaskSet pruner_masks;
+  Regularization::State regularization;
   std::vector<float> movement;  // statistics of the pruner (criterion.h), flat; empty if not needed
   std::vector<float> momentum;
 

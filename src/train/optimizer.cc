@@ -1,12 +1,13 @@
 #include "train/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace espalier {
 
 Optimizer::Optimizer(const OptimizerOptions& options, size_t size) : options_(options) {
   state_.first.assign(size, 0.0f);
-  if (options.kind == OptimizerKind::kAdam) state_.second.assign(size, 0.0f);
+  if (options.kind != OptimizerKind::kSgd) state_.second.assign(size, 0.0f);
 }
 
 void Optimizer::Step(double rate, double gradient_scale, std::span<const float> gradient,
@@ -14,10 +15,10 @@ void Optimizer::Step(double rate, double gradient_scale, std::span<const float> 
   ESPALIER_ASSERT(gradient.size() == state_.first.size() && weights.size() == gradient.size());
   ++state_.steps;
   const auto scale = static_cast<float>(gradient_scale);
-  if (options_.kind == OptimizerKind::kAdam) {
-    AdamStep(rate, scale, gradient, weights);
-  } else {
-    SgdStep(rate, scale, gradient, weights);
+  switch (options_.kind) {
+    case OptimizerKind::kAdam: return AdamStep(rate, scale, gradient, weights);
+    case OptimizerKind::kSgd: return SgdStep(rate, scale, gradient, weights);
+    case OptimizerKind::kAsgd: return AsgdStep(rate, scale, gradient, weights);
   }
 }
 
@@ -60,10 +61,44 @@ void Optimizer::SgdStep(double rate, float scale, std::span<const float> gradien
   }
 }
 
+void Optimizer::AsgdStep(double rate, float scale, std::span<const float> gradient,
+                         std::span<float> weights) {
+  const auto step_size = static_cast<float>(rate) * scale;
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] -= step_size * gradient[i];
+  if (!state_.averages) return;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    float& average = state_.first[i];
+    float& count = state_.second[i];
+    if (weights[i] == 0.0f) {  // dropped
+      average = count = 0.0f;
+      continue;
+    }
+    count += 1.0f;
+    average += (weights[i] - average) / count;
+  }
+}
+
+void Optimizer::Average(std::span<float> weights) const {
+  if (!state_.averages) return;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (state_.second[i] > 0.0f) weights[i] = state_.first[i];
+  }
+}
+
 void Optimizer::Mask(std::span<const float> keep) {
   for (std::vector<float>* moment : {&state_.first, &state_.second}) {
     for (size_t i = 0; i < moment->size(); ++i) (*moment)[i] *= keep[i];
   }
+}
+
+bool IsTimeToAverage(const OptimizerOptions& options, std::span<const TrainEpoch> epochs) {
+  const auto after = static_cast<size_t>(options.average_after);
+  if (options.kind != OptimizerKind::kAsgd || epochs.size() <= after + 1) return false;
+  double least = epochs[0].valid_loss;
+  for (const TrainEpoch& epoch : epochs.first(epochs.size() - 1 - after)) {
+    least = std::min(least, epoch.valid_loss);
+  }
+  return epochs.back().valid_loss > least;
 }
 
 void DecayWeights(double rate, double decay, std::span<float> weights) {

@@ -1,4 +1,4 @@
-// Optimizer: Adam and SGD over flat vectors, one pass over the weights a step.
+// Optimizer: Adam, SGD and averaged SGD over flat vectors, one pass over the weights a step.
 #ifndef ESPALIER_TRAIN_OPTIMIZER_H_
 #define ESPALIER_TRAIN_OPTIMIZER_H_
 
@@ -22,14 +22,22 @@ class Optimizer {
   void Step(double rate, double gradient_scale, std::span<const float> gradient,
             std::span<float> weights);
 
-  // Multiplies the moments by `keep` ([size], 1 or 0).
+  // ASGD: averages the weights of all steps from here on.
+  void StartAveraging() { state_.averages = true; }
+  bool averages() const { return state_.averages; }
+  // Replaces weights by their averages, once there are any.
+  void Average(std::span<float> weights) const;
+
+  // Multiplies the moments, or averages, by `keep` ([size], 1 or 0).
   void Mask(std::span<const float> keep);
 
-  // For checkpoints. SGD has no second moment.
+  // For checkpoints. SGD has no second moment. Of ASGD `first` is the average of each weight, and
+  // `second` the number of steps that it is of: 0 while the weight is 0.
   struct State {
     int64_t steps = 0;
     std::vector<float> first;
     std::vector<float> second;
+    bool averages = false;
 
     bool operator==(const State&) const = default;
   };
@@ -41,10 +49,16 @@ class Optimizer {
   void AdamStep(double rate, float scale, std::span<const float> gradient,
                 std::span<float> weights);
   void SgdStep(double rate, float scale, std::span<const float> gradient, std::span<float> weights);
+  void AsgdStep(double rate, float scale, std::span<const float> gradient,
+                std::span<float> weights);
 
   OptimizerOptions options_;
   State state_;
 };
+
+// Is averaging to begin after these epochs? See OptimizerOptions::average_after; false but for ASGD
+// (Merity et al. 2018, arXiv:1708.02182, algorithm 1).
+bool IsTimeToAverage(const OptimizerOptions& options, std::span<const TrainEpoch> epochs);
 
 // w -= rate * decay * w.
 void DecayWeights(double rate, double decay, std::span<float> weights);

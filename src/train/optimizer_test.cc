@@ -37,6 +37,60 @@ TEST(Optimizer, TakesAdamsSteps) {
   for (size_t i = 0; i < kSize; ++i) EXPECT_NEAR(weights[i], expected[i], 2e-6) << i;
 }
 
+// With the numbers that each weight has had since averaging began, or since it came back.
+TEST(Optimizer, AveragesEachWeightSinceItWasLastDropped) {
+  constexpr size_t kSize = 6;
+  Rng rng(4);
+  OptimizerOptions options;
+  options.kind = OptimizerKind::kAsgd;
+  std::vector<float> weights = RandomVector(kSize, &rng);
+  std::vector<std::vector<double>> seen(kSize);
+  Optimizer optimizer(options, kSize);
+  for (int t = 0; t < 30; ++t) {
+    std::vector<float> gradient = RandomVector(kSize, &rng);
+    if (t == 5) optimizer.StartAveraging();
+    const bool is_dropped = t >= 12 && t < 20;  // weight 2
+    if (t == 12) {
+      optimizer.Mask(std::vector<float>{1.0f, 1.0f, 0.0f, 1.0f, 1.0f, 1.0f});
+      weights[2] = 0.0f;
+      seen[2].clear();
+    }
+    if (is_dropped) gradient[2] = 0.0f;
+    std::vector<float> before = weights;
+    optimizer.Step(0.1, 0.5, gradient, weights);
+    for (size_t i = 0; i < kSize; ++i) {
+      EXPECT_NEAR(weights[i], before[i] - 0.05f * gradient[i], 1e-6);
+      if (t >= 5 && !(i == 2 && is_dropped)) seen[i].push_back(static_cast<double>(weights[i]));
+    }
+    std::vector<float> averaged = weights;
+    optimizer.Average(averaged);
+    for (size_t i = 0; i < kSize; ++i) {
+      double sum = 0.0;
+      for (const double weight : seen[i]) sum += weight;
+      const double expected = seen[i].empty() ? static_cast<double>(weights[i])
+                                              : sum / static_cast<double>(seen[i].size());
+      EXPECT_NEAR(static_cast<double>(averaged[i]), expected, 1e-5) << t << " " << i;
+    }
+  }
+  EXPECT_EQ(seen[2].size(), 10u);
+}
+
+TEST(Optimizer, AveragesOnceValidationIsWorseThanLongBefore) {
+  const OptimizerOptions options = {.kind = OptimizerKind::kAsgd, .average_after = 2};
+  const auto is_time = [&](std::vector<double> losses, OptimizerKind kind) {
+    std::vector<TrainEpoch> epochs;
+    for (const double loss : losses) epochs.emplace_back().valid_loss = loss;
+    OptimizerOptions asked = options;
+    asked.kind = kind;
+    return IsTimeToAverage(asked, epochs);
+  };
+  EXPECT_FALSE(is_time({3.0, 2.0, 4.0}, OptimizerKind::kAsgd)) << "too early";
+  EXPECT_TRUE(is_time({3.0, 2.0, 2.5, 3.5}, OptimizerKind::kAsgd));
+  EXPECT_FALSE(is_time({3.0, 1.0, 2.0, 2.5}, OptimizerKind::kAsgd)) << "1.0 is not long ago";
+  EXPECT_TRUE(is_time({3.0, 1.0, 2.0, 2.5, 2.4}, OptimizerKind::kAsgd));
+  EXPECT_FALSE(is_time({3.0, 2.0, 2.5, 3.5}, OptimizerKind::kSgd));
+}
+
 class SgdTest : public ::testing::TestWithParam<bool> {};
 INSTANTIATE_TEST_SUITE_P(Nesterov, SgdTest, ::testing::Bool());
 

@@ -1,5 +1,6 @@
 #include "train/train_options.h"
 
+#include <algorithm>
 #include <cmath>
 #include <iomanip>
 #include <sstream>
@@ -16,8 +17,8 @@ struct OptimizerEntry {
   OptimizerKind kind;
   const char* name;
 };
-constexpr OptimizerEntry kOptimizers[] = {{OptimizerKind::kAdam, "adam"},
-                                          {OptimizerKind::kSgd, "sgd"}};
+constexpr OptimizerEntry kOptimizers[] = {
+    {OptimizerKind::kAdam, "adam"}, {OptimizerKind::kSgd, "sgd"}, {OptimizerKind::kAsgd, "asgd"}};
 
 struct LrScheduleEntry {
   LrSchedule kind;
@@ -108,6 +109,12 @@ std::string ChecksumOf(const Graph& graph) {
 std::string ChecksumOf(const TensorStore& weights) {
   ByteWriter writer;
   WriteTensors(weights, &writer);
+  return ChecksumOf(writer);
+}
+
+std::string ChecksumOf(const std::vector<int64_t>& units) {
+  ByteWriter writer;
+  writer.WriteBytes(std::as_bytes(std::span(units)));
   return ChecksumOf(writer);
 }
 
@@ -236,6 +243,8 @@ Status ValidateOptions(const TrainOptions& options) {
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast("threads", options.threads, 1));
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast("patience", options.patience, 0));
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast("checkpoint_steps", options.checkpoint_steps, 0));
+  ESPALIER_RETURN_IF_ERROR(
+      CheckAtLeast("optimizer.average_after", options.optimizer.average_after, 1));
   const LearningRate& rate = options.learning_rate;
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast("learning_rate.every_epochs", rate.every_epochs, 1));
   const OptimizerOptions& optimizer = options.optimizer;
@@ -278,6 +287,51 @@ Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
   return Ok();
 }
 
+MaskSet Intersect(const MaskSet& a, const MaskSet& b) {
+  MaskSet both = a;
+  for (const auto& [name, mask] : b) {
+    const auto [it, is_new] = both.emplace(name, mask);
+    if (is_new) continue;
+    for (size_t i = 0; i < mask.keep.size(); ++i) it->second.keep[i] &= mask.keep[i];
+  }
+  return both;
+}
+
+Result<FeatureChoice> HiddenFeatures(const Graph& student, const Distillation& distillation) {
+  FeatureChoice choice;
+  for (const Node& node : student.nodes) {
+    if (node.op != Op::kRecurrent) continue;
+    const Node* other = FindNode(*distillation.teacher, node.name);
+    if (other == nullptr || other->op != Op::kRecurrent || other->direction != node.direction ||
+        other->output != node.output) {
+      return InvalidArgument("distillation.hidden: a recurrent layer " + node.name +
+                             " in the teacher expected, as the student has it, none found");
+    }
+    std::vector<int64_t>& features = choice[node.output];
+    int64_t first = 0;
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      const std::string layer = node.name + (direction.reverse ? "_reverse" : "");
+      const auto kept = distillation.kept_units.find(layer);
+      std::vector<int64_t> units;
+      for (int64_t unit = 0; unit < other->hidden_size; ++unit) units.push_back(unit);
+      if (kept != distillation.kept_units.end()) units = kept->second;
+      const bool fits = static_cast<int64_t>(units.size()) == node.hidden_size &&
+                        std::all_of(units.begin(), units.end(), [&](int64_t unit) {
+                          return unit >= 0 && unit < other->hidden_size;
+                        });
+      if (!fits) {
+        return InvalidArgument(
+            StrCat("distillation.hidden: ", layer, ": ", node.hidden_size,
+                   " units expected in the teacher, or a record of which were kept, ", units.size(),
+                   " of ", other->hidden_size, " found"));
+      }
+      for (const int64_t unit : units) features.push_back(first + unit);
+      first += other->hidden_size;
+    }
+  }
+  return choice;
+}
+
 Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t steps) {
   if (job.valid == nullptr && options.patience > 0) {
     return InvalidArgument(
@@ -292,11 +346,28 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
                                     " expected, ", ShapeString(mask.shape), " found"));
     }
   }
+  if (job.valid == nullptr && options.optimizer.kind == OptimizerKind::kAsgd) {
+    return InvalidArgument(
+        "optimizer: adam or sgd expected without a validation set, which says when asgd averages, "
+        "asgd found");
+  }
   if (job.pruner != nullptr) ESPALIER_RETURN_IF_ERROR(ValidatePruner(job.graph, *job.pruner));
   if (job.pruner != nullptr && job.pruner->schedule().end >= steps) {
     return InvalidArgument(StrCat("schedule.end: less than the ", steps,
                                   " steps of the training expected, ", job.pruner->schedule().end,
                                   " found"));
+  }
+  if (!job.regularizers.empty() && job.pruner != nullptr && job.pruner->schedule().end == 0) {
+    return InvalidArgument(
+        "regularizers: a schedule that ends after the first step expected, since they act until "
+        "then, one that ends at step 0 found");
+  }
+  if (!job.regularizers.empty() && job.reconstruct && job.pruner != nullptr &&
+      job.pruner->schedule().begin != job.pruner->schedule().end) {
+    return InvalidArgument(StrCat(
+        "reconstruct: masks that are made once expected beside regularizers, since weights are not "
+        "what was learned before the last, a schedule from step ",
+        job.pruner->schedule().begin, " to ", job.pruner->schedule().end, " found"));
   }
   ESPALIER_RETURN_IF_ERROR(ValidateCalibration(job.calibration));
   const bool is_soft = job.pruner != nullptr && job.pruner->schedule().masks == MaskMode::kSoft;
@@ -316,6 +387,7 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
     const Range ranges[] = {
         {"distillation.weight", job.distillation.weight, 0.0, true, 1.0 + 1e-12},
         {"distillation.temperature", job.distillation.temperature, 0.0, false, HUGE_VAL},
+        {"distillation.hidden", job.distillation.hidden_weight, 0.0, true, HUGE_VAL},
     };
     for (const Range& range : ranges) ESPALIER_RETURN_IF_ERROR(CheckRange(range));
   }
@@ -344,6 +416,7 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("optimizer.epsilon", Exact(optimizer.epsilon));
   add("optimizer.momentum", Exact(optimizer.momentum));
   add("optimizer.nesterov", optimizer.nesterov ? "yes" : "no");
+  add("optimizer.average_after", std::to_string(optimizer.average_after));
   add("optimizer.weight_decay", Exact(optimizer.weight_decay));
   add("learning_rate", LrScheduleName(rate.schedule));
   add("learning_rate.peak", Exact(rate.peak));
@@ -361,11 +434,24 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("teacher", distillation.teacher == nullptr ? "none" : ChecksumOf(*distillation.teacher));
   add("distillation.weight", Exact(distillation.weight));
   add("distillation.temperature", Exact(distillation.temperature));
+  add("distillation.hidden", Exact(distillation.hidden_weight));
+  for (const auto& [layer, units] : distillation.kept_units) {
+    add("distillation.kept units", StrCat(layer, " ", ChecksumOf(units)));
+  }
   add("calibration.sequences", std::to_string(job.calibration.sequences));
   add("calibration.batch_size", std::to_string(job.calibration.batch_size));
   add("calibration.seed", std::to_string(job.calibration.seed));
   add("reconstruct", job.reconstruct ? "yes" : "no");
   add("rewind", job.rewind == nullptr ? "no" : ChecksumOf(*job.rewind));
+  for (const RegularizerSpec& spec : job.regularizers) {
+    const PruneSpec& stage = job.regularized;
+    const std::vector<std::string>& weights = spec.weights.empty() ? stage.weights : spec.weights;
+    add("regularizer",
+        StrCat(spec.name, " ", Exact(spec.strength), " warm-up ", Exact(spec.warmup_epochs),
+               " speed ", Exact(spec.speed), " share ", Exact(spec.share), " over ",
+               spec.granularity.empty() ? stage.granularity : spec.granularity, " of ",
+               StrJoin(weights, " ")));
+  }
   add("pruner", job.pruner == nullptr ? "no" : "yes");
   if (job.pruner != nullptr) DescribePruner(*job.pruner, &identity);
   return identity;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "train/autograd.h"
 #include "train/checkpoint.h"
 #include "train/trainer.h"
 
@@ -16,6 +17,14 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
 // Checks a data set and that it fits the graph's input; `what` names it in errors.
 Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
                     const std::string& what);
+
+// Elementwise and; a mask that only one set has is taken as it is. Precondition: equal shapes.
+MaskSet Intersect(const MaskSet& a, const MaskSet& b);
+
+// The features of the teacher's values that the recurrent layers of the student are to have, by
+// value name. Errors: kInvalidArgument, naming a layer that the teacher lacks or has with other
+// units than kept_units say.
+Result<FeatureChoice> HiddenFeatures(const Graph& student, const Distillation& distillation);
 
 // Each mask names a weight and has its shape. Errors: kInvalidArgument.
 Status ValidateMasks(const Graph& graph, const MaskSet& masks);

@@ -12,6 +12,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/optimizer.h"
+#include "train/regularization.h"
 #include "train/statistics.h"
 #include "train/train_options.h"
 
@@ -21,17 +22,6 @@ namespace {
 // Adam's second moment is the square of a gradient, and products of weights are floats too: no norm
 // may be so large that its square is none.
 constexpr double kLargestNorm = 1.8446743e19;  // square root of the largest float
-
-// Elementwise and; a mask that only one set has is taken as it is.
-MaskSet Intersect(const MaskSet& a, const MaskSet& b) {
-  MaskSet both = a;
-  for (const auto& [name, mask] : b) {
-    const auto [it, is_new] = both.emplace(name, mask);
-    if (is_new) continue;
-    for (size_t i = 0; i < mask.keep.size(); ++i) it->second.keep[i] &= mask.keep[i];
-  }
-  return both;
-}
 
 class Training {
  public:
@@ -74,10 +64,19 @@ class Training {
   void FollowGradient();
   Status RunEpoch();
   Status Step(const std::vector<int64_t>& indices);
-  // What `run` returns while soft masks are in force and matrices are rounded to
-  // options_.weight_type.
+  // What `run` returns while the regularizers' sample of this step, or averages and what they have
+  // learned, soft masks, and matrices rounded to options_.weight_type are in the weights' place.
+  enum class Form { kSampled, kFolded };
   template <class Fn>
-  auto Rounded(Fn run);
+  auto With(Form form, Fn run);
+  // Do regularizers act on the weights as they are now?
+  bool IsRegularized() const { return !regularization_.empty() && !is_folded_; }
+  // The step before which regularizers are folded in.
+  int64_t FoldStep() const {
+    return job_.pruner == nullptr ? Steps() : job_.pruner->schedule().end;
+  }
+  void Fold();
+  Graph FoldedGraph();
   Status UpdateWeights(double gradient_norm);
   std::string LastGoodCheckpoint() const;
   Status FinishEpoch();
@@ -97,7 +96,10 @@ class Training {
   // state_.graph, .optimizer, and .pruner_* are filled only when a checkpoint is written.
   TrainState state_;
   int64_t steps_per_epoch_ = 0;
-  std::vector<float> exact_;      // weights, while masked or rounded ones are in their place
+  Regularization regularization_;
+  bool is_folded_ = false;
+  std::vector<float> exact_;      // weights, while others are in their place
+  std::vector<float> folded_;     // those that criteria look at while regularizers act
   std::vector<float> keep_;       // flat factors of the hard masks in force; empty: none
   std::vector<float> soft_keep_;  // of the masks in force, if they are soft
   double sparsity_ = 0.0;
@@ -105,7 +107,8 @@ class Training {
   bool has_checkpoint_ = false;
 
   LabelledBatch batch_;
-  std::vector<float> teacher_logits_;
+  Teaching teaching_;
+  FeatureChoice hidden_;  // of the teacher; empty: only its logits count
   Stopwatch whole_;
   Stopwatch epoch_;  // restarted by a resume; state_.epoch_seconds holds what was before
   int64_t sequences_here_ = 0;
@@ -126,6 +129,9 @@ Status Training::Start() {
     ESPALIER_ASSIGN_OR_RETURN(teacher_, Autograd::Create(graph));
     ESPALIER_RETURN_IF_ERROR(
         ValidateData(graph, *job_.train, teacher_->classes(), "training set for the teacher"));
+    if (job_.distillation.hidden_weight > 0.0) {
+      ESPALIER_ASSIGN_OR_RETURN(hidden_, HiddenFeatures(job_.graph, job_.distillation));
+    }
   }
   steps_per_epoch_ = (job_.train->size() + options_.batch_size - 1) / options_.batch_size;
   ESPALIER_RETURN_IF_ERROR(ValidateJob(job_, options_, Steps()));
@@ -139,6 +145,9 @@ Status Training::Start() {
   state_.masks = job_.pruner == nullptr ? job_.masks : Intersect(job_.masks, job_.pruner->masks());
   state_.movement.assign(FollowedSize(kNeedsMovement), 0.0f);
   state_.momentum.assign(FollowedSize(kNeedsMomentum), 0.0f);
+  ESPALIER_ASSIGN_OR_RETURN(
+      regularization_, Regularization::Create(job_.graph, autograd_->slices(), job_, options_));
+  regularization_.set_steps_per_epoch(steps_per_epoch_);
   std::error_code ignored;
   if (options_.resume && std::filesystem::exists(options_.checkpoint_path, ignored)) {
     ESPALIER_RETURN_IF_ERROR(Restore());
@@ -156,6 +165,10 @@ Status Training::Restore() {
   if (!IsConsistent(state_)) {
     return BadFormat(context + ": its graph, optimizer, pruner and position do not fit together");
   }
+  if (!regularization_.Restore(std::move(state_.regularization))) {
+    return BadFormat(context + ": its regularizers are not those of this training");
+  }
+  is_folded_ = state_.step > FoldStep();
   has_checkpoint_ = true;
   autograd_->SetWeights(state_.graph.weights);
   optimizer_.set_state(std::move(state_.optimizer));
@@ -185,10 +198,23 @@ bool Training::IsConsistent(const TrainState& state) const {
 }
 
 template <class Fn>
-auto Training::Rounded(Fn run) {
-  if (options_.weight_type == WeightType::kF32 && soft_keep_.empty()) return run();
+auto Training::With(Form form, Fn run) {
+  const bool is_averaged = form == Form::kFolded && optimizer_.averages();
+  if (options_.weight_type == WeightType::kF32 && soft_keep_.empty() && !IsRegularized() &&
+      !is_averaged) {
+    return run();
+  }
   const std::span<float> weights = autograd_->weights();
   exact_.assign(weights.begin(), weights.end());
+  if (is_averaged) optimizer_.Average(weights);
+  if (IsRegularized()) {
+    if (form == Form::kSampled) {
+      regularization_.Sample(state_.step, weights);
+    } else {
+      regularization_.Fold(weights);
+    }
+    for (size_t i = 0; i < keep_.size(); ++i) weights[i] *= keep_[i];  // noise may be added
+  }
   for (size_t i = 0; i < soft_keep_.size(); ++i) weights[i] *= soft_keep_[i];
   for (const WeightSlice& slice : autograd_->slices()) {
     if (slice.shape.size() != 2) continue;
@@ -197,6 +223,25 @@ auto Training::Rounded(Fn run) {
   auto result = run();
   std::copy(exact_.begin(), exact_.end(), weights.begin());
   return result;
+}
+
+// Before the masks of FoldStep are made: from here on the weights are those that were learned.
+void Training::Fold() {
+  if (!IsRegularized()) return;
+  regularization_.Fold(autograd_->weights());
+  is_folded_ = true;
+}
+
+// The network that was learned so far; the training goes on with its weights as they are.
+Graph Training::FoldedGraph() {
+  if (!IsRegularized() && !optimizer_.averages()) return autograd_->ToGraph();
+  const std::span<float> weights = autograd_->weights();
+  exact_.assign(weights.begin(), weights.end());
+  optimizer_.Average(weights);
+  if (IsRegularized()) regularization_.Fold(weights);
+  Graph graph = autograd_->ToGraph();
+  std::copy(exact_.begin(), exact_.end(), weights.begin());
+  return graph;
 }
 
 // Empty if there are no masks.
@@ -235,19 +280,26 @@ void Training::PutMasksInForce() {
   optimizer_.Mask(keep_);
 }
 
-// Views of the weights, of `calibrated`, which gets what is gathered, and of what was followed.
+// Views of the weights (as folded), of `calibrated`, which gets what is gathered, and of what was
+// followed.
 Result<StatisticsSet> Training::GatherStatistics(CalibrationStatistics* calibrated) {
   StatisticsSet statistics;
   if ((PrunerNeeds() & kNeedsCalibration) != 0) {
-    ESPALIER_ASSIGN_OR_RETURN(*calibrated, Rounded([&] {
+    ESPALIER_ASSIGN_OR_RETURN(*calibrated, With(Form::kFolded, [&] {
       return CalibrationStatistics::Gather(PrunerNeeds(), *job_.train, job_.calibration,
                                            autograd_.get());
     }));
     calibrated->Fill(&statistics);
   }
+  std::span<const float> weights = autograd_->weights();
+  if (IsRegularized()) {
+    folded_.assign(weights.begin(), weights.end());
+    regularization_.Fold(folded_);
+    weights = folded_;
+  }
   for (const WeightSlice& slice : autograd_->slices()) {
     Statistics& found = statistics[slice.name];
-    found.weight = autograd_->weights().subspan(slice.offset, slice.size);
+    found.weight = weights.subspan(slice.offset, slice.size);
     const auto followed = [&](const std::vector<float>& flat) {
       return flat.empty() ? std::span<const float>()
                           : std::span(flat).subspan(slice.offset, slice.size);
@@ -324,6 +376,7 @@ Status Training::RunEpoch() {
   const auto batches = MakeEpoch(*job_.train, {.batch_size = options_.batch_size}, &order);
   ESPALIER_ASSERT(static_cast<int64_t>(batches.size()) == steps_per_epoch_);
   while (state_.epoch_batches < steps_per_epoch_) {
+    if (state_.step == FoldStep()) Fold();
     ESPALIER_RETURN_IF_ERROR(MaskFromPruner());
     ESPALIER_RETURN_IF_ERROR(Step(batches[static_cast<size_t>(state_.epoch_batches)]));
     Report();
@@ -348,13 +401,19 @@ Status Training::RunEpoch() {
 Status Training::Step(const std::vector<int64_t>& indices) {
   MakeBatch(*job_.train, indices, &batch_);
   if (teacher_ != nullptr) {
-    ESPALIER_RETURN_IF_ERROR(teacher_->Logits(batch_.batch, &teacher_logits_));
+    ESPALIER_RETURN_IF_ERROR(teacher_->Teach(batch_.batch, hidden_, &teaching_));
   }
-  const LossOptions loss_options{options_.label_smoothing, teacher_logits_,
-                                 job_.distillation.weight, job_.distillation.temperature};
-  ESPALIER_ASSIGN_OR_RETURN(
-      const double loss,
-      Rounded([&] { return autograd_->LossAndGradient(batch_, loss_options, &state_.dropout); }));
+  const LossOptions loss_options{options_.label_smoothing,
+                                 teaching_.logits,
+                                 job_.distillation.weight,
+                                 job_.distillation.temperature,
+                                 hidden_.empty() ? nullptr : &teaching_,
+                                 job_.distillation.hidden_weight};
+  ESPALIER_ASSIGN_OR_RETURN(const double loss, With(Form::kSampled, [&] {
+                              return autograd_->LossAndGradient(batch_, loss_options,
+                                                                &state_.dropout);
+                            }));
+  if (IsRegularized()) regularization_.Pull(state_.step, autograd_->gradient());
   FollowGradient();
   const double norm = MaskedNorm(keep_, autograd_->gradient());
   if (!std::isfinite(loss) || !(norm < kLargestNorm)) {
@@ -388,6 +447,7 @@ Status Training::UpdateWeights(double gradient_norm) {
   const bool clips = options_.clip_norm > 0.0 && gradient_norm > options_.clip_norm;
   optimizer_.Step(rate, clips ? options_.clip_norm / gradient_norm : 1.0, autograd_->gradient(),
                   autograd_->weights());
+  if (IsRegularized()) regularization_.Step(state_.step, rate, autograd_->weights());
   const double norm = Norm(autograd_->weights());
   if (norm < kLargestNorm) return Ok();
   return InvalidArgument(StrCat("step ", state_.step + 1, ": finite weights expected, norm ", norm,
@@ -424,8 +484,9 @@ Status Training::FinishEpoch() {
   epoch.step = state_.step;
   epoch.train_loss = state_.loss_sum / static_cast<double>(state_.sequences);
   if (job_.valid != nullptr) {
-    const auto evaluation =
-        Rounded([&] { return EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions()); });
+    const auto evaluation = With(Form::kFolded, [&] {
+      return EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions());
+    });
     if (!evaluation.ok()) {
       const Status status = evaluation.status().WithContext(
           StrCat("step ", state_.step, ", validation of epoch ", epoch.epoch));
@@ -444,6 +505,7 @@ Status Training::FinishEpoch() {
   state_.sequences = 0;
   state_.epoch_seconds = 0.0;
   TrackBest(epoch);
+  if (IsTimeToAverage(options_.optimizer, state_.epochs)) optimizer_.StartAveraging();
   ESPALIER_RETURN_IF_ERROR(Save());
   if (hooks_.on_epoch != nullptr) hooks_.on_epoch(epoch);
   if (IsCancelled() && state_.epoch < options_.epochs) stopped_ = StopReason::kCancelled;
@@ -458,13 +520,14 @@ void Training::TrackBest(const TrainEpoch& epoch) {
   if (state_.best_epoch > 0 && !(epoch.valid_metric > state_.best_metric)) return;
   state_.best_epoch = epoch.epoch;
   state_.best_metric = epoch.valid_metric;
-  state_.best_weights = autograd_->ToGraph().weights;
+  state_.best_weights = FoldedGraph().weights;
 }
 
 // Finite weights may still be so large that a network without saturation overflows.
 Status Training::ProveGood() {
   std::vector<float> logits;
-  ESPALIER_RETURN_IF_ERROR(Rounded([&] { return autograd_->Logits(batch_.batch, &logits); }));
+  ESPALIER_RETURN_IF_ERROR(
+      With(Form::kFolded, [&] { return autograd_->Logits(batch_.batch, &logits); }));
   if (std::isfinite(Norm(logits))) return Ok();
   return InvalidArgument(StrCat("step ", state_.step,
                                 ": finite logits expected after it, others found; a lower learning "
@@ -478,6 +541,7 @@ Status Training::Save() {
   ESPALIER_RETURN_IF_ERROR(ProveGood());
   state_.graph = autograd_->ToGraph();
   state_.optimizer = optimizer_.state();
+  state_.regularization = regularization_.state();
   if (job_.pruner != nullptr) {
     state_.pruner_last_step = job_.pruner->last_step();
     state_.pruner_masks = job_.pruner->masks();
@@ -489,6 +553,8 @@ Status Training::Save() {
 
 TrainResult Training::Finish() {
   TrainResult result;
+  optimizer_.Average(autograd_->weights());
+  Fold();
   result.graph = autograd_->ToGraph();
   result.best_epoch = state_.epoch_batches == 0 ? state_.epoch : 0;
   if (stopped_ != StopReason::kCancelled && state_.best_epoch > 0) {

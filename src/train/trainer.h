@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "model/graph.h"
 #include "model/tensor.h"
 #include "prune/pruner.h"
+#include "prune/regularizer.h"
 #include "tasks/dataset.h"
 
 namespace espalier {
@@ -34,6 +36,11 @@ struct CalibrationOptions {
 enum class OptimizerKind : uint8_t {
   kAdam = 0,  // Kingma and Ba 2015, arXiv:1412.6980
   kSgd = 1,   // with momentum as PyTorch's: v = momentum v + g, w -= rate v
+  // SGD without momentum, whose result and validation are of averaged weights once validation no
+  // longer gets better (NT-ASGD: Merity et al. 2018, arXiv:1708.02182). A weight that is dropped
+  // loses its average, and one that comes back starts a new one (SNT-ASGD: Liu et al. 2021,
+  // arXiv:2101.09048).
+  kAsgd = 2,
 };
 
 struct OptimizerOptions {
@@ -43,6 +50,9 @@ struct OptimizerOptions {
   double epsilon = 1e-8;  // Adam
   double momentum = 0.9;  // SGD
   bool nesterov = false;  // SGD: w -= rate (g + momentum v)
+  // ASGD: averages from the end of the first epoch whose validation loss is above the least of
+  // those that lie more than so many epochs back.
+  int64_t average_after = 5;
   // Decoupled from the gradient (Loshchilov and Hutter 2019, arXiv:1711.05101): w -= rate * decay *
   // w for matrices, not for biases.
   double weight_decay = 0.0;
@@ -70,8 +80,8 @@ struct LearningRate {
 double LearningRateAt(const LearningRate& rate, int64_t step, int64_t steps,
                       int64_t steps_per_epoch);
 
-// Names as recipes and the command line have them: "adam", "sgd"; "constant", "step", "cosine",
-// "one_cycle". Errors: kInvalidArgument with the nearest name.
+// Names as recipes and the command line have them: "adam", "sgd", "asgd"; "constant", "step",
+// "cosine", "one_cycle". Errors: kInvalidArgument with the nearest name.
 const char* OptimizerName(OptimizerKind kind);
 Result<OptimizerKind> ParseOptimizer(const std::string& name);
 const char* LrScheduleName(LrSchedule schedule);
@@ -109,11 +119,17 @@ struct TrainOptions {
 Status ValidateOptions(const TrainOptions& options);
 
 // Loss = (1 - weight) cross-entropy + weight T^2 KL(teacher || student), both softened by T
-// (Hinton et al. 2015, arXiv:1503.02531).
+// (Hinton et al. 2015, arXiv:1503.02531), + hidden_weight mean (h_S - P h_T)^2 over the outputs of
+// recurrent layers (Romero et al. 2015, arXiv:1412.6550), where P takes the units that the student
+// has kept.
 struct Distillation {
   const Graph* teacher = nullptr;  // same input and classes as the student; outlives Train
   double weight = 0.5;
   double temperature = 2.0;
+  double hidden_weight = 0.0;
+  // P: which of the teacher's units each of the student's are, by UnitLayer::name(). A layer that
+  // is not named has all of them.
+  std::map<std::string, std::vector<int64_t>> kept_units{};
 };
 
 // Preconditions, checked by Train: graph is valid, has one input like the data sets' and as first
@@ -137,6 +153,11 @@ struct TrainJob {
   // outlives Train. nullptr: no. Hard masks only.
   const TensorStore* rewind = nullptr;
   Distillation distillation;  // no teacher: none
+  // Act, in this order, until the pruner's last masks are made, or to the end without one; are then
+  // folded into the weights. The loss that is reported is without their penalties, and validation
+  // is of the folded network.
+  std::vector<RegularizerSpec> regularizers;
+  PruneSpec regularized;  // granularity and weights of those that name none
 };
 
 // One entry of "epochs" in docs/run-record.md.

@@ -87,6 +87,62 @@ TEST_P(MasksTest, GoesOnFromACheckpointToTheSameBits) {
   }
 }
 
+// SNT-ASGD over random regrowth (Selfish-RNN): averages begin when validation stops getting better,
+// and the result is of averages, 0 where masked.
+class SelfishTest : public TrainerTest {
+ protected:
+  TrainResult TrainWith(const OptimizerOptions& optimizer, const TrainHooks& hooks = {}) {
+    const Way& way = kWays[2];
+    Pruner pruner = ValueOrDie(Pruner::Create(
+        job_.graph, way.spec, {"one_shot", 0, 90, 4, 0.0, MaskMode::kHard, {"random", 0.4}}, {}));
+    job_.pruner = &pruner;
+    options_.epochs = 8;
+    options_.learning_rate.peak = 1.0;
+    options_.optimizer = optimizer;
+    return ValueOrDie(Train(job_, options_, hooks));
+  }
+};
+
+TEST_F(SelfishTest, AveragesAndKeepsItsZeroes) {
+  const OptimizerOptions asgd = {.kind = OptimizerKind::kAsgd, .average_after = 1};
+  const TrainResult averaged = TrainWith(asgd);
+  const TrainResult plain = TrainWith({.kind = OptimizerKind::kSgd, .momentum = 0.0});
+  EXPECT_NE(averaged.graph, plain.graph) << "no average was taken";
+  EXPECT_EQ(averaged.masks, plain.masks) << "masks are of the weights, not of averages";
+  EXPECT_GT(averaged.epochs.back().valid_metric, 0.4);
+  for (const auto& [name, mask] : averaged.masks) {
+    const Tensor& weight = averaged.graph.weights.at(name);
+    for (size_t i = 0; i < mask.keep.size(); ++i) {
+      EXPECT_EQ(weight.values[i] == 0.0f, mask.keep[i] == 0) << name << " element " << i;
+    }
+  }
+  const Evaluation found = ValueOrDie(Evaluate(averaged.graph, valid_, EvaluateOptions()));
+  EXPECT_NEAR(found.loss, averaged.epochs.back().valid_loss, 1e-6);
+}
+
+TEST_F(SelfishTest, GoesOnFromACheckpointToTheSameBits) {
+  const OptimizerOptions asgd = {.kind = OptimizerKind::kAsgd, .average_after = 1};
+  const TrainResult whole = TrainWith(asgd);
+  for (const int64_t stop : {39, 70, 95, 100}) {
+    const TempDir dir;
+    options_.checkpoint_path = dir.path("checkpoint");
+    options_.resume = true;
+    std::atomic<bool> cancel = false;
+    TrainHooks hooks;
+    hooks.cancel = &cancel;
+    hooks.on_step = [&](const TrainProgress& progress) { cancel = progress.step == stop; };
+    EXPECT_EQ(TrainWith(asgd, hooks).steps, stop);
+    EXPECT_EQ(TrainWith(asgd).graph, whole.graph) << "stopped after step " << stop;
+  }
+}
+
+TEST_F(SelfishTest, NeedsValidationToKnowWhenToAverage) {
+  job_.valid = nullptr;
+  options_.optimizer.kind = OptimizerKind::kAsgd;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"optimizer", "validation set", "asgd found"});
+}
+
 class MaskChangesTest : public TrainerTest {
  protected:
   // The masks after each of the given steps.

@@ -147,6 +147,19 @@ class Commands(Case):
         self.bad(["--sparsity", "beside --sparsity-of"], *prune, "--sparsity", "0.5", "--sparsity-of",
                  "lstm0.*=0.5")
 
+    def test_prune_learns_what_to_do_without(self):
+        dense, sparse = self.run_dir / "dense.onnx", self.path("l.onnx")
+        tune = ("--task", "mnist-rows", "--data", self.data, "--batch-size", "50", "--epochs", "2",
+                "--learning-rate", "0.01", "--schedule", "one_shot", "--ramp-begin", "1", "--ramp-end", "1")
+        prune = ["prune", dense, "-o", sparse, "--allocation", "threshold", "--threshold", "0"]
+        found = json.loads(self.good(*prune, *tune, "--regularizer", "proximal_group_lasso@element=1",
+                                     "--json").stdout)["sparsity"]
+        self.assertGreater(found["lstm0.weight_hh"], 0.1)
+        self.bad(["NAME@GRANULARITY=STRENGTH", "'dropout'"], *prune, *tune, "--regularizer", "dropout")
+        self.bad(["a rate in (0, 1)"], *prune, *tune, "--regularizer", "dropout=2")
+        self.bad(["--regularizer: only with --epochs"], *prune, "--regularizer", "dropout=0.5")
+        self.bad(["threshold", "under allocation uniform"], "prune", dense, "-o", sparse, "--threshold", "1")
+
     def test_compile_chooses_by_costs(self):
         costs, dense = self.path("costs.json"), self.run_dir / "dense.onnx"
         result = json.loads(self.good("tune", "--format", "csr", "--repetitions", "1", "--cpu",

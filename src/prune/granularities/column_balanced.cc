@@ -44,6 +44,7 @@ const Granularity column_balanced = {
     Cut,
     nullptr,
     nullptr,
-    /*is_balanced=*/true};
+    /*is_balanced=*/true,
+    /*follows_saliency=*/true};
 
 }  // namespace espalier::granularities

@@ -72,6 +72,8 @@ const Granularity nm = {"nm",
                         Check,
                         Cut,
                         nullptr,
-                        FixedSparsity};
+                        FixedSparsity,
+                        /*is_balanced=*/false,
+                        /*follows_saliency=*/true};
 
 }  // namespace espalier::granularities

@@ -121,6 +121,10 @@ const Granularity slot = {"slot",
                           Extent::kWeight,
                           Domain::kMatrices,
                           Check,
-                          Cut};
+                          Cut,
+                          nullptr,
+                          nullptr,
+                          /*is_balanced=*/false,
+                          /*follows_saliency=*/true};
 
 }  // namespace espalier::granularities

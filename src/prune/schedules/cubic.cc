@@ -12,6 +12,7 @@ double Sparsity(double progress, double initial, double final_sparsity) {
 }  // namespace
 
 const Schedule cubic = {"cubic", "s_t = s_f + (s_i - s_f) (1 - (t - t0) / (n dt))^3",
-                        "Zhu and Gupta 2017, arXiv:1710.01878, eq. 1", Sparsity};
+                        "Zhu and Gupta 2017, arXiv:1710.01878, eq. 1", Sparsity,
+                        /*ramps_thresholds=*/true};
 
 }  // namespace espalier::schedules

@@ -15,6 +15,7 @@ double Sparsity(double progress, double initial, double final_sparsity) {
 
 const Schedule iterative = {
     "iterative", "1 - s_t = (1 - s_i) ((1 - s_f) / (1 - s_i))^((t - t0) / (n dt))",
-    "Han et al. 2015, arXiv:1506.02626; Frankle and Carbin 2019, arXiv:1803.03635", Sparsity};
+    "Han et al. 2015, arXiv:1506.02626; Frankle and Carbin 2019, arXiv:1803.03635", Sparsity,
+    /*ramps_thresholds=*/false};
 
 }  // namespace espalier::schedules

@@ -1,0 +1,211 @@
+// Regularizers while a network trains: what they learn to do without, that it is folded in before
+// the last masks are made, and that a stop changes no bit.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "prune/compact.h"
+#include "prune/units.h"
+#include "train/trainer_test_support.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ExpectError;
+using ::espalier::testing::TempDir;
+using ::espalier::testing::ValueOrDie;
+
+struct Way {
+  const char* name;
+  std::string granularity;  // of the stage
+  std::vector<RegularizerSpec> regularizers;
+};
+
+const Way kWays[] = {
+    {"GroupLasso", "unit", {{.name = "group_lasso", .strength = 0.01}}},
+    {"Proximal", "unit", {{.name = "proximal_group_lasso", .strength = 0.1, .warmup_epochs = 0.5}}},
+    {"ProximalBlocks", "blocked_4x3", {{.name = "proximal_group_lasso", .strength = 0.05}}},
+    {"Dropout", "unit", {{.name = "dropout", .strength = 0.2}}},
+    {"TargetedDropout", "gate_row", {{.name = "targeted_dropout", .strength = 0.7}}},
+    {"HardConcrete", "unit", {{.name = "hard_concrete", .strength = 0.02, .speed = 50.0}}},
+    {"HardConcreteInputs",
+     "input_feature",
+     {{.name = "hard_concrete", .strength = 0.02, .speed = 50.0}}},
+    {"SparseVd",
+     "element",
+     {{.name = "sparse_vd", .strength = 0.1, .speed = 50.0},
+      {.name = "sparse_vd", .strength = 0.1, .granularity = "gate_row", .speed = 50.0},
+      {.name = "sparse_vd", .strength = 0.1, .granularity = "unit", .speed = 50.0}}},
+    {"LearnedThreshold", "element", {{.name = "learned_threshold", .strength = 1e-4}}},
+};
+
+class RegularizersTest : public TrainerTest {
+ protected:
+  ScheduleSpec LateSchedule() const { return {"one_shot", fold_step_, fold_step_, 1, 0.0}; }
+  int64_t fold_step_ = 25;
+  PruneSpec SpecOf(const Way& way) const {
+    PruneSpec spec;
+    spec.granularity = way.granularity;
+    spec.allocation = "threshold";
+    spec.threshold = 0.0;
+    return spec;
+  }
+  TrainResult TrainWith(const Way& way, const PruneSpec& spec, const TrainHooks& hooks = {}) {
+    Pruner pruner = ValueOrDie(Pruner::Create(job_.graph, spec, LateSchedule(), {}));
+    job_.pruner = &pruner;
+    job_.regularizers = way.regularizers;
+    job_.regularized = spec;
+    return ValueOrDie(Train(job_, options_, hooks));
+  }
+  // Which of the LSTM's units the pruner's masks keep, by the rows of its input matrix.
+  static Keep UnitMaskOf(const TrainResult& result) {
+    Keep kept(12, 1);
+    const auto it = result.masks.find("lstm0.weight_ih");
+    for (size_t unit = 0; it != result.masks.end() && unit < 12; ++unit) {
+      kept[unit] = it->second.keep[unit * 3];
+    }
+    return kept;
+  }
+  // Units that the masks keep, of both layers.
+  static size_t UnitsOf(const TrainResult& result) {
+    const Coupling coupling = ValueOrDie(FindCoupling(result.graph));
+    const Keep alive = AliveGroups(coupling, result.masks);
+    int64_t units = 0;
+    for (const UnitLayer& layer : coupling.layers) units += KeptCount(layer, alive);
+    return static_cast<size_t>(units);
+  }
+  static size_t Units(const Graph& graph) {
+    size_t units = 0;
+    const Compacted compacted = ValueOrDie(CompactZeros(graph));
+    for (const auto& [layer, kept] : KeptUnits(compacted.coupling, compacted.keep)) {
+      units += kept.size();
+    }
+    return units;
+  }
+};
+
+class EveryRegularizer : public RegularizersTest, public ::testing::WithParamInterface<Way> {};
+INSTANTIATE_TEST_SUITE_P(Ways, EveryRegularizer, ::testing::ValuesIn(kWays),
+                         [](const auto& way) { return std::string(way.param.name); });
+
+TEST_P(EveryRegularizer, GoesOnFromACheckpointToTheSameBits) {
+  const TrainResult whole = TrainWith(GetParam(), SpecOf(GetParam()));
+  EXPECT_GT(whole.epochs.back().valid_metric, 0.4) << "a quarter by chance";
+  for (const int64_t stop : {1, 17, 25, 26, 30}) {
+    const TempDir dir;
+    options_.checkpoint_path = dir.path("checkpoint");
+    options_.resume = true;
+    std::atomic<bool> cancel = false;
+    TrainHooks hooks;
+    hooks.cancel = &cancel;
+    hooks.on_step = [&](const TrainProgress& progress) { cancel = progress.step == stop; };
+    EXPECT_EQ(TrainWith(GetParam(), SpecOf(GetParam()), hooks).steps, stop);
+    const TrainResult resumed = TrainWith(GetParam(), SpecOf(GetParam()));
+    EXPECT_EQ(resumed.graph, whole.graph) << "stopped after step " << stop;
+    EXPECT_EQ(resumed.masks, whole.masks);
+  }
+}
+
+TEST_P(EveryRegularizer, MasksRankTheFoldedWeightsAtATargetSparsity) {
+  PruneSpec spec = SpecOf(GetParam());
+  spec.allocation = "uniform";
+  spec.threshold.reset();
+  spec.sparsity = 0.5;
+  const TrainResult result = TrainWith(GetParam(), spec);
+  EXPECT_GT(result.epochs.back().sparsity, 0.15);
+  for (const auto& [name, mask] : result.masks) {
+    const Tensor& weight = result.graph.weights.at(name);
+    for (size_t i = 0; i < mask.keep.size(); ++i) {
+      if (mask.keep[i] != 0) continue;
+      EXPECT_EQ(weight.values[i], 0.0f) << name << " element " << i;
+    }
+  }
+}
+
+// Units 3 and 7 of the LSTM are read by nobody, and masks keep it so: they have weights, and carry
+// nothing.
+TEST_F(RegularizersTest, FindAndRemoveUnitsThatCarryNothing) {
+  options_.epochs = 6;
+  fold_step_ = 65;
+  for (const char* reader : {"lstm0.weight_hh", "gru0.weight_ih"}) {
+    Tensor& weight = job_.graph.weights.at(reader);
+    Mask& mask = job_.masks[reader] = Mask(weight.shape);
+    for (int64_t row = 0; row < weight.dim(0); ++row) {
+      for (const int64_t unit : {3, 7}) {
+        const auto element = static_cast<size_t>(row * weight.dim(1) + unit);
+        mask.keep[element] = 0;
+        weight.values[element] = 0.0f;
+      }
+    }
+  }
+  const RegularizerSpec specs[] = {
+      {.name = "proximal_group_lasso", .strength = 2.5},
+      {.name = "hard_concrete", .strength = 0.002, .speed = 30.0},
+  };
+  const Way none = {"None", "unit", {}};
+  EXPECT_EQ(UnitMaskOf(TrainWith(none, SpecOf(none))), Keep(12, 1)) << "they have weights";
+  for (const RegularizerSpec& spec : specs) {
+    const Way way = {"Some", "unit", {spec}};
+    const TrainResult result = TrainWith(way, SpecOf(way));
+    const Keep kept = UnitMaskOf(result);
+    EXPECT_EQ(kept[3], 0) << spec.name;
+    EXPECT_EQ(kept[7], 0) << spec.name;
+    EXPECT_GE(std::count(kept.begin(), kept.end(), 1), 6) << spec.name << " takes what is worth";
+    EXPECT_GT(result.epochs.back().valid_metric, 0.4) << spec.name;
+    EXPECT_EQ(Units(result.graph), UnitsOf(result)) << "what is masked is found by compact";
+  }
+}
+
+TEST_F(RegularizersTest, AStrongerOneLeavesLess) {
+  for (const Way& way : {kWays[1], kWays[2], kWays[5], kWays[7], kWays[8]}) {
+    const double before = TrainWith(way, SpecOf(way)).epochs.back().sparsity;
+    Way stronger = way;
+    for (RegularizerSpec& spec : stronger.regularizers) spec.strength *= 100.0;
+    EXPECT_GT(TrainWith(stronger, SpecOf(way)).epochs.back().sparsity, before) << way.name;
+  }
+}
+
+TEST_F(RegularizersTest, LeaveTheLossAloneAfterTheLastMasks) {
+  // Without a pruner they act to the end, and the result is folded.
+  job_.regularizers = {
+      {.name = "hard_concrete", .strength = 1.0, .granularity = "unit", .speed = 50.0}};
+  const TrainResult all = ValueOrDie(Train(job_, options_, {}));
+  size_t zeros = 0;
+  for (const float value : all.graph.weights.at("gru0.weight_hh").values) zeros += value == 0.0f;
+  EXPECT_GT(zeros, 0u);
+  const Evaluation folded = ValueOrDie(Evaluate(all.graph, valid_, EvaluateOptions()));
+  EXPECT_NEAR(folded.loss, all.epochs.back().valid_loss, 1e-6) << "validation is of what is kept";
+}
+
+TEST_F(RegularizersTest, RefuseAScheduleThatLeavesThemNoStep) {
+  PruneSpec spec;
+  Pruner pruner = ValueOrDie(Pruner::Create(job_.graph, spec, {"one_shot", 0, 0, 1, 0.0}, {}));
+  job_.pruner = &pruner;
+  job_.regularizers = {{.name = "dropout", .strength = 0.5}};
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"regularizers", "ends after the first step"});
+}
+
+TEST_F(RegularizersTest, RefuseToReconstructWhatIsNotYetLearned) {
+  PruneSpec spec;
+  Pruner pruner = ValueOrDie(Pruner::Create(job_.graph, spec, {"cubic", 5, 25, 5, 0.0}, {}));
+  job_.pruner = &pruner;
+  job_.reconstruct = true;
+  job_.regularizers = {{.name = "dropout", .strength = 0.5}};
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"reconstruct", "from step 5 to 25 found"});
+}
+
+TEST_F(RegularizersTest, RefuseACheckpointOfOthers) {
+  const TempDir dir;
+  options_.checkpoint_path = dir.path("checkpoint");
+  job_.regularizers = {{.name = "dropout", .strength = 0.5}};
+  ASSERT_TRUE(Train(job_, options_, {}).ok());
+  options_.resume = true;
+  job_.regularizers[0].strength = 0.4;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"another training", "regularizer"});
+}
+
+}  // namespace
+}  // namespace espalier
