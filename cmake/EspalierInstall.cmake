@@ -24,8 +24,9 @@ target_link_options(espalier_shared PRIVATE
                     -Wl,--no-undefined)
 
 add_library(espalier_static STATIC)
-foreach(room IN LISTS runtime_rooms)
-  target_sources(espalier_static PRIVATE $<TARGET_OBJECTS:espalier_${room}>)
+list(TRANSFORM runtime_rooms PREPEND espalier_)
+foreach(objects IN LISTS runtime_rooms espalier_extra_kernels)
+  target_sources(espalier_static PRIVATE $<TARGET_OBJECTS:${objects}>)
 endforeach()
 target_link_libraries(espalier_static INTERFACE hwy::hwy Threads::Threads)
 set_target_properties(espalier_static PROPERTIES OUTPUT_NAME espalier EXPORT_NAME runtime_static

@@ -13,8 +13,7 @@ struct LstmPeepholeCell {
   static void Step(const M& m, const V* ax, const V* ah, const V* p, const CellState<V>& in,
                    CellState<V>* out) {
     const V f = m.Sigmoid(m.MulAdd(p[1], in.c, m.Add(ax[1], ah[1])));
-    const V ig = m.SigmoidTimesTanh(m.MulAdd(p[0], in.c, m.Add(ax[0], ah[0])),
-                                    m.Add(ax[2], ah[2]));
+    const V ig = m.SigmoidTimesTanh(m.MulAdd(p[0], in.c, m.Add(ax[0], ah[0])), m.Add(ax[2], ah[2]));
     out->c = m.MulAdd(f, in.c, ig);
     out->h = m.SigmoidTimesTanh(m.MulAdd(p[2], out->c, m.Add(ax[3], ah[3])), out->c);
   }
