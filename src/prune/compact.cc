@@ -111,6 +111,18 @@ Result<StateSet> CompactStates(const Coupling& coupling, const Keep& keep, const
   return compact;
 }
 
+namespace {
+
+// 1 where some weight of a group is not 0.
+std::vector<float> NonzeroScores(const Graph& graph, const Coupling& coupling) {
+  MaskSet nonzeros;
+  for (const auto& [name, tensor] : graph.weights) nonzeros[name] = MaskOfNonzeros(tensor);
+  const Keep alive = AliveGroups(coupling, nonzeros);
+  return {alive.begin(), alive.end()};
+}
+
+}  // namespace
+
 Keep FindDeadUnits(const Graph& graph, const Coupling& coupling) {
   // Live: pinned, in no UnitLayer, or read by a nonzero weight of a live group. Repeated
   // until nothing changes, since a unit may be read by dead ones only.
@@ -133,7 +145,9 @@ Keep FindDeadUnits(const Graph& graph, const Coupling& coupling) {
       }
     }
   }
-  BalanceUnits(coupling, std::vector<float>(live.size(), 0.0f), 1, &live);
+  // Where a layer or a Slice must keep more, those come back that someone kept, not masked ones: so
+  // what is found is part of every keep-set that the zeros could come from.
+  BalanceUnits(coupling, NonzeroScores(graph, coupling), 1, &live);
   return live;
 }
 

@@ -97,13 +97,7 @@ TEST_P(RandomGraph, GivesTheSameOutputsAfterCompactingItsZeros) {
 TEST_P(RandomGraph, FindsEveryMaskedUnitAmongItsZeros) {
   const Keep found = FindDeadUnits(masked_, coupling_);
   EXPECT_OK(ValidateKeep(coupling_, found));
-  if (!coupling_.slices.empty()) return;
-  for (const UnitGroup& group : coupling_.groups) {
-    if (group.units.size() > 1) return;  // balance may bring back other units than those drawn
-  }
-  for (const UnitLayer& layer : coupling_.layers) {
-    EXPECT_LE(KeptCount(layer, found), KeptCount(layer, keep_)) << layer.name();
-  }
+  for (size_t i = 0; i < found.size(); ++i) EXPECT_LE(found[i], keep_[i]) << "group " << i;
 }
 
 TEST_P(RandomGraph, ReadsTheKeepSetBackFromItsMasks) {
