@@ -197,7 +197,7 @@ Status PlanUnits(const Graph& graph, const std::set<std::string>& chosen, Plan* 
     }
     if (chosen_layer == nullptr || may_go[i] != 0) continue;
     reason = "a unit of " + chosen_layer->name() + " " +
-             (group.pinned.empty() ? "is added to one of " + other_layer->name() +
+             (group.pinned.empty() ? "goes together with one of " + other_layer->name() +
                                          ", which is not among the chosen weights"
                                    : group.pinned);
   }

@@ -391,7 +391,7 @@ TEST(MakePlan, SaysThatUnitsAreTiedToALayerThatWasNotChosen) {
   spec.granularity = "unit";
   spec.weights = {"gru1.*"};
   ExpectError(MakePlan(ValueOrDie(builder.Finish()), spec).status(), Code::kUnsupported,
-              {"gru1", "is added to one of gru0"});
+              {"gru1", "goes together with one of gru0"});
 }
 
 TEST(MakePlan, SaysWhyNoUnitCanBeRemoved) {
