@@ -310,23 +310,24 @@ Result<FeatureChoice> HiddenFeatures(const Graph& student, const Distillation& d
     std::vector<int64_t>& features = choice[node.output];
     int64_t first = 0;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      const std::string layer = node.name + (direction.reverse ? "_reverse" : "");
+      const std::string layer = node.name + (node.projection_size > 0 ? "_projection" : "") +
+                                (direction.reverse ? "_reverse" : "");
+      const int64_t width = StateSizeOf(*other);  // of what the layer gives
       const auto kept = distillation.kept_units.find(layer);
       std::vector<int64_t> units;
-      for (int64_t unit = 0; unit < other->hidden_size; ++unit) units.push_back(unit);
+      for (int64_t unit = 0; unit < width; ++unit) units.push_back(unit);
       if (kept != distillation.kept_units.end()) units = kept->second;
-      const bool fits = static_cast<int64_t>(units.size()) == node.hidden_size &&
-                        std::all_of(units.begin(), units.end(), [&](int64_t unit) {
-                          return unit >= 0 && unit < other->hidden_size;
-                        });
+      const bool fits = static_cast<int64_t>(units.size()) == StateSizeOf(node) &&
+                        std::all_of(units.begin(), units.end(),
+                                    [&](int64_t unit) { return unit >= 0 && unit < width; });
       if (!fits) {
         return InvalidArgument(
-            StrCat("distillation.hidden: ", layer, ": ", node.hidden_size,
+            StrCat("distillation.hidden: ", layer, ": ", StateSizeOf(node),
                    " units expected in the teacher, or a record of which were kept, ", units.size(),
-                   " of ", other->hidden_size, " found"));
+                   " of ", width, " found"));
       }
       for (const int64_t unit : units) features.push_back(first + unit);
-      first += other->hidden_size;
+      first += width;
     }
   }
   return choice;

@@ -149,6 +149,26 @@ TEST_F(HiddenTest, DrawsTheStatesOfAStudentToItsTeachers) {
   EXPECT_LT(Expected(with, teacher_), 0.5 * Expected(without, teacher_));
 }
 
+// A projected layer gives P features, not H.
+TEST_F(HiddenTest, ComparesTheFeaturesThatAProjectionGives) {
+  Rng rng(5);
+  GraphBuilder builder("projected", {"x", kInput}, &rng);
+  builder.Recurrent(CellKind::kLstmCell, 5, {Direction::kBidirectional, 0.0, 3});
+  const Graph graph = ValueOrDie(builder.Gemm(kClasses).Finish());
+  Distillation distillation = FromTeacher(graph);
+  EXPECT_EQ(ValueOrDie(HiddenFeatures(graph, distillation)).at("lstm0.out"),
+            (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
+  const Coupling coupling = ValueOrDie(FindCoupling(graph));
+  Keep keep(coupling.groups.size(), 1);
+  for (const auto& [layer, unit] : {std::pair{0, 4}, {1, 1}, {2, 0}, {3, 2}}) {
+    keep[static_cast<size_t>(coupling.layers.at(layer).groups.at(unit))] = 0;
+  }
+  const Graph small = ValueOrDie(Compact(graph, coupling, keep));
+  distillation.kept_units = KeptUnits(coupling, keep);
+  EXPECT_EQ(ValueOrDie(HiddenFeatures(small, distillation)).at("lstm0.out"),
+            (std::vector<int64_t>{0, 2, 3, 4}));
+}
+
 TEST_F(HiddenTest, RefusesATeacherOfOtherLayers) {
   Rng rng(4);
   GraphBuilder builder("other", {"x", kInput}, &rng);
