@@ -43,6 +43,7 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
                    DirectionName(node.direction));
     if (node.projection_size > 0) text += StrCat(", projected to ", node.projection_size);
     if (StartsFromValues(node)) text += ", starts from values";
+    if (!node.end_c.empty()) text += ", makes c at the end a value";
     if (node.recurrent_dropout > 0.0)
       text += StrCat(", recurrent dropout ", node.recurrent_dropout);
   }

@@ -103,7 +103,7 @@ class Exporter {
   void FindLive() {
     std::set<std::string> values(graph_.outputs.begin(), graph_.outputs.end());
     for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) {
-      const bool is_read = values.contains(node->output);
+      const bool is_read = values.contains(node->output) || values.contains(node->end_c);
       const bool keeps_state = has_states_ && !StateNames(*node).empty();
       if (!has_lengths_ && !is_read && !keeps_state && !live_.contains(node->name)) continue;
       live_.insert(node->name);
@@ -218,10 +218,6 @@ class Exporter {
     return proto->name();
   }
 
-  static void SetFloat(const std::string& name, float value, onnx::NodeProto* node) {
-    AddAttribute(name, onnx::AttributeProto::FLOAT, node)->set_f(value);
-  }
-
   void AddMetadata(const std::string& key, double value) {
     onnx::StringStringEntryProto* entry = model_->add_metadata_props();
     entry->set_key("espalier." + key);
@@ -235,9 +231,7 @@ class Exporter {
       case Op::kGemm: return ExportGemm(node);
       case Op::kConv1d: return ExportConv1d(node);
       case Op::kEmbedding:
-        AddNode("Gather", node.name,
-                {AddTensor(node.name + ".weight", graph_.weights.at(node.name + ".weight")),
-                 node.inputs[0]},
+        AddNode("Gather", node.name, {AddWeight(node.name + ".weight"), node.inputs[0]},
                 {node.output});
         return;
       case Op::kDropout:
@@ -300,7 +294,8 @@ class Exporter {
                 {node.inputs[0], AddWeight(node.name + ".weight"), AddWeight(node.name + ".bias")},
                 {node.output});
     SetInt("axis", -1, proto);
-    SetFloat("epsilon", static_cast<float>(node.epsilon), proto);
+    AddAttribute("epsilon", onnx::AttributeProto::FLOAT, proto)
+        ->set_f(static_cast<float>(node.epsilon));
     AddMetadata("epsilon." + node.name, node.epsilon);
   }
 
@@ -378,6 +373,15 @@ class Exporter {
     }
     AddCall(ProjectedFunctionName({node.cell, node.direction}), node.name, inputs, outputs);
     AddRecurrentDropout(node);
+    if (!node.end_c.empty()) ExportEndC(node, outputs[2]);
+  }
+
+  // Y_c [D, B, H] -> the node's end_c [B, D*H].
+  void ExportEndC(const Node& node, const std::string& y_c) {
+    const std::string name = node.name + "/end_c";
+    const bool is_pair = node.direction == Direction::kBidirectional;
+    is_pair ? AddCall("JoinDirections", name, {y_c}, {node.end_c})
+            : AddNode("Squeeze", name, {y_c, Axes(0)}, {node.end_c});
   }
 
   void AddRecurrentDropout(const Node& node) {
@@ -407,6 +411,10 @@ class Exporter {
     } else if (!has_lengths_) {
       outputs.push_back(end_states_[node.name] = Fresh(node.name + ".h/end"));
     }
+    if (!node.end_c.empty() && outputs.size() < 3) {
+      outputs.resize(2);
+      outputs.push_back(Fresh(node.name + ".c/end"));
+    }
     if (info.peepholes > 0) {
       inputs.resize(7);
       inputs.push_back(AddTensor(node.name + ".P", weights.p));
@@ -431,7 +439,17 @@ class Exporter {
         AddCall("EndState", start + "/state", {outputs[i], start, kLengths}, {start + ".out"});
       }
     }
+    if (!node.end_c.empty()) ExportEndC(node, EndCOf(node, inputs, outputs[2]));
     if (is_read) ExportSequence(node, directions, outputs[0]);
+  }
+
+  // Y_c as it is of sequences without a step too.
+  std::string EndCOf(const Node& node, const Names& inputs, const std::string& y_c) {
+    if (!has_lengths_) return y_c;
+    if (has_states_ && !StartsFromValues(node)) return node.name + ".c.out";
+    const std::string start = StartsFromValues(node) ? inputs[6] : Zero();
+    const std::string end = Fresh(node.name + ".c/state");
+    return AddCall("EndState", end, {y_c, start, kLengths}, {end})->output(0);
   }
 
   // Y [T, D, B, H] -> the node's output [T, B, D*H].

@@ -71,9 +71,84 @@ TEST(OnnxStart, OfADecoderIsTheLastStepOfItsEncoder) {
   EXPECT_FALSE(IsStreamable(graph));
 }
 
-TEST(OnnxStart, RefusesTheEndOfC) {
-  ExpectError(ImportStatus(EncoderDecoder("LSTM")), Code::kUnsupported,
-              {"start state 'c'", "no value of a Graph"});
+TEST(OnnxStart, OfADecoderIsTheEndOfCOfItsEncoder) {
+  const Graph graph = ValueOrDie(ImportModel(EncoderDecoder("LSTM").model()));
+  ASSERT_EQ(graph.nodes.size(), 3u);
+  EXPECT_EQ(graph.nodes[2].inputs,
+            (std::vector<std::string>{"x", graph.nodes[1].output, graph.nodes[0].end_c}));
+  EXPECT_FALSE(graph.nodes[0].end_c.empty());
+}
+
+// Two layers of torch.nn.LSTM, whose (h_n, c_n) two layers of another start from: the exporter
+// joins the layers' ends and takes them apart.
+ForeignModel DeepEncoderDecoder(int64_t first_of_second) {
+  ForeignModel foreign;
+  foreign.Input("x", onnx::TensorProto::FLOAT, {0, 0, 2});
+  foreign.Floats("W", {1, 8, 2}, -0.5f);
+  foreign.Floats("R", {1, 8, 2}, -0.25f);
+  foreign.Ints("row0", {1}, {0});
+  foreign.Ints("row1", {1}, {first_of_second});
+  foreign.Ints("end1", {1}, {1});
+  foreign.Ints("end2", {1}, {2});
+  foreign.Op("LSTM", {"x", "W", "R"}, {"Y0", "h0", "c0"});
+  foreign.Op("Squeeze", {"Y0", "end1"}, {"y0"});
+  foreign.Op("LSTM", {"y0", "W", "R"}, {"", "h1", "c1"});
+  for (const std::string state : {"h", "c"}) {
+    ForeignModel::Int("axis", 0, foreign.Op("Concat", {state + "0", state + "1"}, {state}));
+    foreign.Op("Slice", {state, "row0", "end1", "row0"}, {state + "_first"});
+    foreign.Op("Slice", {state, "row1", "end2", "row0"}, {state + "_second"});
+  }
+  foreign.Op("LSTM", {"x", "W", "R", "", "", "h_first", "c_first"}, {"Y2"});
+  foreign.Op("Squeeze", {"Y2", "end1"}, {"y2"});
+  foreign.Op("LSTM", {"y2", "W", "R", "", "", "h_second", "c_second"}, {"Y3"});
+  foreign.Op("Squeeze", {"Y3", "end1"}, {"y3"});
+  foreign.Output("y3");
+  return foreign;
+}
+
+TEST(OnnxStart, OfLayersIsTheEndOfAsManyLayers) {
+  const Graph graph = ValueOrDie(ImportModel(DeepEncoderDecoder(1).model()));
+  std::vector<const Node*> layers;
+  for (const Node& node : graph.nodes) {
+    if (node.op == Op::kRecurrent) layers.push_back(&node);
+  }
+  ASSERT_EQ(layers.size(), 4u);
+  for (size_t i : {size_t{0}, size_t{1}}) {
+    ASSERT_EQ(layers[i + 2]->inputs.size(), 3u);
+    EXPECT_EQ(layers[i + 2]->inputs[2], layers[i]->end_c);
+    for (const Node& node : graph.nodes) {
+      if (node.output != layers[i + 2]->inputs[1]) continue;
+      EXPECT_EQ(node.inputs[0], layers[i]->output);
+    }
+  }
+}
+
+TEST(OnnxStart, RefusesRowsThatAreNotALayers) {
+  ExpectError(ImportStatus(DeepEncoderDecoder(0)), Code::kUnsupported,
+              {"the rows of one of 2 layers expected, 0 to before 2 of 2 found"});
+}
+
+// torch's h_n[-1] of two layers, and c_n[-1].
+TEST(OnnxEnd, OfTheLastLayerIsAVector) {
+  for (const std::string end : {"h", "c"}) {
+    ForeignModel foreign = DeepEncoderDecoder(1);
+    foreign.Ints("last", {}, {-1});
+    foreign.Op("Gather", {end, "last"}, {"vector"});
+    foreign.Output("vector");
+    const Graph graph = ValueOrDie(ImportModel(foreign.model()));
+    const auto types = ValueOrDie(InferTypes(graph));
+    EXPECT_EQ(types.at(graph.outputs[1]), (ValueType{Element::kF32, Layout::kVector, 2}));
+  }
+}
+
+TEST(OnnxImport, BoundsTheFeaturesOfAnInput) {
+  ForeignModel foreign;
+  foreign.Input("x", onnx::TensorProto::FLOAT, {0, 0, int64_t{1} << 62});
+  foreign.Floats("scale", {1}, 1.0f);
+  foreign.Op("LayerNormalization", {"x", "scale"}, {"y"});
+  foreign.Output("y");
+  ExpectError(ImportStatus(foreign), Code::kBadFormat,
+              {"input 'x': at most 67108864 features expected, 4611686018427387904 found"});
 }
 
 // torch.nn.functional.glu: chunk, sigmoid, times.

@@ -133,16 +133,28 @@ void AddSplitDirections(onnx::ModelProto* model) {
   body.Transpose("by_sequence", {1, 0, 2}, "states");
 }
 
+void AddJoinDirections(onnx::ModelProto* model) {
+  OnnxBody body("JoinDirections", {"states"}, {"V"}, model);
+  body.Ints("join", {0, -1}, 1);
+  body.Transpose("states", {1, 0, 2}, "by_sequence");  // [B, 2, S]
+  body.Op("Reshape", {"by_sequence", "join"}, "V");
+}
+
 struct Definition {
   std::string_view name;
   void (*add)(onnx::ModelProto*);
 };
 
 constexpr Definition kDefinitions[] = {
-    {"LastStep", AddLastStep},         {"MeanOverTime", AddMeanOverTime},
-    {"WithPast", AddWithPast},         {"MaskEmpty", AddMaskEmpty},
-    {"ClampLengths", AddClampLengths}, {"EndState", AddEndState},
-    {"FullLengths", AddFullLengths},   {"SplitDirections", AddSplitDirections},
+    {"LastStep", AddLastStep},
+    {"MeanOverTime", AddMeanOverTime},
+    {"WithPast", AddWithPast},
+    {"MaskEmpty", AddMaskEmpty},
+    {"ClampLengths", AddClampLengths},
+    {"EndState", AddEndState},
+    {"FullLengths", AddFullLengths},
+    {"SplitDirections", AddSplitDirections},
+    {"JoinDirections", AddJoinDirections},
 };
 
 }  // namespace

@@ -15,6 +15,7 @@
 //   FullLengths(X [T,B,F]) -> lengths [B], all T
 //
 //   SplitDirections(V [B,2*S]) -> states [2,B,S], the start of both directions of a layer
+//   JoinDirections(states [2,B,S]) -> V [B,2*S], the other way round
 //
 //   ProjectedLSTM and its kin: onnx_projection.h
 //

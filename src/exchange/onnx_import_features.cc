@@ -85,7 +85,6 @@ Status OnnxImporter::ImportSlice(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(node.CheckInputs(3, 5));
   ESPALIER_ASSIGN_OR_RETURN(const Meaning from, Find(node, 0));
   if (from.role == Role::kShape || from.role == Role::kConstant) return ImportOnShapes(node);
-  ESPALIER_ASSIGN_OR_RETURN(const std::string data, Data(node, 0));
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> starts, IntsOf(node, 1, ""));
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> ends, IntsOf(node, 2, ""));
   std::vector<int64_t> axes = {0};  // the first ones, as ONNX says
@@ -96,8 +95,15 @@ Status OnnxImporter::ImportSlice(const OnnxNode& node) {
   if (!node.input(4).empty()) {
     ESPALIER_ASSIGN_OR_RETURN(steps, IntsOf(node, 4, ""));
   }
-  const bool fits = starts.size() == 1 && ends.size() == 1 && axes.size() == 1 &&
-                    IsLastAxis(axes[0], TypeOf(data)) && steps == std::vector<int64_t>{1};
+  const bool is_one = starts.size() == 1 && ends.size() == 1 && axes.size() == 1 &&
+                      steps == std::vector<int64_t>{1};
+  if (from.role == Role::kStack) {
+    if (!is_one || axes[0] != 0) return node.Refuse("one layer's part of axis 0 expected");
+    ESPALIER_ASSIGN_OR_RETURN(const Meaning end, PartOfStack(node, from, starts[0], ends[0]));
+    return Define(node, node.output(0), end);
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const std::string data, Data(node, 0));
+  const bool fits = is_one && IsLastAxis(axes[0], TypeOf(data));
   if (!fits) return node.Refuse("a slice of the last axis alone, with step 1, expected");
   const int64_t features = TypeOf(data).features;
   const auto position = [&](int64_t at) {

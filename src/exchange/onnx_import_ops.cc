@@ -1,5 +1,6 @@
 // OnnxImporter, operator by operator.
 #include <algorithm>
+#include <limits>
 
 #include "base/strings.h"
 #include "exchange/onnx_importer.h"
@@ -125,8 +126,15 @@ Status OnnxImporter::ImportGather(const OnnxNode& node) {
   }
   ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* index, Constant(node, 1));
   const bool is_scalar = index->shape.empty() && index->ints.size() == 1;
-  if (from.role == Role::kEndH && is_scalar && (index->ints[0] == 0 || index->ints[0] == -1)) {
-    return LastStepOfEnd(node, from);
+  if (from.role == Role::kStack && is_scalar &&
+      index->ints[0] != std::numeric_limits<int64_t>::max()) {
+    const int64_t row = index->ints[0];
+    ESPALIER_ASSIGN_OR_RETURN(const Meaning end, PartOfStack(node, from, row, row + 1));
+    return ImportEndAsVector(node, end);
+  }
+  const bool is_end = from.role == Role::kEndH || from.role == Role::kEndC;
+  if (is_end && is_scalar && (index->ints[0] == 0 || index->ints[0] == -1)) {
+    return ImportEndAsVector(node, from);
   }
   ESPALIER_ASSIGN_OR_RETURN(const std::string sequence, SequenceAlong(node, axis));
   if (!is_scalar || index->ints[0] != -1) {
@@ -189,6 +197,7 @@ Status OnnxImporter::ImportConcat(const OnnxNode& node) {
   for (int i = 0; i < node.proto().input_size(); ++i) {
     ESPALIER_ASSIGN_OR_RETURN(const Meaning part, Find(node, i));
     if (part.role == Role::kShape) return ImportOnShapes(node);
+    if (part.role == Role::kEndH || part.role == Role::kEndC) return ImportStack(node);
   }
   if (node.proto().input_size() < 2) return node.Refuse("at least 2 inputs expected");
   ESPALIER_ASSIGN_OR_RETURN(std::string left, Data(node, 0));
@@ -259,14 +268,16 @@ Status OnnxImporter::ImportSqueeze(const OnnxNode& node) {
   if (from.role == Role::kShape) return ImportOnShapes(node);
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, IntsOf(node, 1, "axes"));
   const int64_t axis = axes.size() == 1 ? axes[0] : -9;
-  if (from.role == Role::kEndH && (axis == 0 || axis == -3)) return LastStepOfEnd(node, from);
+  const bool is_end = from.role == Role::kEndH || from.role == Role::kEndC;
+  if (is_end && (axis == 0 || axis == -3)) return ImportEndAsVector(node, from);
   if (from.role == Role::kRecurrent && (axis == 1 || axis == -3)) {
     if (DirectionCount(graph_.nodes[from.node]) != 1) {
       return node.Damaged("one direction expected, 2 found");
     }
     return Define(node, node.output(0), {Role::kValue, NameOutput(from.node, node.output(0)), 0});
   }
-  return node.Refuse("only Y [T, 1, B, H] over axis 1 and Y_h [1, B, H] over axis 0 are supported");
+  return node.Refuse(
+      "only Y [T, 1, B, H] over axis 1 and Y_h or Y_c [1, B, H] over axis 0 are supported");
 }
 
 Status OnnxImporter::ImportReshape(const OnnxNode& node) {

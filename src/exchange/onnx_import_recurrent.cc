@@ -160,10 +160,7 @@ Status OnnxImporter::ReadStart(const OnnxNode& node, int first, int count, Node*
   for (int i = first; i < first + count; ++i) {
     const auto it = meanings_.find(node.input(i));
     const Role role = it == meanings_.end() ? Role::kState : it->second.role;
-    if (role == Role::kEndC) {
-      return node.Refuse("start state '" + node.input(i) +
-                         "': the end state c of a layer is no value of a Graph");
-    }
+    if (role == Role::kEndC) values.push_back(NameEndC(it->second.node, ""));
     if (role == Role::kStart) values.push_back(it->second.value);
     if (role == Role::kEndH) {
       if (graph_.nodes[it->second.node].direction != Direction::kForward) {
@@ -179,7 +176,7 @@ Status OnnxImporter::ReadStart(const OnnxNode& node, int first, int count, Node*
       values.push_back(last.output);
       ESPALIER_RETURN_IF_ERROR(Append(node, std::move(last), {}));
     }
-    if (role != Role::kStart && role != Role::kEndH) {
+    if (role != Role::kStart && role != Role::kEndH && role != Role::kEndC) {
       ESPALIER_RETURN_IF_ERROR(StartState(node, i));
     }
   }
@@ -237,6 +234,87 @@ Status OnnxImporter::ImportSplitDirections(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 1));
   ESPALIER_ASSIGN_OR_RETURN(const std::string vector, Data(node, 0));
   return Define(node, node.output(0), {Role::kStart, vector, 0});
+}
+
+Status OnnxImporter::ImportJoinDirections(const OnnxNode& node) {
+  ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 1));
+  ESPALIER_ASSIGN_OR_RETURN(const Meaning end, Find(node, 0));
+  if (end.role != Role::kEndC) return node.Refuse("Y_c of an LSTM expected");
+  return Define(node, node.output(0), {Role::kValue, NameEndC(end.node, node.output(0)), 0});
+}
+
+// Of a sequence without a step, what the layer starts from; of others what it ends with. (Y_h is no
+// value then: LastStep gives 0 where there is no step.)
+Status OnnxImporter::ImportEndState(const OnnxNode& node) {
+  ESPALIER_RETURN_IF_ERROR(node.CheckInputs(3, 3));
+  ESPALIER_ASSIGN_OR_RETURN(const Meaning end, Find(node, 0));
+  if (end.role != Role::kEndH && end.role != Role::kEndC) {
+    return node.Refuse("Y_h or Y_c of LSTM, GRU or RNN expected");
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const Meaning start, Find(node, 1));
+  const Node& layer = graph_.nodes[end.node];
+  const size_t input = end.role == Role::kEndC ? 2 : 1;
+  const bool is_its_start =
+      start.role == Role::kStart && StartsFromValues(layer) && layer.inputs[input] == start.value;
+  if (!is_its_start) ESPALIER_RETURN_IF_ERROR(StartState(node, 1));
+  ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, 2));
+  return Define(node, node.output(0), end.role == Role::kEndC ? end : Meaning{Role::kState, "", 0});
+}
+
+std::string OnnxImporter::NameEndC(size_t index, const std::string& wish) {
+  Node& node = graph_.nodes[index];
+  if (node.end_c.empty()) {
+    node.end_c = wish.empty() ? FreshValue(node.name + ".end_c") : wish;
+    const int64_t width = static_cast<int64_t>(DirectionCount(node)) * node.hidden_size;
+    types_[node.end_c] = {Element::kF32, Layout::kVector, width};
+  }
+  return node.end_c;
+}
+
+Status OnnxImporter::ImportEndAsVector(const OnnxNode& node, const Meaning& end) {
+  if (end.role == Role::kEndH) return LastStepOfEnd(node, end);
+  if (DirectionCount(graph_.nodes[end.node]) != 1) {
+    return node.Damaged("Y_c of one direction expected, of 2 found");
+  }
+  return Define(node, node.output(0), {Role::kValue, NameEndC(end.node, node.output(0)), 0});
+}
+
+Status OnnxImporter::ImportStack(const OnnxNode& node) {
+  std::vector<Meaning> parts;
+  for (int i = 0; i < node.proto().input_size(); ++i) {
+    ESPALIER_ASSIGN_OR_RETURN(const Meaning part, Find(node, i));
+    const bool is_end = part.role == Role::kEndH || part.role == Role::kEndC;
+    if (!is_end || (i > 0 && part.role != parts[0].role)) {
+      return node.Refuse("Y_h of each layer, or Y_c of each, expected");
+    }
+    parts.push_back(part);
+  }
+  if (node.Int("axis", 1) != 0) {
+    return node.Refuse(StrCat("attribute 'axis': 0 expected of Y_h and Y_c [D, B, H], ",
+                              node.Int("axis", 1), " found"));
+  }
+  stacks_[node.output(0)] = std::move(parts);
+  return Define(node, node.output(0), {Role::kStack, node.output(0), 0});
+}
+
+Result<OnnxImporter::Meaning> OnnxImporter::PartOfStack(const OnnxNode& node, const Meaning& stack,
+                                                        int64_t first, int64_t end) const {
+  const std::vector<Meaning>& parts = stacks_.at(stack.value);
+  int64_t rows = 0;
+  for (const Meaning& part : parts)
+    rows += static_cast<int64_t>(DirectionCount(graph_.nodes[part.node]));
+  const bool is_last = first == -1 && end == 0;  // row -1 to the one after it
+  const auto position = [&](int64_t at) { return at < 0 ? at + rows : std::min(at, rows); };
+  const int64_t from = position(first);
+  const int64_t to = is_last ? rows : position(end);
+  int64_t row = 0;
+  for (const Meaning& part : parts) {
+    const auto count = static_cast<int64_t>(DirectionCount(graph_.nodes[part.node]));
+    if (from == row && to == row + count) return part;
+    row += count;
+  }
+  return node.Refuse(StrCat("the rows of one of ", parts.size(), " layers expected, ", first,
+                            " to before ", end, " of ", rows, " found"));
 }
 
 // Of shapes, and of a vector [B, S] that becomes the start [1, B, S] of a layer.

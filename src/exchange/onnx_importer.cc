@@ -101,6 +101,7 @@ Status OnnxImporter::ReadOutputs() {
       case Role::kValue: graph_.outputs.push_back(it->second.value); break;
       case Role::kState:
       case Role::kEndC:
+      case Role::kStack:
       case Role::kEndH: break;  // a Graph's states are not among its outputs
       case Role::kInput:
         if (input_types_.contains(output.name())) {
@@ -183,6 +184,8 @@ Status OnnxImporter::ImportOwnFunction(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({}));
   if (FindProjectedForm(op).has_value()) return ImportProjected(node);
   if (op == "SplitDirections") return ImportSplitDirections(node);
+  if (op == "JoinDirections") return ImportJoinDirections(node);
+  if (op == "EndState") return ImportEndState(node);
   if (op == "ClampLengths" || op == "FullLengths") {
     ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 1));
     const Role role = op == "FullLengths" ? Role::kFullLengths : Role::kLengths;
@@ -195,16 +198,6 @@ Status OnnxImporter::ImportOwnFunction(const OnnxNode& node) {
     if (y.role != Role::kRecurrent) return node.Refuse("Y of LSTM, GRU or RNN expected");
     ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, 1));
     return Define(node, node.output(0), y);
-  }
-  if (op == "EndState") {
-    ESPALIER_RETURN_IF_ERROR(node.CheckInputs(3, 3));
-    ESPALIER_ASSIGN_OR_RETURN(const Meaning end, Find(node, 0));
-    if (end.role != Role::kEndH && end.role != Role::kEndC) {
-      return node.Refuse("Y_h or Y_c of LSTM, GRU or RNN expected");
-    }
-    ESPALIER_RETURN_IF_ERROR(StartState(node, 1));
-    ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, 2));
-    return Define(node, node.output(0), {Role::kState, "", 0});
   }
   if (op == "WithPast") {
     ESPALIER_RETURN_IF_ERROR(node.CheckInputs(3, 3));
@@ -273,6 +266,10 @@ Result<std::string> OnnxImporter::InputData(const OnnxNode& node, const std::str
       (it->second.element == Element::kF32 && it->second.features < 1)) {
     return Unsupported("input '" + name +
                        "': f32 [T, B, F] or [B, F] with a known F, or ids [T, B] or [B] expected");
+  }
+  if (it->second.features > kMostFeatures) {
+    return BadFormat(StrCat("input '", name, "': at most ", kMostFeatures, " features expected, ",
+                            it->second.features, " found"));
   }
   if (it->second.layout == Layout::kSequence &&
       input_axes_.emplace(name, axes).first->second != axes) {

@@ -38,7 +38,8 @@ class OnnxImporter {
     kRecurrent,    // Y [T, D, B, H] of graph_.nodes[node]
     kTransposed,   // the same as [T, B, D, H]
     kEndH,         // Y_h [D, B, H] of graph_.nodes[node]
-    kEndC,         // Y_c of it, which is no value of a Graph
+    kEndC,         // Y_c of it
+    kStack,        // stacks_[value]: Y_h, or Y_c, of several layers one after the other
     kStart,        // the vector `value` [B, D*S] as [D, B, S]: what a layer starts from
     kView,         // a sequence with its axes in another order, or steps in front of it
   };
@@ -90,6 +91,8 @@ class OnnxImporter {
   // Our functions of this name in onnx_functions.h.
   Status ImportProjected(const OnnxNode& node);
   Status ImportSplitDirections(const OnnxNode& node);
+  Status ImportJoinDirections(const OnnxNode& node);
+  Status ImportEndState(const OnnxNode& node);
 
   // Parts of ImportRecurrent.
   Result<bool> HasPeepholes(const OnnxNode& node, const std::string& name) const;
@@ -140,6 +143,15 @@ class OnnxImporter {
   // The value of graph_.nodes[index]; the first wish renames it if it has no name yet.
   std::string NameOutput(size_t index, const std::string& wish);
   const ValueType& TypeOf(const std::string& value) const { return types_.at(value); }
+  // Y_c of graph_.nodes[index] as a value [B, D*H], `wish` if it has no name yet.
+  std::string NameEndC(size_t index, const std::string& wish);
+  // Y_h or Y_c [1, B, H] as the value [B, H].
+  Status ImportEndAsVector(const OnnxNode& node, const Meaning& end);
+  // A Concat of Y_h, or of Y_c, over axis 0.
+  Status ImportStack(const OnnxNode& node);
+  // The part of a stack that is these rows, [first, end), negative ones counted from the end.
+  Result<Meaning> PartOfStack(const OnnxNode& node, const Meaning& stack, int64_t first,
+                              int64_t end) const;
   // Data times a constant matrix, [O, I] if has_rows_out, else [I, O]; bias_input -1 = no bias.
   Status AppendLinear(const OnnxNode& node, const std::string& data, bool has_rows_out,
                       int bias_input);
@@ -151,13 +163,14 @@ class OnnxImporter {
   const onnx::ModelProto& model_;
   const onnx::GraphProto& in_;
   Graph graph_;
-  std::map<std::string, Meaning> meanings_;           // by ONNX value
-  std::map<std::string, OnnxConstant> constants_;     // by ONNX value
-  std::map<std::string, ValueType> types_;            // by Graph value
-  std::map<std::string, ValueType> input_types_;      // of graph inputs that can be data
-  std::set<std::string> data_inputs_, other_inputs_;  // how graph inputs were read
-  std::map<std::string, std::string> input_axes_;     // of graph inputs that are sequences
-  std::set<std::string> names_;                       // of all ONNX values
+  std::map<std::string, Meaning> meanings_;             // by ONNX value
+  std::map<std::string, OnnxConstant> constants_;       // by ONNX value
+  std::map<std::string, std::vector<Meaning>> stacks_;  // by ONNX value
+  std::map<std::string, ValueType> types_;              // by Graph value
+  std::map<std::string, ValueType> input_types_;        // of graph inputs that can be data
+  std::set<std::string> data_inputs_, other_inputs_;    // how graph inputs were read
+  std::map<std::string, std::string> input_axes_;       // of graph inputs that are sequences
+  std::set<std::string> names_;                         // of all ONNX values
   std::set<std::string> node_names_;
   std::map<std::string, int> uses_;         // of an ONNX value, by nodes and outputs
   std::map<std::string, size_t> products_;  // MatMul's ONNX value -> its Gemm node

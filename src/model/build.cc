@@ -78,6 +78,16 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
   return *this;
 }
 
+GraphBuilder& GraphBuilder::EndC() {
+  for (Node& node : graph_.nodes) {
+    if (node.output != value_) continue;
+    if (node.end_c.empty()) node.end_c = node.name + ".end_c";
+    value_ = node.end_c;
+    break;
+  }
+  return *this;
+}
+
 GraphBuilder& GraphBuilder::Gemm(int64_t outputs) {
   const int64_t inputs = FeaturesOf(value_);
   AddLinear(Append(Op::kGemm, "gemm").name, outputs, inputs);

@@ -31,6 +31,8 @@ class GraphBuilder {
   };
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options);
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size);
+  // c at the end of the LSTM that made the last value becomes the last value.
+  GraphBuilder& EndC();
   GraphBuilder& Gemm(int64_t outputs);
   struct Conv1dOptions {
     int64_t kernel_size = 1;

@@ -147,6 +147,53 @@ TEST_F(StartedLstm, NamesAStartOfTheWrongSize) {
               {"lstm_peephole0: 1 input or, to start from values, 3 expected, 2 found"});
 }
 
+// c is its state: the value is what the state ends as, of a sequence without a step what it starts
+// as.
+TEST(EndC, IsWhereTheStateEnds) {
+  Rng rng(8);
+  GraphBuilder builder("end", kInput, &rng);
+  builder.Recurrent(CellKind::kLstmCell, 4, {Direction::kBidirectional, 0.0, 2}).EndC();
+  const Graph graph = ValueOrDie(builder.Finish());
+  Batch batch = RandomBatch(graph, 5, 3, 0, &rng);
+  batch.lengths = {5, 0, 2};
+  StateSet states = RandomStates(graph, 3, &rng);
+  const StateSet start = states;
+  const Value c = ValueOrDie(RunReference(graph, batch, &states)).at(graph.outputs[0]);
+  ASSERT_EQ(c.type, (ValueType{Element::kF32, Layout::kVector, 8}));
+  for (size_t b = 0; b < 3; ++b) {
+    for (size_t k = 0; k < 4; ++k) {
+      EXPECT_EQ(c.values[b * 8 + k], states.at("lstm0.c")[b * 4 + k]);
+      EXPECT_EQ(c.values[b * 8 + 4 + k], states.at("lstm0.c_reverse")[b * 4 + k]);
+    }
+  }
+  EXPECT_EQ(c.values[8], start.at("lstm0.c")[4]);
+  EXPECT_NE(c.values[0], start.at("lstm0.c")[0]);
+}
+
+TEST(EndC, NeedsACellState) {
+  Rng rng(9);
+  GraphBuilder builder("end", kInput, &rng);
+  ExpectError(builder.Recurrent(CellKind::kGruCell, 4).EndC().Finish().status(),
+              Code::kInvalidArgument, {"gru0.end_c", "the node has no c"});
+}
+
+TEST(EndC, NamesAValueThatIsThereAlready) {
+  Rng rng(9);
+  GraphBuilder builder("end", kInput, &rng);
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kLstmCell, 4).Finish());
+  graph.nodes[0].end_c = "x";
+  ExpectError(ValidateGraph(graph), Code::kInvalidArgument, {"lstm0: value 'x' is defined twice"});
+}
+
+// Each Concat doubles the features: a small file could name more than 64 bits count.
+TEST(Graph, BoundsTheFeaturesOfAValue) {
+  Rng rng(10);
+  GraphBuilder builder("wide", kInput, &rng);
+  for (int i = 0; i < 64; ++i) builder.Concat(builder.value());
+  ExpectError(builder.Finish().status(), Code::kInvalidArgument,
+              {"concat24 output: 1 to 67108864 features expected, 100663296 found"});
+}
+
 TEST(Projection, NeedsACellState) {
   Rng rng(4);
   GraphBuilder builder("gru", kInput, &rng);
@@ -167,10 +214,10 @@ TEST(Slice, NamesFeaturesThatAreNotThere) {
 
 TEST(LayerNorm, NamesAnEpsilonOutOfRange) {
   Rng rng(6);
-  for (const double epsilon : {0.0, -1.0, 1.5, std::nan("")}) {
+  for (const double epsilon : {0.0, -1.0, 1e-40, 1.5, std::nan("")}) {  // 1e-40: 0 in f32
     GraphBuilder builder("norm", kInput, &rng);
     ExpectError(builder.LayerNorm(epsilon).Finish().status(), Code::kInvalidArgument,
-                {"layer_norm0.epsilon: a number in (0, 1] expected"});
+                {"layer_norm0.epsilon: a number in [1e-30, 1] expected"});
   }
 }
 
@@ -186,8 +233,9 @@ TEST(Serialize, ReadsBackRandomNetworksOfEverything) {
   }
 }
 
-// Version 1 is version 2 without the 8 bytes of a Recurrent node's projection_size.
-TEST(Serialize, ReadsAGraphOfVersion1) {
+// Of a Recurrent node, version 1 lacks the 8 bytes of projection_size, and 1 and 2 lack end_c,
+// which is 4 bytes if it is empty.
+TEST(Serialize, ReadsGraphsOfOlderVersions) {
   Rng rng(7);
   GraphBuilder builder("old", kInput, &rng);
   const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 4).Finish());
@@ -201,12 +249,15 @@ TEST(Serialize, ReadsAGraphOfVersion1) {
   other.nodes[0].projection_size = -1;  // 8 bytes that are found by comparing
   const std::vector<std::byte> marked = bytes_of(other);
   const auto at = std::mismatch(bytes.begin(), bytes.end(), marked.begin()).first - bytes.begin();
-  std::vector<std::byte> old = bytes;
-  old[0] = std::byte{1};
-  old.erase(old.begin() + at, old.begin() + at + 8);
-  ByteReader reader(old);
-  EXPECT_TRUE(ValueOrDie(ReadGraph(&reader)) == graph);
-  EXPECT_EQ(reader.remaining(), 0u);
+  for (const int version : {1, 2}) {
+    std::vector<std::byte> old = bytes;
+    old[0] = static_cast<std::byte>(version);
+    const auto first = old.begin() + at + (version == 1 ? 0 : 8);
+    old.erase(first, old.begin() + at + 12);
+    ByteReader reader(old);
+    EXPECT_TRUE(ValueOrDie(ReadGraph(&reader)) == graph) << version;
+    EXPECT_EQ(reader.remaining(), 0u);
+  }
 }
 
 }  // namespace

@@ -187,9 +187,9 @@ Status InferPair(const Node& node, const ValueType& a, const ValueType& b, Value
 
 Status InferLayerNorm(const Node& node, const ValueType& in, ValueType* out, Shapes* shapes) {
   ESPALIER_RETURN_IF_ERROR(WantF32(node, in));
-  if (!(node.epsilon > 0.0 && node.epsilon <= 1.0)) {
-    return InvalidArgument(
-        StrCat(node.name, ".epsilon: a number in (0, 1] expected, ", node.epsilon, " found"));
+  if (!(node.epsilon >= kLeastEpsilon && node.epsilon <= 1.0)) {
+    return InvalidArgument(StrCat(node.name, ".epsilon: a number in [", kLeastEpsilon,
+                                  ", 1] expected, ", node.epsilon, " found"));
   }
   (*shapes)[node.name + ".weight"] = {in.features};
   (*shapes)[node.name + ".bias"] = {in.features};
@@ -239,6 +239,12 @@ Status InferNode(const Graph& graph, const Node& node, const std::vector<ValueTy
       StrCat(node.name, ": unknown operator number ", static_cast<int>(node.op)));
 }
 
+Status CheckFeatures(const std::string& what, const ValueType& type) {
+  if (type.features >= 1 && type.features <= kMostFeatures) return Ok();
+  return InvalidArgument(
+      StrCat(what, ": 1 to ", kMostFeatures, " features expected, ", type.features, " found"));
+}
+
 struct Inference {
   std::map<std::string, ValueType> types;
   Shapes shapes;
@@ -249,10 +255,7 @@ Result<Inference> Infer(const Graph& graph) {
   std::set<std::string> node_names;
   if (graph.inputs.empty()) return InvalidArgument("graph: at least one input expected, 0 found");
   for (const GraphInput& input : graph.inputs) {
-    if (input.type.features < 1) {
-      return InvalidArgument(StrCat("input '", input.name, "': at least 1 feature expected, ",
-                                    input.type.features, " found"));
-    }
+    ESPALIER_RETURN_IF_ERROR(CheckFeatures("input '" + input.name + "'", input.type));
     if (!inference.types.emplace(input.name, input.type).second) {
       return InvalidArgument("input '" + input.name + "' is defined twice");
     }
@@ -273,9 +276,20 @@ Result<Inference> Infer(const Graph& graph) {
     }
     ValueType out;
     ESPALIER_RETURN_IF_ERROR(InferNode(graph, node, in, &out, &inference.shapes));
-    if (!inference.types.emplace(node.output, out).second) {
-      return InvalidArgument(node.name + ": value '" + node.output + "' is defined twice");
+    ESPALIER_RETURN_IF_ERROR(CheckFeatures(node.name + " output", out));
+    const auto define = [&](const std::string& name, const ValueType& type) -> Status {
+      if (inference.types.emplace(name, type).second) return Ok();
+      return InvalidArgument(node.name + ": value '" + name + "' is defined twice");
+    };
+    ESPALIER_RETURN_IF_ERROR(define(node.output, out));
+    if (node.end_c.empty()) continue;
+    if (node.op != Op::kRecurrent || !InfoOf(node.cell).has_cell_state) {
+      return InvalidArgument(node.name + ".end_c: nothing expected, since the node has no c, '" +
+                             node.end_c + "' found");
     }
+    const int64_t directions = node.direction == Direction::kBidirectional ? 2 : 1;
+    ESPALIER_RETURN_IF_ERROR(
+        define(node.end_c, {Element::kF32, Layout::kVector, directions * node.hidden_size}));
   }
   return inference;
 }

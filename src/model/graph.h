@@ -65,6 +65,13 @@ struct ValueType {
 // e.g. "f32 [T, B, 28]".
 std::string TypeString(const ValueType& type);
 
+// Most features of a value.
+inline constexpr int64_t kMostFeatures = int64_t{1} << 26;
+
+// Of a LayerNormalization: below, 1 / sqrt(epsilon) of a row of equal features is near the end of
+// f32, and below 1e-38 epsilon is 0 in f32.
+inline constexpr double kLeastEpsilon = 1e-30;
+
 // Most taps of a Conv1d, and most steps between two.
 inline constexpr int64_t kMostConvSteps = int64_t{1} << 16;
 
@@ -87,6 +94,11 @@ struct Node {
   // reads and the output (Sak et al. 2014, arXiv:1402.1128, section 2.2, without the non-recurrent
   // projection; PyTorch's proj_size).
   int64_t projection_size = 0;
+  // Name of a second value that the node makes, of a cell with c: c at the end of the run, [B,
+  // D*H], forward first: what a decoder starts from. A sequence without a step ends where it
+  // starts.
+  // "": none.
+  std::string end_c;
 
   // Conv1d only: y[t] = b + sum_k W[:, k*I : (k+1)*I] x[t - (K-1-k)*D], K taps that lie D steps
   // apart: causal, so T stays T. Steps before the first are those of the state. Both in
@@ -99,7 +111,7 @@ struct Node {
 
   // LayerNormalization only: y = (x - mean) / sqrt(variance + epsilon) * weight + bias, mean and
   // variance (over F, not F - 1) of the features of one row (Ba et al. 2016, arXiv:1607.06450,
-  // section 3). In (0, 1].
+  // section 3). In [kLeastEpsilon, 1].
   double epsilon = 1e-5;
 
   // Slice only: the features [first, first + count).

@@ -143,6 +143,7 @@ struct Run {
 struct DirectionRun {
   const std::vector<const Value*>& in;
   Value* out = nullptr;
+  Value* end_c = nullptr;  // if the graph reads it
   int64_t number = 0;
 };
 
@@ -172,6 +173,9 @@ void RunDirection(const Node& node, const RecurrentDirection& direction, const D
       const std::vector<double> x(row, row + in.type.features);
       CellStepOf(run->products, node.cell, direction, x, &state);
       std::copy(state.h.begin(), state.h.end(), part.out->row(t, b) + part.number * width);
+    }
+    if (part.end_c != nullptr) {
+      std::copy(state.c.begin(), state.c.end(), part.end_c->row(0, b) + part.number * hidden);
     }
     if (StartsFromValues(node)) continue;
     std::copy(state.h.begin(), state.h.end(), run->StateRow(direction.h, b));
@@ -314,7 +318,7 @@ void RunMeanOverTime(const Node& node, const Value& in, Run* run, Value* out) {
 void RunNode(const Node& node, const std::vector<const Value*>& in, Run* run, Value* out) {
   switch (node.op) {
     case Op::kRecurrent: {
-      DirectionRun part{in, out, 0};
+      DirectionRun part{in, out, node.end_c.empty() ? nullptr : &run->values.at(node.end_c), 0};
       for (const RecurrentDirection& direction : DirectionsOf(node)) {
         RunDirection(node, direction, part, run);
         ++part.number;
@@ -408,16 +412,19 @@ Result<std::map<std::string, Value>> RunReference(const Graph& graph, const Batc
   Run run{Products(graph, on_input), graph, batch, states, {}};
   const GraphInput& input = graph.inputs[0];
   run.values[input.name] = Value{input.type, batch.steps, batch.size, batch.features};
+  const auto make = [&](const std::string& name) {
+    Value value;
+    value.type = types.at(name);
+    value.steps = value.type.layout == Layout::kSequence ? batch.steps : 1;
+    value.size = batch.size;
+    value.values.assign(static_cast<size_t>(value.steps * value.size * value.type.features), 0.0f);
+    return &(run.values[name] = std::move(value));
+  };
   for (const Node& node : graph.nodes) {
     std::vector<const Value*> in;
     for (const std::string& name : node.inputs) in.push_back(&run.values.at(name));
-    Value out;
-    out.type = types.at(node.output);
-    out.steps = out.type.layout == Layout::kSequence ? batch.steps : 1;
-    out.size = batch.size;
-    out.values.assign(static_cast<size_t>(out.steps * out.size * out.type.features), 0.0f);
-    RunNode(node, in, &run, &out);
-    run.values[node.output] = std::move(out);
+    if (!node.end_c.empty()) make(node.end_c);
+    RunNode(node, in, &run, make(node.output));
   }
   run.values.erase(input.name);
   return std::move(run.values);

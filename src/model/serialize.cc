@@ -7,7 +7,7 @@
 namespace espalier {
 namespace {
 
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr uint32_t kOldestVersion = 1;
 constexpr size_t kMaxNameBytes = 4096;
 constexpr uint32_t kMaxRank = 8;
@@ -60,8 +60,10 @@ Status ReadNode(ByteReader* reader, uint32_t version, Node* node) {
   ESPALIER_RETURN_IF_ERROR(reader->Read("node.rate", &node->rate));
   switch (node->op) {
     case Op::kRecurrent:
-      if (version == kOldestVersion) return Ok();
-      return reader->Read("node.projection_size", &node->projection_size);
+      if (version < 2) return Ok();
+      ESPALIER_RETURN_IF_ERROR(reader->Read("node.projection_size", &node->projection_size));
+      if (version < 3) return Ok();
+      return reader->ReadString("node.end_c", kMaxNameBytes, &node->end_c);
     case Op::kConv1d:
       ESPALIER_RETURN_IF_ERROR(reader->Read("node.kernel_size", &node->kernel_size));
       return reader->Read("node.dilation", &node->dilation);
@@ -84,7 +86,10 @@ void WriteNode(const Node& node, ByteWriter* writer) {
   writer->Write(node.recurrent_dropout);
   writer->Write(node.rate);
   switch (node.op) {
-    case Op::kRecurrent: writer->Write(node.projection_size); return;
+    case Op::kRecurrent:
+      writer->Write(node.projection_size);
+      writer->WriteString(node.end_c);
+      return;
     case Op::kConv1d:
       writer->Write(node.kernel_size);
       writer->Write(node.dilation);

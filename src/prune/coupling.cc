@@ -168,6 +168,7 @@ class AxisWalker {
       out.insert(out.end(), h.begin(), h.end());
       all_units.insert(all_units.end(), units.begin(), units.end());
     }
+    if (!node.end_c.empty()) values_[node.end_c] = all_units;
     if (node.inputs.size() > 1) JoinAxes(values_.at(node.inputs[1]), out);
     if (node.inputs.size() > 2) JoinAxes(values_.at(node.inputs[2]), all_units);
     return out;

@@ -185,6 +185,28 @@ TEST(Coupling, JoinsADecoderToWhatItStartsFrom) {
   EXPECT_FALSE(coupling.states.contains("lstm1.h"));
 }
 
+TEST(Coupling, JoinsADecoderToTheUnitsWhoseEndCItStartsFrom) {
+  Rng rng(1);
+  GraphBuilder builder("g", kInput, &rng);
+  const std::string encoder =
+      builder.Recurrent(CellKind::kLstmCell, 4, {Direction::kForward, 0.0, 2}).value();
+  const std::string c = builder.EndC().value();
+  const std::string h = builder.From(encoder).LastStep().value();
+  builder.From("x").Recurrent(CellKind::kLstmCell, 4, {Direction::kForward, 0.0, 2, {h, c}});
+  const Coupling coupling = ValueOrDie(FindCoupling(ValueOrDie(builder.Gemm(1).Finish())));
+  ASSERT_EQ(coupling.layers.size(), 4u);
+  EXPECT_EQ(coupling.layers[2].groups, coupling.layers[0].groups);  // c
+  EXPECT_EQ(coupling.layers[3].groups, coupling.layers[1].groups);  // projected h
+  EXPECT_NE(coupling.layers[0].groups[0], coupling.layers[1].groups[0]);
+}
+
+TEST(Coupling, PinsUnitsWhoseEndCIsAnOutput) {
+  Rng rng(1);
+  GraphBuilder builder("g", kInput, &rng);
+  builder.Recurrent(CellKind::kLstmCell, 3).EndC();
+  EXPECT_EQ(PinOf(builder), "reaches output 'lstm0.end_c'");
+}
+
 TEST(Coupling, RefusesToEmptyASlice) {
   Rng rng(1);
   GraphBuilder builder("g", kInput, &rng);

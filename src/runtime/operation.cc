@@ -157,6 +157,11 @@ void RunRecurrent(const Operation& op, const RunContext& run) {
     while (static_cast<size_t>(run.lengths[active - 1]) <= s) --active;
     RecurrentStep(op, run, s, active, first_ax);
   }
+  if (layer.end_c.data == nullptr) return;
+  for (size_t b = 0; b < run.size; ++b) {
+    CopyFloats(StateOf(layer, run, layer.c, b), layer.units,
+               layer.end_c.row(b) + layer.number * layer.units);
+  }
 }
 
 void RunGemm(const Operation& op, const RunContext& run) {

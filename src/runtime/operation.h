@@ -99,7 +99,8 @@ struct RecurrentLayer {
   RowBuffer c;                           // B rows. c may be empty
   bool starts_from_values = false;
   RowBuffer start_h, start_c;  // values that it starts from
-  size_t number = 0;           // of the direction: where it finds its part of them
+  RowBuffer end_c;             // the value that c becomes at the end, or empty
+  size_t number = 0;           // of the direction: where its part of these values is
   RowBuffer cell_h;            // scratch of B rows of H: what is projected
   RowBuffer projected;         // scratch of B rows of P
   RowBuffer ax;                // scratch of max_ax_rows rows

@@ -234,6 +234,7 @@ class Planner {
       layer.h = State(spec.h);
       if (has_c) layer.c = State(spec.h + 1);
     }
+    if (node.has_end_c) layer.end_c = Value(node.end_c);
     layer.ax = ax_;
     layer.max_ax_rows = AxRows(spec);
     layer.ah = ah_;

@@ -101,7 +101,11 @@ class Resolver {
     if (node.inputs.size() > 1) out.other = values_.at(node.inputs[1]);
     out.out = AddValue(node.output);
     switch (node.op) {
-      case Op::kRecurrent: AddLayers(node, &out); break;
+      case Op::kRecurrent:
+        AddLayers(node, &out);
+        out.has_end_c = !node.end_c.empty();
+        if (out.has_end_c) out.end_c = AddValue(node.end_c);
+        break;
       case Op::kGemm: out.product = ProductOf(node.name + ".weight", node.name + ".bias"); break;
       case Op::kConv1d:
         out.product = ProductOf(node.name + ".weight", node.name + ".bias");

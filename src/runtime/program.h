@@ -53,6 +53,8 @@ struct ProgramNode {
   size_t in = 0, other = 0, out = 0;  // values
   bool starts_from_values = false;    // Recurrent: h from `other`, c from `start_c`
   size_t start_c = 0;
+  bool has_end_c = false;  // Recurrent: c at the end is the value `end_c`
+  size_t end_c = 0;
   ProgramProduct product;  // Gemm, Conv1d; Embedding: its table
   size_t dilation = 1;     // Conv1d
   LayerNormArgs norm;      // LayerNorm

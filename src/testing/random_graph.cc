@@ -68,7 +68,11 @@ class GraphDrawer {
     builder_->Recurrent(cell.kind, cell.hidden, cell.options);
     const int64_t projection = cell.options.projection_size;
     width_ = projection > 0 ? projection : cell.hidden;
-    if (cell.options.direction == Direction::kBidirectional) width_ *= 2;
+    const int64_t directions = cell.options.direction == Direction::kBidirectional ? 2 : 1;
+    width_ *= directions;
+    if (InfoOf(cell.kind).has_cell_state) {
+      cells_.emplace_back(builder_->value(), directions * cell.hidden);
+    }
     Keep();
   }
 
@@ -76,7 +80,12 @@ class GraphDrawer {
   void Keep() { sequences_.emplace_back(builder_->value(), width_); }
 
   std::pair<std::string, int64_t> Earlier() {
-    return sequences_[static_cast<size_t>(Below(static_cast<int64_t>(sequences_.size())))];
+    return sequences_[static_cast<size_t>(Below(Count(sequences_)))];
+  }
+
+  template <typename T>
+  static int64_t Count(const std::vector<T>& values) {
+    return static_cast<int64_t>(values.size());
   }
 
   void Between() {
@@ -162,15 +171,23 @@ class GraphDrawer {
       if (OneIn(3)) builder_->Activation(Op::kTanh);
       cell.options.start.push_back(builder_->value());
     };
+    // c from c at the end of an earlier layer.
+    const auto start_c = [&](int64_t size) {
+      if (cells_.empty() || OneIn(3)) return start_of(size);
+      const auto& [layer, width] = cells_[static_cast<size_t>(Below(Count(cells_)))];
+      builder_->From(layer).EndC();
+      if (size != width) builder_->Gemm(size);
+      cell.options.start.push_back(builder_->value());
+    };
     start_of(directions * (projection > 0 ? projection : cell.hidden));
-    if (InfoOf(cell.kind).has_cell_state) start_of(directions * cell.hidden);
+    if (InfoOf(cell.kind).has_cell_state) start_c(directions * cell.hidden);
     builder_->From(Earlier().first);
     Append(cell);
   }
 
   void Head() {
     const std::string top = builder_->value();
-    switch (Below(4)) {
+    switch (Below(5)) {
       case 0: builder_->LastStep(); break;
       case 1: builder_->MeanOverTime(); break;
       case 2: {
@@ -178,6 +195,12 @@ class GraphDrawer {
         builder_->From(top).MeanOverTime().Concat(last);
         break;
       }
+      case 3:
+        if (!cells_.empty()) {  // what the last LSTM keeps
+          const std::string c = builder_->From(cells_.back().first).EndC().value();
+          builder_->From(top).LastStep().Concat(c);
+        }
+        break;
       default: break;  // an output at every step
     }
     if (OneIn(3)) builder_->Activation(Op::kSigmoid);
@@ -189,7 +212,9 @@ class GraphDrawer {
   Rng* rng_;
   GraphBuilder* builder_ = nullptr;
   int64_t width_ = 0;
-  std::vector<std::pair<std::string, int64_t>> sequences_;  // made so far, and their widths
+  using Values = std::vector<std::pair<std::string, int64_t>>;
+  Values sequences_;  // made so far, and their widths
+  Values cells_;      // those of layers with c, and how many features c has
 };
 
 const GraphDrawer::Step GraphDrawer::kSteps[] = {

@@ -42,10 +42,10 @@ class Execution {
                          {batch_.steps, batch_.size, input.type.features}, at::kFloat);
   }
 
-  at::Tensor RunNode(const Node& node, const TorchTensors& values) {
+  at::Tensor RunNode(const Node& node, TorchTensors& values) {
     const at::Tensor& x = values.at(node.inputs[0]);
     switch (node.op) {
-      case Op::kRecurrent: return Recurrent(node, values);
+      case Op::kRecurrent: return Recurrent(node, &values);
       case Op::kGemm: return Linear(node, x);
       case Op::kConv1d: return Conv1d(node, x);
       case Op::kEmbedding: return at::embedding(weights_.at(node.name + ".weight"), x);
@@ -111,49 +111,58 @@ class Execution {
     return states_ != nullptr ? states_->at(name) : at::zeros({batch_.size, width});
   }
 
-  at::Tensor Recurrent(const Node& node, const TorchTensors& values) {
-    std::vector<at::Tensor> parts;
+  at::Tensor Recurrent(const Node& node, TorchTensors* values) {
+    std::vector<at::Tensor> parts, end_c;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       // Its part of the values that the node starts from.
       std::vector<at::Tensor> start;
       for (size_t i = 1; i < node.inputs.size(); ++i) {
         const int64_t size = i == 1 ? StateSizeOf(node) : node.hidden_size;
         start.push_back(
-            values.at(node.inputs[i]).narrow(1, static_cast<int64_t>(parts.size()) * size, size));
+            values->at(node.inputs[i]).narrow(1, static_cast<int64_t>(parts.size()) * size, size));
       }
-      parts.push_back(RunDirection(node, direction, values.at(node.inputs[0]), start));
+      parts.push_back(RunDirection(node, direction, values->at(node.inputs[0]), start, &end_c));
     }
+    if (!node.end_c.empty()) (*values)[node.end_c] = at::cat(end_c, -1);
     return parts.size() == 1 ? parts[0] : at::cat(parts, -1);
   }
 
+  // Appends c at the end, of all sequences, to *end_c if the graph reads it.
   at::Tensor RunDirection(const Node& node, const RecurrentDirection& direction,
-                          const at::Tensor& x, const std::vector<at::Tensor>& values) {
+                          const at::Tensor& x, const std::vector<at::Tensor>& values,
+                          std::vector<at::Tensor>* end_c) {
     const int64_t width = StateSizeOf(node);
     const int64_t count = static_cast<int64_t>(packing_.order.size());
-    if (count == 0) return at::zeros({batch_.steps, batch_.size, width});
+    const auto start_of = [&](size_t input, const std::string& name, int64_t size) {
+      return values.empty() ? State(name, size) : values[input];
+    };
+    const bool has_c = !direction.c.empty();
+    const at::Tensor start_h = start_of(0, direction.h, width);
+    const at::Tensor start_c = has_c ? start_of(1, direction.c, node.hidden_size) : at::Tensor();
+    if (count == 0) {
+      if (!node.end_c.empty()) end_c->push_back(start_c);
+      return at::zeros({batch_.steps, batch_.size, width});
+    }
     const CellWeights weights = CellWeightsOf(direction, weights_);
     const at::Tensor order = IndexTensor(packing_.order);
-    const bool has_state = states_ != nullptr && values.empty();
-    const auto start_of = [&](size_t input, const std::string& name, int64_t size) {
-      if (!has_state && values.empty()) return at::zeros({count, size});
-      const at::Tensor& all = has_state ? states_->at(name) : values[input];
-      return packing_.is_full ? all : all.index_select(0, order);
+    const auto packed = [&](const at::Tensor& all) {
+      return packing_.is_full || !all.defined() ? all : all.index_select(0, order);
     };
-    CellRun start{Pack(x, direction.reverse), start_of(0, direction.h, width), {}};
-    if (!direction.c.empty()) start.c = start_of(1, direction.c, node.hidden_size);
+    const CellRun start{Pack(x, direction.reverse), packed(start_h), packed(start_c)};
     at::Tensor dropout;
     if (options_.dropout != nullptr && node.recurrent_dropout > 0.0) {
       dropout = DropoutFactors(count, width, node.recurrent_dropout, options_.dropout);
     }
     const auto run = options_.path == CellPath::kFused ? RunCellFused : RunCellTextual;
     const CellRun end = run(node.cell, weights, start, packing_.step_sizes, dropout);
-    if (has_state) {
-      const auto keep = [&](const std::string& name, const at::Tensor& state) {
-        at::Tensor& all = states_->at(name);
-        all = packing_.is_full ? state : all.index_copy(0, order, state);
-      };
-      keep(direction.h, end.h);
-      if (!direction.c.empty()) keep(direction.c, end.c);
+    // Sequences without a step end where they start.
+    const auto end_of = [&](const at::Tensor& all, const at::Tensor& packed_end) {
+      return packing_.is_full ? packed_end : all.index_copy(0, order, packed_end);
+    };
+    if (!node.end_c.empty()) end_c->push_back(end_of(start_c, end.c));
+    if (states_ != nullptr && values.empty()) {
+      states_->at(direction.h) = end_of(start_h, end.h);
+      if (has_c) states_->at(direction.c) = end_of(start_c, end.c);
     }
     return Unpack(end.rows, direction.reverse);
   }

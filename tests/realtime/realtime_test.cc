@@ -72,11 +72,13 @@ Graph EveryCellAndOperator(const GraphInput& input) {
   if (input.type.element == Element::kI32) builder.Embedding(12);
   for (const CellInfo& info : kCells) builder.Recurrent(info.kind, 12).Dropout(0.5);
   builder.Recurrent(CellKind::kLstmCell, 6, {Direction::kBidirectional, 0.0});
-  builder.LayerNorm().Gemm(24).Glu();
+  const std::string layer = builder.value();
+  const std::string end_c = builder.EndC().value();
+  builder.From(layer).LayerNorm().Gemm(24).Glu();
   const std::string encoder = builder.value();
   const std::string end = builder.LastStep().value();
   builder.From(encoder).Recurrent(CellKind::kLstmPeepholeCell, 12,
-                                  {Direction::kForward, 0.0, 12, {end, end}});
+                                  {Direction::kForward, 0.0, 12, {end, end_c}});
   builder.Conv1d(12, {3, 2});
   builder.Activation(Op::kRelu).Activation(Op::kSigmoid).Activation(Op::kTanh);
   const std::string top = builder.value();
