@@ -113,7 +113,7 @@ def table(lab, tasks, seeds, jobs):
                  for task in tasks for sparsity in SPARSITIES]
         return f"| {title} | " + " | ".join(cells) + " |"
 
-    work = [(task, seed) for task in tasks for seed in seeds]
+    work = [(task, seed) for seed in seeds for task in tasks]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:  # fills the cache
         list(pool.map(lambda each: lab.dense(*each), work))
         all_runs = [lambda t=t, g=g, s=s, seed=seed, c=c: lab.small(t, g, s, seed) if c is None
@@ -165,7 +165,7 @@ def main():
                   options.digits)]
     if options.speech:
         tasks.append(Task("speech-keywords", "GRU-64", "gru:{units} mean_over_time dropout:0.3 gemm:10",
-                          (64, 32), (20, 6), 32, options.speech))
+                          (64, 32), (20, 4), 32, options.speech))
     text = table(Lab(options.espalier, options.work), tasks, options.seeds, options.jobs)
     if options.write:
         write(options.write, text)

@@ -100,7 +100,7 @@ class Training {
   Regularization regularization_;
   bool is_folded_ = false;
   std::vector<float> exact_;      // weights, while others are in their place
-  std::vector<float> folded_;     // those that criteria look at, if they are not the weights
+  std::vector<float> folded_;     // what criteria look at, if not the weights
   std::vector<float> keep_;       // flat factors of the hard masks in force; empty: none
   std::vector<float> soft_keep_;  // of the masks in force, if they are soft
   double sparsity_ = 0.0;
@@ -241,7 +241,6 @@ void Training::FoldInto(std::span<float> weights) const {
 
 // The network that was learned so far; the training goes on with its weights as they are.
 Graph Training::FoldedGraph() {
-  if (!IsRegularized() && !optimizer_.averages()) return autograd_->ToGraph();
   const std::span<float> weights = autograd_->weights();
   exact_.assign(weights.begin(), weights.end());
   FoldInto(weights);
