@@ -63,13 +63,15 @@ class Lab:
         return json.loads(done.stdout) if done.returncode == 0 else {"refused": done.stderr.strip()}
 
     def run(self, stem, task, *arguments):
-        """The test accuracy of the network that the command writes, in percent, or why there is none."""
+        """The test accuracy of the network that the command writes, in percent; for `prune`, or why not."""
         network = self.work / f"{stem}.onnx"
         result = self.work / f"{stem}.json"
         if not result.exists():
             found = self.espalier(*arguments, "-o", network, *task.options)
             if "refused" not in found:
                 found = {"accuracy": self.espalier("eval", network, *task.options)["accuracy"]}
+            elif arguments[0] != "prune" or not pathlib.Path(arguments[1]).exists():
+                sys.exit(f"{stem}: {found['refused']}")
             result.write_text(json.dumps(found))
         found = json.loads(result.read_text())
         return found.get("refused") or 100.0 * found["accuracy"]
@@ -104,7 +106,7 @@ class Lab:
 def cell(values):
     if any(isinstance(value, str) for value in values):
         return "refused"
-    return f"{statistics.mean(values):.2f} ±{statistics.stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
+    return f"{statistics.mean(values):.2f} +- {statistics.stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
 
 
 def table(lab, tasks, seeds, jobs):
