@@ -130,7 +130,7 @@ def table(lab, tasks, seeds, jobs):
                  for task in tasks for sparsity in SPARSITIES]
         return f"| {title} | " + " | ".join(cells) + " |"
 
-    work = [(task, seed) for seed in seeds for task in tasks]
+    work = [(task, seed) for task in tasks for seed in seeds]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:  # fills the cache
         list(pool.map(lambda each: lab.dense(*each), work))
         all_runs = [lambda t=t, g=g, s=s, seed=seed, c=c: lab.small(t, g, s, seed) if c is None
