@@ -128,6 +128,10 @@ Result<RegularizerSpec> ParseRegularizer(const std::string& text, const Regulari
         text + "' found");
   }
   spec.name = text.substr(0, at);
+  const Result<const Regularizer*> kind = FindRegularizer(spec.name);
+  if (!kind.ok()) return kind.status().WithContext("--regularizer");
+  if ((*kind)->speed == 0.0) spec.speed = 0.0;
+  if (!(*kind)->has_share) spec.share = RegularizerSpec().share;
   if (at < split) spec.granularity = text.substr(at + 1, split - at - 1);
   ESPALIER_RETURN_IF_ERROR(ValidateRegularizer(spec).WithContext("--regularizer"));
   return spec;
@@ -141,6 +145,18 @@ Result<std::vector<RegularizerSpec>> TrainFlags::Regularizers() const {
     ESPALIER_ASSIGN_OR_RETURN(RegularizerSpec spec, ParseRegularizer(text, regularizer));
     specs.push_back(std::move(spec));
   }
+  const auto is_read = [&](auto field) {
+    return regularizer.*field == RegularizerSpec().*field ||
+           std::any_of(specs.begin(), specs.end(), [&](const RegularizerSpec& spec) {
+             return spec.*field == regularizer.*field;
+           });
+  };
+  const auto unread = [](const char* option) {
+    return InvalidArgument(std::string(option) + ": only with a --regularizer that reads it");
+  };
+  if (!is_read(&RegularizerSpec::warmup_epochs)) return unread("--regularizer-warmup");
+  if (!is_read(&RegularizerSpec::speed)) return unread("--regularizer-speed");
+  if (!is_read(&RegularizerSpec::share)) return unread("--regularizer-share");
   return specs;
 }
 

@@ -60,6 +60,9 @@ Status ResolvePruning(const Flags& flags, const CLI::App& app, PruneSpec* spec) 
   if (!flags.sparsities.empty() && app.count("--sparsity") > 0) {
     return InvalidArgument("--sparsity: nothing expected beside --sparsity-of");
   }
+  if (flags.threshold && app.count("--sparsity") > 0) {
+    return InvalidArgument("--sparsity: nothing expected beside --threshold");
+  }
   for (const std::string& text : flags.sparsities) {
     ESPALIER_ASSIGN_OR_RETURN(SparsityOfPattern each, ParseSparsity(text));
     spec->sparsities.push_back(std::move(each));
@@ -100,6 +103,11 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   ESPALIER_ASSIGN_OR_RETURN(stage.train, flags.train.Resolve());
   if (flags.data.task.empty()) {
     return InvalidArgument("--epochs: fine-tuning needs --task (and --data)");
+  }
+  for (const char* option : {"--teacher-weight", "--teacher-hidden", "--temperature"}) {
+    if (flags.teacher.empty() && app.count(option) > 0) {
+      return InvalidArgument(std::string(option) + ": only with --teacher");
+    }
   }
   ESPALIER_ASSIGN_OR_RETURN(stage.regularizers, flags.train.Regularizers());
   const auto last = static_cast<double>(epochs);
@@ -147,9 +155,10 @@ Status Run(const Flags& flags, const CLI::App& app, Console* console) {
                    " zeros\n");
     json["sparsity"][name] = sparsity;
   }
-  if (!outcome.epochs.empty()) {
-    const double metric = outcome.epochs.back().valid_metric;
-    text += StrCat("  validation ", FormatPercent(metric, 2), " after the last epoch\n");
+  if (outcome.best_epoch > 0) {
+    const auto best = static_cast<size_t>(outcome.best_epoch);
+    const double metric = outcome.epochs[best - 1].valid_metric;
+    text += StrCat("  validation ", FormatPercent(metric, 2), " after epoch ", best, "\n");
     json["valid_metric"] = metric;
   }
   return console->Result(text, json);

@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "command.h"
 #include "pipeline/dry_run.h"
+#include "pipeline/recipe_overrides.h"
 #include "pipeline/run.h"
 #include "report/html.h"
 #include "report/summary.h"
@@ -23,8 +24,7 @@ struct Flags {
   std::string data;
   std::string modules;
   std::string target;
-  std::optional<uint64_t> seed;
-  std::optional<int> threads;
+  RecipeOverrides overrides;
   bool fresh = false;
   bool without_onnxruntime = false;
 };
@@ -74,6 +74,10 @@ std::string CommandLine(const Flags& flags, const Recipe& recipe) {
       StrCat("espalier recipe run ", ShellWord(flags.file), " --run ", ShellWord(flags.run),
              " --data ", ShellWord(flags.data), " --node-modules ", ShellWord(flags.modules),
              " --seed ", recipe.seed, " --threads ", recipe.threads);
+  if (flags.overrides.task) line += " --task " + *flags.overrides.task;
+  if (flags.overrides.epochs_scale) {
+    line += StrCat(" --epochs-scale ", *flags.overrides.epochs_scale);
+  }
   if (!flags.target.empty()) line += " --target " + ShellWord(flags.target);
   if (flags.without_onnxruntime) line += " --without-onnxruntime";
   return line;
@@ -81,9 +85,7 @@ std::string CommandLine(const Flags& flags, const Recipe& recipe) {
 
 Result<Recipe> ReadWithOverrides(const Flags& flags) {
   ESPALIER_ASSIGN_OR_RETURN(Recipe recipe, ReadRecipe(flags.file));
-  if (flags.seed) recipe.seed = *flags.seed;
-  if (flags.threads) recipe.threads = *flags.threads;
-  return recipe;
+  return Override(std::move(recipe), flags.overrides);
 }
 
 Status Run(Flags flags, Console* console) {
@@ -125,11 +127,20 @@ void Describe(const PlannedStage& stage, std::string* text, Json* json) {
                     is_known ? FormatPercent(pool.sparsity, 2) : "by the trained weights");
     pools[pool.name] = is_known ? Json(pool.sparsity) : Json();
   }
+  const bool is_known = stage.sparsity >= 0.0;
+  if (is_known) {
+    *text += StrCat("\n    leaves ", stage.nonzeros, " parameters that are not 0, ",
+                    stage.multiply_adds, " multiply-adds a step, ", stage.bytes, " bytes");
+  }
+  const auto known = [&](int64_t value) { return is_known ? Json(value) : Json(); };
   json->push_back({{"stage", stage.name},
                    {"granularity", stage.granularity},
                    {"allocation", stage.allocation},
                    {"per", stage.per},
-                   {"sparsity", stage.sparsity >= 0.0 ? Json(stage.sparsity) : Json()},
+                   {"sparsity", is_known ? Json(stage.sparsity) : Json()},
+                   {"nonzeros", known(stage.nonzeros)},
+                   {"multiply_adds", known(stage.multiply_adds)},
+                   {"bytes", known(stage.bytes)},
                    {"pools", std::move(pools)}});
 }
 
@@ -155,8 +166,12 @@ CLI::App* AddInner(CLI::App* app, const std::string& name, const char* summary, 
   inner->footer("example: espalier recipe " + name + " recipes/quickstart.yaml" +
                 (name == "run" ? " --run runs/quickstart" : ""));
   inner->add_option("file", flags->file, "Recipe (.yaml)")->required();
-  AddSeedOption(inner, &flags->seed, "Instead of the recipe's seed");
-  AddThreadsOption(inner, &flags->threads, "Instead of the recipe's threads");
+  RecipeOverrides& overrides = flags->overrides;
+  AddSeedOption(inner, &overrides.seed, "Instead of the recipe's seed");
+  AddThreadsOption(inner, &overrides.threads, "Instead of the recipe's threads");
+  inner->add_option("--task", overrides.task, "Instead of the recipe's task");
+  inner->add_option("--epochs-scale", overrides.epochs_scale,
+                    "Times as many epochs in every stage, e.g. 0.2 for a quick look");
   return inner;
 }
 

@@ -34,13 +34,14 @@ Status Run(const Flags& flags, Console* console) {
                             Train(job, options, console->MakeTrainHooks()));
   if (result.stopped == StopReason::kCancelled) return Interrupted(options);
   ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(result.graph, flags.output));
-  const TrainEpoch last = result.epochs.empty() ? TrainEpoch() : result.epochs.back();
+  const auto best = static_cast<size_t>(result.best_epoch);
+  const TrainEpoch epoch = best == 0 ? TrainEpoch() : result.epochs[best - 1];
   return console->Result(StrCat(flags.output, ": ", task.metric, " ",
-                                FormatPercent(last.valid_metric, 2), " on the validation split"),
+                                FormatPercent(epoch.valid_metric, 2), " on the validation split"),
                          {{"output", flags.output},
                           {"epochs", result.epochs.size()},
-                          {"valid_loss", last.valid_loss},
-                          {"valid_metric", last.valid_metric},
+                          {"valid_loss", epoch.valid_loss},
+                          {"valid_metric", epoch.valid_metric},
                           {"seconds", result.seconds}});
 }
 

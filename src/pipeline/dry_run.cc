@@ -5,6 +5,8 @@
 #include <string>
 
 #include "base/strings.h"
+#include "compile/compile.h"
+#include "formats/format.h"
 #include "pipeline/stages.h"
 #include "prune/pruner.h"
 #include "tasks/task.h"
@@ -65,6 +67,41 @@ Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
   return planned;
 }
 
+// Fills what the network is after the stage. `compile`: of the recipe's next compile stage.
+Status DescribeResult(const Graph& graph, const CompileSpec& compile, PlannedStage* planned) {
+  planned->nonzeros = static_cast<int64_t>(ParameterCount(graph, Count::kNonzeros));
+  planned->multiply_adds = static_cast<int64_t>(MultiplyAddsPerStep(graph, Count::kNonzeros));
+  CompileOptions options;
+  options.tuning = Tuning::kOff;
+  options.weights = compile.weight_type;
+  for (const std::string& name : compile.formats) {
+    ESPALIER_ASSIGN_OR_RETURN(const FormatSpec format, FindFormat(name));
+    options.candidates.push_back(format);
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const auto artifact, Compile(graph, options));
+  planned->bytes = static_cast<int64_t>(artifact.size());
+  return Ok();
+}
+
+CompileSpec CompileAfter(const Recipe& recipe, size_t index) {
+  for (size_t i = index; i < recipe.stages.size(); ++i) {
+    if (recipe.stages[i].kind == StageKind::kCompile) return recipe.stages[i].compile;
+  }
+  return CompileSpec();
+}
+
+// The layers whose hidden states are to be those of the teacher's. An earlier stage of the same
+// recipe has them if the student has.
+Status CheckTeacher(const Graph& graph, const StageSpec& stage) {
+  if (stage.teacher.hidden == 0.0) return Ok();
+  const bool has_layer = std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                                     [](const Node& node) { return node.op == Op::kRecurrent; });
+  if (has_layer) return Ok();
+  return InvalidArgument(
+      StrCat("distillation.hidden: a recurrent layer in the model expected, "
+             "none found"));
+}
+
 // Whether their pieces are there.
 Status CheckRegularizers(const Graph& graph, const StageSpec& stage) {
   std::map<std::string, size_t> offsets;
@@ -92,6 +129,7 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
     StageSpec stage = recipe.stages[i];
     const std::string where = StrCat("stages[", i, "].", StageKindName(stage.kind));
     ESPALIER_RETURN_IF_ERROR(CheckRegularizers(graph, stage).WithContext(where));
+    ESPALIER_RETURN_IF_ERROR(CheckTeacher(graph, stage).WithContext(where));
     if (stage.kind == StageKind::kPrune) {
       stage.train.epochs = 0;
       stage.regularizers.clear();
@@ -104,6 +142,10 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
       Result<PruneOutcome> outcome = PruneNetwork(graph, stage, PruneInputs(), TrainHooks());
       if (!outcome.ok()) return outcome.status().WithContext(where);
       graph = std::move(outcome->graph);
+      if (planned.back().sparsity >= 0.0) {
+        ESPALIER_RETURN_IF_ERROR(
+            DescribeResult(graph, CompileAfter(recipe, i), &planned.back()).WithContext(where));
+      }
       if (stage.prune.granularity == "unit" &&
           (*FindAllocation(stage.prune.allocation))->kind == AllocationKind::kRanking) {
         return planned;

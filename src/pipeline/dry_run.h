@@ -28,6 +28,12 @@ struct PlannedStage {
   std::string per;
   double sparsity = 0.0;  // of all pools together; -1 if only the trained weights will say
   std::vector<PlannedPool> pools;
+  // Of the whole network after the stage, -1 where the sparsity is. Under allocations that rank
+  // pools together they are those of random weights: about those of trained ones.
+  int64_t nonzeros = -1;       // parameters that are not 0
+  int64_t multiply_adds = -1;  // a step, of one sequence, by weights that are not 0
+  // Of its smallest encoding, in the formats and the type of weights of the next compile stage.
+  int64_t bytes = -1;
 };
 
 // Builds the network with random weights and takes it through the prune and compact stages without

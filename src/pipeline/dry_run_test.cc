@@ -72,6 +72,32 @@ TEST(DryRun, LeavesToTheWeightsWhatAThresholdCuts) {
   EXPECT_EQ(stage.pools[0].sparsity, -1.0);
 }
 
+TEST(DryRun, SaysWhatTheNetworkWillBe) {
+  const std::vector<PlannedStage> stages = ValueOrDie(
+      Planned(kModel,
+              "train, prune: {name: a, granularity: unit, sparsity: 0.5}, compact, prune: {name: "
+              "b, sparsity: 0.75}, prune: {name: c, epochs: 1, allocation: threshold, threshold: "
+              "0.1}"));
+  ASSERT_EQ(stages.size(), 3u);
+  // LSTM of 12 units over 28 features, Gemm of 10; two biases.
+  const int64_t matrices = 48 * (28 + 12) + 10 * 12;
+  EXPECT_EQ(stages[0].multiply_adds, matrices);
+  EXPECT_EQ(stages[1].multiply_adds, 48 * (28 + 12) / 4 + 10 * 12);
+  EXPECT_EQ(stages[0].nonzeros - stages[1].nonzeros, 48 * (28 + 12) * 3 / 4);
+  EXPECT_GT(stages[0].bytes, 4 * matrices);
+  EXPECT_LT(stages[1].bytes, stages[0].bytes * 3 / 4);
+  EXPECT_EQ(stages[2].bytes, -1) << "the weights say";
+  EXPECT_EQ(stages[2].multiply_adds, -1);
+}
+
+TEST(DryRun, RefusesATeacherOfStatesThatAreNotThere) {
+  ExpectError(DryRunOf("mean_over_time, gemm: 10",
+                       "train, prune: {epochs: 2, weights: ['*'], distillation: {stage: train, "
+                       "hidden: 0.1}}"),
+              Code::kInvalidArgument,
+              {"stages[1].prune", "distillation.hidden: a recurrent layer"});
+}
+
 TEST(DryRun, RefusesRegularizersWithoutPieces) {
   ExpectError(DryRunOf(kModel,
                        "train, prune: {epochs: 2, granularity: slot_8x8, sparsity: 0.5, "

@@ -1,6 +1,7 @@
 #include "pipeline/recipe.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "base/file.h"
@@ -96,7 +97,7 @@ Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainO
   if (!(teacher->temperature > 0.0)) {
     return Expected(path + ".temperature", "a number above 0", StrCat(teacher->temperature));
   }
-  if (!(teacher->hidden >= 0.0)) {
+  if (!(teacher->hidden >= 0.0 && std::isfinite(teacher->hidden))) {
     return Expected(path + ".hidden", "a number of at least 0", StrCat(teacher->hidden));
   }
   return CheckShare(map, "weight", teacher->weight);
@@ -294,6 +295,10 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
         !YAML::convert<double>::decode(threshold, spec.threshold.emplace())) {
       return Expected(map->PathOf("threshold"), "a number", DescribeYaml(threshold));
     }
+    if (sparsity.IsDefined()) {
+      return Expected(map->PathOf("sparsity"), "nothing, since threshold says what goes,",
+                      DescribeYaml(sparsity));
+    }
   }
   map->ReadStrings("weights", &spec.weights);
   map->Read("floor", &spec.floor);
@@ -360,7 +365,11 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
       map->Read("keep_zeros", &stage->keep_zeros);
       ESPALIER_RETURN_IF_ERROR(ReadRegularizers(map->Take("regularizers"),
                                                 map->PathOf("regularizers"), &stage->regularizers));
-      return ReadTrainOptions(map, 1, &stage->train);
+      ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, 1, &stage->train));
+      if (stage->regularizers.empty() || stage->train.patience == 0) return Ok();
+      return Expected(map->PathOf("patience"),
+                      "0, since the best epoch is of before the regularizers have worked,",
+                      StrCat(stage->train.patience));
     case StageKind::kPrune: return ReadPrune(map, stage);
     case StageKind::kCompact: return Ok();
     case StageKind::kCompile: return ReadCompile(map, &stage->compile);

@@ -147,7 +147,7 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
                       stage.teacher.hidden, inputs.kept_units};
   ESPALIER_ASSIGN_OR_RETURN(TrainResult result, Train(job, stage.train, hooks));
   return PruneOutcome{std::move(result.graph), std::move(result.epochs), result.stopped,
-                      result.seconds};
+                      result.seconds, result.best_epoch};
 }
 
 Status ProveEqual(const Graph& masked, const Compacted& compacted) {

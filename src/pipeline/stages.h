@@ -21,7 +21,8 @@ struct PruneOutcome {
   Graph graph;
   std::vector<TrainEpoch> epochs;
   StopReason stopped = StopReason::kFinished;
-  double seconds = 0.0;  // of the fine-tuning; across a resume, the sum
+  double seconds = 0.0;    // of the fine-tuning; across a resume, the sum
+  int64_t best_epoch = 0;  // whose weights `graph` has; 0 if nothing was fine-tuned
 };
 
 // What a prune stage may read beside the network; all may be nullptr where nothing asks for it.

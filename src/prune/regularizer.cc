@@ -40,6 +40,12 @@ Status ValidateRegularizer(const RegularizerSpec& spec) {
   if (!(spec.share > 0.0 && spec.share < 1.0)) {
     return expected("share", "a share in (0, 1)", spec.share);
   }
+  if (spec.speed > 0.0 && kind->speed == 0.0) {
+    return expected("speed", "0, since it learns nothing beside the weights,", spec.speed);
+  }
+  if (spec.share != RegularizerSpec().share && !kind->has_share) {
+    return expected("share", "nothing, since it reads none,", spec.share);
+  }
   if (spec.granularity.empty()) return Ok();
   return ParseGranularity(spec.granularity).status().WithContext("regularizer " + spec.name);
 }

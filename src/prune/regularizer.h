@@ -59,7 +59,8 @@ struct Regularizer {
   const char* formula;  // as in docs/methods.md
   const char* source;
   StrengthKind strength;
-  double speed;  // unless the spec says otherwise; 0: it has no parameters
+  double speed;            // unless the spec says otherwise; 0: it has no parameters
+  bool has_share = false;  // reads RegularizerSpec::share
   // What it learns beside the weights. nullptr: nothing. `start` fills them for the weights that
   // training begins with.
   size_t (*parameter_count)(const Pieces& pieces) = nullptr;
@@ -94,7 +95,8 @@ std::span<const Regularizer* const> AllRegularizers();
 // Errors: kInvalidArgument, naming the nearest.
 Result<const Regularizer*> FindRegularizer(const std::string& name);
 
-// Errors: kInvalidArgument, naming the field.
+// Errors: kInvalidArgument, naming a field that is out of range or that the regularizer does not
+// read.
 Status ValidateRegularizer(const RegularizerSpec& spec);
 
 // The pieces that `spec` works on, in a graph that `stage` is asked of. Errors: MakePlan's and

@@ -65,6 +65,9 @@ void Optimizer::AsgdStep(double rate, float scale, std::span<const float> gradie
                          std::span<float> weights) {
   const auto step_size = static_cast<float>(rate) * scale;
   for (size_t i = 0; i < weights.size(); ++i) weights[i] -= step_size * gradient[i];
+}
+
+void Optimizer::Accumulate(std::span<const float> weights) {
   if (!state_.averages) return;
   for (size_t i = 0; i < weights.size(); ++i) {
     float& average = state_.first[i];
@@ -76,6 +79,12 @@ void Optimizer::AsgdStep(double rate, float scale, std::span<const float> gradie
     count += 1.0f;
     average += (weights[i] - average) / count;
   }
+}
+
+void Optimizer::RestartAverages() {
+  if (!state_.averages) return;
+  std::fill(state_.first.begin(), state_.first.end(), 0.0f);
+  std::fill(state_.second.begin(), state_.second.end(), 0.0f);
 }
 
 void Optimizer::Average(std::span<float> weights) const {

@@ -25,6 +25,11 @@ class Optimizer {
   // ASGD: averages the weights of all steps from here on.
   void StartAveraging() { state_.averages = true; }
   bool averages() const { return state_.averages; }
+  // Takes weights into their averages, once they are as the step leaves them; one that is 0 was
+  // dropped and loses its average. Nothing if it does not average.
+  void Accumulate(std::span<const float> weights);
+  // Forgets the averages, not that it averages: the weights are now those of another network.
+  void RestartAverages();
   // Replaces weights by their averages, once there are any.
   void Average(std::span<float> weights) const;
 

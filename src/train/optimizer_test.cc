@@ -58,6 +58,7 @@ TEST(Optimizer, AveragesEachWeightSinceItWasLastDropped) {
     if (is_dropped) gradient[2] = 0.0f;
     std::vector<float> before = weights;
     optimizer.Step(0.1, 0.5, gradient, weights);
+    optimizer.Accumulate(weights);
     for (size_t i = 0; i < kSize; ++i) {
       EXPECT_NEAR(weights[i], before[i] - 0.05f * gradient[i], 1e-6);
       if (t >= 5 && !(i == 2 && is_dropped)) seen[i].push_back(static_cast<double>(weights[i]));
@@ -73,6 +74,31 @@ TEST(Optimizer, AveragesEachWeightSinceItWasLastDropped) {
     }
   }
   EXPECT_EQ(seen[2].size(), 10u);
+}
+
+TEST(Optimizer, AveragesWhatTheStepLeavesAndNothingOfBeforeARestart) {
+  OptimizerOptions options;
+  options.kind = OptimizerKind::kAsgd;
+  Optimizer optimizer(options, 2);
+  optimizer.StartAveraging();
+  std::vector<float> weights = {1.0f, 1.0f};
+  const auto step = [&](float projected) {
+    optimizer.Step(0.1, 1.0, std::vector<float>{1.0f, 1.0f}, weights);
+    weights[1] = projected;
+    optimizer.Accumulate(weights);
+  };
+  step(0.5f);
+  step(0.0f);  // the projection drops it
+  std::vector<float> averaged = weights;
+  optimizer.Average(averaged);
+  EXPECT_NEAR(averaged[0], 0.85f, 1e-6);
+  EXPECT_EQ(averaged[1], 0.0f);
+  optimizer.RestartAverages();
+  EXPECT_TRUE(optimizer.averages());
+  step(0.25f);
+  averaged = weights;
+  optimizer.Average(averaged);
+  EXPECT_EQ(averaged, weights);
 }
 
 TEST(Optimizer, AveragesOnceValidationIsWorseThanLongBefore) {

@@ -1,6 +1,7 @@
 #include "train/regularization.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 #include <utility>
@@ -83,6 +84,14 @@ void Regularization::Step(int64_t step, double rate, std::span<float> weights) {
     if (part.kind->project == nullptr) continue;
     part.kind->project(ContextOf(part, step), rate, weights);
   }
+}
+
+double Regularization::ParameterNorm() const {
+  double squares = 0.0;
+  for (const std::vector<float>& parameters : state_.parameters) {
+    squares += std::pow(Norm(parameters), 2.0);
+  }
+  return std::sqrt(squares);
 }
 
 void Regularization::Fold(std::span<float> weights) const {

@@ -45,6 +45,8 @@ class Regularization {
   // After the weights' own step, which was taken with `rate`: that of the parameters, and
   // projections.
   void Step(int64_t step, double rate, std::span<float> weights);
+  // Of all that was learned beside the weights; not finite only if a parameter is not.
+  double ParameterNorm() const;
   // Makes the weights of the network that was learned so far.
   void Fold(std::span<float> weights) const;
 

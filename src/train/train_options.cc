@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
+#include <numeric>
 #include <sstream>
 
 #include "base/bytes.h"
@@ -176,7 +177,8 @@ void DescribePruner(const Pruner& pruner, TrainIdentity* identity) {
     for (const LossPoint& point : pool.losses) {
       losses += StrCat(" ", Exact(point.sparsity), ":", Exact(point.loss));
     }
-    add("pruner.pool", StrCat(pool.name, " ", Exact(pool.sparsity), losses));
+    add("pruner.pool",
+        StrCat(pool.name, " ", Exact(pool.sparsity), " threshold ", Exact(pool.threshold), losses));
   }
   add("pruner.floor", Exact(plan.floor));
   add("pruner.multiple", std::to_string(plan.multiple));
@@ -303,32 +305,39 @@ Result<FeatureChoice> HiddenFeatures(const Graph& student, const Distillation& d
     if (node.op != Op::kRecurrent) continue;
     const Node* other = FindNode(*distillation.teacher, node.name);
     if (other == nullptr || other->op != Op::kRecurrent || other->direction != node.direction ||
-        other->output != node.output) {
+        other->output != node.output ||
+        (other->projection_size > 0) != (node.projection_size > 0)) {
       return InvalidArgument("distillation.hidden: a recurrent layer " + node.name +
                              " in the teacher expected, as the student has it, none found");
     }
     std::vector<int64_t>& features = choice[node.output];
+    const int64_t width = StateSizeOf(node);
+    const int64_t teacher_width = StateSizeOf(*other);
     int64_t first = 0;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       const std::string layer = node.name + (node.projection_size > 0 ? "_projection" : "") +
                                 (direction.reverse ? "_reverse" : "");
-      const int64_t width = StateSizeOf(*other);  // of what the layer gives
       const auto kept = distillation.kept_units.find(layer);
-      std::vector<int64_t> units;
-      for (int64_t unit = 0; unit < width; ++unit) units.push_back(unit);
+      std::vector<int64_t> units(static_cast<size_t>(teacher_width));
+      std::iota(units.begin(), units.end(), int64_t{0});
       if (kept != distillation.kept_units.end()) units = kept->second;
-      const bool fits = static_cast<int64_t>(units.size()) == StateSizeOf(node) &&
-                        std::all_of(units.begin(), units.end(),
-                                    [&](int64_t unit) { return unit >= 0 && unit < width; });
+      const bool fits = static_cast<int64_t>(units.size()) == width &&
+                        std::all_of(units.begin(), units.end(), [&](int64_t unit) {
+                          return unit >= 0 && unit < teacher_width;
+                        });
       if (!fits) {
         return InvalidArgument(
-            StrCat("distillation.hidden: ", layer, ": ", StateSizeOf(node),
+            StrCat("distillation.hidden: ", layer, ": ", width,
                    " units expected in the teacher, or a record of which were kept, ", units.size(),
-                   " of ", width, " found"));
+                   " of ", teacher_width, " found"));
       }
       for (const int64_t unit : units) features.push_back(first + unit);
-      first += width;
+      first += teacher_width;
     }
+  }
+  if (choice.empty()) {
+    return InvalidArgument("distillation.hidden: a recurrent layer in graph '" + student.name +
+                           "' expected, none found");
   }
   return choice;
 }
@@ -357,6 +366,12 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
     return InvalidArgument(StrCat("schedule.end: less than the ", steps,
                                   " steps of the training expected, ", job.pruner->schedule().end,
                                   " found"));
+  }
+  if (!job.regularizers.empty() && job.pruner == nullptr && options.patience > 0) {
+    return InvalidArgument(StrCat(
+        "patience: 0 expected beside regularizers that act to the last epoch, since the best "
+        "one is of before they have worked, ",
+        options.patience, " found"));
   }
   if (!job.regularizers.empty() && job.pruner != nullptr && job.pruner->schedule().end == 0) {
     return InvalidArgument(

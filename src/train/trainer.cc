@@ -76,6 +76,7 @@ class Training {
     return job_.pruner == nullptr ? Steps() : job_.pruner->schedule().end;
   }
   void Fold();
+  void FoldInto(std::span<float> weights) const;
   Graph FoldedGraph();
   Status UpdateWeights(double gradient_norm);
   std::string LastGoodCheckpoint() const;
@@ -99,7 +100,7 @@ class Training {
   Regularization regularization_;
   bool is_folded_ = false;
   std::vector<float> exact_;      // weights, while others are in their place
-  std::vector<float> folded_;     // those that criteria look at while regularizers act
+  std::vector<float> folded_;     // what criteria look at, if not the weights
   std::vector<float> keep_;       // flat factors of the hard masks in force; empty: none
   std::vector<float> soft_keep_;  // of the masks in force, if they are soft
   double sparsity_ = 0.0;
@@ -206,13 +207,12 @@ auto Training::With(Form form, Fn run) {
   }
   const std::span<float> weights = autograd_->weights();
   exact_.assign(weights.begin(), weights.end());
-  if (is_averaged) optimizer_.Average(weights);
+  if (form == Form::kFolded) {
+    FoldInto(weights);
+  } else if (IsRegularized()) {
+    regularization_.Sample(state_.step, weights);
+  }
   if (IsRegularized()) {
-    if (form == Form::kSampled) {
-      regularization_.Sample(state_.step, weights);
-    } else {
-      regularization_.Fold(weights);
-    }
     for (size_t i = 0; i < keep_.size(); ++i) weights[i] *= keep_[i];  // noise may be added
   }
   for (size_t i = 0; i < soft_keep_.size(); ++i) weights[i] *= soft_keep_[i];
@@ -228,17 +228,22 @@ auto Training::With(Form form, Fn run) {
 // Before the masks of FoldStep are made: from here on the weights are those that were learned.
 void Training::Fold() {
   if (!IsRegularized()) return;
-  regularization_.Fold(autograd_->weights());
+  FoldInto(autograd_->weights());
+  optimizer_.RestartAverages();
   is_folded_ = true;
+}
+
+// Makes the weights of the network that was learned so far.
+void Training::FoldInto(std::span<float> weights) const {
+  optimizer_.Average(weights);
+  if (IsRegularized()) regularization_.Fold(weights);
 }
 
 // The network that was learned so far; the training goes on with its weights as they are.
 Graph Training::FoldedGraph() {
-  if (!IsRegularized() && !optimizer_.averages()) return autograd_->ToGraph();
   const std::span<float> weights = autograd_->weights();
   exact_.assign(weights.begin(), weights.end());
-  optimizer_.Average(weights);
-  if (IsRegularized()) regularization_.Fold(weights);
+  FoldInto(weights);
   Graph graph = autograd_->ToGraph();
   std::copy(exact_.begin(), exact_.end(), weights.begin());
   return graph;
@@ -292,9 +297,9 @@ Result<StatisticsSet> Training::GatherStatistics(CalibrationStatistics* calibrat
     calibrated->Fill(&statistics);
   }
   std::span<const float> weights = autograd_->weights();
-  if (IsRegularized()) {
+  if (IsRegularized() || optimizer_.averages()) {
     folded_.assign(weights.begin(), weights.end());
-    regularization_.Fold(folded_);
+    FoldInto(folded_);
     weights = folded_;
   }
   for (const WeightSlice& slice : autograd_->slices()) {
@@ -329,6 +334,7 @@ Status Training::RepairWeights(const Graph& before) {
     ESPALIER_RETURN_IF_ERROR(
         Reconstruct(before, *job_.train, job_.calibration, state_.masks, &weights));
     autograd_->SetWeights(weights);
+    optimizer_.RestartAverages();
   }
   if (job_.rewind != nullptr) {
     autograd_->SetWeights(*job_.rewind);
@@ -448,9 +454,14 @@ Status Training::UpdateWeights(double gradient_norm) {
   optimizer_.Step(rate, clips ? options_.clip_norm / gradient_norm : 1.0, autograd_->gradient(),
                   autograd_->weights());
   if (IsRegularized()) regularization_.Step(state_.step, rate, autograd_->weights());
+  optimizer_.Accumulate(autograd_->weights());
   const double norm = Norm(autograd_->weights());
-  if (norm < kLargestNorm) return Ok();
-  return InvalidArgument(StrCat("step ", state_.step + 1, ": finite weights expected, norm ", norm,
+  const double learned = regularization_.ParameterNorm();
+  if (norm < kLargestNorm && learned < kLargestNorm) return Ok();
+  const bool is_weight = !(norm < kLargestNorm);
+  return InvalidArgument(StrCat("step ", state_.step + 1, ": finite ",
+                                is_weight ? "weights" : "parameters of the regularizers",
+                                " expected, norm ", is_weight ? norm : learned,
                                 " found; a lower learning rate may help", LastGoodCheckpoint()));
 }
 
@@ -553,8 +564,7 @@ Status Training::Save() {
 
 TrainResult Training::Finish() {
   TrainResult result;
-  optimizer_.Average(autograd_->weights());
-  Fold();
+  FoldInto(autograd_->weights());
   result.graph = autograd_->ToGraph();
   result.best_epoch = state_.epoch_batches == 0 ? state_.epoch : 0;
   if (stopped_ != StopReason::kCancelled && state_.best_epoch > 0) {

@@ -132,6 +132,38 @@ TEST_F(HiddenTest, ComparesASmallerStudentWithTheUnitsThatItHasKept) {
   EXPECT_GT(Added(autograd.get(), Teach(teacher_, wrong), 1000.0), 1.0);
 }
 
+// What others see of an LSTMP is its projection, not its cells.
+TEST_F(HiddenTest, ComparesTheProjectedStates) {
+  Rng rng(3);
+  GraphBuilder builder("projected", {"x", kInput}, &rng);
+  builder.Recurrent(CellKind::kLstmCell, 12, {.projection_size = 5}).LastStep().Gemm(kClasses);
+  Graph teacher = ValueOrDie(builder.Finish());
+  PruneSpec spec;
+  spec.granularity = "unit";
+  spec.sparsity = 0.4;
+  const Plan plan = ValueOrDie(MakePlan(teacher, spec));
+  const MaskSet masks =
+      ValueOrDie(MakeMasks(plan, spec.sparsity, StatisticsOf(teacher.weights), {}));
+  ASSERT_TRUE(ApplyMasks(masks, &teacher.weights).ok());
+  const Compacted compacted = ValueOrDie(CompactZeros(teacher));
+  ASSERT_LT(compacted.graph.nodes[0].projection_size, 5);
+  Distillation distillation = FromTeacher(teacher);
+  ExpectError(HiddenFeatures(compacted.graph, distillation).status(), Code::kInvalidArgument,
+              {"lstm0_projection", "units expected in the teacher", "5 of 5 found"});
+  distillation.kept_units = KeptUnits(compacted.coupling, compacted.keep);
+  const FeatureChoice choice = ValueOrDie(HiddenFeatures(compacted.graph, distillation));
+  const auto autograd = ValueOrDie(Autograd::Create(compacted.graph));
+  EXPECT_NEAR(Added(autograd.get(), Teach(teacher, choice), 1000.0), 0.0, 1e-5);
+}
+
+TEST_F(HiddenTest, RefusesANetworkWithoutHiddenStates) {
+  Rng rng(3);
+  GraphBuilder builder("plain", {"x", kInput}, &rng);
+  const Graph plain = ValueOrDie(builder.MeanOverTime().Gemm(kClasses).Finish());
+  ExpectError(HiddenFeatures(plain, FromTeacher(plain)).status(), Code::kInvalidArgument,
+              {"distillation.hidden: a recurrent layer in graph 'plain' expected"});
+}
+
 TEST_F(HiddenTest, DrawsTheStatesOfAStudentToItsTeachers) {
   job_.graph = student_;
   const double before = Expected(student_, teacher_);

@@ -196,6 +196,48 @@ TEST_F(RegularizersTest, RefuseToReconstructWhatIsNotYetLearned) {
               {"reconstruct", "from step 5 to 25 found"});
 }
 
+// The best epoch of such a training is one in which they had done little yet.
+TEST_F(RegularizersTest, RefuseToStopAtTheBestEpochWhileTheyAct) {
+  job_.regularizers = {{.name = "proximal_group_lasso", .strength = 0.1}};
+  options_.patience = 2;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"patience: 0 expected beside regularizers", "2 found"});
+}
+
+// A weight that the projection brings to 0 is 0 in the average too.
+TEST_F(RegularizersTest, LeaveZerosInTheAveragesOfAsgd) {
+  job_.regularized.granularity = "gate_row";
+  job_.regularizers = {{.name = "proximal_group_lasso", .strength = 0.3}};
+  options_.optimizer = {.kind = OptimizerKind::kAsgd, .average_after = 1};
+  options_.learning_rate.peak = 0.5;
+  options_.epochs = 12;
+  const TrainResult result = ValueOrDie(Train(job_, options_, {}));
+  double least = result.epochs[0].valid_loss;
+  bool averages = false;  // as IsTimeToAverage has it, with average_after = 1
+  for (size_t i = 2; i < result.epochs.size(); ++i) {
+    averages = averages || result.epochs[i].valid_loss > least;
+    least = std::min(least, result.epochs[i - 1].valid_loss);
+  }
+  ASSERT_TRUE(averages) << "validation never got worse, so nothing was averaged";
+  size_t zeros = 0;
+  for (const float value : result.graph.weights.at("lstm0.weight_hh").values) zeros += value == 0;
+  EXPECT_GT(zeros, 12u);
+}
+
+TEST_F(RegularizersTest, RefuseACheckpointOfAnotherThreshold) {
+  const TempDir dir;
+  options_.checkpoint_path = dir.path("checkpoint");
+  options_.resume = true;
+  const Way way = {"Proximal", "gate_row", {{.name = "proximal_group_lasso", .strength = 0.1}}};
+  PruneSpec spec = SpecOf(way);
+  TrainWith(way, spec);
+  spec.threshold = 0.25;
+  Pruner pruner = ValueOrDie(Pruner::Create(job_.graph, spec, LateSchedule(), {}));
+  job_.pruner = &pruner;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"another training", "pruner.pool", "threshold"});
+}
+
 TEST_F(RegularizersTest, RefuseACheckpointOfOthers) {
   const TempDir dir;
   options_.checkpoint_path = dir.path("checkpoint");

@@ -137,6 +137,15 @@ class BadInput(Case):
         prune = ("prune", self.run_dir / "dense.onnx", "-o", self.path("bad.onnx"))
         for option in ("--schedule", "--teacher", "--checkpoint", "--ramp-end", "--task"):
             self.bad([option, "only with --epochs"], *prune, option, "1")
+        tuned = (*prune, "--epochs", 1, "--task", "mnist-rows", "--data", self.data)
+        for option in ("--teacher-hidden", "--teacher-weight", "--temperature"):
+            self.bad([option, "only with --teacher"], *tuned, option, "0.5")
+        for option in ("--regularizer-speed", "--regularizer-share", "--regularizer-warmup"):
+            self.bad([option, "only with a --regularizer that reads it"], *tuned, option, "0.3")
+        self.bad(["--regularizer-speed", "only with a --regularizer that reads it"], *tuned, "--regularizer",
+                 "dropout=0.1", "--regularizer-speed", "3")
+        self.bad(["--sparsity: nothing expected beside --threshold"], *prune, "--sparsity", "0.5",
+                 "--allocation", "threshold", "--threshold", "0.1")
         for epochs, ramp in ((2, ["--ramp-end", "3"]), (2, ["--ramp-end", "1", "--ramp-begin", "1.5"]),
                              (2, ["--ramp-end", "nan"]), (-1, [])):
             self.bad([ramp[-2] if ramp else "--epochs"], *prune, "--epochs", epochs, *ramp, "--task",

@@ -29,6 +29,27 @@ class Recipe(Case):
         report = json.loads(self.good("report", self.run_dir, "--summary", "--json").stdout)
         self.assertEqual(report, summary)
 
+    def test_runs_every_role(self):
+        roles = sorted((SOURCE / "recipes" / "roles").glob("*.yaml"))
+        self.assertGreaterEqual(len(roles), 7)
+        for role in roles:
+            with self.subTest(role.stem):
+                found = json.loads(self.good(*recipe_arguments(role, self.path(role.stem), self.data), "--json",
+                                             "--epochs-scale", "0.15", "--without-onnxruntime").stdout)
+                self.assertGreater(found["weights_removed"], 0.6)
+                self.assertEqual(found["agreement"], 1.0)
+                checked = self.good("recipe", "check", role, "--task", "speech-keywords").stdout
+                self.assertIn("good", checked)
+
+    def test_overrides_are_part_of_the_run(self):
+        shown = json.loads(self.good("recipe", "show", self.recipe, "--epochs-scale", "0.5", "--task",
+                                     "speech-keywords").stdout)
+        self.assertEqual(shown["task"], "speech-keywords")
+        self.assertEqual([stage["train"]["epochs"] for stage in shown["stages"] if "train" in stage], [2])
+        for more, expected in ((("--epochs-scale", "0"), "epochs scale: a number above 0"),
+                               (("--task", "mnist"), "mnist-rows")):
+            self.bad([expected], "recipe", "check", self.recipe, *more)
+
     def test_reuses_what_is_there(self):
         before = (self.run_dir / "dense.onnx").stat().st_mtime_ns
         start = time.monotonic()

@@ -58,6 +58,7 @@ const Regularizer targeted_dropout = {
     .source = "Gomez et al. 2019, arXiv:1905.13678",
     .strength = StrengthKind::kRate,
     .speed = 0.0,
+    .has_share = true,
     .sample = Sample,
     .pull = Pull};
 

