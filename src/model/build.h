@@ -32,6 +32,9 @@ class GraphBuilder {
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options);
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size);
   GraphBuilder& Gemm(int64_t outputs);
+  // A Gemm tied to this Embedding, whose weight is drawn anew as a Gemm's: normal numbers would
+  // make logits far too large.
+  GraphBuilder& TiedGemm(const std::string& embedding);
   struct Conv1dOptions {
     int64_t kernel_size = 1;
     int64_t dilation = 1;

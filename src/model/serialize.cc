@@ -7,7 +7,7 @@
 namespace espalier {
 namespace {
 
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr uint32_t kOldestVersion = 1;
 constexpr size_t kMaxNameBytes = 4096;
 constexpr uint32_t kMaxRank = 8;
@@ -62,6 +62,9 @@ Status ReadNode(ByteReader* reader, uint32_t version, Node* node) {
     case Op::kRecurrent:
       if (version == kOldestVersion) return Ok();
       return reader->Read("node.projection_size", &node->projection_size);
+    case Op::kGemm:
+      if (version < 3) return Ok();
+      return reader->ReadString("node.tied", kMaxNameBytes, &node->tied);
     case Op::kConv1d:
       ESPALIER_RETURN_IF_ERROR(reader->Read("node.kernel_size", &node->kernel_size));
       return reader->Read("node.dilation", &node->dilation);
@@ -85,6 +88,7 @@ void WriteNode(const Node& node, ByteWriter* writer) {
   writer->Write(node.rate);
   switch (node.op) {
     case Op::kRecurrent: writer->Write(node.projection_size); return;
+    case Op::kGemm: writer->WriteString(node.tied); return;
     case Op::kConv1d:
       writer->Write(node.kernel_size);
       writer->Write(node.dilation);

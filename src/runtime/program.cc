@@ -102,7 +102,7 @@ class Resolver {
     out.out = AddValue(node.output);
     switch (node.op) {
       case Op::kRecurrent: AddLayers(node, &out); break;
-      case Op::kGemm: out.product = ProductOf(node.name + ".weight", node.name + ".bias"); break;
+      case Op::kGemm: out.product = ProductOf(WeightOf(node), node.name + ".bias"); break;
       case Op::kConv1d:
         out.product = ProductOf(node.name + ".weight", node.name + ".bias");
         out.dilation = static_cast<size_t>(node.dilation);
