@@ -168,6 +168,20 @@ Graph Autograd::ToGraph() const {
   return graph;
 }
 
+std::vector<float> Autograd::FlatKeep(const MaskSet& masks) const {
+  std::vector<float> flat;
+  if (masks.empty()) return flat;
+  flat.assign(impl_->weights.size(), 1.0f);
+  for (const WeightSlice& slice : impl_->slices) {
+    const auto it = masks.find(slice.name);
+    if (it == masks.end()) continue;
+    std::transform(it->second.keep.begin(), it->second.keep.end(),
+                   flat.begin() + static_cast<ptrdiff_t>(slice.offset),
+                   [](uint8_t k) { return k != 0 ? 1.0f : 0.0f; });
+  }
+  return flat;
+}
+
 void Autograd::SetWeights(const TensorStore& weights) {
   for (const WeightSlice& slice : impl_->slices) {
     const std::vector<float>& values = weights.at(slice.name).values;

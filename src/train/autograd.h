@@ -64,6 +64,8 @@ class Autograd {
   std::span<float> gradient();
   // The graph with the present weights.
   Graph ToGraph() const;
+  // A factor for each of weights(), 1 = keep and 0 = gone, 1 where no mask is; empty without masks.
+  std::vector<float> FlatKeep(const MaskSet& masks) const;
   void SetWeights(const TensorStore& weights);  // precondition: the graph's names and shapes
 
   // Returns the mean loss over the labels of a batch and leaves its gradient in gradient(). Dropout

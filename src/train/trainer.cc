@@ -56,7 +56,6 @@ class Training {
   size_t FollowedSize(Needs flag) const {
     return (PrunerNeeds() & flag) != 0 ? autograd_->weights().size() : 0;
   }
-  std::vector<float> FlatKeep(const MaskSet& masks) const;
   Result<StatisticsSet> GatherStatistics(CalibrationStatistics* calibrated);
   Status MaskFromPruner();
   Status RepairWeights(const Graph& before);
@@ -249,21 +248,6 @@ Graph Training::FoldedGraph() {
   return graph;
 }
 
-// Empty if there are no masks.
-std::vector<float> Training::FlatKeep(const MaskSet& masks) const {
-  std::vector<float> flat;
-  if (masks.empty()) return flat;
-  flat.assign(autograd_->weights().size(), 1.0f);
-  for (const WeightSlice& slice : autograd_->slices()) {
-    const auto it = masks.find(slice.name);
-    if (it == masks.end()) continue;
-    std::transform(it->second.keep.begin(), it->second.keep.end(),
-                   flat.begin() + static_cast<ptrdiff_t>(slice.offset),
-                   [](uint8_t k) { return k != 0 ? 1.0f : 0.0f; });
-  }
-  return flat;
-}
-
 // Hard ones mask weights and moments, once; from here on the masked gradient keeps them at 0.
 void Training::PutMasksInForce() {
   size_t zeros = 0;
@@ -275,8 +259,8 @@ void Training::PutMasksInForce() {
     if (it != state_.masks.end()) zeros += it->second.keep.size() - it->second.KeptCount();
   }
   sparsity_ = prunable == 0 ? 0.0 : static_cast<double>(zeros) / static_cast<double>(prunable);
-  keep_ = FlatKeep(IsSoft() ? job_.masks : state_.masks);
-  if (IsSoft()) soft_keep_ = FlatKeep(state_.masks);
+  keep_ = autograd_->FlatKeep(IsSoft() ? job_.masks : state_.masks);
+  if (IsSoft()) soft_keep_ = autograd_->FlatKeep(state_.masks);
   if (keep_.empty()) return;
   const std::span<float> weights = autograd_->weights();
   for (size_t i = 0; i < weights.size(); ++i) {
