@@ -334,16 +334,20 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
   return Ok();
 }
 
-// Sequences of the test split, of its mean length.
+// Sequences of the test split, of its mean length; of long ones fewer, since the reference
+// executor, which is slow, runs them all.
 BenchOptions BenchOptionsOf(const Recipe& recipe, const BenchSpec& spec, const Dataset& test) {
   constexpr size_t kMostSequences = 32;
+  constexpr size_t kMostSteps = 2000;  // of all of them, unless one has more
   BenchOptions bench;
   bench.repetitions = spec.repetitions;
   bench.seed = recipe.seed;
   bench.shape.steps = std::max<int64_t>(1, test.offsets.back() / std::max<int64_t>(1, test.size()));
   const auto take = [&](const auto& values, int64_t width) {
     const auto window = static_cast<size_t>(bench.shape.steps * width);
-    const size_t count = std::min(kMostSequences, values.size() / window);
+    const size_t most =
+        std::clamp(kMostSteps / static_cast<size_t>(bench.shape.steps), size_t{1}, kMostSequences);
+    const size_t count = std::min(most, values.size() / window);
     for (size_t i = 0; i < count * window; ++i) {
       bench.sequences.push_back(static_cast<float>(values[i]));
     }
