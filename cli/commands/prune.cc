@@ -160,8 +160,8 @@ Status Run(const Flags& flags, const CLI::App& app, Console* console) {
     const auto best = static_cast<size_t>(outcome.best_epoch);
     const double metric = outcome.epochs[best - 1].valid_metric;
     const std::string name = data->valid.metric.name;
-    text += StrCat("  validation ", name, " ", FormatMetric(name, metric), " after epoch ", best, "
-");
+    text +=
+        StrCat("  validation ", name, " ", FormatMetric(name, metric), " after epoch ", best, "\n");
     json["valid_metric"] = metric;
   }
   return console->Result(text, json);

@@ -24,7 +24,9 @@ struct SessionPair {
   std::vector<int32_t> ids;  // what x is then
 
   std::span<const int32_t> IdsOf(std::span<const float> x) {
-    ids.assign(x.begin(), x.end());
+    ids.resize(x.size());
+    std::transform(x.begin(), x.end(), ids.begin(),
+                   [](float id) { return static_cast<int32_t>(id); });
     return ids;
   }
 };
@@ -39,8 +41,12 @@ struct OnnxX {
     input.element == Element::kI32 ? ids.resize(count) : features.resize(count);
   }
   void Set(std::span<const float> x) {
-    ids.empty() ? std::copy(x.begin(), x.end(), features.begin())
-                : std::copy(x.begin(), x.end(), ids.begin());
+    if (ids.empty()) {
+      std::copy(x.begin(), x.end(), features.begin());
+    } else {
+      std::transform(x.begin(), x.end(), ids.begin(),
+                     [](float id) { return static_cast<int32_t>(id); });
+    }
   }
   OnnxInput InputOf(const GraphInput& input, int64_t steps, int64_t batch) const {
     if (!ids.empty()) return {input.name, {steps, batch}, std::span<const int32_t>(ids)};
