@@ -1,5 +1,7 @@
 #include "prune/coupling.h"
 
+#include <gmock/gmock.h>
+
 #include "model/build.h"
 #include "testing/testing.h"
 
