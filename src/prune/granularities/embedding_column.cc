@@ -1,7 +1,7 @@
 // Embedding column granularity: one feature of an Embedding, its column there and the column that
 // reads it in every consumer, found by coupling (coupling.h), also through Dropout and Concat. A
-// feature that Add or a tied Gemm joins with what another layer makes stays, since that layer's rows
-// would have to go with it, and so does one that reaches an output.
+// feature that Add or a tied Gemm joins with what another layer makes stays, since that layer's
+// rows would have to go with it, and so does one that reaches an output.
 #include <algorithm>
 #include <vector>
 
