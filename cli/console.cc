@@ -79,10 +79,10 @@ void Console::Step(const TrainProgress& progress) {
   if (quiet || !is_terminal_ || (line_open_ && since_line_.ElapsedSeconds() < 0.1)) return;
   since_line_.Restart();
   std::string line = stage_.empty() ? "" : stage_ + "  ";
-  line +=
-      StrCat("epoch ", progress.epoch, "/", progress.epochs, "  step ", progress.step, "/",
-             progress.steps, "  loss ", FormatFixed(progress.loss, 4), "  valid ",
-             FormatPercent(progress.valid_metric, 2), "  lr ", Scientific(progress.learning_rate));
+  line += StrCat("epoch ", progress.epoch, "/", progress.epochs, "  step ", progress.step, "/",
+                 progress.steps, "  loss ", FormatFixed(progress.loss, 4), "  valid ",
+                 FormatMetric(metric_, progress.valid_metric), "  lr ",
+                 Scientific(progress.learning_rate));
   if (progress.sparsity > 0.0) line += "  sparsity " + FormatPercent(progress.sparsity, 1);
   std::fprintf(stderr, "\r\x1b[K%s  %s", line.c_str(), RateAndEta(progress).c_str());
   std::fflush(stderr);
@@ -94,7 +94,7 @@ void Console::Epoch(const TrainEpoch& epoch) {
   line +=
       StrCat("epoch ", epoch.epoch, "  step ", epoch.step, "  train loss ",
              FormatFixed(epoch.train_loss, 4), "  valid loss ", FormatFixed(epoch.valid_loss, 4),
-             "  valid metric ", FormatPercent(epoch.valid_metric, 2));
+             "  valid ", metric_, " ", FormatMetric(metric_, epoch.valid_metric));
   if (epoch.sparsity > 0.0) line += "  sparsity " + FormatPercent(epoch.sparsity, 1);
   Note(StrCat(line, "  ", FormatSeconds(epoch.seconds), "  ", RateAndEta(progress_)));
 }

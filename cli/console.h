@@ -37,6 +37,8 @@ class Console {
 
   // Names the stage in front of progress lines; "" for none.
   void SetStage(const std::string& stage) { stage_ = stage; }
+  // What valid_metric is in progress lines.
+  void SetMetric(const std::string& metric) { metric_ = metric; }
   void Step(const TrainProgress& progress);
   void Epoch(const TrainEpoch& epoch);
   // Callbacks for Train that print here and stop on SIGINT or SIGTERM.
@@ -55,6 +57,7 @@ class Console {
   bool is_terminal_ = false;
   bool line_open_ = false;
   std::string stage_;
+  std::string metric_ = "accuracy";
   TrainProgress progress_;
   Stopwatch since_line_;
 };

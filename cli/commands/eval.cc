@@ -33,7 +33,6 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ImportOnnxFile(path));
   EvaluateOptions options;
   options.threads = flags.threads;
-  options.keep_logits = true;
   return Evaluate(graph, test, options);
 }
 
@@ -42,23 +41,26 @@ Status Run(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation evaluation,
                             EvaluateFile(flags.input, data.test, flags));
+  const std::string metric = task.metric.name;
+  const std::string counted = task.output.layout == Layout::kSequence ? "steps" : "sequences";
   Json json = {{"file", flags.input},
                {"task", task.name},
-               {task.metric, evaluation.metric},
+               {metric, evaluation.metric},
+               {"loss", evaluation.loss},
                {"class_metric", evaluation.class_metric}};
-  std::string text =
-      StrCat(flags.input, ": ", task.metric, " ", FormatPercent(evaluation.metric, 2), " on ",
-             data.test.size(), " test sequences\n");
+  std::string text = StrCat(flags.input, ": ", metric, " ", FormatMetric(metric, evaluation.metric),
+                            " on ", data.test.labels.size(), " test ", counted, "\n");
   if (!flags.against.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(const Evaluation other,
                               EvaluateFile(flags.against, data.test, flags));
-    const Agreement agreement = Compare(evaluation, other, data.test.classes);
-    text += StrCat(flags.against, ": ", task.metric, " ", FormatPercent(other.metric, 2), "\n",
+    const Agreement agreement = Compare(evaluation, other);
+    text += StrCat(flags.against, ": ", metric, " ", FormatMetric(metric, other.metric), "\n",
                    FormatPercent(agreement.share, 2), " of the predictions agree; of ",
                    agreement.differences, " that differ, ", agreement.unexplained,
                    " are not ties within ", kTieMargin, "\n");
     json["against"] = {{"file", flags.against},
-                       {task.metric, other.metric},
+                       {metric, other.metric},
+                       {"loss", other.loss},
                        {"agreement", agreement.share},
                        {"differences", agreement.differences},
                        {"not_ties", agreement.unexplained}};

@@ -132,6 +132,7 @@ Status Run(const Flags& flags, const CLI::App& app, Console* console) {
   TrainHooks hooks;
   if (NeedsData(stage)) {
     ESPALIER_ASSIGN_OR_RETURN(data, flags.data.Load());
+    console->SetMetric(data->valid.metric.name);
     hooks = console->MakeTrainHooks();
   }
   std::optional<Graph> teacher, rewind;
@@ -158,7 +159,9 @@ Status Run(const Flags& flags, const CLI::App& app, Console* console) {
   if (outcome.best_epoch > 0) {
     const auto best = static_cast<size_t>(outcome.best_epoch);
     const double metric = outcome.epochs[best - 1].valid_metric;
-    text += StrCat("  validation ", FormatPercent(metric, 2), " after epoch ", best, "\n");
+    const std::string name = data->valid.metric.name;
+    text +=
+        StrCat("  validation ", name, " ", FormatMetric(name, metric), " after epoch ", best, "\n");
     json["valid_metric"] = metric;
   }
   return console->Result(text, json);

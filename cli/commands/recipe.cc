@@ -93,6 +93,7 @@ Status Run(Flags flags, Console* console) {
   if (flags.run.empty()) flags.run = "runs/" + std::filesystem::path(flags.file).stem().string();
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(recipe.task));
   flags.data = DataDirOf(task, flags.data);
+  console->SetMetric(task.metric.name);
   RunOptions options;
   options.run_dir = flags.run;
   options.data_dir = flags.data;

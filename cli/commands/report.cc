@@ -36,7 +36,7 @@ Status PrintSummary(const std::vector<RunRecord>& records, Console* console) {
     text += SummaryTable(record);
   }
   ESPALIER_ASSIGN_OR_RETURN(const SummaryRecord mean, MeanSummary(summaries));
-  if (summaries.size() > 1) text += SpreadText(summaries);
+  if (summaries.size() > 1) text += SpreadText(summaries, records[0].task.metric);
   return console->Print(console->json ? SummaryJson(mean) : text);
 }
 

@@ -35,8 +35,8 @@ constexpr int64_t kQuickSequences = 1000;
 Dataset FirstOf(Dataset dataset, int64_t count) {
   const auto kept = static_cast<size_t>(std::min(count, dataset.size()));
   const auto steps = static_cast<size_t>(dataset.offsets[kept]);
+  dataset.labels.resize(static_cast<size_t>(dataset.first_label(static_cast<int64_t>(kept))));
   dataset.offsets.resize(kept + 1);
-  dataset.labels.resize(kept);
   if (dataset.input.element == Element::kI32) {
     dataset.ids.resize(steps);
   } else {
@@ -96,9 +96,9 @@ Status Run(Flags flags, Console* console) {
   if (!flags.plot.empty()) {
     const std::string title = std::filesystem::path(flags.input).stem().string();
     ESPALIER_RETURN_IF_ERROR(WriteTextFileAtomic(
-        flags.plot, SensitivityHtml(scan, title, task.metric, ESPALIER_VERSION, libraries)));
+        flags.plot, SensitivityHtml(scan, title, task.metric.name, ESPALIER_VERSION, libraries)));
   }
-  return console->Result(Table(scan, task.metric), Json::parse(json));
+  return console->Result(Table(scan, task.metric.name), Json::parse(json));
 }
 
 }  // namespace

@@ -30,19 +30,22 @@ Status Run(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(job.graph, BuildNetwork(task.name, data.train.input, layers, &rng));
   job.train = &data.train;
   job.valid = &data.valid;
+  console->SetMetric(task.metric.name);
   ESPALIER_ASSIGN_OR_RETURN(const TrainResult result,
                             Train(job, options, console->MakeTrainHooks()));
   if (result.stopped == StopReason::kCancelled) return Interrupted(options);
   ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(result.graph, flags.output));
   const auto best = static_cast<size_t>(result.best_epoch);
   const TrainEpoch epoch = best == 0 ? TrainEpoch() : result.epochs[best - 1];
-  return console->Result(StrCat(flags.output, ": ", task.metric, " ",
-                                FormatPercent(epoch.valid_metric, 2), " on the validation split"),
-                         {{"output", flags.output},
-                          {"epochs", result.epochs.size()},
-                          {"valid_loss", epoch.valid_loss},
-                          {"valid_metric", epoch.valid_metric},
-                          {"seconds", result.seconds}});
+  const std::string metric = task.metric.name;
+  return console->Result(
+      StrCat(flags.output, ": ", metric, " ", FormatMetric(metric, epoch.valid_metric),
+             " on the validation split"),
+      {{"output", flags.output},
+       {"epochs", result.epochs.size()},
+       {"valid_loss", epoch.valid_loss},
+       {"valid_metric", epoch.valid_metric},
+       {"seconds", result.seconds}});
 }
 
 }  // namespace

@@ -99,7 +99,7 @@ Result<Calibration> Calibrate(const Graph& graph, const std::vector<Batch>& batc
   }
   Calibration calibration;
   for (const MatrixPart& part : parts) {
-    if (FindOwner(graph, part.weight)->op == Op::kEmbedding) continue;
+    if (!IsMultiplied(graph, part.weight)) continue;
     const auto it = inputs.find({part.weight, part.first_row});
     if (it == inputs.end()) {
       return InvalidArgument(StrCat("calibration: no sequence reaches ", part.name));

@@ -64,7 +64,9 @@ const FormatSpec* ForcedFormat(const CompileOptions& options, const MatrixPart& 
 MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& types,
                 const MatrixPart& part) {
   const Node& node = *FindOwner(graph, part.weight);
-  if (node.op == Op::kEmbedding) return MatrixUse::kLookup;
+  if (node.op == Op::kEmbedding) {
+    return IsMultiplied(graph, part.weight) ? MatrixUse::kBatched : MatrixUse::kLookup;
+  }
   if (node.op == Op::kRecurrent) {
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       if (direction.weight_hh == part.weight) return MatrixUse::kSingle;

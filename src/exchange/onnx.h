@@ -10,8 +10,9 @@
 //   outputs      the graph's outputs, then "<state>.out" for each of these states
 // A start state of zeros begins a sequence; to go on, feed "<state>.out" as "<state>". Weights are
 // initialisers: <node>.W, .R, .B of Recurrent in ONNX's gate order (iofc, zrh), <node>.weight,
-// .bias. Conv1d is a Conv between two Transposes, padded in front or (explicit states) with the
-// past joined there. A layer that starts from values of the graph has no state in the file.
+// .bias. A Gemm tied to an Embedding transposes its table, which is there once. Conv1d is a Conv
+// between two Transposes, padded in front or (explicit states) with the past joined there. A layer
+// that starts from values of the graph has no state in the file.
 //
 // LastStep, MeanOverTime, that joining and LSTM with a projection are model-local functions of
 // domain "ai.espalier" whose bodies are standard operators, so a runtime needs to know nothing of

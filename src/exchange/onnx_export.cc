@@ -231,8 +231,8 @@ class Exporter {
       case Op::kGemm: return ExportGemm(node);
       case Op::kConv1d: return ExportConv1d(node);
       case Op::kEmbedding:
-        AddNode("Gather", node.name, {AddWeight(node.name + ".weight"), node.inputs[0]},
-                {node.output});
+        tables_[node.name] = AddWeight(node.name + ".weight");
+        AddNode("Gather", node.name, {tables_[node.name], node.inputs[0]}, {node.output});
         return;
       case Op::kDropout:
         AddNode("Dropout", node.name,
@@ -262,26 +262,38 @@ class Exporter {
   }
 
   void ExportGemm(const Node& node) {
-    const Tensor& weight = graph_.weights.at(node.name + ".weight");
-    const std::string bias = AddTensor(node.name + ".bias", graph_.weights.at(node.name + ".bias"));
+    const std::string bias = AddWeight(node.name + ".bias");
+    const bool is_tied = !node.tied.empty();
     if (types_.at(node.inputs[0]).layout == Layout::kVector) {
-      SetInt(
-          "transB", 1,
-          AddNode("Gemm", node.name,
-                  {node.inputs[0], AddTensor(node.name + ".weight", weight), bias}, {node.output}));
+      const std::string matrix = is_tied ? tables_.at(node.tied) : AddWeight(WeightOf(node));
+      SetInt("transB", 1,
+             AddNode("Gemm", node.name, {node.inputs[0], matrix, bias}, {node.output}));
       return;
     }
     // Gemm takes no third dimension; MatMul does, and wants [I, O].
+    const std::string matrix = is_tied ? AddTransposed(node) : AddTransposedWeight(node);
+    const std::string product = Fresh(node.output + "/product");
+    AddNode("MatMul", node.name, {node.inputs[0], matrix}, {product});
+    AddNode("Add", node.name + "/bias", {product, bias}, {node.output});
+  }
+
+  // The table that a Gemm is tied to, transposed by the file's reader, so that it is there once.
+  std::string AddTransposed(const Node& node) {
+    const std::string transposed = Fresh(node.name + "/transposed");
+    SetInts("perm", {1, 0},
+            AddNode("Transpose", node.name + "/transpose", {tables_.at(node.tied)}, {transposed}));
+    return transposed;
+  }
+
+  std::string AddTransposedWeight(const Node& node) {
+    const Tensor& weight = graph_.weights.at(WeightOf(node));
     Tensor transposed({weight.dim(1), weight.dim(0)});
     for (int64_t o = 0; o < weight.dim(0); ++o) {
       for (int64_t i = 0; i < weight.dim(1); ++i) {
         transposed.values[static_cast<size_t>(i * weight.dim(0) + o)] = ViewOf(weight).at(o, i);
       }
     }
-    const std::string product = Fresh(node.output + "/product");
-    AddNode("MatMul", node.name,
-            {node.inputs[0], AddTensor(node.name + ".weight_transposed", transposed)}, {product});
-    AddNode("Add", node.name + "/bias", {product, bias}, {node.output});
+    return AddTensor(node.name + ".weight_transposed", transposed);
   }
 
   std::string AddWeight(const std::string& name) {
@@ -557,6 +569,7 @@ class Exporter {
   std::set<std::string> live_;                     // nodes to export
   std::set<std::string> live_values_;              // values that an exported node or output reads
   std::map<std::string, std::string> end_states_;  // Recurrent node -> its Y_h
+  std::map<std::string, std::string> tables_;      // Embedding -> its initialiser
   std::set<std::string> functions_;
   std::string clamped_lengths_, full_lengths_, zero_;
   std::map<int64_t, std::string> axes_;

@@ -218,5 +218,46 @@ TEST(OnnxLayerNorm, IsOverFeaturesAlone) {
   ExpectError(LayerNormStatus(-1, 5), Code::kUnsupported, {"scale", "6 f32 elements"});
 }
 
+Graph TiedNetwork() {
+  Rng rng(4);
+  GraphBuilder builder("text", {"x", {Element::kI32, Layout::kSequence, 6}}, &rng);
+  builder.Embedding(4).Recurrent(CellKind::kLstmCell, 4).TiedGemm("embedding0");
+  return ValueOrDie(builder.Finish());
+}
+
+TEST(OnnxTied, WritesTheTableOnce) {
+  const Graph graph = TiedNetwork();
+  onnx::ModelProto model;
+  const auto bytes = ValueOrDie(ExportOnnx(graph));
+  ASSERT_TRUE(model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())));
+  int matrices = 0;  // of the table's size
+  for (const onnx::TensorProto& tensor : model.graph().initializer()) {
+    matrices += tensor.dims_size() == 2 && tensor.dims(0) * tensor.dims(1) == 24;
+  }
+  EXPECT_EQ(matrices, 1);
+  EXPECT_TRUE(ValueOrDie(ImportOnnx(bytes)) == graph);
+}
+
+// As PyTorch's exporter writes decoder.weight = encoder.weight, and as it does without the tie.
+TEST(OnnxTied, ReadsATableThatIsTransposedOrCopied) {
+  for (const bool is_tied : {true, false}) {
+    ForeignModel foreign;
+    foreign.Input("ids", onnx::TensorProto::INT64, {0, 0});
+    foreign.Floats("table", {6, 4}, -0.5f);
+    if (!is_tied) foreign.Floats("copy", {6, 4}, -0.5f);
+    foreign.Op("Gather", {"table", "ids"}, {"features"});
+    ForeignModel::List("perm", {1, 0},
+                       foreign.Op("Transpose", {is_tied ? "table" : "copy"}, {"turned"}));
+    foreign.Op("MatMul", {"features", "turned"}, {"logits"});
+    foreign.Output("logits");
+    const Graph graph = ValueOrDie(ImportModel(foreign.model()));
+    EXPECT_EQ(graph.nodes.back().tied, is_tied ? graph.nodes.front().name : "");
+    EXPECT_EQ(graph.weights.size(), is_tied ? 2u : 3u);
+    const Tensor& matrix = graph.weights.at(WeightOf(graph.nodes.back()));
+    EXPECT_EQ(matrix.shape, (std::vector<int64_t>{6, 4}));
+    EXPECT_EQ(matrix.values[5], -0.5f + 5.0f / 16);
+  }
+}
+
 }  // namespace
 }  // namespace espalier

@@ -63,6 +63,15 @@ Status OnnxImporter::AppendLinear(const OnnxNode& node, const std::string& data,
   ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* matrix, Matrix(node, 1));
   const size_t outputs = static_cast<size_t>(matrix->shape[has_rows_out ? 0 : 1]);
   const size_t inputs = static_cast<size_t>(matrix->shape[has_rows_out ? 1 : 0]);
+  Node made = MakeNode(Op::kGemm, NodeName(node, "gemm"), {data}, node.output(0));
+  made.tied = TiedTo(node, has_rows_out);
+  TensorStore weights;
+  Tensor bias({static_cast<int64_t>(outputs)});
+  if (bias_input >= 0) {
+    ESPALIER_ASSIGN_OR_RETURN(bias, Bias(node, bias_input, bias.dim(0)));
+  }
+  weights[made.name + ".bias"] = std::move(bias);
+  if (!made.tied.empty()) return AppendAndDefine(node, std::move(made), std::move(weights));
   Tensor weight({static_cast<int64_t>(outputs), static_cast<int64_t>(inputs)}, matrix->floats);
   if (!has_rows_out) {
     for (size_t o = 0; o < outputs; ++o) {
@@ -71,15 +80,19 @@ Status OnnxImporter::AppendLinear(const OnnxNode& node, const std::string& data,
       }
     }
   }
-  Node made = MakeNode(Op::kGemm, NodeName(node, "gemm"), {data}, node.output(0));
-  TensorStore weights;
-  Tensor bias({weight.dim(0)});
-  if (bias_input >= 0) {
-    ESPALIER_ASSIGN_OR_RETURN(bias, Bias(node, bias_input, weight.dim(0)));
-  }
-  weights[made.name + ".bias"] = std::move(bias);
   weights[made.name + ".weight"] = std::move(weight);
   return AppendAndDefine(node, std::move(made), std::move(weights));
+}
+
+std::string OnnxImporter::TiedTo(const OnnxNode& node, bool has_rows_out) const {
+  std::string constant = meanings_.at(node.input(1)).value;
+  if (!has_rows_out) {
+    const auto source = transposed_.find(constant);
+    if (source == transposed_.end()) return "";
+    constant = source->second;
+  }
+  const auto table = tables_.find(constant);
+  return table == tables_.end() ? "" : table->second;
 }
 
 Status OnnxImporter::ImportAdd(const OnnxNode& node) {
@@ -122,6 +135,7 @@ Status OnnxImporter::ImportGather(const OnnxNode& node) {
     Node made = MakeNode(Op::kEmbedding, NodeName(node, "embedding"), {ids}, node.output(0));
     TensorStore weights;
     weights[made.name + ".weight"] = Tensor(table->shape, table->floats);
+    tables_.emplace(from.value, made.name);
     return AppendAndDefine(node, std::move(made), std::move(weights));
   }
   ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* index, Constant(node, 1));

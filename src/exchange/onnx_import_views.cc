@@ -128,6 +128,7 @@ Status OnnxImporter::ImportTranspose(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(node.CheckInputs(1, 1));
   ESPALIER_ASSIGN_OR_RETURN(const Meaning from, Find(node, 0));
   const std::vector<int64_t> perm = node.Ints("perm");
+  if (from.role == Role::kConstant) return TransposeConstant(node, from.value);
   if (from.role == Role::kRecurrent && perm == std::vector<int64_t>{0, 2, 1, 3}) {
     return Define(node, node.output(0), {Role::kTransposed, "", from.node});
   }
@@ -147,6 +148,28 @@ Status OnnxImporter::ImportTranspose(const OnnxNode& node) {
   view.axes = axes;
   if (axes != "TBF" || view.front != 0) return Define(node, node.output(0), std::move(view));
   return Define(node, node.output(0), {Role::kValue, ViewedValue(view, node.output(0)), 0});
+}
+
+// A matrix: exporters leave it to the reader to transpose a table that is read as a product, too.
+Status OnnxImporter::TransposeConstant(const OnnxNode& node, const std::string& constant) {
+  ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* matrix, Matrix(node, 0));
+  const std::vector<int64_t> perm = node.Ints("perm");
+  if (!perm.empty() && perm != std::vector<int64_t>{1, 0}) {
+    return node.Refuse("attribute 'perm': [1, 0] expected of a constant matrix, " +
+                       ListString(perm) + " found");
+  }
+  const auto rows = static_cast<size_t>(matrix->shape[0]);
+  const auto cols = static_cast<size_t>(matrix->shape[1]);
+  OnnxConstant transposed{{matrix->shape[1], matrix->shape[0]}, true, matrix->floats, {}};
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t c = 0; c < cols; ++c)
+      transposed.floats[c * rows + r] = matrix->floats[r * cols + c];
+  }
+  const std::string name = node.output(0);
+  ESPALIER_RETURN_IF_ERROR(Define(node, name, {Role::kConstant, name, 0}));
+  constants_[name] = std::move(transposed);
+  transposed_[name] = constant;
+  return Ok();
 }
 
 // Zeros in front of the first step. Inputs: data pads constant_value.

@@ -372,6 +372,12 @@ Status OnnxImporter::Append(const OnnxNode& node, Node made, TensorStore weights
   }
   alone.nodes = {made};
   alone.weights = std::move(weights);
+  if (const Node* embedding = FindNode(graph_, made.tied); embedding != nullptr) {
+    const std::string& ids = embedding->inputs[0];
+    if (ids != made.inputs[0]) alone.inputs.push_back({ids, TypeOf(ids)});
+    alone.nodes.insert(alone.nodes.begin(), *embedding);
+    alone.weights[WeightOf(made)] = graph_.weights.at(WeightOf(made));
+  }
   auto types = InferTypes(alone);
   if (!types.ok()) return node.Damaged(types.status().message());
   types_[made.output] = types->at(made.output);

@@ -76,6 +76,7 @@ class OnnxImporter {
   Status ImportConstantOfShape(const OnnxNode& node);
   Status ImportSqueeze(const OnnxNode& node);
   Status ImportTranspose(const OnnxNode& node);
+  Status TransposeConstant(const OnnxNode& node, const std::string& constant);
   Status ImportReshape(const OnnxNode& node);
   Status ImportIdentity(const OnnxNode& node);
   Status ImportPad(const OnnxNode& node);
@@ -155,6 +156,8 @@ class OnnxImporter {
   // Data times a constant matrix, [O, I] if has_rows_out, else [I, O]; bias_input -1 = no bias.
   Status AppendLinear(const OnnxNode& node, const std::string& data, bool has_rows_out,
                       int bias_input);
+  // The Embedding whose table the constant of input 1 is, as [O, I] (see AppendLinear); "": none.
+  std::string TiedTo(const OnnxNode& node, bool has_rows_out) const;
   // Y_h [1, B, H] of a forward layer, as a vector: its last step.
   Status LastStepOfEnd(const OnnxNode& node, const Meaning& end);
   Status MakeLastStep(const OnnxNode& node, const std::string& sequence);
@@ -172,10 +175,12 @@ class OnnxImporter {
   std::map<std::string, std::string> input_axes_;       // of graph inputs that are sequences
   std::set<std::string> names_;                         // of all ONNX values
   std::set<std::string> node_names_;
-  std::map<std::string, int> uses_;         // of an ONNX value, by nodes and outputs
-  std::map<std::string, size_t> products_;  // MatMul's ONNX value -> its Gemm node
-  std::set<size_t> unnamed_;                // nodes whose value no ONNX value names yet
-  std::optional<bool> has_lengths_;         // what the nodes seen so far say
+  std::map<std::string, int> uses_;                // of an ONNX value, by nodes and outputs
+  std::map<std::string, std::string> tables_;      // constant -> the Embedding that takes its rows
+  std::map<std::string, std::string> transposed_;  // ONNX value -> the constant that it transposes
+  std::map<std::string, size_t> products_;         // MatMul's ONNX value -> its Gemm node
+  std::set<size_t> unnamed_;                       // nodes whose value no ONNX value names yet
+  std::optional<bool> has_lengths_;                // what the nodes seen so far say
 };
 
 }  // namespace espalier

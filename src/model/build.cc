@@ -94,6 +94,18 @@ GraphBuilder& GraphBuilder::Gemm(int64_t outputs) {
   return *this;
 }
 
+GraphBuilder& GraphBuilder::TiedGemm(const std::string& embedding) {
+  Node& node = Append(Op::kGemm, "gemm");
+  node.tied = embedding;
+  const auto shared = graph_.weights.find(WeightOf(node));
+  if (shared == graph_.weights.end()) return *this;  // Finish will say what is wrong
+  const std::vector<int64_t> shape = shared->second.shape;
+  const float bound = 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(shape[1], 1)));
+  shared->second = Uniform(shape, bound);
+  graph_.weights[node.name + ".bias"] = Uniform({shape[0]}, bound);
+  return *this;
+}
+
 GraphBuilder& GraphBuilder::Conv1d(int64_t outputs, Conv1dOptions options) {
   const int64_t inputs = FeaturesOf(value_);
   Node& node = Append(Op::kConv1d, "conv1d");

@@ -34,6 +34,9 @@ class GraphBuilder {
   // c at the end of the LSTM that made the last value becomes the last value.
   GraphBuilder& EndC();
   GraphBuilder& Gemm(int64_t outputs);
+  // A Gemm tied to this Embedding, whose weight is drawn anew as a Gemm's: normal numbers would
+  // make logits far too large.
+  GraphBuilder& TiedGemm(const std::string& embedding);
   struct Conv1dOptions {
     int64_t kernel_size = 1;
     int64_t dilation = 1;

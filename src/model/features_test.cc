@@ -260,5 +260,74 @@ TEST(Serialize, ReadsGraphsOfOlderVersions) {
   }
 }
 
+// Version 2 is version 3 without the 4 bytes of what a Gemm is tied to, if that is nothing.
+TEST(Serialize, ReadsAGraphOfVersion2) {
+  Rng rng(7);
+  GraphBuilder builder("old", kInput, &rng);
+  const Graph graph = ValueOrDie(builder.Gemm(4).Finish());
+  const auto bytes_of = [](const Graph& of) {
+    ByteWriter writer;
+    WriteGraph(of, &writer);
+    return std::vector<std::byte>(writer.bytes().begin(), writer.bytes().end());
+  };
+  const std::vector<std::byte> bytes = bytes_of(graph);
+  Graph other = graph;
+  other.nodes[0].tied = "x";
+  const std::vector<std::byte> marked = bytes_of(other);
+  const auto at = std::mismatch(bytes.begin(), bytes.end(), marked.begin()).first - bytes.begin();
+  std::vector<std::byte> old = bytes;
+  old[0] = std::byte{2};
+  old.erase(old.begin() + at, old.begin() + at + 4);
+  ByteReader reader(old);
+  EXPECT_TRUE(ValueOrDie(ReadGraph(&reader)) == graph);
+  EXPECT_EQ(reader.remaining(), 0u);
+}
+
+const GraphInput kIds = {"x", {Element::kI32, Layout::kSequence, 6}};
+
+TEST(TiedGemm, ComputesWhatAGemmWithACopyOfTheTableDoes) {
+  Rng rng(8);
+  GraphBuilder builder("text", kIds, &rng);
+  builder.Embedding(4).Recurrent(CellKind::kLstmCell, 4).TiedGemm("embedding0");
+  const Graph tied = ValueOrDie(builder.Finish());
+  EXPECT_FALSE(tied.weights.contains("gemm0.weight"));
+  Graph copied = tied;
+  copied.nodes.back().tied.clear();
+  copied.weights["gemm0.weight"] = tied.weights.at("embedding0.weight");
+  const Batch batch = RandomBatch(tied, 5, 3, 5, &rng);
+  StateSet states, states_of_copied;
+  const Value found = ValueOrDie(RunReference(tied, batch, &states)).at(tied.outputs[0]);
+  EXPECT_EQ(found.type, (ValueType{Element::kF32, Layout::kSequence, 6}));
+  EXPECT_EQ(found.values,
+            ValueOrDie(RunReference(copied, batch, &states_of_copied)).at("gemm0.out").values);
+  EXPECT_EQ(MultiplyAddsPerStep(tied, Count::kDense), MultiplyAddsPerStep(copied, Count::kDense));
+  EXPECT_EQ(ParameterCount(tied, Count::kDense) + 24, ParameterCount(copied, Count::kDense));
+}
+
+TEST(TiedGemm, CountsAsAProductOfTheTable) {
+  Rng rng(8);
+  GraphBuilder builder("text", kIds, &rng);
+  const Graph alone = ValueOrDie(builder.Embedding(4).Finish());
+  EXPECT_FALSE(IsMultiplied(alone, "embedding0.weight"));
+  const Graph tied = ValueOrDie(builder.TiedGemm("embedding0").Finish());
+  EXPECT_TRUE(IsMultiplied(tied, "embedding0.weight"));
+}
+
+TEST(TiedGemm, WantsAnEmbeddingBeforeItOfItsWidth) {
+  Rng rng(9);
+  GraphBuilder none("text", kInput, &rng);
+  ExpectError(none.TiedGemm("embedding0").Finish().status(), Code::kInvalidArgument,
+              {"gemm0.tied: an Embedding before it expected, 'embedding0' found"});
+  GraphBuilder wide("text", kIds, &rng);
+  wide.Embedding(4).Recurrent(CellKind::kGruCell, 5).TiedGemm("embedding0");
+  ExpectError(wide.Finish().status(), Code::kInvalidArgument,
+              {"gemm0 input 'gru0.out'", "4 features", "embedding0.weight", "5 found"});
+  GraphBuilder other("text", kIds, &rng);
+  Graph graph = ValueOrDie(other.Embedding(4).Dropout(0.5).Finish());
+  graph.nodes[1].tied = "embedding0";
+  ExpectError(ValidateGraph(graph), Code::kInvalidArgument,
+              {"dropout0.tied: nothing expected, 'embedding0' found"});
+}
+
 }  // namespace
 }  // namespace espalier

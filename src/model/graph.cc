@@ -1,5 +1,6 @@
 #include "model/graph.h"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -66,6 +67,14 @@ Status CheckCell(const Node& node) {
                                 static_cast<int>(node.cell), " found"));
 }
 
+// `embeddings`: the names of those before the node.
+Status CheckTied(const Node& node, const std::set<std::string>& embeddings) {
+  if (node.tied.empty() || (node.op == Op::kGemm && embeddings.contains(node.tied))) return Ok();
+  return InvalidArgument(
+      StrCat(node.name, ".tied: ", node.op == Op::kGemm ? "an Embedding before it" : "nothing",
+             " expected, '", node.tied, "' found"));
+}
+
 Status CheckSizes(const Node& node) {
   constexpr int64_t kMost = int64_t{1} << 24;
   if (node.hidden_size < 1 || node.hidden_size > kMost) {
@@ -121,9 +130,23 @@ Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, Va
   return Ok();
 }
 
+// The Embedding has been inferred: shapes has its weight.
+Status InferTiedGemm(const Node& node, const ValueType& in, ValueType* out, Shapes* shapes) {
+  const std::vector<int64_t> shape = shapes->at(WeightOf(node));
+  if (shape[1] != in.features) {
+    return Mismatch(node.name + " input '" + node.inputs[0] + "'",
+                    StrCat(shape[1], " features, as its tied ", WeightOf(node), " has columns,"),
+                    std::to_string(in.features));
+  }
+  (*shapes)[node.name + ".bias"] = {shape[0]};
+  *out = {Element::kF32, in.layout, shape[0]};
+  return Ok();
+}
+
 Status InferGemm(const Graph& graph, const Node& node, const ValueType& in, ValueType* out,
                  Shapes* shapes) {
   ESPALIER_RETURN_IF_ERROR(WantF32(node, in));
+  if (!node.tied.empty()) return InferTiedGemm(node, in, out, shapes);
   const std::vector<int64_t> shape = ShapeOrEmpty(graph, node.name + ".weight");
   if (shape.size() != 2 || shape[0] < 1) {
     return Mismatch(node.name + ".weight", "a matrix [O, " + std::to_string(in.features) + "]",
@@ -252,7 +275,7 @@ struct Inference {
 
 Result<Inference> Infer(const Graph& graph) {
   Inference inference;
-  std::set<std::string> node_names;
+  std::set<std::string> node_names, embeddings;
   if (graph.inputs.empty()) return InvalidArgument("graph: at least one input expected, 0 found");
   for (const GraphInput& input : graph.inputs) {
     ESPALIER_RETURN_IF_ERROR(CheckFeatures("input '" + input.name + "'", input.type));
@@ -265,6 +288,8 @@ Result<Inference> Infer(const Graph& graph) {
       return InvalidArgument("node name '" + node.name + "' is empty or used twice");
     }
     if (node.op == Op::kRecurrent) ESPALIER_RETURN_IF_ERROR(CheckCell(node));
+    ESPALIER_RETURN_IF_ERROR(CheckTied(node, embeddings));
+    if (node.op == Op::kEmbedding) embeddings.insert(node.name);
     ESPALIER_RETURN_IF_ERROR(CheckInputCount(node));
     std::vector<ValueType> in;
     for (const std::string& name : node.inputs) {
@@ -431,6 +456,13 @@ const Node* FindOwner(const Graph& graph, const std::string& weight_name) {
   return dot == std::string::npos ? nullptr : FindNode(graph, weight_name.substr(0, dot));
 }
 
+bool IsMultiplied(const Graph& graph, const std::string& weight_name) {
+  const Node* owner = FindOwner(graph, weight_name);
+  if (owner == nullptr || owner->op != Op::kEmbedding) return owner != nullptr;
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                     [&](const Node& node) { return node.tied == owner->name; });
+}
+
 int64_t GatesOfWeight(const Node& owner, const std::string& weight_name) {
   if (owner.op != Op::kRecurrent) return 0;
   for (const RecurrentDirection& direction : DirectionsOf(owner)) {
@@ -444,8 +476,7 @@ int64_t GatesOfWeight(const Node& owner, const std::string& weight_name) {
 uint64_t MultiplyAddsPerStep(const Graph& graph, Count count) {
   uint64_t total = 0;
   for (const auto& [name, tensor] : graph.weights) {
-    const Node* owner = FindOwner(graph, name);
-    if (!IsMatrix(tensor) || owner == nullptr || owner->op == Op::kEmbedding) continue;
+    if (!IsMatrix(tensor) || !IsMultiplied(graph, name)) continue;
     total += count == Count::kDense ? tensor.size() : CountNonzeros(tensor.values);
   }
   return total;

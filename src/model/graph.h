@@ -11,7 +11,9 @@
 //              and the same with suffix "_reverse" for the reverse direction. With a projection
 //              .weight_hr [P, H], and weight_hh is [G*H, P]; of a cell with peepholes
 //              .weight_peephole [3*H], gates i f o
-//   Gemm       <node>.weight [O, I]  .bias [O]
+//   Gemm       <node>.weight [O, I]  .bias [O]; a tied one has no weight of its own but reads that
+//   of
+//              an Embedding, [V, F], as [O, I] (WeightOf)
 //   Conv1d     <node>.weight [O, K*I]  .bias [O]: I columns a tap, the oldest step's first
 //   Embedding  <node>.weight [V, F]
 //   LayerNormalization  <node>.weight [F]  .bias [F]
@@ -106,6 +108,10 @@ struct Node {
   int64_t kernel_size = 1;  // K
   int64_t dilation = 1;     // D
 
+  // Gemm only: the name of an Embedding before it whose weight it reads, so that O is V and I is F
+  // (Press and Wolf 2017, arXiv:1608.05859; Inan et al. 2017, arXiv:1611.01462); "": its own.
+  std::string tied;
+
   // Dropout only: the share of elements dropped while training, in [0, 1).
   double rate = 0.0;
 
@@ -168,6 +174,11 @@ inline int64_t StateSizeOf(const Node& node) {
   return node.projection_size > 0 ? node.projection_size : node.hidden_size;
 }
 
+// The name of the matrix that a Gemm, Conv1d or Embedding reads. Precondition: node is one.
+inline std::string WeightOf(const Node& node) {
+  return (node.tied.empty() ? node.name : node.tied) + ".weight";
+}
+
 // Whether a Recurrent node starts from values of the graph.
 inline bool StartsFromValues(const Node& node) {
   return node.op == Op::kRecurrent && node.inputs.size() > 1;
@@ -201,8 +212,12 @@ std::vector<std::string> PrunableWeights(const Graph& graph);
 
 // nullptr if there is none.
 const Node* FindNode(const Graph& graph, const std::string& name);
-// The node that owns a weight of this name, or nullptr.
+// The node that owns a weight of this name, or nullptr. An Embedding owns a weight that is tied.
 const Node* FindOwner(const Graph& graph, const std::string& weight_name);
+
+// Whether a node reads this matrix as a product, W x, and not only rows of it: all do but the
+// weight of an Embedding that no Gemm is tied to.
+bool IsMultiplied(const Graph& graph, const std::string& weight_name);
 
 // How many gates the rows of a weight are of: those of weight_ih and weight_hh; 0: of none.
 // Precondition: `owner` is its owner.

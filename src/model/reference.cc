@@ -188,8 +188,7 @@ void RunGemm(const Products& products, const Node& node, const Value& in, Value*
   for (int64_t i = 0; i < in.steps * in.size; ++i) {
     const float* row = in.row(0, i);
     const std::vector<double> x(row, row + in.type.features);
-    products.MatVec(node.name + ".weight", node.name + ".bias", {0, out->type.features}, x,
-                    y.data());
+    products.MatVec(WeightOf(node), node.name + ".bias", {0, out->type.features}, x, y.data());
     std::copy(y.begin(), y.end(), out->row(0, i));
   }
 }

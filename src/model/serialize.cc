@@ -64,6 +64,9 @@ Status ReadNode(ByteReader* reader, uint32_t version, Node* node) {
       ESPALIER_RETURN_IF_ERROR(reader->Read("node.projection_size", &node->projection_size));
       if (version < 3) return Ok();
       return reader->ReadString("node.end_c", kMaxNameBytes, &node->end_c);
+    case Op::kGemm:
+      if (version < 3) return Ok();
+      return reader->ReadString("node.tied", kMaxNameBytes, &node->tied);
     case Op::kConv1d:
       ESPALIER_RETURN_IF_ERROR(reader->Read("node.kernel_size", &node->kernel_size));
       return reader->Read("node.dilation", &node->dilation);
@@ -90,6 +93,7 @@ void WriteNode(const Node& node, ByteWriter* writer) {
       writer->Write(node.projection_size);
       writer->WriteString(node.end_c);
       return;
+    case Op::kGemm: writer->WriteString(node.tied); return;
     case Op::kConv1d:
       writer->Write(node.kernel_size);
       writer->Write(node.dilation);

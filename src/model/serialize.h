@@ -2,7 +2,8 @@
 //   u32 version (3) | name | u32 inputs { name, u8 element, u8 layout, i64 features }
 //   | u32 nodes { name, u8 op, u32 inputs { name }, output, u8 cell, u8 direction, i64 hidden_size,
 //     f64 recurrent_dropout, f64 rate, then what only some have: Recurrent i64 projection_size
-//     (from version 2 on), end_c (from version 3 on), Conv1d i64 kernel_size, i64 dilation,
+//     (from version 2 on) and end_c (from version 3 on), Gemm tied (from version 3 on),
+//     Conv1d i64 kernel_size, i64 dilation,
 //     LayerNormalization f64 epsilon, Slice i64 first, i64 count }
 //   | u32 outputs { name }
 //   | u32 weights { name, u32 rank, i64 dims[rank], f32 values[] }
@@ -17,8 +18,9 @@
 namespace espalier {
 
 void WriteGraph(const Graph& graph, ByteWriter* writer);
-// Reads what WriteGraph wrote, and versions 1 and 2, which knew less; does not call ValidateGraph
-// (an artifact keeps its matrices elsewhere). Errors: kBadFormat, naming the field.
+// Reads what WriteGraph wrote, and versions 1 and 2, which knew less (no projection, nothing tied);
+// does not call ValidateGraph (an artifact keeps its matrices elsewhere). Errors: kBadFormat,
+// naming the field.
 Result<Graph> ReadGraph(ByteReader* reader);
 
 void WriteTensors(const TensorStore& tensors, ByteWriter* writer);

@@ -22,10 +22,10 @@ constexpr double kSampleNs = 200e3;
 constexpr double kTolerance = 1e-5;
 
 struct Inputs {
-  std::vector<float> values;  // [N, T, B, F]
+  std::vector<float> values;  // [N, T, B, W]
   size_t count = 0;           // N
   size_t steps = 0;           // T
-  size_t width = 0;           // B * F
+  size_t width = 0;           // B * W
 
   std::span<const float> sequence(size_t i) const {
     return std::span(values).subspan((i % count) * steps * width, steps * width);
@@ -37,17 +37,19 @@ struct Inputs {
 
 Result<Inputs> MakeInputs(const Graph& graph, const BenchOptions& options) {
   const ValueType& type = graph.inputs[0].type;
-  if (type.element != Element::kF32) {
-    return Unsupported("bench: an f32 input expected, " + TypeString(type) + " found");
-  }
   Inputs inputs;
   inputs.steps = static_cast<size_t>(options.shape.steps);
-  inputs.width = static_cast<size_t>(options.shape.batch * type.features);
+  inputs.width = static_cast<size_t>(options.shape.batch * StepWidth(type));
   inputs.values = options.sequences;
   if (inputs.values.empty()) {
     Rng rng(options.seed);
     inputs.values.resize(static_cast<size_t>(options.sequence_count) * inputs.steps * inputs.width);
-    for (float& x : inputs.values) x = static_cast<float>(rng.Normal());
+    const bool is_ids = type.element == Element::kI32;
+    for (float& x : inputs.values) {
+      x = static_cast<float>(
+          is_ids ? static_cast<double>(rng.Below(static_cast<uint64_t>(type.features)))
+                 : rng.Normal());
+    }
   }
   inputs.count = inputs.values.size() / (inputs.steps * inputs.width);
   if (inputs.count == 0) return InvalidArgument("bench: at least one sequence expected, 0 found");
@@ -60,7 +62,11 @@ Result<std::vector<float>> ExpectedOf(const Graph& graph, std::span<const float>
   Batch batch;
   batch.steps = shape.steps;
   batch.size = shape.batch;
-  batch.features.assign(x.begin(), x.end());
+  if (graph.inputs[0].type.element == Element::kI32) {
+    for (const float id : x) batch.ids.push_back(static_cast<int32_t>(id));
+  } else {
+    batch.features.assign(x.begin(), x.end());
+  }
   batch.lengths.assign(static_cast<size_t>(shape.batch), static_cast<int32_t>(shape.steps));
   StateSet states = ZeroStates(graph, shape.batch);
   ESPALIER_ASSIGN_OR_RETURN(const auto values, RunReference(graph, batch, &states));
@@ -177,6 +183,10 @@ Status TimeInterleaved(const BenchOptions& options, std::vector<Timed>* all) {
 }
 
 }  // namespace
+
+int64_t StepWidth(const ValueType& input) {
+  return input.element == Element::kI32 ? 1 : input.features;
+}
 
 Result<std::vector<SystemTiming>> TimeSystems(const std::vector<BenchSystem>& systems,
                                               const BenchOptions& options) {

@@ -34,7 +34,12 @@ struct BenchShape {
   int64_t batch = 1;
 };
 
-// One system that runs one network. Functions keep their own buffers; x is [T, B, F] or [B, F].
+// Numbers that a step of a stream reads: the features, or 1 id, which is a float here too (ids are
+// below 2^24, so it is exact).
+int64_t StepWidth(const ValueType& input);
+
+// One system that runs one network. Functions keep their own buffers; x is [T, B, W] or [B, W] with
+// W = StepWidth of its input.
 struct BenchSystem {
   std::string name;
   // Runs whole sequences from zero states; the first output's last values, [B, O], are in `output`
@@ -62,8 +67,8 @@ struct BenchOptions {
   int64_t repetitions = 200;  // timed samples of each system; each fills about 200 us with calls
   int threads = 1;            // for the record; the systems have their own
   uint64_t seed = 1;
-  // Sequences to run, [N, T, B, F]; empty: `sequence_count` of standard normal numbers. All systems
-  // see the same.
+  // Sequences to run, [N, T, B, W]; empty: `sequence_count` of standard normal numbers, or of any
+  // ids. All systems see the same.
   std::vector<float> sequences;
   int64_t sequence_count = 32;  // different inputs, so that branch predictors learn none
   // true: RunBench stops before the next sample.

@@ -20,6 +20,38 @@ struct SessionPair {
   Session stream;
   const Session* last = nullptr;
   size_t width = 0;  // of the first output, B * O
+  bool is_ids = false;
+  std::vector<int32_t> ids;  // what x is then
+
+  std::span<const int32_t> IdsOf(std::span<const float> x) {
+    ids.resize(x.size());
+    std::transform(x.begin(), x.end(), ids.begin(),
+                   [](float id) { return static_cast<int32_t>(id); });
+    return ids;
+  }
+};
+
+// What a network reads, of one kind or the other.
+struct OnnxX {
+  std::vector<float> features;
+  std::vector<int32_t> ids;
+
+  void Resize(const ValueType& input, int64_t rows) {
+    const auto count = static_cast<size_t>(rows * StepWidth(input));
+    input.element == Element::kI32 ? ids.resize(count) : features.resize(count);
+  }
+  void Set(std::span<const float> x) {
+    if (ids.empty()) {
+      std::copy(x.begin(), x.end(), features.begin());
+    } else {
+      std::transform(x.begin(), x.end(), ids.begin(),
+                     [](float id) { return static_cast<int32_t>(id); });
+    }
+  }
+  OnnxInput InputOf(const GraphInput& input, int64_t steps, int64_t batch) const {
+    if (!ids.empty()) return {input.name, {steps, batch}, std::span<const int32_t>(ids)};
+    return {input.name, {steps, batch, input.type.features}, std::span<const float>(features)};
+  }
 };
 
 // ONNX Runtime with every input and output bound to memory of its own once. Streaming swaps two
@@ -27,10 +59,10 @@ struct SessionPair {
 struct OnnxState {
   int64_t features = 0;      // of the first output
   bool is_sequence = false;  // the first output is [T, B, features]
-  std::vector<float> x;
+  OnnxX x;
   std::vector<float> y;
   std::vector<OnnxBinding> whole;  // one
-  std::vector<float> step_x;
+  OnnxX step_x;
   std::vector<std::array<std::vector<float>, 2>> states;
   std::vector<OnnxBinding> stream;  // two, or none
   bool streamed_last = false;       // rather than run a sequence
@@ -66,14 +98,12 @@ Result<std::vector<OnnxBinding>> Faster(
 
 Result<std::vector<OnnxBinding>> BindWhole(const OnnxSession& session, const Graph& graph,
                                            const BenchShape& shape, OnnxState* state) {
-  const int64_t width = graph.inputs[0].type.features;
   std::vector<int64_t> y_shape = {shape.batch, state->features};
   if (state->is_sequence) y_shape.insert(y_shape.begin(), shape.steps);
-  ESPALIER_ASSIGN_OR_RETURN(OnnxBinding binding,
-                            session.Bind({{graph.inputs[0].name,
-                                           {shape.steps, shape.batch, width},
-                                           std::span<const float>(state->x)}},
-                                         {{graph.outputs[0], y_shape, state->y}}));
+  ESPALIER_ASSIGN_OR_RETURN(
+      OnnxBinding binding,
+      session.Bind({state->x.InputOf(graph.inputs[0], shape.steps, shape.batch)},
+                   {{graph.outputs[0], y_shape, state->y}}));
   std::vector<OnnxBinding> bindings;
   bindings.push_back(std::move(binding));
   return bindings;
@@ -82,14 +112,12 @@ Result<std::vector<OnnxBinding>> BindWhole(const OnnxSession& session, const Gra
 Result<std::vector<OnnxBinding>> BindStream(const OnnxSession& session, const Graph& graph,
                                             const std::vector<StateSpec>& specs, int64_t batch,
                                             OnnxState* state) {
-  const int64_t width = graph.inputs[0].type.features;
   std::vector<int64_t> y_shape = {batch, state->features};
   if (state->is_sequence) y_shape.insert(y_shape.begin(), 1);
   const auto step_values = static_cast<size_t>(batch * state->features);
   std::vector<OnnxBinding> bindings;
   for (size_t turn = 0; turn < 2; ++turn) {
-    std::vector<OnnxInput> inputs = {
-        {graph.inputs[0].name, {1, batch, width}, std::span<const float>(state->step_x)}};
+    std::vector<OnnxInput> inputs = {state->step_x.InputOf(graph.inputs[0], 1, batch)};
     std::vector<OnnxOutput> outputs = {
         {graph.outputs[0], y_shape, std::span(state->y).first(step_values)}};
     for (size_t i = 0; i < specs.size(); ++i) {
@@ -117,7 +145,7 @@ Status MakeWhole(const OnnxRuntime& runtime, const Graph& graph, const BenchShap
   ESPALIER_ASSIGN_OR_RETURN(const auto bytes,
                             ModelOf(graph, OnnxExportOptions::States::kZero, options));
   const int64_t rows = shape.steps * shape.batch;
-  state->x.resize(static_cast<size_t>(rows * graph.inputs[0].type.features));
+  state->x.Resize(graph.inputs[0].type, rows);
   state->y.resize(static_cast<size_t>(state->features * (state->is_sequence ? rows : shape.batch)));
   const auto bind = [&](auto weights) -> Result<std::vector<OnnxBinding>> {
     ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session,
@@ -132,7 +160,7 @@ Status MakeStream(const OnnxRuntime& runtime, const Graph& graph, int64_t batch,
                   const OnnxSystemOptions& options, OnnxState* state) {
   ESPALIER_ASSIGN_OR_RETURN(const auto bytes,
                             ModelOf(graph, OnnxExportOptions::States::kExplicit, options));
-  state->step_x.resize(static_cast<size_t>(batch * graph.inputs[0].type.features));
+  state->step_x.Resize(graph.inputs[0].type, batch);
   std::vector<StateSpec> specs;
   const auto bind = [&](auto weights) -> Result<std::vector<OnnxBinding>> {
     ESPALIER_ASSIGN_OR_RETURN(const OnnxSession session,
@@ -166,7 +194,12 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
   const int64_t features = artifact.types().at(artifact.graph().outputs[0]).features;
   const auto width = static_cast<size_t>(shape.batch * features);
   auto pair = std::make_shared<SessionPair>(
-      SessionPair{std::move(whole), std::move(stream), nullptr, width});
+      SessionPair{std::move(whole),
+                  std::move(stream),
+                  nullptr,
+                  width,
+                  artifact.graph().inputs[0].type.element == Element::kI32,
+                  {}});
   BenchSystem system;
   system.name = name;
   system.graph = &graph;
@@ -175,12 +208,13 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
   system.run_sequence = [pair, shape](std::span<const float> x) {
     pair->last = &pair->whole;
     pair->whole.Reset();
+    if (pair->is_ids) return pair->whole.Run({shape.steps, shape.batch, {}, pair->IdsOf(x), {}});
     return pair->whole.Run({shape.steps, shape.batch, x, {}, {}});
   };
   if (IsStreamable(artifact.graph())) {
     system.run_step = [pair](std::span<const float> x) {
       pair->last = &pair->stream;
-      return pair->stream.Step(x);
+      return pair->is_ids ? pair->stream.Step(pair->IdsOf(x)) : pair->stream.Step(x);
     };
     system.reset_stream = [pair] { pair->stream.Reset(); };
   }
@@ -203,7 +237,7 @@ Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime
   if (options.quantized) system.rms_tolerance = kInt8RmsTolerance;
   system.run_sequence = [state](std::span<const float> x) {
     state->streamed_last = false;
-    std::copy(x.begin(), x.end(), state->x.begin());
+    state->x.Set(x);
     return state->whole[0].Run();
   };
   // MeanOverTime has a state that the lean form does not carry over steps.
@@ -214,7 +248,7 @@ Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime
     ESPALIER_RETURN_IF_ERROR(MakeStream(runtime, graph, shape.batch, options, state.get()));
     system.run_step = [state](std::span<const float> x) {
       state->streamed_last = true;
-      std::copy(x.begin(), x.end(), state->step_x.begin());
+      state->step_x.Set(x);
       return state->stream[state->turn++ % 2].Run();
     };
     system.reset_stream = [state] {

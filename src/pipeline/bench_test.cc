@@ -102,5 +102,19 @@ TEST_F(RunBenchTest, StopsWhenItIsCancelled) {
   ExpectError(RunBench(systems_, options_).status(), Code::kCancelled, {"bench"});
 }
 
+// One id a step, a prediction at each: verified against the reference, as all is.
+TEST_F(RunBenchTest, TimesANetworkThatReadsIds) {
+  Rng rng(5);
+  graph_ = ValueOrDie(BuildNetwork("text", {Element::kI32, Layout::kSequence, 9},
+                                   ValueOrDie(ParseLayers("embedding:8 lstm:8 tied_gemm")), &rng));
+  CompileOptions compile;
+  compile.tuning = Tuning::kOff;
+  artifact_ = ValueOrDie(Artifact::FromBytes(ValueOrDie(Compile(graph_, compile))));
+  systems_ = {ValueOrDie(EspalierSystem("espalier", *artifact_, graph_, options_.shape, {}))};
+  const BenchRecord record = ValueOrDie(RunBench(systems_, options_));
+  EXPECT_GT(record.systems[0].us_per_sequence.median, 0.0);
+  EXPECT_TRUE(record.systems[0].us_per_step.has_value());
+}
+
 }  // namespace
 }  // namespace espalier

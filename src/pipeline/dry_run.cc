@@ -18,7 +18,9 @@ namespace {
 Dataset SampleOf(const TaskInfo& task) {
   Dataset sample;
   sample.input = task.input;
-  sample.classes = static_cast<int64_t>(task.class_names.size());
+  sample.classes = task.output.features;
+  sample.labelled = task.output.layout;
+  sample.metric = task.metric;
   sample.offsets = {0, 1};
   sample.labels = {0};
   if (task.input.element == Element::kI32) {

@@ -1,6 +1,8 @@
 #include "pipeline/evaluate.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "base/strings.h"
 #include "runtime/session.h"
@@ -18,7 +20,7 @@ Status CheckFits(const Artifact& artifact, const Dataset& dataset) {
         StrCat("compiled network: an input ", TypeString(dataset.input), " expected, ",
                graph.inputs.empty() ? "none" : TypeString(graph.inputs[0].type), " found"));
   }
-  const ValueType expected = {Element::kF32, Layout::kVector, dataset.classes};
+  const ValueType expected = dataset.output();
   const ValueType& found = artifact.types().at(graph.outputs[0]);
   if (!(found == expected)) {
     return InvalidArgument(StrCat("compiled network's output '", graph.outputs[0],
@@ -28,11 +30,14 @@ Status CheckFits(const Artifact& artifact, const Dataset& dataset) {
   return Ok();
 }
 
-// Distance between the two largest of `classes` values.
-double Margin(const float* row, int64_t classes) {
-  std::vector<float> sorted(row, row + classes);
-  std::partial_sort(sorted.begin(), sorted.begin() + 2, sorted.end(), std::greater<>());
-  return static_cast<double>(sorted[0]) - static_cast<double>(sorted[1]);
+// The cross-entropy of what the first output holds: logits, or their softmax.
+double LossOf(const Graph& graph, std::span<const float> row, int32_t label) {
+  const bool is_softmax = std::any_of(
+      graph.nodes.begin(), graph.nodes.end(),
+      [&](const Node& node) { return node.output == graph.outputs[0] && node.op == Op::kSoftmax; });
+  if (!is_softmax) return CrossEntropy(row.data(), static_cast<int64_t>(row.size()), label);
+  const float least = std::numeric_limits<float>::min();
+  return -std::log(static_cast<double>(std::max(row[static_cast<size_t>(label)], least)));
 }
 
 }  // namespace
@@ -41,43 +46,45 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
                                     const SessionOptions& session_options) {
   ESPALIER_RETURN_IF_ERROR(CheckFits(artifact, dataset));
   const int64_t classes = dataset.classes;
-  const auto count = static_cast<size_t>(dataset.size());
+  const int64_t batch_size = EvaluationBatch(dataset, kBatchSize);
   int64_t longest = 1;
   for (int64_t i = 0; i < dataset.size(); ++i) longest = std::max(longest, dataset.length(i));
   SessionOptions options = session_options;
-  options.max_batch = kBatchSize;
+  options.max_batch = batch_size;
   options.max_steps = longest;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
 
   Evaluation evaluation;
-  evaluation.logits.resize(count * static_cast<size_t>(classes));
-  evaluation.predictions.resize(count);
+  evaluation.predictions.resize(dataset.labels.size());
+  evaluation.margins.resize(dataset.labels.size());
   const auto class_count = static_cast<size_t>(classes);
   LabelledBatch batch;
-  for (const std::vector<int64_t>& indices : MakeEpoch(dataset, {kBatchSize, 1}, nullptr)) {
+  for (const std::vector<int64_t>& indices : MakeEpoch(dataset, {batch_size, 1}, nullptr)) {
     MakeBatch(dataset, indices, &batch);
     session.Reset();
     ESPALIER_RETURN_IF_ERROR(session.Run(ViewOf(batch.batch)));
-    for (size_t b = 0; b < indices.size(); ++b) {
-      const float* row = session.Output(0).data() + b * class_count;
-      const auto index = static_cast<size_t>(indices[b]);
-      std::copy_n(row, class_count, evaluation.logits.data() + index * class_count);
-      evaluation.predictions[index] = static_cast<int32_t>(ArgMax(row, classes));
-    }
+    ForEachLabel(dataset, batch, [&](size_t row_index, size_t label_index) {
+      const std::span<const float> row =
+          session.Output(0).subspan(row_index * class_count, class_count);
+      evaluation.loss += LossOf(artifact.graph(), row, dataset.labels[label_index]);
+      evaluation.predictions[label_index] = static_cast<int32_t>(ArgMax(row.data(), classes));
+      evaluation.margins[label_index] = Margin(row.data(), classes);
+    });
   }
-  Score score = ScoreOf(evaluation.predictions, dataset);
+  evaluation.loss /= static_cast<double>(std::max<size_t>(1, dataset.labels.size()));
+  Score score = ScoreOf(evaluation.predictions, evaluation.loss, dataset);
   evaluation.metric = score.metric;
   evaluation.class_metric = std::move(score.class_metric);
   evaluation.confusion = std::move(score.confusion);
   return evaluation;
 }
 
-Agreement Compare(const Evaluation& a, const Evaluation& b, int64_t classes) {
+Agreement Compare(const Evaluation& a, const Evaluation& b) {
   Agreement agreement;
   for (size_t i = 0; i < a.predictions.size(); ++i) {
     if (a.predictions[i] == b.predictions[i]) continue;
     ++agreement.differences;
-    const double gap = Margin(a.logits.data() + static_cast<int64_t>(i) * classes, classes);
+    const auto gap = static_cast<double>(a.margins[i]);
     agreement.largest_gap = std::max(agreement.largest_gap, gap);
     if (!(gap <= kTieMargin)) ++agreement.unexplained;
   }

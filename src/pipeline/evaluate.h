@@ -13,15 +13,15 @@
 
 namespace espalier {
 
-// Runs every sequence through a Session in batches; of `session_options`, B and T are set here.
-// `loss` is not computed (0); logits are kept. Errors: what Session says; kInvalidArgument if the
-// artifact does not read the data set's input or its first output is not [B, classes].
+// Runs every sequence through a Session in batches; of `session_options`, B and T are set here. No
+// logits are kept. Errors: what Session says; kInvalidArgument if the artifact does not read the
+// data set's input or its first output is not the data set's.
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
                                     const SessionOptions& session_options);
 
 struct Agreement {
-  double share = 0.0;        // of sequences for which both predict the same class
-  int64_t differences = 0;   // sequences for which they do not
+  double share = 0.0;        // of labels for which both predict the same class
+  int64_t differences = 0;   // labels for which they do not
   int64_t unexplained = 0;   // of those: the two best logits of `a` are more than kTieMargin apart
   double largest_gap = 0.0;  // between the two best logits of `a`, over the differences
 };
@@ -30,8 +30,8 @@ struct Agreement {
 // logits are this close may their predictions differ.
 inline constexpr double kTieMargin = 1e-4;
 
-// Precondition: both keep logits of the same data set with `classes` classes.
-Agreement Compare(const Evaluation& a, const Evaluation& b, int64_t classes);
+// Precondition: both are of the same data set.
+Agreement Compare(const Evaluation& a, const Evaluation& b);
 
 }  // namespace espalier
 

@@ -4,6 +4,7 @@
 
 #include "compile/compile.h"
 #include "pipeline/layers.h"
+#include "tasks/task.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -15,14 +16,14 @@ using ::espalier::testing::ValueOrDie;
 // Two sequences, three classes.
 Evaluation Logits(std::vector<float> logits, std::vector<int32_t> predictions) {
   Evaluation evaluation;
-  evaluation.logits = std::move(logits);
+  for (size_t i = 0; i < logits.size(); i += 3) evaluation.margins.push_back(Margin(&logits[i], 3));
   evaluation.predictions = std::move(predictions);
   return evaluation;
 }
 
 TEST(Compare, AgreesWhereBothPredictTheSame) {
   const Evaluation a = Logits({3, 1, 2, 0, 5, 1}, {0, 1});
-  const Agreement agreement = Compare(a, a, 3);
+  const Agreement agreement = Compare(a, a);
   EXPECT_EQ(agreement.share, 1.0);
   EXPECT_EQ(agreement.differences, 0);
 }
@@ -30,7 +31,7 @@ TEST(Compare, AgreesWhereBothPredictTheSame) {
 TEST(Compare, ExplainsADifferenceBetweenLogitsThatTie) {
   const Evaluation a = Logits({3, 3.00005f, -2, 0, 5, 1}, {1, 1});
   const Evaluation b = Logits({3, 3, -2, 0, 5, 1}, {0, 1});
-  const Agreement agreement = Compare(a, b, 3);
+  const Agreement agreement = Compare(a, b);
   EXPECT_EQ(agreement.share, 0.5);
   EXPECT_EQ(agreement.differences, 1);
   EXPECT_EQ(agreement.unexplained, 0);
@@ -40,14 +41,14 @@ TEST(Compare, ExplainsADifferenceBetweenLogitsThatTie) {
 TEST(Compare, DoesNotExplainADifferenceBetweenLogitsThatDoNotTie) {
   const Evaluation a = Logits({3, 2.999f, -2, 0, 5, 1}, {0, 1});
   const Evaluation b = Logits({2.999f, 3, -2, 0, 5, 1}, {1, 1});
-  EXPECT_EQ(Compare(a, b, 3).unexplained, 1);
+  EXPECT_EQ(Compare(a, b).unexplained, 1);
 }
 
 TEST(Compare, DoesNotExplainANan) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const Evaluation a = Logits({nan, 1, 2, 0, 5, 1}, {-1, 1});
   const Evaluation b = Logits({3, 1, 2, 0, 5, 1}, {0, 1});
-  EXPECT_EQ(Compare(a, b, 3).unexplained, 1);
+  EXPECT_EQ(Compare(a, b).unexplained, 1);
 }
 
 class EvaluateArtifactTest : public ::testing::Test {
@@ -66,6 +67,34 @@ class EvaluateArtifactTest : public ::testing::Test {
     for (float& x : dataset_.features) x = static_cast<float>(rng_.Normal());
   }
 
+  void UseText(const std::string& layers) {
+    graph_ = ValueOrDie(BuildNetwork("text", {Element::kI32, Layout::kSequence, 9},
+                                     ValueOrDie(ParseLayers(layers)), &rng_));
+    dataset_.input = graph_.inputs[0].type;
+    dataset_.labelled = Layout::kSequence;
+    dataset_.metric = kPerplexity;
+    dataset_.classes = 9;
+    dataset_.features.clear();
+    dataset_.labels.clear();
+    for (int64_t step = 0; step < dataset_.offsets.back(); ++step) {
+      dataset_.ids.push_back(static_cast<int32_t>(rng_.Below(9)));
+      dataset_.labels.push_back(static_cast<int32_t>(rng_.Below(9)));
+    }
+  }
+
+  void ExpectSame() {
+    const Evaluation expected = ValueOrDie(Evaluate(graph_, dataset_, EvaluateOptions()));
+    const Evaluation found = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}));
+    ASSERT_EQ(expected.margins.size(), dataset_.labels.size());
+    if (graph_.nodes.back().op != Op::kSoftmax) {
+      EXPECT_LE(testing::MaxAbsDifference(expected.margins, found.margins), 1e-5);
+    }
+    EXPECT_EQ(Compare(expected, found).unexplained, 0);
+    EXPECT_NEAR(expected.loss, found.loss, 1e-5);
+    EXPECT_NEAR(expected.metric, found.metric, 1e-4);
+    EXPECT_EQ(expected.confusion, found.confusion);
+  }
+
   Artifact Compiled() const {
     CompileOptions options;
     options.tuning = Tuning::kOff;
@@ -77,13 +106,25 @@ class EvaluateArtifactTest : public ::testing::Test {
   Dataset dataset_;
 };
 
-TEST_F(EvaluateArtifactTest, PredictsWhatLibtorchPredicts) {
-  const Evaluation expected = ValueOrDie(Evaluate(graph_, dataset_, {.keep_logits = true}));
-  const Evaluation found = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}));
-  EXPECT_LE(testing::MaxAbsDifference(expected.logits, found.logits), 1e-5);
-  EXPECT_EQ(Compare(expected, found, 3).unexplained, 0);
-  EXPECT_EQ(expected.metric, found.metric);
-  EXPECT_EQ(expected.confusion, found.confusion);
+TEST_F(EvaluateArtifactTest, PredictsWhatLibtorchPredicts) { ExpectSame(); }
+
+// Ids in, a label a step out, the table of the Embedding also as the last layer's matrix.
+TEST_F(EvaluateArtifactTest, PredictsEachStepAsLibtorchDoes) {
+  UseText("embedding:6 lstm:6 tied_gemm");
+  ExpectSame();
+}
+
+TEST_F(EvaluateArtifactTest, TakesTheLossOfASoftmaxAsThatOfItsLogits) {
+  UseText("embedding:6 lstm:6 tied_gemm softmax");
+  ExpectSame();
+}
+
+TEST_F(EvaluateArtifactTest, RefusesADataSetWithoutALabelAtEachStep) {
+  UseText("embedding:6 lstm:6 tied_gemm");
+  dataset_.labelled = Layout::kVector;
+  dataset_.labels.resize(50);
+  ExpectError(EvaluateArtifact(Compiled(), dataset_, {}).status(), Code::kInvalidArgument,
+              {"output", "f32 [B, 9] expected", "f32 [T, B, 9] found"});
 }
 
 TEST_F(EvaluateArtifactTest, RefusesADataSetOfOtherFeatures) {

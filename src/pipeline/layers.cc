@@ -10,6 +10,9 @@
 namespace espalier {
 namespace {
 
+// Ids are read by the first layer or by none, so that there is one Embedding at most.
+constexpr char kEmbedding[] = "embedding0";
+
 enum class Needs { kNothing, kSize, kSizeAndKernel, kRate };
 
 struct LayerKind {
@@ -35,6 +38,8 @@ std::vector<LayerKind> LayerKinds() {
   kinds.push_back({"gemm", Needs::kSize, [](const LayerSpec& layer, GraphBuilder* builder) {
                      builder->Gemm(layer.size);
                    }});
+  kinds.push_back({"tied_gemm", Needs::kNothing,
+                   [](const LayerSpec&, GraphBuilder* builder) { builder->TiedGemm(kEmbedding); }});
   kinds.push_back(
       {"conv1d", Needs::kSizeAndKernel, [](const LayerSpec& layer, GraphBuilder* builder) {
          builder->Conv1d(layer.size, {layer.kernel_size, layer.dilation});
@@ -216,7 +221,13 @@ Result<Graph> BuildNetwork(const std::string& name, const ValueType& input,
       return InvalidArgument(
           StrCat(where, ": an even number of features expected, ", features, " found"));
     }
-    parameters += ParametersOf(layers[i], kind.needs, &features);
+    const bool is_tied = layers[i].kind == "tied_gemm";
+    if (is_tied && (i == 0 || layers[0].kind != "embedding")) {
+      return InvalidArgument(where + ": an embedding as the first layer expected, " +
+                             (i == 0 ? "nothing" : layers[0].kind) + " found");
+    }
+    if (is_tied) features = input.features;
+    parameters += is_tied ? features : ParametersOf(layers[i], kind.needs, &features);
     if (parameters > kMaxNetworkParameters) {
       return InvalidArgument(StrCat(
           where, ": with size ", layers[i].size, " over ", inputs, " inputs the network has ",

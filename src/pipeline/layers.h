@@ -23,8 +23,8 @@ inline constexpr int64_t kMaxLayerSize = 1000000;
 inline constexpr int64_t kMaxNetworkParameters = 500000000;
 
 struct LayerSpec {
-  // A cell's name, "gemm", "conv1d", "embedding", "dropout", "layer_norm", "glu", "relu",
-  // "sigmoid", "tanh", "softmax", "last_step" or "mean_over_time".
+  // A cell's name, "gemm", "tied_gemm", "conv1d", "embedding", "dropout", "layer_norm", "glu",
+  // "relu", "sigmoid", "tanh", "softmax", "last_step" or "mean_over_time".
   std::string kind;
   int64_t size = 0;   // hidden units, outputs or embedding features, in [1, kMaxLayerSize]
   double rate = 0.0;  // dropout

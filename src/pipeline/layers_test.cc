@@ -1,5 +1,8 @@
 #include "pipeline/layers.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "testing/testing.h"
 
 namespace espalier {
@@ -151,6 +154,27 @@ TEST(BuildNetwork, NamesTheLayerThatIsWrong) {
   layers[1].size = 0;
   ExpectError(BuildNetwork("net", kInput, layers, &rng).status(), Code::kInvalidArgument,
               {"model[1].gemm", "0 found"});
+}
+
+TEST(BuildNetwork, TiesTheLastLayerToTheEmbedding) {
+  Rng rng(1);
+  const ValueType ids = {Element::kI32, Layout::kSequence, 50};
+  const Graph graph = ValueOrDie(
+      BuildNetwork("net", ids, ValueOrDie(ParseLayers("embedding:8 lstm:8 tied_gemm")), &rng));
+  EXPECT_EQ(graph.nodes.back().tied, "embedding0");
+  EXPECT_FALSE(graph.weights.contains("gemm0.weight"));
+  const std::vector<float>& table = graph.weights.at("embedding0.weight").values;
+  EXPECT_LE(*std::max_element(table.begin(), table.end()), 1.0f / std::sqrt(8.0f));
+}
+
+TEST(BuildNetwork, RefusesATiedGemmWithoutAnEmbedding) {
+  Rng rng(1);
+  ExpectError(
+      BuildNetwork("net", kInput, ValueOrDie(ParseLayers("lstm:8 tied_gemm")), &rng).status(),
+      Code::kInvalidArgument,
+      {"model[1].tied_gemm: an embedding as the first layer expected, lstm found"});
+  ExpectError(BuildNetwork("net", kInput, ValueOrDie(ParseLayers("tied_gemm")), &rng).status(),
+              Code::kInvalidArgument, {"model[0].tied_gemm", "nothing found"});
 }
 
 }  // namespace

@@ -137,8 +137,7 @@ void DescribeRecipe(RecipeRun* run) {
   run->record.seed = static_cast<int64_t>(run->recipe.seed);
   run->record.recipe_json = RecipeJson(run->recipe);
   run->record.task.name = run->task.name;
-  run->record.task.metric = run->task.metric;
-  run->record.task.classes = run->task.class_names;
+  run->record.task.metric = run->task.metric.name;
 }
 
 Status RunAndRecord(RecipeRun* run, size_t index) {

@@ -42,7 +42,7 @@ Result<PruneOutcome> PruneOnce(const Graph& graph, const StageSpec& stage, const
   if ((pruner->needs() & kNeedsCalibration) != 0) {
     SetTorchThreads(stage.train.threads);
     ESPALIER_ASSIGN_OR_RETURN(const auto autograd, Autograd::Create(graph));
-    ESPALIER_RETURN_IF_ERROR(ValidateData(graph, data->train, autograd->classes(), "training set"));
+    ESPALIER_RETURN_IF_ERROR(ValidateData(graph, data->train, autograd->output(), "training set"));
     ESPALIER_ASSIGN_OR_RETURN(
         calibrated,
         CalibrationStatistics::Gather(pruner->needs(), data->train, calibration, autograd.get()));

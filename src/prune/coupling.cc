@@ -69,6 +69,7 @@ class AxisWalker {
     switch (node.op) {
       case Op::kRecurrent: return Recurrent(node, in);
       case Op::kGemm: {
+        if (!node.tied.empty()) return TiedGemm(node, in);
         const Axis out = NewGroups(graph_.weights.at(node.name + ".weight").dim(0));
         coupling_.weights[node.name + ".weight"] = {out, in};
         coupling_.weights[node.name + ".bias"] = {out, {}};
@@ -111,6 +112,18 @@ class AxisWalker {
         return in;
     }
     return in;
+  }
+
+  // What it reads are the columns of the Embedding, and its rows are the ids: these stay.
+  Axis TiedGemm(const Node& node, const Axis& in) {
+    WeightAxes& shared = coupling_.weights.at(WeightOf(node));
+    JoinAxes(in, shared.cols);
+    if (shared.rows[0] < 0) {
+      shared.rows = NewGroups(static_cast<int64_t>(shared.rows.size()));
+      Pin(shared.rows, "is a row of " + WeightOf(node) + ", which ids look up");
+    }
+    coupling_.weights[node.name + ".bias"] = {shared.rows, {}};
+    return shared.rows;
   }
 
   void JoinAxes(const Axis& a, const Axis& b) {

@@ -19,6 +19,9 @@
 // two features are one group (so they join units of two layers); Concat puts lists of features
 // behind each other, and Slice takes part of one.
 //
+// A Gemm that is tied to an Embedding reads its columns, so that each of them, the feature that the
+// Gemm reads and the feature that the Embedding makes are one group; its rows stay.
+//
 // Where a removed feature would change what the others are, it is pinned: what reaches an output,
 // and what Softmax or LayerNormalization reads. Mean and variance of a LayerNormalization are over
 // all F features, those that are 0 too, so no mask has the numbers of a narrower layer.

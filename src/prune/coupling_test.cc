@@ -1,5 +1,7 @@
 #include "prune/coupling.h"
 
+#include <gmock/gmock.h>
+
 #include "model/build.h"
 #include "testing/testing.h"
 
@@ -246,6 +248,24 @@ TEST(Coupling, RefusesKeepSetsThatLeaveNoGraph) {
   ExpectError(without({coupling.weights.at("gemm0.weight").rows[0]}), Code::kInvalidArgument,
               {"no hidden unit"});
   ExpectError(ValidateKeep(coupling, {}), Code::kInvalidArgument, {"0 found"});
+}
+
+TEST(Coupling, JoinsTheColumnsOfATiedTableWithWhatItsGemmReads) {
+  Rng rng(1);
+  GraphBuilder builder("text", {"x", {Element::kI32, Layout::kSequence, 6}}, &rng);
+  builder.Embedding(4).Recurrent(CellKind::kLstmCell, 4).TiedGemm("embedding0");
+  const Coupling coupling = ValueOrDie(FindCoupling(ValueOrDie(builder.Finish())));
+  const int32_t unit = coupling.layers.at(0).groups.at(2);
+  EXPECT_EQ(PositionsOf(coupling.weights.at("embedding0.weight").cols, unit), Positions{2});
+  EXPECT_EQ(PositionsOf(coupling.weights.at("lstm0.weight_ih").cols, unit), Positions{2});
+  EXPECT_EQ(PositionsOf(coupling.weights.at("lstm0.weight_hh").cols, unit), Positions{2});
+  EXPECT_EQ(coupling.groups.at(static_cast<size_t>(unit)).pinned, "");
+  const WeightAxes& table = coupling.weights.at("embedding0.weight");
+  EXPECT_EQ(table.rows, coupling.weights.at("gemm0.bias").rows);
+  for (const int32_t row : table.rows) {
+    EXPECT_THAT(coupling.groups.at(static_cast<size_t>(row)).pinned,
+                ::testing::HasSubstr("embedding0.weight"));
+  }
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ void AppendUnits(const Graph& graph, const Plan& plan, const std::map<std::strin
   const auto piece = [&](int32_t group) { return group < 0 ? -1 : piece_of[Idx(group)]; };
   for (const auto& [name, axes] : coupling.weights) {
     if (axes.cols.empty()) continue;
-    const bool makes_cols = FindOwner(graph, name)->op == Op::kEmbedding;
+    const bool makes_cols = !IsMultiplied(graph, name);
     uint32_t element = static_cast<uint32_t>(offsets.at(name));
     for (const int32_t row_group : axes.rows) {
       for (const int32_t col_group : axes.cols) {

@@ -364,7 +364,7 @@ TEST(MakePlan, SaysWhyNoEmbeddingColumnCanGo) {
   PruneSpec spec;
   spec.granularity = "embedding_column";
   ExpectError(MakePlan(ValueOrDie(builder.Finish()), spec).status(), Code::kUnsupported,
-              {"embedding0.weight", "is added to what lstm0."});
+              {"embedding0.weight", "is one with what lstm0."});
 }
 
 TEST(MakePlan, TakesBothDirectionsIfAPatternNamesOne) {

@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "report/charts.h"
 #include "report/text.h"
+#include "tasks/metric.h"
 
 namespace espalier {
 namespace {
@@ -101,16 +102,19 @@ Chart LatencyChart(const std::string& title, const std::vector<SystemRecord>& sy
   return {title, description, std::move(spec)};
 }
 
-// Indices of at most kMostClassRows classes, those that lost most if there are more.
-std::vector<size_t> ClassesToShow(const ModelRecord* dense, const ModelRecord* pruned,
-                                  size_t count) {
+// By the metric `name`: indices of at most kMostClassRows classes, those that lost most if there
+// are more.
+std::vector<size_t> ClassesToShow(const std::string& name, const ModelRecord* dense,
+                                  const ModelRecord* pruned, size_t count) {
   std::vector<size_t> order(count);
   std::iota(order.begin(), order.end(), size_t{0});
   if (count <= kMostClassRows) return order;
   const auto change = [&](size_t i) {
     if (dense == nullptr || pruned == nullptr) return 0.0;
+    const Metric* metric = FindMetric(name);
+    const bool falls = metric != nullptr && metric->better == Metric::Better::kSmaller;
     const double lost = dense->class_metric[i] - pruned->class_metric[i];
-    return std::isfinite(lost) ? lost : 0.0;
+    return !std::isfinite(lost) ? 0.0 : falls ? -lost : lost;
   };
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return change(a) > change(b); });
@@ -242,7 +246,8 @@ std::vector<Chart> ClassCharts(const RunRecord& record) {
   const ModelRecord* dense = WithClasses(record, "dense");
   const ModelRecord* pruned = WithClasses(record, "pruned");
   if (dense == nullptr && pruned == nullptr) return {};
-  const std::vector<size_t> shown = ClassesToShow(dense, pruned, record.task.classes.size());
+  const std::vector<size_t> shown =
+      ClassesToShow(record.task.metric, dense, pruned, record.task.classes.size());
   Json points = Json::array();
   for (size_t row = 0; row < shown.size(); ++row) {
     const size_t i = shown[row];
@@ -263,14 +268,14 @@ std::vector<Chart> ClassCharts(const RunRecord& record) {
           : "");
   const std::string description =
       StrCat(title, ", dense and pruned, for ", shown.size(), " classes.");
+  const Metric* metric = FindMetric(record.task.metric);
+  const bool is_share = metric != nullptr && metric->is_share;
   Json spec = NewSpec(description, 24 * shown.size());
-  const Json x = {{"field", "value"},
-                  {"type", "quantitative"},
-                  {"scale", {{"zero", false}, {"padding", 12}}},
-                  {"axis",
-                   {{"title", nullptr},
-                    {"tickCount", 5},
-                    {"format", record.task.metric == "accuracy" ? ".4~p" : "~g"}}}};
+  const Json x = {
+      {"field", "value"},
+      {"type", "quantitative"},
+      {"scale", {{"zero", false}, {"padding", 12}}},
+      {"axis", {{"title", nullptr}, {"tickCount", 5}, {"format", is_share ? ".4~p" : "~g"}}}};
   const Json color = {
       {"field", "network"},
       {"type", "nominal"},

@@ -4,6 +4,7 @@
 #include "base/strings.h"
 #include "report/charts.h"
 #include "report/text.h"
+#include "tasks/metric.h"
 
 namespace espalier {
 namespace {
@@ -165,7 +166,8 @@ std::string Describe(const Panel& panel, const Json& points, int64_t epochs) {
 }  // namespace
 
 std::vector<Chart> TrainingCharts(const RunRecord& record) {
-  const bool share = record.task.metric == "accuracy";
+  const Metric* metric = FindMetric(record.task.metric);
+  const bool share = metric != nullptr && metric->is_share;
   const std::vector<Panel> panels = {
       {"Loss",
        {{"training", "var(--dense)", &EpochRecord::train_loss},

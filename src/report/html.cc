@@ -5,6 +5,7 @@
 #include "report/json.h"
 #include "report/page.h"
 #include "report/text.h"
+#include "tasks/metric.h"
 
 namespace espalier {
 namespace {
@@ -63,7 +64,9 @@ void Page::Tiles() {
   const SummaryRecord& summary = *record_.summary;
   const std::string& metric = record_.task.metric;
   page_.Add("<ul class=\"tiles\">\n");
-  Tile(summary.pruned.metric < summary.dense.metric - 0.005,
+  const Metric* known = FindMetric(metric);
+  Tile(IsClearlyWorse(known == nullptr ? kAccuracy : *known, summary.pruned.metric,
+                      summary.dense.metric),
        FormatMetric(metric, summary.pruned.metric), "test " + metric,
        StrCat("dense ", FormatMetric(metric, summary.dense.metric)));
   Tile(false, FormatPercent(summary.weights_removed, 1), "of recurrent weights gone",
@@ -129,7 +132,8 @@ void Page::Result() {
     page_.Add(
         StrCat("<p class=\"note\" style=\"margin-top:14px\">The compiled file and the masked "
                "network it was made from predict the same class for ",
-               FormatPercent(*record_.summary->agreement, 2), " of the test sequences.</p>\n"));
+               FormatPercent(*record_.summary->agreement, 2),
+               " of the predictions on the test split.</p>\n"));
   }
   page_.CloseSection();
 }

@@ -7,6 +7,7 @@
 
 #include "base/strings.h"
 #include "report/text.h"
+#include "tasks/metric.h"
 
 namespace espalier {
 namespace {
@@ -128,16 +129,17 @@ Result<SummaryRecord> MeanSummary(const std::vector<SummaryRecord>& runs) {
   return mean;
 }
 
-std::string SpreadText(const std::vector<SummaryRecord>& runs) {
+std::string SpreadText(const std::vector<SummaryRecord>& runs, const std::string& metric) {
   std::string text = StrCat("\nmean +- standard deviation of ", runs.size(), " runs\n");
-  const auto percent = [&](const char* label, auto get) {
+  const auto line_of = [&](const std::string& label, const std::string& form, auto get) {
     const Spread spread = MeanAndDeviation(runs, get);
-    text += StrCat("  ", label, ": ", FormatPercent(spread.mean, 2), " +- ",
-                   FormatPercent(spread.deviation, 2), "\n");
+    text += StrCat("  ", label, ": ", FormatMetric(form, spread.mean), " +- ",
+                   FormatMetric(form, spread.deviation), "\n");
   };
-  percent("dense metric", [](const SummaryRecord& r) { return r.dense.metric; });
-  percent("pruned metric", [](const SummaryRecord& r) { return r.pruned.metric; });
-  percent("weights removed", [](const SummaryRecord& r) { return r.weights_removed; });
+  line_of("dense " + metric, metric, [](const SummaryRecord& r) { return r.dense.metric; });
+  line_of("pruned " + metric, metric, [](const SummaryRecord& r) { return r.pruned.metric; });
+  line_of("weights removed", kAccuracy.name,
+          [](const SummaryRecord& r) { return r.weights_removed; });
   const Spread speedup =
       MeanAndDeviation(runs, [](const SummaryRecord& r) { return r.speedup_vs_own_dense; });
   char line[96];
@@ -181,7 +183,8 @@ std::string SummaryTable(const RunRecord& record) {
                  " of the recurrent layers' weights are gone.\n");
   if (record.summary->agreement) {
     text += StrCat("The compiled file and the masked network agree on ",
-                   FormatPercent(*record.summary->agreement, 2), " of the test sequences.\n");
+                   FormatPercent(*record.summary->agreement, 2),
+                   " of the predictions on the test split.\n");
   }
   return text;
 }

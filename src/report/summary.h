@@ -23,9 +23,9 @@ Result<SummaryRecord> Summarize(const RunRecord& record, std::optional<double> a
 // Errors: kInvalidArgument if there is none, or they are of different tasks.
 Result<SummaryRecord> MeanSummary(const std::vector<SummaryRecord>& runs);
 
-// Mean and sample standard deviation over runs of what the mean alone hides, one line each.
-// Precondition: at least two runs.
-std::string SpreadText(const std::vector<SummaryRecord>& runs);
+// Mean and sample standard deviation over runs of what the mean alone hides, one line each;
+// `metric` is what the task calls its own. Precondition: at least two runs.
+std::string SpreadText(const std::vector<SummaryRecord>& runs, const std::string& metric);
 
 // One JSON object with the keys of docs/run-record.md, "summary"; ends with a newline.
 std::string SummaryJson(const SummaryRecord& summary);

@@ -174,7 +174,8 @@ TEST(SpreadText, GivesTheSampleDeviation) {
   SummaryRecord b;
   b.pruned.metric = 0.99;
   // 0.01 / sqrt(2)
-  EXPECT_NE(SpreadText({a, b}).find("pruned metric: 98.50 % +- 0.71 %"), std::string::npos);
+  EXPECT_NE(SpreadText({a, b}, "accuracy").find("pruned accuracy: 98.50 % +- 0.71 %"),
+            std::string::npos);
 }
 
 }  // namespace

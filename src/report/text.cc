@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/strings.h"
+#include "tasks/metric.h"
 
 namespace espalier {
 namespace {
@@ -47,8 +48,10 @@ ComparisonRow CompareMetrics(const RunRecord& record, const ModelRecord* dense,
   if (row.dense == kNone || row.pruned == kNone) return row;
   const double change = *pruned->metric - *dense->metric;
   const std::string sign = change > 0.0 ? "+" : "";
-  row.ratio = sign + (name == "accuracy" ? FormatFixed(100.0 * change, 2) + " points"
-                                         : FormatFixed(change, 4));
+  const Metric* known = FindMetric(name);
+  const bool is_share = known != nullptr && known->is_share;
+  row.ratio =
+      sign + (is_share ? FormatFixed(100.0 * change, 2) + " points" : FormatMetric(name, change));
   return row;
 }
 
@@ -111,7 +114,9 @@ std::string FormatSeconds(double seconds) {
 }
 
 std::string FormatMetric(const std::string& metric, double value) {
-  return metric == "accuracy" ? FormatPercent(value, 2) : FormatFixed(value, 4);
+  const Metric* known = FindMetric(metric);
+  if (known == nullptr) return FormatFixed(value, 4);
+  return known->is_share ? FormatPercent(value, 2) : FormatFixed(value, 2);
 }
 
 std::string EscapeHtml(std::string_view text) {

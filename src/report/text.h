@@ -18,7 +18,7 @@ std::string FormatPercent(double share, int decimals);  // 0.9861 -> "98.61 %"
 std::string FormatCount(int64_t count);                 // 83594 -> "83,594"
 std::string FormatTime(double value);                   // three digits that matter: "30.1", "1,623"
 std::string FormatSeconds(double seconds);              // "13.1 s", "4 min 05 s"
-// Accuracy in percent; any other metric as a plain number.
+// A share (tasks/metric.h) in percent; any other metric as a plain number.
 std::string FormatMetric(const std::string& metric, double value);
 
 // Replaces & < > " ' so that `text` is safe in HTML text and in quoted attributes.

@@ -106,7 +106,7 @@ class Resolver {
         out.has_end_c = !node.end_c.empty();
         if (out.has_end_c) out.end_c = AddValue(node.end_c);
         break;
-      case Op::kGemm: out.product = ProductOf(node.name + ".weight", node.name + ".bias"); break;
+      case Op::kGemm: out.product = ProductOf(WeightOf(node), node.name + ".bias"); break;
       case Op::kConv1d:
         out.product = ProductOf(node.name + ".weight", node.name + ".bias");
         out.dilation = static_cast<size_t>(node.dilation);

@@ -19,6 +19,8 @@ Dataset Select(const Dataset& from, std::span<const int64_t> indices) {
   Dataset to;
   to.input = from.input;
   to.classes = from.classes;
+  to.labelled = from.labelled;
+  to.metric = from.metric;
   to.offsets = {0};
   const int64_t width = from.input.features;
   for (const int64_t i : indices) {
@@ -31,7 +33,8 @@ Dataset Select(const Dataset& from, std::span<const int64_t> indices) {
                          from.features.begin() + end * width);
     }
     to.offsets.push_back(to.offsets.back() + from.length(i));
-    to.labels.push_back(from.labels[static_cast<size_t>(i)]);
+    to.labels.insert(to.labels.end(), from.labels.begin() + from.first_label(i),
+                     from.labels.begin() + from.first_label(i + 1));
   }
   return to;
 }
@@ -39,15 +42,20 @@ Dataset Select(const Dataset& from, std::span<const int64_t> indices) {
 }  // namespace
 
 Status ValidateDataset(const Dataset& dataset) {
-  const size_t n = dataset.labels.size();
+  const auto n = static_cast<size_t>(dataset.size());
   if (dataset.classes < 1 || dataset.input.features < 1) {
     return InvalidArgument(StrCat("data set: at least 1 class and 1 feature expected, ",
                                   dataset.classes, " and ", dataset.input.features, " found"));
   }
-  if (dataset.offsets.size() != n + 1 || dataset.offsets[0] != 0 ||
+  if (dataset.offsets.empty() || dataset.offsets[0] != 0 ||
       !std::is_sorted(dataset.offsets.begin(), dataset.offsets.end())) {
-    return InvalidArgument(StrCat("data set: ", n + 1, " ascending offsets from 0 expected, ",
+    return InvalidArgument(StrCat("data set: ascending offsets from 0 expected, ",
                                   dataset.offsets.size(), " found or out of order"));
+  }
+  const int64_t label_count = dataset.first_label(dataset.size());
+  if (static_cast<int64_t>(dataset.labels.size()) != label_count) {
+    return InvalidArgument(StrCat("data set: ", label_count, " labels of ", n,
+                                  " sequences expected, ", dataset.labels.size(), " found"));
   }
   const bool is_ids = dataset.input.element == Element::kI32;
   const int64_t expected = dataset.offsets.back() * (is_ids ? 1 : dataset.input.features);
@@ -55,7 +63,7 @@ Status ValidateDataset(const Dataset& dataset) {
   if (static_cast<int64_t>(found) != expected) {
     return InvalidArgument(StrCat("data set: ", expected, " elements expected, ", found, " found"));
   }
-  for (size_t i = 0; i < n; ++i) {
+  for (size_t i = 0; i < dataset.labels.size(); ++i) {
     if (dataset.labels[i] < 0 || dataset.labels[i] >= dataset.classes) {
       return BadFormat(StrCat("label ", i, ": 0 to ", dataset.classes - 1, " expected, ",
                               dataset.labels[i], " found"));
@@ -84,15 +92,26 @@ void MakeBatch(const Dataset& dataset, std::span<const int64_t> indices, Labelle
   batch.size = size;
   batch.steps = 0;
   batch.lengths.clear();
-  out->labels.clear();
   out->indices.assign(indices.begin(), indices.end());
   for (const int64_t i : indices) {
     batch.lengths.push_back(static_cast<int32_t>(dataset.length(i)));
     batch.steps = std::max(batch.steps, dataset.length(i));
-    out->labels.push_back(dataset.labels[static_cast<size_t>(i)]);
   }
   batch.features.assign(is_ids ? 0 : static_cast<size_t>(batch.steps * size * width), 0.0f);
   batch.ids.assign(is_ids ? static_cast<size_t>(batch.steps * size) : 0, 0);
+  const bool has_steps = dataset.labelled == Layout::kSequence;
+  out->labels.assign(static_cast<size_t>(has_steps ? batch.steps * size : size), kNoLabel);
+  out->label_count = 0;
+  for (int64_t b = 0; b < size; ++b) {
+    const int64_t i = indices[static_cast<size_t>(b)];
+    const int64_t first = dataset.first_label(i);
+    const int64_t count = dataset.first_label(i + 1) - first;
+    for (int64_t t = 0; t < count; ++t) {
+      out->labels[static_cast<size_t>(t * size + b)] =
+          dataset.labels[static_cast<size_t>(first + t)];
+    }
+    out->label_count += count;
+  }
   // Batch-major to time-major: each step of a sequence goes to row [t, b].
   const auto scatter = [&](const auto* from, auto* to, int64_t b) {
     const int64_t i = indices[static_cast<size_t>(b)];
@@ -128,6 +147,14 @@ std::vector<std::vector<int64_t>> MakeEpoch(const Dataset& dataset, const BatchO
   }
   if (rng != nullptr) rng->Shuffle(batches);
   return batches;
+}
+
+int64_t EvaluationBatch(const Dataset& dataset, int64_t most) {
+  constexpr int64_t kMostOutputs = int64_t{1} << 24;
+  if (dataset.labelled == Layout::kVector) return most;
+  int64_t longest = 1;
+  for (int64_t i = 0; i < dataset.size(); ++i) longest = std::max(longest, dataset.length(i));
+  return std::clamp<int64_t>(kMostOutputs / (longest * dataset.classes), 1, most);
 }
 
 std::vector<std::vector<int64_t>> SampleBatches(const Dataset& dataset, int64_t count,

@@ -115,5 +115,69 @@ TEST(ValidateDataset, NamesTheLabelOutOfRange) {
   ExpectError(ValidateDataset(dataset), Code::kBadFormat, {"label 6", "0 to 3", "4 found"});
 }
 
+// A label at each step: 10 times the sequence's number plus the step.
+Dataset Labelled(const std::vector<int64_t>& lengths) {
+  Dataset dataset;
+  dataset.input = {Element::kI32, Layout::kSequence, 7};
+  dataset.classes = 100;
+  dataset.labelled = Layout::kSequence;
+  dataset.offsets = {0};
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    for (int64_t t = 0; t < lengths[i]; ++t) {
+      dataset.ids.push_back(static_cast<int32_t>(t % 7));
+      dataset.labels.push_back(static_cast<int32_t>(10 * static_cast<int64_t>(i) + t));
+    }
+    dataset.offsets.push_back(dataset.offsets.back() + lengths[i]);
+  }
+  return dataset;
+}
+
+TEST(MakeBatch, PlacesTheLabelOfEachStep) {
+  const Dataset dataset = Labelled({3, 1, 2});
+  ASSERT_OK(ValidateDataset(dataset));
+  LabelledBatch out;
+  MakeBatch(dataset, std::vector<int64_t>{2, 0}, &out);
+  EXPECT_EQ(out.labels, (std::vector<int32_t>{20, 0, 21, 1, kNoLabel, 2}));
+  EXPECT_EQ(out.label_count, 5);
+}
+
+TEST(ForEachLabel, PairsRowsOfTheBatchWithLabelsOfTheDataSet) {
+  const Dataset dataset = Labelled({3, 1, 2});
+  LabelledBatch out;
+  MakeBatch(dataset, std::vector<int64_t>{2, 0}, &out);
+  size_t count = 0;
+  ForEachLabel(dataset, out, [&](size_t row, size_t label) {
+    EXPECT_EQ(out.labels[row], dataset.labels[label]);
+    ++count;
+  });
+  EXPECT_EQ(count, 5u);
+}
+
+TEST(SplitOff, TakesTheLabelsOfEachStepAlong) {
+  Dataset dataset = Labelled({3, 1, 2, 5});
+  Dataset valid;
+  Rng rng(1);
+  ASSERT_OK(SplitOff(2, &rng, &dataset, &valid));
+  EXPECT_OK(ValidateDataset(dataset));
+  EXPECT_OK(ValidateDataset(valid));
+  EXPECT_EQ(valid.labelled, Layout::kSequence);
+  EXPECT_EQ(dataset.labels.size() + valid.labels.size(), 11u);
+}
+
+TEST(EvaluationBatch, BoundsTheOutputs) {
+  Dataset dataset = Labelled({300, 200});
+  dataset.classes = 1000;
+  EXPECT_EQ(EvaluationBatch(dataset, 256), (int64_t{1} << 24) / 300000);
+  EXPECT_EQ(EvaluationBatch(dataset, 8), 8);
+  dataset.classes = int64_t{1} << 24;
+  EXPECT_EQ(EvaluationBatch(dataset, 8), 1);
+}
+
+TEST(ValidateDataset, WantsALabelAtEachStep) {
+  Dataset dataset = Labelled({3, 1});
+  dataset.labels.pop_back();
+  ExpectError(ValidateDataset(dataset), Code::kInvalidArgument, {"4 labels", "3 found"});
+}
+
 }  // namespace
 }  // namespace espalier

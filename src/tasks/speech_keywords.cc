@@ -147,6 +147,7 @@ Result<TaskData> Load(const std::string& dir) {
     }
   }
   TaskData data;
+  data.class_names.assign(kWords.begin(), kWords.end());
   FeatureReader reader;
   const std::array<Dataset*, kLists.size()> datasets = {&data.train, &data.valid, &data.test};
   for (size_t s = 0; s < splits.size(); ++s) {
@@ -167,9 +168,9 @@ Result<TaskData> Load(const std::string& dir) {
 TaskInfo SpeechKeywordsTask() {
   return {"speech-keywords",
           "ten spoken words by unseen speakers: 32 log-mel features each 16 ms, 10 classes",
-          "accuracy",
-          {kWords.begin(), kWords.end()},
+          kAccuracy,
           kInput,
+          {Element::kF32, Layout::kVector, static_cast<int64_t>(kWords.size())},
           "data/speech-keywords",
           Files,
           Load};

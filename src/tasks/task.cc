@@ -1,5 +1,10 @@
 #include "tasks/task.h"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
 #include "base/strings.h"
 
 namespace espalier {
@@ -35,7 +40,29 @@ int64_t ArgMax(const float* row, int64_t count) {
   return best;
 }
 
-Score ScoreOf(const std::vector<int32_t>& predictions, const Dataset& dataset) {
+float Margin(const float* row, int64_t count) {
+  float best = -std::numeric_limits<float>::infinity();
+  float second = best;
+  for (int64_t k = 0; k < count; ++k) {
+    if (row[k] != row[k]) return row[k];
+    if (row[k] > best) {
+      second = std::exchange(best, row[k]);
+    } else if (row[k] > second) {
+      second = row[k];
+    }
+  }
+  return best - second;
+}
+
+double CrossEntropy(const float* logits, int64_t count, int32_t label) {
+  const double peak = *std::max_element(logits, logits + count);
+  double sum = 0.0;
+  for (int64_t k = 0; k < count; ++k) sum += std::exp(static_cast<double>(logits[k]) - peak);
+  return std::log(sum) + peak - static_cast<double>(logits[label]);
+}
+
+Score ScoreOf(const std::vector<int32_t>& predictions, double loss, const Dataset& dataset) {
+  if (dataset.metric == kPerplexity) return {std::exp(loss), {}, {}};
   const auto classes = static_cast<size_t>(dataset.classes);
   const auto share = [](int64_t part, int64_t all) {
     return all == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(all);
@@ -54,7 +81,7 @@ Score ScoreOf(const std::vector<int32_t>& predictions, const Dataset& dataset) {
   for (size_t k = 0; k < classes; ++k) {
     score.class_metric.push_back(share(score.confusion[k][k], totals[k]));
   }
-  score.metric = share(right, dataset.size());
+  score.metric = share(right, static_cast<int64_t>(dataset.labels.size()));
   return score;
 }
 

@@ -15,16 +15,19 @@ namespace espalier {
 
 struct TaskData {
   Dataset train;
-  Dataset valid;  // for every decision
-  Dataset test;   // looked at once
+  Dataset valid;                         // for every decision
+  Dataset test;                          // looked at once
+  std::vector<std::string> class_names;  // [classes]
 };
 
 struct TaskInfo {
   std::string name;     // in recipes and on the command line, e.g. "mnist-rows"
   std::string summary;  // one line
-  std::string metric;   // what ScoreOf's metric is called: "accuracy"
-  std::vector<std::string> class_names;
-  ValueType input;          // of every sequence
+  Metric metric;        // of its data sets
+  // Of its data sets, as far as that is known without data. A vocabulary is then as large as it may
+  // be; what was loaded says what it is.
+  ValueType input;
+  ValueType output;
   std::string default_dir;  // where the data are looked for, from the checkout's root
   // What load reads, by names under `dir`. Files that cannot be known because another one is
   // damaged are left out: load tells what is wrong.
@@ -41,15 +44,24 @@ Result<TaskInfo> FindTask(const std::string& name);
 // Index of the largest of `count` values, the lowest one if several are equal; -1 if one is NaN.
 int64_t ArgMax(const float* row, int64_t count);
 
-// How well predictions meet a data set's labels. The metric of every task is accuracy.
+// The largest of `count` values minus the second largest; infinity if there is no second, NaN
+// if one is.
+float Margin(const float* row, int64_t count);
+
+// -log of the softmax of `count` logits at `label`, in nats.
+double CrossEntropy(const float* logits, int64_t count, int32_t label);
+
+// How well predictions meet a data set's labels, by its metric. By class only where that is
+// accuracy: a vocabulary has too many.
 struct Score {
-  double metric = 0.0;                          // share of right sequences; 0 if there are none
-  std::vector<double> class_metric;             // [classes]; 0 for a class without sequences
+  double metric = 0.0;                          // accuracy: 0 if there are no labels
+  std::vector<double> class_metric;             // [classes]; 0 for a class without labels
   std::vector<std::vector<int64_t>> confusion;  // [true][predicted], counts
 };
-// predictions: the class of each sequence, or -1 for none (ArgMax of a NaN), which is wrong and in
-// no cell of the confusion. Precondition: as many as sequences, each below the number of classes.
-Score ScoreOf(const std::vector<int32_t>& predictions, const Dataset& dataset);
+// predictions: the class at each label, or -1 for none (ArgMax of a NaN), which is wrong and in
+// no cell of the confusion; `loss`: the mean cross-entropy over the labels. Precondition: as many
+// predictions as labels, each below the number of classes.
+Score ScoreOf(const std::vector<int32_t>& predictions, double loss, const Dataset& dataset);
 
 }  // namespace espalier
 

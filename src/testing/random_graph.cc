@@ -21,7 +21,7 @@ class GraphDrawer {
     GraphBuilder builder("random", {"x", type}, rng_);
     builder_ = &builder;
     width_ = features;
-    if (is_ids) builder.Embedding(width_ = 1 + Below(6));
+    if (is_ids) builder.Embedding(embedding_width_ = width_ = 1 + Below(6));
     const int64_t layers = 1 + Below(3);
     for (int64_t i = 0; i < layers; ++i) {
       Layer();
@@ -187,25 +187,33 @@ class GraphDrawer {
 
   void Head() {
     const std::string top = builder_->value();
+    int64_t width = width_;
     switch (Below(5)) {
       case 0: builder_->LastStep(); break;
       case 1: builder_->MeanOverTime(); break;
       case 2: {
         const std::string last = builder_->LastStep().value();
         builder_->From(top).MeanOverTime().Concat(last);
+        width *= 2;
         break;
       }
       case 3:
         if (!cells_.empty()) {  // what the last LSTM keeps
           const std::string c = builder_->From(cells_.back().first).EndC().value();
           builder_->From(top).LastStep().Concat(c);
+          width += cells_.back().second;
         }
         break;
       default: break;  // an output at every step
     }
     if (OneIn(3)) builder_->Activation(Op::kSigmoid);
     if (OneIn(8)) return;  // units reach the output
-    builder_->Gemm(3);
+    if (embedding_width_ > 0 && OneIn(2)) {
+      if (width != embedding_width_) builder_->Gemm(embedding_width_);
+      builder_->TiedGemm("embedding0");
+    } else {
+      builder_->Gemm(3);
+    }
     if (OneIn(2)) builder_->Activation(Op::kSoftmax);
   }
 
@@ -213,8 +221,9 @@ class GraphDrawer {
   GraphBuilder* builder_ = nullptr;
   int64_t width_ = 0;
   using Values = std::vector<std::pair<std::string, int64_t>>;
-  Values sequences_;  // made so far, and their widths
-  Values cells_;      // those of layers with c, and how many features c has
+  Values sequences_;             // made so far, and their widths
+  Values cells_;                 // those of layers with c, and how many features c has
+  int64_t embedding_width_ = 0;  // 0: the input is no ids
 };
 
 const GraphDrawer::Step GraphDrawer::kSteps[] = {

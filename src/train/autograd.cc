@@ -34,17 +34,37 @@ Status Guarded(const Body& body) {
   }
 }
 
-at::Tensor Loss(const at::Tensor& logits, const std::vector<int32_t>& labels,
+// Rows that have a label, and their labels.
+struct LabelledRows {
+  at::Tensor index;  // undefined: all
+  at::Tensor labels;
+};
+LabelledRows RowsOf(const LabelledBatch& batch) {
+  LabelledRows rows;
+  rows.labels = at::from_blob(const_cast<int32_t*>(batch.labels.data()),
+                              {static_cast<int64_t>(batch.labels.size())}, at::kInt)
+                    .to(at::kLong);
+  if (batch.label_count == rows.labels.size(0)) return rows;
+  rows.index = at::nonzero(rows.labels != kNoLabel).squeeze(1);
+  rows.labels = rows.labels.index_select(0, rows.index);
+  return rows;
+}
+
+at::Tensor Loss(const at::Tensor& all_logits, const LabelledBatch& batch,
                 const LossOptions& options) {
-  const at::Tensor targets =
-      at::from_blob(const_cast<int32_t*>(labels.data()), {logits.size(0)}, at::kInt).to(at::kLong);
+  const LabelledRows rows = RowsOf(batch);
+  const auto labelled = [&](const at::Tensor& all) {
+    const at::Tensor flat = all.reshape({-1, all.size(-1)});
+    return rows.index.defined() ? flat.index_select(0, rows.index) : flat;
+  };
+  const at::Tensor logits = labelled(all_logits);
   constexpr int64_t kNoLabelIgnored = -100;
-  const at::Tensor loss = at::cross_entropy_loss(logits, targets, {}, at::Reduction::Mean,
+  const at::Tensor loss = at::cross_entropy_loss(logits, rows.labels, {}, at::Reduction::Mean,
                                                  kNoLabelIgnored, options.label_smoothing);
   if (options.teacher_logits.empty()) return loss;
   const double t = options.temperature;
-  const at::Tensor teacher =
-      at::from_blob(const_cast<float*>(options.teacher_logits.data()), logits.sizes(), at::kFloat);
+  const at::Tensor teacher = labelled(at::from_blob(
+      const_cast<float*>(options.teacher_logits.data()), all_logits.sizes(), at::kFloat));
   const at::Tensor divergence =
       at::kl_div(at::log_softmax(logits / t, 1), at::log_softmax(teacher / t, 1),
                  at::Reduction::Sum, /*log_target=*/true) /
@@ -76,7 +96,7 @@ at::Tensor HiddenLoss(const TorchTensors& values, const Batch& batch, const Teac
 struct Autograd::Impl {
   Graph graph;  // without weights
   std::string logits;
-  int64_t classes = 0;
+  ValueType output;
   std::vector<WeightSlice> slices;
   AlignedBuffer<float> weights;
   AlignedBuffer<float> gradient;
@@ -106,10 +126,9 @@ Result<std::unique_ptr<Autograd>> Autograd::Create(const Graph& graph) {
   ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(graph));
   const std::string logits = LogitsValue(graph);
   const ValueType& type = types.at(logits);
-  if (type.element != Element::kF32 || type.layout != Layout::kVector) {
+  if (type.element != Element::kF32) {
     return InvalidArgument(StrCat("graph '", graph.name, "' output '", graph.outputs[0],
-                                  "': a vector [B, classes] expected, ", TypeString(type),
-                                  " found"));
+                                  "': f32 expected, ", TypeString(type), " found"));
   }
   auto impl = std::make_unique<Impl>();
   impl->graph.name = graph.name;
@@ -117,7 +136,7 @@ Result<std::unique_ptr<Autograd>> Autograd::Create(const Graph& graph) {
   impl->graph.nodes = graph.nodes;
   impl->graph.outputs = graph.outputs;
   impl->logits = logits;
-  impl->classes = type.features;
+  impl->output = type;
   size_t offset = 0;
   for (const auto& [name, tensor] : graph.weights) {
     impl->slices.push_back({name, tensor.shape, offset, tensor.size()});
@@ -135,7 +154,7 @@ Result<std::unique_ptr<Autograd>> Autograd::Create(const Graph& graph) {
   return std::unique_ptr<Autograd>(new Autograd(std::move(autograd.impl_)));
 }
 
-int64_t Autograd::classes() const { return impl_->classes; }
+ValueType Autograd::output() const { return impl_->output; }
 const std::vector<WeightSlice>& Autograd::slices() const { return impl_->slices; }
 std::span<float> Autograd::weights() { return impl_->weights; }
 std::span<float> Autograd::gradient() { return impl_->gradient; }
@@ -147,6 +166,20 @@ Graph Autograd::ToGraph() const {
     graph.weights[slice.name] = Tensor(slice.shape, std::vector<float>(begin, begin + slice.size));
   }
   return graph;
+}
+
+std::vector<float> Autograd::FlatKeep(const MaskSet& masks) const {
+  std::vector<float> flat;
+  if (masks.empty()) return flat;
+  flat.assign(impl_->weights.size(), 1.0f);
+  for (const WeightSlice& slice : impl_->slices) {
+    const auto it = masks.find(slice.name);
+    if (it == masks.end()) continue;
+    std::transform(it->second.keep.begin(), it->second.keep.end(),
+                   flat.begin() + static_cast<ptrdiff_t>(slice.offset),
+                   [](uint8_t k) { return k != 0 ? 1.0f : 0.0f; });
+  }
+  return flat;
 }
 
 void Autograd::SetWeights(const TensorStore& weights) {
@@ -163,7 +196,7 @@ Result<double> Autograd::LossAndGradient(const LabelledBatch& batch, const LossO
     std::fill(impl_->gradient.begin(), impl_->gradient.end(), 0.0f);
     const TorchTensors values =
         Forward(impl_->graph, impl_->tensors, batch.batch, nullptr, {CellPath::kFused, dropout});
-    at::Tensor result = Loss(values.at(impl_->logits), batch.labels, loss);
+    at::Tensor result = Loss(values.at(impl_->logits), batch, loss);
     if (loss.hidden != nullptr) {
       result = result + HiddenLoss(values, batch.batch, *loss.hidden) * loss.hidden_weight;
     }

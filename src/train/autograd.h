@@ -32,13 +32,13 @@ using FeatureChoice = std::map<std::string, std::vector<int64_t>>;
 
 // What a teacher says of a batch.
 struct Teaching {
-  std::vector<float> logits;                         // [B, classes]
+  std::vector<float> logits;                         // as Autograd::output
   std::map<std::string, std::vector<float>> hidden;  // [T, B, chosen features], by value name
 };
 
 struct LossOptions {
   double label_smoothing = 0.0;
-  // [B, classes] logits of a teacher, or empty; see Distillation in trainer.h.
+  // Logits of a teacher, or empty; see Distillation in trainer.h.
   std::span<const float> teacher_logits;
   double teacher_weight = 0.0;
   double temperature = 1.0;
@@ -52,28 +52,31 @@ struct LossOptions {
 class Autograd {
  public:
   // Copies the weights. Errors: kInvalidArgument if the graph is not valid or its first output is
-  // no vector [B, classes]; kUnsupported if it has other than one input.
+  // not f32; kUnsupported if it has other than one input.
   static Result<std::unique_ptr<Autograd>> Create(const Graph& graph);
   ~Autograd();
 
-  int64_t classes() const;
+  // The logits: [B, classes] or [T, B, classes].
+  ValueType output() const;
   // In the order of graph.weights. Between slices the flat vectors hold padding, which stays 0.
   const std::vector<WeightSlice>& slices() const;
   std::span<float> weights();
   std::span<float> gradient();
   // The graph with the present weights.
   Graph ToGraph() const;
+  // A factor for each of weights(), 1 = keep and 0 = gone, 1 where no mask is; empty without masks.
+  std::vector<float> FlatKeep(const MaskSet& masks) const;
   void SetWeights(const TensorStore& weights);  // precondition: the graph's names and shapes
 
-  // Returns the mean loss of a batch and leaves its gradient in gradient(). Dropout masks are drawn
-  // from `dropout`. Precondition: the batch fits the graph. Errors: kOutOfMemory; kInternal with
-  // libtorch's message.
+  // Returns the mean loss over the labels of a batch and leaves its gradient in gradient(). Dropout
+  // masks are drawn from `dropout`. Precondition: the batch fits the graph. Errors: kOutOfMemory;
+  // kInternal with libtorch's message.
   Result<double> LossAndGradient(const LabelledBatch& batch, const LossOptions& loss, Rng* dropout);
 
   // Logits, and the chosen features of these values, dropout off.
   Status Teach(const Batch& batch, const FeatureChoice& hidden, Teaching* teaching);
 
-  // Writes [B, classes], dropout off. If a Softmax makes the output, this is what it reads.
+  // Writes what output() says, dropout off. If a Softmax makes the output, this is what it reads.
   Status Logits(const Batch& batch, std::vector<float>* logits);
 
  private:

@@ -155,7 +155,7 @@ void WriteState(const TrainState& state, ByteWriter* writer) {
   writer->Write(state.order.state());
   writer->Write(state.dropout.state());
   writer->Write(state.loss_sum);
-  writer->Write(state.sequences);
+  writer->Write(state.labels);
   writer->Write(state.epoch_seconds);
   writer->Write(static_cast<uint32_t>(state.epochs.size()));
   for (const TrainEpoch& epoch : state.epochs) writer->Write(epoch);
@@ -198,7 +198,7 @@ Status ReadState(ByteReader* reader, TrainState* state) {
   ESPALIER_RETURN_IF_ERROR(ReadRng(reader, "order", &state->order));
   ESPALIER_RETURN_IF_ERROR(ReadRng(reader, "dropout", &state->dropout));
   ESPALIER_RETURN_IF_ERROR(reader->Read("loss_sum", &state->loss_sum));
-  ESPALIER_RETURN_IF_ERROR(reader->Read("sequences", &state->sequences));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("labels", &state->labels));
   ESPALIER_RETURN_IF_ERROR(reader->Read("epoch_seconds", &state->epoch_seconds));
   uint32_t epochs = 0;
   ESPALIER_RETURN_IF_ERROR(reader->Read("epochs", &epochs));

@@ -8,7 +8,7 @@
 //   | u32 regularizers { f32 parameters[] | as the optimiser's: i64, f32[], f32[], u32 } | u64
 //   rng[4] | f32 movement[] | f32 momentum[] (both empty unless the pruner needs them) | i64 step |
 //   i64 epoch | i64 batches done in the epoch | u64 order rng[4] | u64 dropout rng[4] | f64 loss
-//   sum | i64 sequences | f64 seconds of the epoch | u32 epochs { as TrainEpoch } | i64 best epoch
+//   sum | i64 labels | f64 seconds of the epoch | u32 epochs { as TrainEpoch } | i64 best epoch
 //   | f64 best metric | best weights
 // masks: u32 count { text name, u32 rank, i64 dims[rank], u8 keep[] }
 #ifndef ESPALIER_TRAIN_CHECKPOINT_H_
@@ -50,8 +50,8 @@ struct TrainState {
   int64_t epoch_batches = 0;  // done in the running epoch
   Rng order{0};               // as it was when the running epoch began
   Rng dropout{0};
-  double loss_sum = 0.0;  // over the running epoch's sequences
-  int64_t sequences = 0;  // of the running epoch
+  double loss_sum = 0.0;  // over the running epoch's labels
+  int64_t labels = 0;     // of the running epoch
   double epoch_seconds = 0.0;
 
   std::vector<TrainEpoch> epochs;

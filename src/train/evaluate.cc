@@ -8,53 +8,45 @@
 #include "train/train_options.h"
 
 namespace espalier {
-namespace {
-
-// -log softmax(logits)[label], in double.
-double CrossEntropy(std::span<const float> logits, int32_t label) {
-  const double peak = *std::max_element(logits.begin(), logits.end());
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - peak);
-  return std::log(sum) + peak - static_cast<double>(logits[static_cast<size_t>(label)]);
-}
-
-}  // namespace
-
 Result<Evaluation> EvaluateWith(Autograd* autograd, const Dataset& dataset,
                                 const EvaluateOptions& options) {
-  const auto classes = static_cast<size_t>(autograd->classes());
-  const auto count = static_cast<size_t>(dataset.size());
+  const auto classes = static_cast<size_t>(dataset.classes);
+  const size_t count = dataset.labels.size();
   Evaluation evaluation;
   evaluation.predictions.assign(count, 0);
+  evaluation.margins.assign(count, 0.0f);
   if (options.keep_logits) evaluation.logits.assign(count * classes, 0.0f);
   LabelledBatch batch;
   std::vector<float> logits;
-  for (const auto& indices : MakeEpoch(dataset, {.batch_size = options.batch_size}, nullptr)) {
+  const int64_t batch_size = EvaluationBatch(dataset, options.batch_size);
+  for (const auto& indices : MakeEpoch(dataset, {.batch_size = batch_size}, nullptr)) {
     MakeBatch(dataset, indices, &batch);
     ESPALIER_RETURN_IF_ERROR(autograd->Logits(batch.batch, &logits));
-    for (size_t b = 0; b < indices.size(); ++b) {
-      const std::span<const float> row(logits.data() + b * classes, classes);
-      const auto sequence = static_cast<size_t>(indices[b]);
-      const int32_t label = batch.labels[b];
-      for (const float logit : row) {
-        if (std::isfinite(logit)) continue;
-        return InvalidArgument(
-            StrCat("sequence ", sequence, ": finite logits expected, ", logit, " found"));
+    Status status;
+    ForEachLabel(dataset, batch, [&](size_t row_index, size_t label_index) {
+      const float* row = logits.data() + row_index * classes;
+      for (size_t k = 0; k < classes && status.ok(); ++k) {
+        if (std::isfinite(row[k])) continue;
+        status = InvalidArgument(
+            StrCat("label ", label_index, ": finite logits expected, ", row[k], " found"));
       }
-      const auto predicted = std::max_element(row.begin(), row.end()) - row.begin();
-      evaluation.loss += CrossEntropy(row, label);
-      evaluation.predictions[sequence] = static_cast<int32_t>(predicted);
+      if (!status.ok()) return;
+      const auto width = static_cast<int64_t>(classes);
+      evaluation.loss += CrossEntropy(row, width, dataset.labels[label_index]);
+      evaluation.predictions[label_index] = static_cast<int32_t>(ArgMax(row, width));
+      evaluation.margins[label_index] = Margin(row, width);
       if (options.keep_logits) {
-        std::copy(row.begin(), row.end(),
-                  evaluation.logits.begin() + static_cast<ptrdiff_t>(sequence * classes));
+        std::copy_n(row, classes,
+                    evaluation.logits.begin() + static_cast<ptrdiff_t>(label_index * classes));
       }
-    }
+    });
+    ESPALIER_RETURN_IF_ERROR(status);
   }
-  Score score = ScoreOf(evaluation.predictions, dataset);
+  evaluation.loss /= static_cast<double>(count);
+  Score score = ScoreOf(evaluation.predictions, evaluation.loss, dataset);
   evaluation.metric = score.metric;
   evaluation.class_metric = std::move(score.class_metric);
   evaluation.confusion = std::move(score.confusion);
-  evaluation.loss /= static_cast<double>(count);
   return evaluation;
 }
 
@@ -65,7 +57,7 @@ Result<Evaluation> Evaluate(const Graph& graph, const Dataset& dataset,
                                   options.batch_size, " and ", options.threads, " found"));
   }
   ESPALIER_ASSIGN_OR_RETURN(const std::unique_ptr<Autograd> autograd, Autograd::Create(graph));
-  ESPALIER_RETURN_IF_ERROR(ValidateData(graph, dataset, autograd->classes(), "data set"));
+  ESPALIER_RETURN_IF_ERROR(ValidateData(graph, dataset, autograd->output(), "data set"));
   SetTorchThreads(options.threads);
   return EvaluateWith(autograd.get(), dataset, options);
 }

@@ -320,6 +320,7 @@ Status Reconstruct(const Graph& dense, const Dataset& dataset, const Calibration
                             SumInputs(dense, dataset, options, /*with_moments=*/true));
   for (const auto& [key, part] : sums) {
     if (!masks.contains(key.first)) continue;
+    if (FindOwner(dense, key.first)->op == Op::kEmbedding) continue;  // its rows are looked up, too
     ESPALIER_RETURN_IF_ERROR(GuardedLinearAlgebra([&] {
       ReconstructRows(dense, part, key, RowsOf(dense, sums, key), masks, weights);
       return Ok();

@@ -73,7 +73,7 @@ class Execution {
   }
 
   at::Tensor Linear(const Node& node, const at::Tensor& x) const {
-    const at::Tensor& weight = weights_.at(node.name + ".weight");
+    const at::Tensor& weight = weights_.at(WeightOf(node));
     std::vector<int64_t> shape = x.sizes().vec();
     shape.back() = weight.size(0);
     return at::addmm(weights_.at(node.name + ".bias"), x.reshape({-1, weight.size(1)}), weight.t())

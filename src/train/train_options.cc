@@ -151,6 +151,8 @@ std::string DescribeLayers(const Graph& graph) {
       layer += StrCat("(", node.epsilon, ")");
     } else if (node.op == Op::kSlice) {
       layer += StrCat("(", node.first, " count ", node.count, ")");
+    } else if (!node.tied.empty()) {
+      layer += StrCat("(tied ", node.tied, ")");
     } else if (node.op == Op::kDropout) {
       layer += StrCat("(", node.rate, ")");
     }
@@ -273,7 +275,7 @@ Status ValidateOptions(const TrainOptions& options) {
   return Ok();
 }
 
-Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
+Status ValidateData(const Graph& graph, const Dataset& dataset, const ValueType& output,
                     const std::string& what) {
   ESPALIER_RETURN_IF_ERROR(ValidateDataset(dataset).WithContext(what));
   if (dataset.size() == 0) return InvalidArgument(what + ": at least 1 sequence expected, 0 found");
@@ -282,8 +284,16 @@ Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
     return InvalidArgument(StrCat(what, ": ", TypeString(input.type), " expected for input '",
                                   input.name, "', ", TypeString(dataset.input), " found"));
   }
-  if (dataset.classes != classes) {
-    return InvalidArgument(StrCat(what, ": ", classes, " classes expected for output '",
+  if (dataset.labelled != output.layout) {
+    const char* step = "at each step";
+    const char* sequence = "for each sequence";
+    const bool is_step = output.layout == Layout::kSequence;
+    return InvalidArgument(StrCat(
+        what, ": a label ", is_step ? step : sequence, " expected for output '", graph.outputs[0],
+        "', which is ", TypeString(output), ", one ", is_step ? sequence : step, " found"));
+  }
+  if (dataset.classes != output.features) {
+    return InvalidArgument(StrCat(what, ": ", output.features, " classes expected for output '",
                                   graph.outputs[0], "', ", dataset.classes, " found"));
   }
   return Ok();

@@ -14,8 +14,8 @@ namespace espalier {
 // Everything about the job that needs no libtorch: data sets fit the graph, masks fit the weights,
 // the pruner's schedule ends before the last of `steps`.
 Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t steps);
-// Checks a data set and that it fits the graph's input; `what` names it in errors.
-Status ValidateData(const Graph& graph, const Dataset& dataset, int64_t classes,
+// Checks a data set and that it fits the graph's input and `output`; `what` names it in errors.
+Status ValidateData(const Graph& graph, const Dataset& dataset, const ValueType& output,
                     const std::string& what);
 
 // Elementwise and; a mask that only one set has is taken as it is. Precondition: equal shapes.

@@ -56,7 +56,6 @@ class Training {
   size_t FollowedSize(Needs flag) const {
     return (PrunerNeeds() & flag) != 0 ? autograd_->weights().size() : 0;
   }
-  std::vector<float> FlatKeep(const MaskSet& masks) const;
   Result<StatisticsSet> GatherStatistics(CalibrationStatistics* calibrated);
   Status MaskFromPruner();
   Status RepairWeights(const Graph& before);
@@ -120,16 +119,16 @@ Status Training::Start() {
   if (job_.train == nullptr) return InvalidArgument("train: a data set expected, none found");
   ESPALIER_RETURN_IF_ERROR(ValidateOptions(options_));
   ESPALIER_ASSIGN_OR_RETURN(autograd_, Autograd::Create(job_.graph));
-  const int64_t classes = autograd_->classes();
-  ESPALIER_RETURN_IF_ERROR(ValidateData(job_.graph, *job_.train, classes, "training set"));
+  const ValueType output = autograd_->output();
+  ESPALIER_RETURN_IF_ERROR(ValidateData(job_.graph, *job_.train, output, "training set"));
   if (job_.valid != nullptr) {
-    ESPALIER_RETURN_IF_ERROR(ValidateData(job_.graph, *job_.valid, classes, "validation set"));
+    ESPALIER_RETURN_IF_ERROR(ValidateData(job_.graph, *job_.valid, output, "validation set"));
   }
   if (job_.distillation.teacher != nullptr) {
     const Graph& graph = *job_.distillation.teacher;
     ESPALIER_ASSIGN_OR_RETURN(teacher_, Autograd::Create(graph));
     ESPALIER_RETURN_IF_ERROR(
-        ValidateData(graph, *job_.train, teacher_->classes(), "training set for the teacher"));
+        ValidateData(graph, *job_.train, teacher_->output(), "training set for the teacher"));
     if (job_.distillation.hidden_weight > 0.0) {
       ESPALIER_ASSIGN_OR_RETURN(hidden_, HiddenFeatures(job_.graph, job_.distillation));
     }
@@ -249,21 +248,6 @@ Graph Training::FoldedGraph() {
   return graph;
 }
 
-// Empty if there are no masks.
-std::vector<float> Training::FlatKeep(const MaskSet& masks) const {
-  std::vector<float> flat;
-  if (masks.empty()) return flat;
-  flat.assign(autograd_->weights().size(), 1.0f);
-  for (const WeightSlice& slice : autograd_->slices()) {
-    const auto it = masks.find(slice.name);
-    if (it == masks.end()) continue;
-    std::transform(it->second.keep.begin(), it->second.keep.end(),
-                   flat.begin() + static_cast<ptrdiff_t>(slice.offset),
-                   [](uint8_t k) { return k != 0 ? 1.0f : 0.0f; });
-  }
-  return flat;
-}
-
 // Hard ones mask weights and moments, once; from here on the masked gradient keeps them at 0.
 void Training::PutMasksInForce() {
   size_t zeros = 0;
@@ -275,8 +259,8 @@ void Training::PutMasksInForce() {
     if (it != state_.masks.end()) zeros += it->second.keep.size() - it->second.KeptCount();
   }
   sparsity_ = prunable == 0 ? 0.0 : static_cast<double>(zeros) / static_cast<double>(prunable);
-  keep_ = FlatKeep(IsSoft() ? job_.masks : state_.masks);
-  if (IsSoft()) soft_keep_ = FlatKeep(state_.masks);
+  keep_ = autograd_->FlatKeep(IsSoft() ? job_.masks : state_.masks);
+  if (IsSoft()) soft_keep_ = autograd_->FlatKeep(state_.masks);
   if (keep_.empty()) return;
   const std::span<float> weights = autograd_->weights();
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -430,8 +414,8 @@ Status Training::Step(const std::vector<int64_t>& indices) {
   }
   ESPALIER_RETURN_IF_ERROR(UpdateWeights(norm));
   const auto size = static_cast<int64_t>(indices.size());
-  state_.loss_sum += loss * static_cast<double>(size);
-  state_.sequences += size;
+  state_.loss_sum += loss * static_cast<double>(batch_.label_count);
+  state_.labels += batch_.label_count;
   ++state_.epoch_batches;
   ++state_.step;
   sequences_here_ += size;
@@ -479,7 +463,7 @@ void Training::Report() const {
   progress.steps = Steps();
   progress.epoch = state_.epoch + 1;
   progress.epochs = options_.epochs;
-  progress.loss = state_.loss_sum / static_cast<double>(state_.sequences);
+  progress.loss = state_.loss_sum / static_cast<double>(state_.labels);
   progress.valid_metric = state_.epochs.empty() ? 0.0 : state_.epochs.back().valid_metric;
   progress.learning_rate = RateAt(state_.step - 1);
   progress.sparsity = sparsity_;
@@ -493,7 +477,7 @@ Status Training::FinishEpoch() {
   TrainEpoch epoch;
   epoch.epoch = state_.epoch + 1;
   epoch.step = state_.step;
-  epoch.train_loss = state_.loss_sum / static_cast<double>(state_.sequences);
+  epoch.train_loss = state_.loss_sum / static_cast<double>(state_.labels);
   if (job_.valid != nullptr) {
     const auto evaluation = With(Form::kFolded, [&] {
       return EvaluateWith(autograd_.get(), *job_.valid, EvaluateOptions());
@@ -513,7 +497,7 @@ Status Training::FinishEpoch() {
   state_.epoch = epoch.epoch;
   state_.epoch_batches = 0;
   state_.loss_sum = 0.0;
-  state_.sequences = 0;
+  state_.labels = 0;
   state_.epoch_seconds = 0.0;
   TrackBest(epoch);
   if (IsTimeToAverage(options_.optimizer, state_.epochs)) optimizer_.StartAveraging();
@@ -528,7 +512,10 @@ void Training::TrackBest(const TrainEpoch& epoch) {
   const int64_t first_step = epoch.step - steps_per_epoch_;
   if (options_.patience == 0) return;
   if (job_.pruner != nullptr && first_step < job_.pruner->schedule().end) return;
-  if (state_.best_epoch > 0 && !(epoch.valid_metric > state_.best_metric)) return;
+  if (state_.best_epoch > 0 &&
+      !IsBetter(job_.valid->metric, epoch.valid_metric, state_.best_metric)) {
+    return;
+  }
   state_.best_epoch = epoch.epoch;
   state_.best_metric = epoch.valid_metric;
   state_.best_weights = FoldedGraph().weights;

@@ -133,8 +133,9 @@ struct Distillation {
 };
 
 // Preconditions, checked by Train: graph is valid, has one input like the data sets' and as first
-// output a vector [B, classes]. It is taken as logits; if a Softmax node makes it, that node's
-// input is, so that the loss never takes the logarithm of a rounded probability.
+// output what the data sets ask for, [B, classes] or [T, B, classes]. It is taken as logits; if a
+// Softmax node makes it, that node's input is, so that the loss never takes the logarithm of a
+// rounded probability.
 struct TrainJob {
   Graph graph;
   const Dataset* train = nullptr;  // outlive Train
@@ -164,9 +165,9 @@ struct TrainJob {
 struct TrainEpoch {
   int64_t epoch = 0;        // from 1
   int64_t step = 0;         // optimiser steps done at its end
-  double train_loss = 0.0;  // mean over the epoch's sequences, dropout on
+  double train_loss = 0.0;  // mean over the epoch's labels, dropout on
   double valid_loss = 0.0;
-  double valid_metric = 0.0;   // share of right sequences
+  double valid_metric = 0.0;   // the validation set's metric
   double learning_rate = 0.0;  // of its last step
   double sparsity = 0.0;       // zeros / size over all prunable weights, by the masks
   double seconds = 0.0;        // training and validation; across a resume, the sum
@@ -212,18 +213,19 @@ Result<TrainResult> Train(const TrainJob& job, const TrainOptions& options,
                           const TrainHooks& hooks);
 
 struct EvaluateOptions {
-  int64_t batch_size = 256;
+  int64_t batch_size = 256;  // at most; smaller where outputs would take much memory
   int threads = 1;
   bool keep_logits = false;
 };
 
 struct Evaluation {
   double loss = 0.0;                            // mean cross-entropy
-  double metric = 0.0;                          // share of right sequences
-  std::vector<double> class_metric;             // [classes]; 0 for a class without sequences
-  std::vector<std::vector<int64_t>> confusion;  // [true][predicted], counts
-  std::vector<int32_t> predictions;             // [N], in the data set's order
-  std::vector<float> logits;                    // [N, classes] if keep_logits
+  double metric = 0.0;                          // the data set's
+  std::vector<double> class_metric;             // as Score's
+  std::vector<std::vector<int64_t>> confusion;  // as Score's
+  std::vector<int32_t> predictions;             // one a label, in the data set's order
+  std::vector<float> margins;                   // between the two best classes, one a label
+  std::vector<float> logits;                    // [labels, classes] if keep_logits
 };
 
 // Runs the graph on every sequence with libtorch, dropout off. Errors: as Train's for the graph.

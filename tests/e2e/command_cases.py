@@ -235,7 +235,7 @@ class Commands(Case):
         lines = [line for line in self.flow.stderr.splitlines() if " epoch " in line]
         self.assertEqual(len(lines), 4 + 1 + 5)
         for line in lines:
-            self.assertRegex(line, r"valid metric [0-9.]+ %.* [0-9]+ seq/s  ETA ")
+            self.assertRegex(line, r"valid accuracy [0-9.]+ %.* [0-9]+ seq/s  ETA ")
 
     def test_inspect_says_if_nothing_was_measured(self):
         plain = self.path("plain.esp")

@@ -12,6 +12,7 @@ from bad_input_cases import BadInput, Interrupted
 from command_cases import Commands
 from recipe_cases import Recipe
 from speech_cases import Speech
+from text_cases import Text
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)

@@ -1,7 +1,7 @@
 // Embedding column granularity: one feature of an Embedding, its column there and the column that
 // reads it in every consumer, found by coupling (coupling.h), also through Dropout and Concat. A
-// feature that Add joins with what another layer makes stays, since that layer's rows would have to
-// go with it, and so does one that reaches an output.
+// feature that Add or a tied Gemm joins with what another layer makes stays, since that layer's
+// rows would have to go with it, and so does one that reaches an output.
 #include <algorithm>
 #include <vector>
 
@@ -16,7 +16,7 @@ std::string ReasonToStay(const Coupling& coupling, int32_t feature) {
   if (!group.pinned.empty()) return group.pinned;
   for (const auto& [name, axes] : coupling.weights) {
     if (std::find(axes.rows.begin(), axes.rows.end(), feature) != axes.rows.end()) {
-      return "is added to what " + name + " makes";
+      return "is one with what " + name + " makes";
     }
   }
   return "";
