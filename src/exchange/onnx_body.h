@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "exchange/onnx_attributes.h"
 #include "exchange/onnx_functions.h"
 
 namespace espalier {
@@ -46,18 +47,12 @@ class OnnxBody {
   }
 
   void Int(const std::string& attribute, int64_t value, onnx::NodeProto* node) {
-    onnx::AttributeProto* proto = node->add_attribute();
-    proto->set_name(attribute);
-    proto->set_type(onnx::AttributeProto::INT);
-    proto->set_i(value);
+    SetInt(attribute, value, node);
   }
 
   void Transpose(const std::string& input, std::initializer_list<int64_t> perm,
                  const std::string& output) {
-    onnx::AttributeProto* proto = Op("Transpose", {input}, output)->add_attribute();
-    proto->set_name("perm");
-    proto->set_type(onnx::AttributeProto::INTS);
-    for (const int64_t axis : perm) proto->add_ints(axis);
+    SetInts("perm", perm, Op("Transpose", {input}, output));
   }
 
   void Cast(const std::string& input, onnx::TensorProto::DataType type, const std::string& output) {
@@ -80,10 +75,8 @@ class OnnxBody {
 
  private:
   onnx::TensorProto* Constant(const std::string& output) {
-    onnx::AttributeProto* proto = Op("Constant", {}, output)->add_attribute();
-    proto->set_name("value");
-    proto->set_type(onnx::AttributeProto::TENSOR);
-    return proto->mutable_t();
+    return AddAttribute("value", onnx::AttributeProto::TENSOR, Op("Constant", {}, output))
+        ->mutable_t();
   }
 
   google::protobuf::RepeatedPtrField<onnx::NodeProto>* nodes_ = nullptr;

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/strings.h"
 #include "exchange/onnx.h"
+#include "exchange/onnx_attributes.h"
 #include "exchange/onnx_conv.h"
 #include "exchange/onnx_functions.h"
 #include "exchange/onnx_gates.h"
@@ -177,24 +178,6 @@ class Exporter {
     onnx::NodeProto* node = AddNode(function, name, inputs, outputs);
     node->set_domain(kFunctionDomain);
     return node;
-  }
-
-  static onnx::AttributeProto* AddAttribute(const std::string& name,
-                                            onnx::AttributeProto::AttributeType type,
-                                            onnx::NodeProto* node) {
-    onnx::AttributeProto* attribute = node->add_attribute();
-    attribute->set_name(name);
-    attribute->set_type(type);
-    return attribute;
-  }
-  static void SetInt(const std::string& name, int64_t value, onnx::NodeProto* node) {
-    AddAttribute(name, onnx::AttributeProto::INT, node)->set_i(value);
-  }
-
-  static void SetInts(const std::string& name, const std::vector<int64_t>& values,
-                      onnx::NodeProto* node) {
-    onnx::AttributeProto* attribute = AddAttribute(name, onnx::AttributeProto::INTS, node);
-    for (const int64_t value : values) attribute->add_ints(value);
   }
 
   // Returns the name of the initialiser.
