@@ -374,6 +374,8 @@ Status OnnxImporter::Append(const OnnxNode& node, Node made, TensorStore weights
   alone.weights = std::move(weights);
   if (const Node* embedding = FindNode(graph_, made.tied); embedding != nullptr) {
     const std::string& ids = embedding->inputs[0];
+    std::erase_if(alone.inputs,
+                  [&](const GraphInput& input) { return input.name == embedding->output; });
     if (ids != made.inputs[0]) alone.inputs.push_back({ids, TypeOf(ids)});
     alone.nodes.insert(alone.nodes.begin(), *embedding);
     alone.weights[WeightOf(made)] = graph_.weights.at(WeightOf(made));

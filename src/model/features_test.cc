@@ -295,7 +295,7 @@ TEST(TiedGemm, ComputesWhatAGemmWithACopyOfTheTableDoes) {
   copied.nodes.back().tied.clear();
   copied.weights["gemm0.weight"] = tied.weights.at("embedding0.weight");
   const Batch batch = RandomBatch(tied, 5, 3, 5, &rng);
-  StateSet states, states_of_copied;
+  StateSet states = ZeroStates(tied, 3), states_of_copied = ZeroStates(copied, 3);
   const Value found = ValueOrDie(RunReference(tied, batch, &states)).at(tied.outputs[0]);
   EXPECT_EQ(found.type, (ValueType{Element::kF32, Layout::kSequence, 6}));
   EXPECT_EQ(found.values,

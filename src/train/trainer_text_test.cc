@@ -48,7 +48,7 @@ class TrainerTextTest : public ::testing::Test {
     job_.graph = ValueOrDie(builder.Finish());
     job_.train = &train_;
     job_.valid = &valid_;
-    options_.epochs = 6;
+    options_.epochs = 10;
     options_.batch_size = 16;
     options_.learning_rate.peak = 0.02;
   }
