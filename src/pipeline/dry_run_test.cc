@@ -122,8 +122,9 @@ TEST(DryRun, RefusesARampThatStartsAboveWhereItEnds) {
 }
 
 TEST(DryRun, RefusesANetworkThatIsNoneForTheTask) {
-  ExpectError(DryRunOf("lstm: 24, gemm: 10", "train"), Code::kInvalidArgument,
-              {"model", "[B, classes]"});
+  ExpectError(
+      DryRunOf("lstm: 24, gemm: 10", "train"), Code::kInvalidArgument,
+      {"model", "a label at each step expected for output 'gemm0.out'", "one for each sequence"});
   ExpectError(DryRunOf("lstm: 24, last_step, gemm: 5", "train"), Code::kInvalidArgument,
               {"model", "5 classes expected", "10 found"});
 }

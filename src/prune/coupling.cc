@@ -24,7 +24,10 @@ class AxisWalker {
       Pin(axis, "is a feature of input '" + input.name + "'");
       values_[input.name] = axis;
     }
-    for (const Node& node : graph_.nodes) values_[node.output] = OutputOf(node);
+    for (const Node& node : graph_.nodes) {
+      const Axis& out = values_[node.output] = OutputOf(node);
+      coupling_.values.push_back({node.name, out});
+    }
     for (const std::string& output : graph_.outputs) {
       Pin(values_.at(output), "reaches output '" + output + "'");
     }
@@ -201,6 +204,7 @@ class AxisWalker {
     };
     for (UnitLayer& layer : coupling_.layers) renumber(&layer.groups);
     for (FeatureSlice& slice : coupling_.slices) renumber(&slice.in);
+    for (NodeFeatures& value : coupling_.values) renumber(&value.groups);
     for (auto& [name, axes] : coupling_.weights) {
       renumber(&axes.rows);
       renumber(&axes.cols);
@@ -273,10 +277,10 @@ Status ValidateKeep(const Coupling& coupling, const Keep& keep) {
                                     " and ", kept, " found"));
     }
   }
-  for (const FeatureSlice& slice : coupling.slices) {
-    if (KeptCount(slice.groups(), keep) > 0) continue;
-    return InvalidArgument(
-        StrCat(slice.node, ": at least 1 feature expected to stay, 0 of ", slice.count, " found"));
+  for (const NodeFeatures& value : coupling.values) {
+    if (KeptCount(value.groups, keep) > 0) continue;
+    return InvalidArgument(StrCat(value.node, ": at least 1 feature expected to stay, 0 of ",
+                                  value.groups.size(), " found"));
   }
   return Ok();
 }

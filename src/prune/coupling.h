@@ -72,6 +72,12 @@ struct FeatureSlice {
   std::vector<int32_t> groups() const { return {in.begin() + first, in.begin() + first + count}; }
 };
 
+// What a node makes.
+struct NodeFeatures {
+  std::string node;
+  std::vector<int32_t> groups;  // [F]: the group of each feature
+};
+
 struct Unit {
   int32_t layer = 0;  // index into Coupling::layers
   int64_t unit = 0;   // in [0, UnitLayer::units)
@@ -96,6 +102,7 @@ struct Coupling {
   std::vector<UnitLayer> layers;
   std::vector<UnitGroup> groups;
   std::vector<FeatureSlice> slices;
+  std::vector<NodeFeatures> values;                    // of every node
   std::map<std::string, WeightAxes> weights;           // every weight of the graph
   std::map<std::string, std::vector<int32_t>> states;  // group of each element, by state name
 };
@@ -109,8 +116,8 @@ int64_t KeptCount(const std::vector<int32_t>& axis, const Keep& keep);
 int64_t KeptCount(const UnitLayer& layer, const Keep& keep);
 
 // Checks that `keep` (one entry a group) leaves a graph: pinned groups and those without units
-// stay, every layer keeps a unit and every Slice a feature, both directions of a node keep equally
-// many. Errors: kInvalidArgument, naming the layer or the Slice.
+// stay, every layer keeps a unit and every value a feature, both directions of a node keep equally
+// many. Errors: kInvalidArgument, naming the layer or the node.
 Status ValidateKeep(const Coupling& coupling, const Keep& keep);
 
 // The kept units of each layer, ascending, by UnitLayer::name().

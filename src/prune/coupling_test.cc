@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "model/build.h"
+#include "prune/units.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -207,6 +208,26 @@ TEST(Coupling, PinsUnitsWhoseEndCIsAnOutput) {
   GraphBuilder builder("g", kInput, &rng);
   builder.Recurrent(CellKind::kLstmCell, 3).EndC();
   EXPECT_EQ(PinOf(builder), "reaches output 'lstm0.end_c'");
+}
+
+// The Gemm's one row goes with a unit of the layer that is added to it.
+TEST(Coupling, RefusesToEmptyAGemm) {
+  Rng rng(4);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 3}}, &rng);
+  const std::string below = builder.Recurrent(CellKind::kLstmCell, 3).value();
+  const std::string both = builder.Gemm(1).Concat(below).value();
+  builder.Recurrent(CellKind::kGruCell, 4).Add(both).Gemm(2);
+  const Graph graph = ValueOrDie(builder.Finish());
+  const Coupling coupling = ValueOrDie(FindCoupling(graph));
+  Keep keep(coupling.groups.size(), 1);
+  const auto row = static_cast<size_t>(coupling.weights.at("gemm0.weight").rows[0]);
+  ASSERT_EQ(coupling.groups[row].units.size(), 1u);
+  keep[row] = 0;
+  ExpectError(ValidateKeep(coupling, keep), Code::kInvalidArgument,
+              {"gemm0: at least 1 feature expected to stay, 0 of 1 found"});
+  BalanceUnits(coupling, std::vector<float>(keep.size(), 1.0f), 1, &keep);
+  EXPECT_OK(ValidateKeep(coupling, keep));
+  EXPECT_EQ(keep[row], 1);
 }
 
 TEST(Coupling, RefusesToEmptyASlice) {

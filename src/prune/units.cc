@@ -221,8 +221,8 @@ void BalanceUnits(const Coupling& coupling, const std::vector<float>& scores, in
     }
     (*keep)[Idx(best)] = 1;
   };
-  for (const FeatureSlice& slice : coupling.slices) {
-    if (KeptCount(slice.groups(), *keep) == 0) add_best(slice.groups());
+  for (const NodeFeatures& value : coupling.values) {
+    if (KeptCount(value.groups, *keep) == 0) add_best(value.groups);
   }
   // Ends: each turn adds a group, and with all of them every layer keeps all.
   for (size_t i = 0; i < coupling.layers.size();) {

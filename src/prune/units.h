@@ -49,7 +49,7 @@ std::vector<std::vector<int32_t>> GroupsOfPools(const Coupling& coupling,
 Keep SelectUnits(const Coupling& coupling, const std::vector<float>& scores,
                  const UnitSelection& selection);
 
-// Adds the best missing groups (the empty Slices first) until ValidateKeep passes and every layer
+// Adds the best missing groups (of empty values first) until ValidateKeep passes and every layer
 // keeps a multiple of `multiple` units, or all.
 void BalanceUnits(const Coupling& coupling, const std::vector<float>& scores, int64_t multiple,
                   Keep* keep);

@@ -51,7 +51,7 @@ Found RunInChunks(const Graph& graph, const Batch& batch, const StateSet& start,
 
 TEST(Proof, MaskedAndCompactedGiveTheSameNumbersInSessions) {
   int removed = 0, streamed = 0;
-  for (uint64_t seed = 0; seed < 400; ++seed) {
+  for (uint64_t seed = 0; seed < 2000; ++seed) {
     SCOPED_TRACE(seed);
     Rng rng(seed);
     Graph masked = RandomNetworkOfEverything(&rng);
