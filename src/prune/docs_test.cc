@@ -1,6 +1,4 @@
 // docs/methods.md has a row for every entry of every list, in the entry's own words.
-#include <filesystem>
-
 #include "base/file.h"
 #include "prune/allocation.h"
 #include "prune/criterion.h"
@@ -14,8 +12,8 @@ namespace {
 
 template <typename Entry>
 void ExpectRows(std::span<const Entry* const> entries) {
-  const auto root = std::filesystem::path(__FILE__).parent_path().parent_path().parent_path();
-  const std::string page = testing::ValueOrDie(ReadTextFile((root / "docs/methods.md").string()));
+  const std::string page =
+      testing::ValueOrDie(ReadTextFile(ESPALIER_SOURCE_DIR "/docs/methods.md"));
   for (const Entry* entry : entries) {
     std::string formula;  // a table cell escapes |
     for (const char c : std::string(entry->formula))
