@@ -233,21 +233,22 @@ TEST(Serialize, ReadsBackRandomNetworksOfEverything) {
   }
 }
 
+std::vector<std::byte> BytesOf(const Graph& graph) {
+  ByteWriter writer;
+  WriteGraph(graph, &writer);
+  return {writer.bytes().begin(), writer.bytes().end()};
+}
+
 // Of a Recurrent node, version 1 lacks the 8 bytes of projection_size, and 1 and 2 lack end_c,
 // which is 4 bytes if it is empty.
 TEST(Serialize, ReadsGraphsOfOlderVersions) {
   Rng rng(7);
   GraphBuilder builder("old", kInput, &rng);
   const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 4).Finish());
-  const auto bytes_of = [](const Graph& of) {
-    ByteWriter writer;
-    WriteGraph(of, &writer);
-    return std::vector<std::byte>(writer.bytes().begin(), writer.bytes().end());
-  };
-  const std::vector<std::byte> bytes = bytes_of(graph);
+  const std::vector<std::byte> bytes = BytesOf(graph);
   Graph other = graph;
   other.nodes[0].projection_size = -1;  // 8 bytes that are found by comparing
-  const std::vector<std::byte> marked = bytes_of(other);
+  const std::vector<std::byte> marked = BytesOf(other);
   const auto at = std::mismatch(bytes.begin(), bytes.end(), marked.begin()).first - bytes.begin();
   for (const int version : {1, 2}) {
     std::vector<std::byte> old = bytes;
@@ -265,15 +266,10 @@ TEST(Serialize, ReadsAGraphOfVersion2) {
   Rng rng(7);
   GraphBuilder builder("old", kInput, &rng);
   const Graph graph = ValueOrDie(builder.Gemm(4).Finish());
-  const auto bytes_of = [](const Graph& of) {
-    ByteWriter writer;
-    WriteGraph(of, &writer);
-    return std::vector<std::byte>(writer.bytes().begin(), writer.bytes().end());
-  };
-  const std::vector<std::byte> bytes = bytes_of(graph);
+  const std::vector<std::byte> bytes = BytesOf(graph);
   Graph other = graph;
   other.nodes[0].tied = "x";
-  const std::vector<std::byte> marked = bytes_of(other);
+  const std::vector<std::byte> marked = BytesOf(other);
   const auto at = std::mismatch(bytes.begin(), bytes.end(), marked.begin()).first - bytes.begin();
   std::vector<std::byte> old = bytes;
   old[0] = std::byte{2};
