@@ -90,6 +90,10 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   add("--weight-decay", &options.optimizer.weight_decay, "Decoupled weight decay of matrices");
   add("--clip-norm", &options.clip_norm, "Largest norm of the gradient, 0 = not clipped");
   add("--label-smoothing", &options.label_smoothing, "Share of the target spread over classes");
+  add("--update-penalty", &options.update_penalty,
+      "Times the share of steps that are updates, of layers that skip");
+  add("--delta-penalty", &options.delta_penalty,
+      "Times the mean change of h, of layers with delta");
   add("--weight-type", &flags->weight_type,
       "Train for matrices rounded to it (straight-through): f32, bf16 or i8");
   app->add_option("--regularizer", flags->regularizers,

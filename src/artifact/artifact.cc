@@ -33,6 +33,16 @@ int64_t SplitRow(const Graph& graph, const std::string& weight) {
   return 0;
 }
 
+// Is it a product of a node with delta?
+bool SendsChanges(const Graph& graph, const std::string& weight) {
+  const Node* owner = FindOwner(graph, weight);
+  if (owner == nullptr || owner->op != Op::kRecurrent || !owner->delta.has_value()) return false;
+  for (const RecurrentDirection& direction : DirectionsOf(*owner)) {
+    if (weight == direction.weight_ih || weight == direction.weight_hh) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 struct Artifact::OwnedBytes : Artifact::Owner {
@@ -55,6 +65,9 @@ Result<std::vector<MatrixPart>> MatrixPartsOf(const Graph& graph) {
     const int64_t split = SplitRow(graph, weight);
     if (split == 0) {
       parts.push_back({weight, weight, 0, shape[0], shape[1]});
+      if (SendsChanges(graph, weight)) {
+        parts.push_back({ColumnsPartName(weight), weight, 0, shape[0], shape[1], true});
+      }
     } else {
       parts.push_back({PartName(weight, 0, split), weight, 0, split, shape[1]});
       parts.push_back(
@@ -134,6 +147,7 @@ Result<Graph> Artifact::Decode() const {
   try {
     Graph graph = graph_;
     for (const ArtifactMatrix& matrix : matrices_) {
+      if (matrix.part.by_column) continue;
       Tensor& weight = graph.weights.at(matrix.part.weight);
       weight.values.resize(static_cast<size_t>(ElementCount(weight.shape)));
       espalier::Decode(matrix.view,

@@ -67,14 +67,21 @@ struct Choice {
 // The rows [first_row, first_row + rows) of a weight, encoded as one matrix. All weights are one
 // part, named like the weight, except weight_hh of a cell with CellInfo::reset_before: its last
 // gate multiplies another vector, so it has two, "gru0.weight_hh[0:256]" and
-// "gru0.weight_hh[256:384]".
+// "gru0.weight_hh[256:384]"; and weight_ih and weight_hh of a node with delta, which are there once
+// more by columns, as "gru0.weight_hh/columns".
 struct MatrixPart {
   std::string name;
   std::string weight;
   int64_t first_row = 0;
   int64_t rows = 0;
   int64_t cols = 0;
+  bool by_column = false;  // of format `columns`
 };
+
+// "gru0.weight_hh" -> "gru0.weight_hh/columns".
+inline std::string ColumnsPartName(const std::string& weight) { return weight + "/columns"; }
+// What a part by columns has without a choice.
+inline constexpr FormatSpec kColumnsSpec = {FormatId::k_columns, 8, 1};
 
 // In the order of the weights' names. Values are not read. Errors: what InferWeightShapes says.
 Result<std::vector<MatrixPart>> MatrixPartsOf(const Graph& graph);

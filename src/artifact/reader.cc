@@ -170,6 +170,9 @@ Status CheckVectors(const Graph& graph, const std::map<std::string, std::vector<
 
 Status CheckRecord(const MatrixPart& part, const Record& record) {
   if (record.name != part.name) return Wrong("matrix.name", part.name, "'" + record.name + "'");
+  if (part.by_column && record.choice.spec.id != FormatId::k_columns) {
+    return Wrong(part.name, "a format by columns", FormatName(record.choice.spec));
+  }
   if (record.rows == part.rows && record.cols == part.cols) return Ok();
   return Wrong(part.name, ShapeString({part.rows, part.cols}),
                ShapeString({record.rows, record.cols}));

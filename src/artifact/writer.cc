@@ -92,7 +92,8 @@ Result<AlignedBuffer<std::byte>> Write(const Graph& graph, const ArtifactContent
   std::vector<EncodedMatrix> matrices;
   for (const MatrixPart& part : parts) {
     const auto it = content.choices.find(part.name);
-    const Choice choice = it == content.choices.end() ? Choice() : it->second;
+    Choice choice = it == content.choices.end() ? Choice() : it->second;
+    if (it == content.choices.end() && part.by_column) choice.spec = kColumnsSpec;
     const Tensor& weight = graph.weights.at(part.weight);
     Result<EncodedMatrix> matrix = Encode(
         choice.spec, {weight.values.data() + part.first_row * part.cols, part.rows, part.cols},

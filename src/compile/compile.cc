@@ -112,15 +112,24 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     content.metadata["weights"] = WeightTypeName(options.weights);
   }
   Tuner tuner(options, kernels);
+  // W sent is kept in f32 and changed without rounding x, so its plain product rounds none either.
+  CompileOptions exact_options = options;
+  if (options.weights == WeightType::kI8) exact_options.weights = WeightType::kF32;
+  std::erase_if(exact_options.candidates,
+                [](const FormatSpec& spec) { return spec.type == WeightType::kI8; });
+  Tuner exact_tuner(exact_options, kernels);
   for (const MatrixPart& part : parts) {
     const MatrixView matrix{
         graph.weights.at(part.weight).values.data() + part.first_row * part.cols, part.rows,
         part.cols};
     const FormatSpec* forced = ForcedFormat(options, part);
+    const bool is_exact = FindOwner(graph, part.weight)->delta.has_value();
+    Tuner& chooser = is_exact ? exact_tuner : tuner;
     ESPALIER_ASSIGN_OR_RETURN(Choice choice,
-                              forced != nullptr
-                                  ? tuner.Force(part.name, matrix, *forced)
-                                  : tuner.Choose(part.name, matrix, UseOf(graph, types, part)));
+                              part.by_column ? chooser.ByColumn(part.name, matrix)
+                              : forced != nullptr
+                                  ? chooser.Force(part.name, matrix, *forced)
+                                  : chooser.Choose(part.name, matrix, UseOf(graph, types, part)));
     options.log.Info(StrCat("choice matrix=", part.name, " format=", FormatName(choice.spec),
                             " kernel=", choice.kernel, " ns=", choice.ns));
     const auto x_scale = options.x_scales.find(part.name);

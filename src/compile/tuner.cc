@@ -33,6 +33,7 @@ Tuner::Tuner(const CompileOptions& options, const KernelTable* kernels)
   const bool all = options.candidates.empty();
   for (const FormatSpec& spec : all ? AllFormats() : options.candidates) {
     if (all && spec.type != WeightType::kF32 && spec.type != options.weights) continue;
+    if (all && spec.id == FormatId::k_columns) continue;  // for parts by columns: ByColumn
     if (std::find(candidates_.begin(), candidates_.end(), spec) == candidates_.end()) {
       candidates_.push_back(spec);
     }
@@ -191,6 +192,17 @@ Result<Choice> Tuner::Choose(const std::string& name, MatrixView matrix, MatrixU
                               " ns=", entry.ns, " bytes=", entry.encoded.bytes.size()));
   }
   return Rank(use, std::move(entries), std::move(refused));
+}
+
+Result<Choice> Tuner::ByColumn(const std::string& name, MatrixView matrix) {
+  FormatSpec spec = kColumnsSpec;
+  if (options_.weights == WeightType::kBf16) spec.type = WeightType::kBf16;
+  Result<Entry> entry = Prepare(name, matrix, spec);
+  if (!entry.ok()) return entry.status().WithContext(name);
+  std::vector<Entry> entries;
+  entries.push_back(*std::move(entry));
+  if (options_.tuning == Tuning::kMeasure) Measure(1, &entries);
+  return Choice{spec, kernels_->matmul_name(spec), entries.front().ns, {}};
 }
 
 Result<Choice> Tuner::Force(const std::string& name, MatrixView matrix, const FormatSpec& spec) {

@@ -31,6 +31,8 @@ class Tuner {
 
   // Errors: as Compile. Throws std::bad_alloc.
   Result<Choice> Choose(const std::string& name, MatrixView matrix, MatrixUse use);
+  // For a part by columns, timed as a product of one x with all of them. Errors: as Compile.
+  Result<Choice> ByColumn(const std::string& name, MatrixView matrix);
   // The choice without a choice: `spec`, verified. Errors: as Compile.
   Result<Choice> Force(const std::string& name, MatrixView matrix, const FormatSpec& spec);
 

@@ -201,10 +201,11 @@ class Exporter {
     return proto->name();
   }
 
-  void AddMetadata(const std::string& key, double value) {
+  void AddMetadata(const std::string& key, double value) { AddMetadataText(key, ExactText(value)); }
+  void AddMetadataText(const std::string& key, const std::string& value) {
     onnx::StringStringEntryProto* entry = model_->add_metadata_props();
     entry->set_key("espalier." + key);
-    entry->set_value(ExactText(value));
+    entry->set_value(value);
   }
 
   void ExportNode(const Node& node) {
@@ -367,7 +368,7 @@ class Exporter {
       }
     }
     AddCall(ProjectedFunctionName({node.cell, node.direction}), node.name, inputs, outputs);
-    AddRecurrentDropout(node);
+    AddRules(node);
     if (!node.end_c.empty()) ExportEndC(node, outputs[2]);
   }
 
@@ -379,9 +380,24 @@ class Exporter {
             : AddNode("Squeeze", name, {y_c, Axes(0)}, {node.end_c});
   }
 
-  void AddRecurrentDropout(const Node& node) {
-    if (node.recurrent_dropout == 0.0) return;
-    AddMetadata("recurrent_dropout." + node.name, node.recurrent_dropout);
+  // What ONNX has no word for: other tools run the layer without.
+  void AddRules(const Node& node) {
+    if (node.recurrent_dropout > 0.0) {
+      AddMetadata("recurrent_dropout." + node.name, node.recurrent_dropout);
+    }
+    if (node.delta.has_value()) {
+      AddMetadata("delta.x." + node.name, node.delta->x);
+      AddMetadata("delta.h." + node.name, node.delta->h);
+      AddMetadata("delta.bank." + node.name, static_cast<double>(node.delta->bank));
+    }
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      for (const std::string& name : {direction.weight_skip, direction.bias_skip}) {
+        if (name.empty()) continue;
+        std::vector<std::string> texts;
+        for (const float value : graph_.weights.at(name).values) texts.push_back(ExactText(value));
+        AddMetadataText("skip." + name, StrJoin(texts, " "));
+      }
+    }
   }
 
   void ExportRecurrent(const Node& node) {
@@ -427,7 +443,7 @@ class Exporter {
         activations->add_strings(node.cell == CellKind::kRnnReluCell ? "Relu" : "Tanh");
       }
     }
-    AddRecurrentDropout(node);
+    AddRules(node);
     if (has_lengths_ && !states.empty()) {
       for (size_t i = 1; i < outputs.size(); ++i) {
         const std::string& start = inputs[4 + i];

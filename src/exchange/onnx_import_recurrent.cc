@@ -1,6 +1,7 @@
 // OnnxImporter on recurrent layers: LSTM, GRU and RNN, our functions for what they lack, and what
 // layers start from.
 #include <algorithm>
+#include <cmath>
 
 #include "base/strings.h"
 #include "exchange/onnx_gates.h"
@@ -144,8 +145,7 @@ Status OnnxImporter::ImportRecurrent(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(ReadRecurrentWeights(node, &made, &weights));
   ESPALIER_RETURN_IF_ERROR(LooksAlongTime(node, 4));
   ESPALIER_RETURN_IF_ERROR(ReadStart(node, 5, is_lstm ? 2 : 1, &made));
-  ESPALIER_ASSIGN_OR_RETURN(made.recurrent_dropout,
-                            Metadata("recurrent_dropout." + made.name, 0.0));
+  ESPALIER_RETURN_IF_ERROR(ReadRules(&made, &weights));
   made.output = FreshValue(made.name + ".out");
   const size_t index = graph_.nodes.size();
   ESPALIER_RETURN_IF_ERROR(Append(node, std::move(made), std::move(weights)));
@@ -153,6 +153,32 @@ Status OnnxImporter::ImportRecurrent(const OnnxNode& node) {
   ESPALIER_RETURN_IF_ERROR(Define(node, node.output(0), {Role::kRecurrent, "", index}));
   ESPALIER_RETURN_IF_ERROR(Define(node, node.output(1), {Role::kEndH, "", index}));
   return is_lstm ? Define(node, node.output(2), {Role::kEndC, "", index}) : Ok();
+}
+
+Status OnnxImporter::ReadRules(Node* made, TensorStore* weights) const {
+  ESPALIER_ASSIGN_OR_RETURN(made->recurrent_dropout,
+                            Metadata("recurrent_dropout." + made->name, 0.0));
+  if (MetadataText("delta.x." + made->name) != nullptr) {
+    Delta& delta = made->delta.emplace();
+    ESPALIER_ASSIGN_OR_RETURN(delta.x, Metadata("delta.x." + made->name, 0.0));
+    ESPALIER_ASSIGN_OR_RETURN(delta.h, Metadata("delta.h." + made->name, 0.0));
+    ESPALIER_ASSIGN_OR_RETURN(const double bank, Metadata("delta.bank." + made->name, 1.0));
+    if (!(bank >= 1.0 && bank <= static_cast<double>(kMostDeltaBank) && bank == std::floor(bank))) {
+      return BadFormat(StrCat("metadata 'espalier.delta.bank.", made->name, "': 1 to ",
+                              kMostDeltaBank, " expected, ", bank, " found"));
+    }
+    delta.bank = static_cast<int64_t>(bank);
+  }
+  const std::string first = "skip." + made->name + ".bias_skip";
+  made->skip = MetadataText(first) != nullptr || MetadataText(first + "_reverse") != nullptr;
+  if (!made->skip) return Ok();
+  for (const RecurrentDirection& direction : DirectionsOf(*made)) {
+    for (const std::string& name : {direction.weight_skip, direction.bias_skip}) {
+      ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> values, MetadataList("skip." + name));
+      (*weights)[name] = Tensor({static_cast<int64_t>(values.size())}, values);
+    }
+  }
+  return Ok();
 }
 
 Status OnnxImporter::ReadStart(const OnnxNode& node, int first, int count, Node* made) {
@@ -222,8 +248,7 @@ Status OnnxImporter::ImportProjected(const OnnxNode& node) {
     made.hidden_size = projection.dim(1);
   }
   // Append infers types alone, so that shapes are compared by ValidateGraph when all is read.
-  ESPALIER_ASSIGN_OR_RETURN(made.recurrent_dropout,
-                            Metadata("recurrent_dropout." + made.name, 0.0));
+  ESPALIER_RETURN_IF_ERROR(ReadRules(&made, &weights));
   const size_t index = graph_.nodes.size();
   ESPALIER_RETURN_IF_ERROR(AppendAndDefine(node, std::move(made), std::move(weights)));
   ESPALIER_RETURN_IF_ERROR(Define(node, node.output(1), {Role::kEndH, "", index}));

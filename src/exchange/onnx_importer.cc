@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <sstream>
+#include <string_view>
 
 #include "base/strings.h"
 #include "exchange/onnx_fold.h"
@@ -413,16 +415,42 @@ Status OnnxImporter::MakeLastStep(const OnnxNode& node, const std::string& seque
   return AppendAndDefine(node, std::move(made), {});
 }
 
-Result<double> OnnxImporter::Metadata(const std::string& key, double fallback) const {
+const std::string* OnnxImporter::MetadataText(const std::string& key) const {
   for (const onnx::StringStringEntryProto& entry : model_.metadata_props()) {
-    if (entry.key() != "espalier." + key) continue;
-    const std::string& text = entry.value();
-    double value = 0.0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error == std::errc() && end == text.data() + text.size()) return value;
-    return BadFormat("metadata '" + entry.key() + "': a number expected, '" + text + "' found");
+    if (entry.key() == "espalier." + key) return &entry.value();
   }
-  return fallback;
+  return nullptr;
+}
+
+namespace {
+
+template <typename T>
+Result<T> ParseMetadata(const std::string& key, std::string_view text) {
+  T value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size()) return value;
+  return BadFormat("metadata 'espalier." + key + "': a number expected, '" + std::string(text) +
+                   "' found");
+}
+
+}  // namespace
+
+Result<double> OnnxImporter::Metadata(const std::string& key, double fallback) const {
+  const std::string* text = MetadataText(key);
+  if (text == nullptr) return fallback;
+  return ParseMetadata<double>(key, *text);
+}
+
+Result<std::vector<float>> OnnxImporter::MetadataList(const std::string& key) const {
+  const std::string* text = MetadataText(key);
+  if (text == nullptr) return BadFormat("metadata 'espalier." + key + "': missing");
+  std::vector<float> values;
+  std::istringstream words(*text);
+  for (std::string word; words >> word;) {
+    ESPALIER_ASSIGN_OR_RETURN(const float value, ParseMetadata<float>(key, word));
+    values.push_back(value);
+  }
+  return values;
 }
 
 }  // namespace espalier

@@ -161,7 +161,12 @@ class OnnxImporter {
   // Y_h [1, B, H] of a forward layer, as a vector: its last step.
   Status LastStepOfEnd(const OnnxNode& node, const Meaning& end);
   Status MakeLastStep(const OnnxNode& node, const std::string& sequence);
+  // nullptr if there is none.
+  const std::string* MetadataText(const std::string& key) const;
   Result<double> Metadata(const std::string& key, double fallback) const;
+  Result<std::vector<float>> MetadataList(const std::string& key) const;
+  // Dropout and dynamic pruning of a recurrent node; adds the weights of what skips.
+  Status ReadRules(Node* made, TensorStore* weights) const;
 
   const onnx::ModelProto& model_;
   const onnx::GraphProto& in_;

@@ -32,6 +32,8 @@ void activation_sigmoid(float* values, size_t count);
 void activation_tanh(float* values, size_t count);
 void activation_softmax(float* values, size_t count);
 uint64_t read_all(const uint64_t* words, size_t count);
+AddColumnsFn find_add_columns(const FormatSpec& spec);
+size_t send_changes(const SendArgs& args);
 
 namespace {
 
@@ -73,6 +75,8 @@ constexpr KernelTable kTable = {
     activation_tanh,
     activation_softmax,
     read_all,
+    find_add_columns,
+    send_changes,
 };
 
 }  // namespace

@@ -36,6 +36,31 @@ struct MatMulArgs {
 // Precondition: Validate(w) passed, and w.spec is one the function was looked up for.
 using MatMulFn = void (*)(const EncodedView& w, const MatMulArgs& args);
 
+// y[r] += sum_i W[r, cols[i]] d[i] for i < count and all rows r. y has kPaddingBytes readable bytes
+// after it; none past its rows is written. Returns the number of weights that were multiplied.
+struct AddColumnsArgs {
+  const int32_t* cols = nullptr;  // each in [0, W.cols)
+  const float* d = nullptr;
+  size_t count = 0;
+  float* y = nullptr;
+};
+// Precondition: as MatMulFn.
+using AddColumnsFn = size_t (*)(const EncodedView& w, const AddColumnsArgs& args);
+
+// Sends what has changed of `size` values (model/graph.h, Delta): replaces those of `sent`, and
+// writes to `cols` and `d` which they are, ascending, and by how much they changed. Returns how
+// many. `cols` and `d` have room for `size` and 16 more, which may be written.
+struct SendArgs {
+  const float* values = nullptr;
+  float* sent = nullptr;
+  size_t size = 0;
+  float threshold = 0.0f;
+  size_t bank = 1;
+  int32_t* cols = nullptr;
+  float* d = nullptr;
+};
+using SendFn = size_t (*)(const SendArgs& args);
+
 // One step of `hidden` units of one sequence: ax = W_ih x + b_ih and ah = W_hh h + b_hh, both
 // [G, H] in gate order with `gate_stride` floats between gates; h (and c) are read and replaced.
 // `peephole`: [CellInfo::peepholes, H] with `peephole_stride` floats between, of a cell with some.
@@ -74,6 +99,8 @@ struct KernelTable {
   ActivationFn tanh;
   ActivationFn softmax;
   ReadAllFn read_all;
+  AddColumnsFn (*find_add_columns)(const FormatSpec& spec);  // nullptr but for `columns`
+  SendFn send_changes;
 };
 
 // The tables that this CPU can run, best first; the last is the portable one. Static storage.

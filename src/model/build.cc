@@ -57,6 +57,8 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
   node.direction = options.direction;
   node.recurrent_dropout = options.recurrent_dropout;
   node.projection_size = options.projection_size;
+  node.delta = options.delta;
+  node.skip = options.skip;
   node.inputs.insert(node.inputs.end(), options.start.begin(), options.start.end());
   const int64_t rows = InfoOf(cell).gates * std::max<int64_t>(hidden_size, 0);
   const float bound = 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(hidden_size, 1)));
@@ -73,6 +75,11 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
     if (!direction.weight_peephole.empty()) {
       const int64_t peepholes = InfoOf(cell).peepholes * std::max<int64_t>(hidden_size, 0);
       graph_.weights[direction.weight_peephole] = Uniform({peepholes}, bound);
+    }
+    if (node.skip) {
+      graph_.weights[direction.weight_skip] =
+          Uniform({std::max<int64_t>(StateSizeOf(node), 0)}, bound);
+      graph_.weights[direction.bias_skip] = Tensor({1}, {1.0f});
     }
   }
   return *this;

@@ -2,6 +2,7 @@
 #ifndef ESPALIER_MODEL_BUILD_H_
 #define ESPALIER_MODEL_BUILD_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,8 @@ class GraphBuilder {
     double recurrent_dropout = 0.0;
     int64_t projection_size = 0;
     std::vector<std::string> start = {};  // values that it starts from: h, and c of an LSTM
+    std::optional<Delta> delta = {};
+    bool skip = false;  // bias_skip begins as 1, so that nearly every step is an update
   };
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options);
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size);

@@ -105,6 +105,35 @@ Status CheckStart(const Node& node, const std::vector<ValueType>& in) {
   return Ok();
 }
 
+Status CheckDelta(const Node& node) {
+  if (!node.delta.has_value()) return Ok();
+  for (const auto& [what, threshold] :
+       {std::pair{".delta.x", node.delta->x}, {".delta.h", node.delta->h}}) {
+    if (threshold >= 0.0 && std::isfinite(threshold)) continue;
+    return InvalidArgument(
+        StrCat(node.name, what, ": a threshold of at least 0 expected, ", threshold, " found"));
+  }
+  if (node.delta->bank < 1 || node.delta->bank > kMostDeltaBank) {
+    return InvalidArgument(StrCat(node.name, ".delta.bank: 1 to ", kMostDeltaBank, " expected, ",
+                                  node.delta->bank, " found"));
+  }
+  if (InfoOf(node.cell).reset_before) {
+    return Unsupported(StrCat(node.name, ".delta: a cell that multiplies h expected, ",
+                              InfoOf(node.cell).name, ", which multiplies r * h, found"));
+  }
+  if (!StartsFromValues(node)) return Ok();
+  return Unsupported(StrCat(node.name,
+                            ".delta: a layer with a state of its own expected, one that "
+                            "starts from values of the graph found"));
+}
+
+Status CheckSkip(const Node& node) {
+  if (!node.skip || !StartsFromValues(node)) return Ok();
+  return Unsupported(StrCat(node.name,
+                            ".skip: a layer with a state of its own expected, one that "
+                            "starts from values of the graph found"));
+}
+
 Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, ValueType* out,
                       Shapes* shapes) {
   const ValueType& in = inputs[0];
@@ -112,6 +141,8 @@ Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, Va
   ESPALIER_RETURN_IF_ERROR(CheckSizes(node));
   ESPALIER_RETURN_IF_ERROR(CheckStart(node, inputs));
   ESPALIER_RETURN_IF_ERROR(CheckRate(node.name + ".recurrent_dropout", node.recurrent_dropout));
+  ESPALIER_RETURN_IF_ERROR(CheckDelta(node));
+  ESPALIER_RETURN_IF_ERROR(CheckSkip(node));
   const int64_t rows = InfoOf(node.cell).gates * node.hidden_size;
   for (const RecurrentDirection& direction : DirectionsOf(node)) {
     (*shapes)[direction.weight_ih] = {rows, in.features};
@@ -123,6 +154,10 @@ Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, Va
     }
     if (!direction.weight_peephole.empty()) {
       (*shapes)[direction.weight_peephole] = {InfoOf(node.cell).peepholes * node.hidden_size};
+    }
+    if (node.skip) {
+      (*shapes)[direction.weight_skip] = {StateSizeOf(node)};
+      (*shapes)[direction.bias_skip] = {1};
     }
   }
   const int64_t width = node.direction == Direction::kBidirectional ? 2 : 1;
@@ -373,10 +408,27 @@ std::vector<RecurrentDirection> DirectionsOf(const Node& node) {
     const std::string suffix = reverse ? "_reverse" : "";
     const auto name = [&](const char* what) { return node.name + "." + what + suffix; };
     const CellInfo& cell = InfoOf(node.cell);
-    directions.push_back({reverse, name("weight_ih"), name("weight_hh"), name("bias_ih"),
-                          name("bias_hh"), node.projection_size > 0 ? name("weight_hr") : "",
-                          cell.peepholes > 0 ? name("weight_peephole") : "", name("h"),
-                          cell.has_cell_state ? name("c") : ""});
+    RecurrentDirection out;
+    out.reverse = reverse;
+    out.weight_ih = name("weight_ih");
+    out.weight_hh = name("weight_hh");
+    out.bias_ih = name("bias_ih");
+    out.bias_hh = name("bias_hh");
+    if (node.projection_size > 0) out.weight_hr = name("weight_hr");
+    if (cell.peepholes > 0) out.weight_peephole = name("weight_peephole");
+    out.h = name("h");
+    if (cell.has_cell_state) out.c = name("c");
+    if (node.delta.has_value()) {
+      out.x_sent = name("x_sent");
+      out.h_sent = name("h_sent");
+    }
+    if (node.skip) {
+      out.weight_skip = name("weight_skip");
+      out.bias_skip = name("bias_skip");
+      out.rest = name("rest");
+      out.gain = name("gain");
+    }
+    directions.push_back(std::move(out));
   };
   if (node.direction != Direction::kReverse) add(false);
   if (node.direction != Direction::kForward) add(true);
@@ -415,6 +467,14 @@ std::vector<StateSpec> StatesOf(const Graph& graph) {
       for (const RecurrentDirection& direction : DirectionsOf(node)) {
         states.push_back({direction.h, StateSizeOf(node)});
         if (!direction.c.empty()) states.push_back({direction.c, node.hidden_size});
+        if (node.delta.has_value()) {
+          states.push_back({direction.x_sent, types->at(node.inputs[0]).features});
+          states.push_back({direction.h_sent, StateSizeOf(node)});
+        }
+        if (node.skip) {
+          states.push_back({direction.rest, 1});
+          states.push_back({direction.gain, 1});
+        }
       }
     } else if (node.op == Op::kLastStep) {
       states.push_back({node.name + ".last", types->at(node.output).features});

@@ -10,7 +10,8 @@
 //   Recurrent  <node>.weight_ih [G*H, I]  .weight_hh [G*H, H]  .bias_ih [G*H]  .bias_hh [G*H],
 //              and the same with suffix "_reverse" for the reverse direction. With a projection
 //              .weight_hr [P, H], and weight_hh is [G*H, P]; of a cell with peepholes
-//              .weight_peephole [3*H], gates i f o
+//              .weight_peephole [3*H], gates i f o; of one that skips .weight_skip [H] or [P] and
+//              .bias_skip [1]
 //   Gemm       <node>.weight [O, I]  .bias [O]; a tied one has no weight of its own but reads that
 //   of
 //              an Embedding, [V, F], as [O, I] (WeightOf)
@@ -27,6 +28,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,6 +79,22 @@ inline constexpr double kLeastEpsilon = 1e-30;
 // Most taps of a Conv1d, and most steps between two.
 inline constexpr int64_t kMostConvSteps = int64_t{1} << 16;
 
+// Delta updates of a Recurrent node (Neil et al. 2017, arXiv:1612.05571, section 3.2): its products
+// read what was last *sent* of x and of h, and an element is sent at a step where it differs from
+// that by at least a threshold:
+//   sent[t] = |v[t] - sent[t-1]| < threshold ? sent[t-1] : v[t],   sent[-1] = 0
+// (NaN is always sent.) So the error of what is read never reaches the threshold, and 0 is the
+// plain cell. The rest of the step (the GRU's z * h, the LSTM's c) reads h itself. A runtime keeps
+// W sent and adds to it only the columns that were sent. With a bank of n the features [k n, k n +
+// n) are sent together, if one of them is to be sent. Compared in f32.
+struct Delta {
+  double x = 0.0, h = 0.0;  // thresholds, finite and >= 0
+  int64_t bank = 1;         // in [1, kMostDeltaBank]
+
+  bool operator==(const Delta&) const = default;
+};
+inline constexpr int64_t kMostDeltaBank = 256;
+
 struct Node {
   std::string name;  // unique; the prefix of its weights' names
   Op op = Op::kGemm;
@@ -101,6 +119,18 @@ struct Node {
   // starts.
   // "": none.
   std::string end_c;
+
+  // Not of a cell that resets before the product, nor of a node that starts from values.
+  std::optional<Delta> delta;
+
+  // Skips updates (Campos et al. 2018, arXiv:1708.06834, section 3): a step of a sequence in which
+  // `rest` is more than 0.5 leaves h and c as they are and reads nothing of x. In another, after h
+  // is made,
+  //   gain = sigmoid(weight_skip . h + bias_skip)   rest = 1 - gain
+  // and in a skipped one rest = max(0, rest - gain); rest and gain are 0 at the start of a
+  // sequence, so that its first step is one of the others. (The paper's update gate is 1 - rest.)
+  // Not of a node that starts from values.
+  bool skip = false;
 
   // Conv1d only: y[t] = b + sum_k W[:, k*I : (k+1)*I] x[t - (K-1-k)*D], K taps that lie D steps
   // apart: causal, so T stays T. Steps before the first are those of the state. Both in
@@ -146,7 +176,9 @@ struct Graph {
 
 // One piece of state: per sequence, `width` floats, 0 at the start of a sequence.
 //   Recurrent     "<node>.h" [B, H] (or [B, P]), LSTM also "<node>.c" [B, H]; "_reverse" for that
-//                 direction. None if the node starts from values of the graph
+//                 direction. None if the node starts from values of the graph. With delta
+//                 also "<node>.x_sent" [B, I] and "<node>.h_sent" [B, H] (or [B, P]); of one that
+//                 skips "<node>.rest" and "<node>.gain" [B, 1]
 //   LastStep      "<node>.last" [B, F]: what it returns if no step is valid
 //   MeanOverTime  "<node>.sum" [B, F], "<node>.count" [B, 1]
 //   Conv1d        "<node>.past" [B, (K-1)*D*I]: the last inputs, oldest first; none if K is 1
@@ -161,9 +193,12 @@ struct StateSpec {
 struct RecurrentDirection {
   bool reverse = false;
   std::string weight_ih, weight_hh, bias_ih, bias_hh;
-  std::string weight_hr;        // "" without a projection
-  std::string weight_peephole;  // "" where the cell has none
-  std::string h, c;             // state names; c is "" where the cell has none
+  std::string weight_hr;               // "" without a projection
+  std::string weight_peephole;         // "" where the cell has none
+  std::string weight_skip, bias_skip;  // "" unless the node skips
+  std::string h, c;                    // state names; c is "" where the cell has none
+  std::string x_sent, h_sent;          // state names; "" without delta
+  std::string rest, gain;              // state names; "" unless the node skips
 };
 
 // Forward first. Precondition: node.op is kRecurrent.

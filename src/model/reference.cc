@@ -56,17 +56,34 @@ struct LayerState {
   std::vector<double> c;  // [H], or empty for a cell without
 };
 
-// One step of one sequence: replaces the state.
+// Sends what has changed (graph.h, Delta), and has `values` be what was sent.
+void Send(double threshold, int64_t bank, float* sent, std::vector<double>* values) {
+  const auto size = static_cast<int64_t>(values->size());
+  for (int64_t first = 0; first < size; first += bank) {
+    bool is_due = false;
+    for (int64_t i = first; i < std::min(first + bank, size); ++i) {
+      const auto value = static_cast<float>((*values)[static_cast<size_t>(i)]);
+      is_due |= !(std::abs(value - sent[i]) < static_cast<float>(threshold));  // NaN is
+    }
+    for (int64_t i = first; i < std::min(first + bank, size); ++i) {
+      double& value = (*values)[static_cast<size_t>(i)];
+      if (is_due) sent[i] = static_cast<float>(value);
+      if (!is_due) value = sent[i];
+    }
+  }
+}
+
+// One step of one sequence: replaces the state. The products read x and read_h.
 template <class Cell>
 void CellStep(const Products& products, const RecurrentDirection& direction, const CellInfo& info,
-              const std::vector<double>& x, LayerState* state) {
+              const std::vector<double>& x, const std::vector<double>& read_h, LayerState* state) {
   const auto hidden = static_cast<int64_t>(info.has_cell_state ? state->c.size() : state->h.size());
   const int64_t rows = info.gates * hidden;
   const int64_t h_rows = Cell::kResetBefore ? rows - hidden : rows;
   std::vector<double> ax(static_cast<size_t>(rows));
   std::vector<double> ah(static_cast<size_t>(rows));
   products.MatVec(direction.weight_ih, direction.bias_ih, {0, rows}, x, ax.data());
-  products.MatVec(direction.weight_hh, direction.bias_hh, {0, h_rows}, state->h, ah.data());
+  products.MatVec(direction.weight_hh, direction.bias_hh, {0, h_rows}, read_h, ah.data());
   const DoubleMath m;
   const auto gather = [&](const std::vector<double>& from, int64_t unit, double* out) {
     for (int64_t g = 0; g < info.gates; ++g) out[g] = from[static_cast<size_t>(g * hidden + unit)];
@@ -113,11 +130,13 @@ void CellStep(const Products& products, const RecurrentDirection& direction, con
 }
 
 void CellStepOf(const Products& products, CellKind cell, const RecurrentDirection& direction,
-                const std::vector<double>& x, LayerState* state) {
+                const std::vector<double>& x, const std::vector<double>& read_h,
+                LayerState* state) {
   switch (cell) {
 #define ESPALIER_CELL(name, Class, ...)                                                     \
   case CellKind::k##Class:                                                                  \
-    CellStep<Class<DoubleMath>>(products, direction, InfoOf(CellKind::k##Class), x, state); \
+    CellStep<Class<DoubleMath>>(products, direction, InfoOf(CellKind::k##Class), x, read_h, \
+                                state);                                                     \
     return;
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
@@ -138,6 +157,28 @@ struct Run {
   }
 };
 
+// Whether this step of a sequence is an update (graph.h, Node::skip); if not, counts it.
+bool IsUpdate(const RecurrentDirection& direction, int64_t b, Run* run) {
+  if (direction.rest.empty()) return true;
+  float& rest = *run->StateRow(direction.rest, b);
+  if (!(rest > 0.5f)) return true;
+  rest = std::max(0.0f, rest - *run->StateRow(direction.gain, b));
+  return false;
+}
+
+// After an update.
+void SetGain(const RecurrentDirection& direction, const std::vector<double>& h, int64_t b,
+             Run* run) {
+  if (direction.rest.empty()) return;
+  double sum = run->products.At(direction.bias_skip, 0);
+  for (size_t k = 0; k < h.size(); ++k) {
+    sum += run->products.At(direction.weight_skip, static_cast<int64_t>(k)) * h[k];
+  }
+  const auto gain = static_cast<float>(DoubleMath().Sigmoid(sum));
+  *run->StateRow(direction.gain, b) = gain;
+  *run->StateRow(direction.rest, b) = 1.0f - gain;
+}
+
 // One direction of a Recurrent node: the node's inputs, and where it writes, from column
 // number * StateSizeOf on.
 struct DirectionRun {
@@ -152,6 +193,20 @@ const float* StartOf(const DirectionRun& part, size_t input, const std::string& 
                      int64_t b, Run* run) {
   if (part.in.size() == 1) return run->StateRow(state, b);
   return part.in[input]->row(0, b) + part.number * size;
+}
+
+// One step of sequence b that is not skipped.
+void Update(const Node& node, const RecurrentDirection& direction, const float* row, int64_t b,
+            LayerState* state, Run* run) {
+  const int64_t inputs = run->graph.weights.at(direction.weight_ih).dim(1);
+  std::vector<double> x(row, row + inputs);
+  std::vector<double> read_h = state->h;
+  if (const auto& delta = node.delta; delta.has_value()) {
+    Send(delta->x, delta->bank, run->StateRow(direction.x_sent, b), &x);
+    Send(delta->h, delta->bank, run->StateRow(direction.h_sent, b), &read_h);
+  }
+  CellStepOf(run->products, node.cell, direction, x, read_h, state);
+  SetGain(direction, state->h, b, run);
 }
 
 void RunDirection(const Node& node, const RecurrentDirection& direction, const DirectionRun& part,
@@ -169,9 +224,7 @@ void RunDirection(const Node& node, const RecurrentDirection& direction, const D
     const int64_t length = run->batch.lengths[static_cast<size_t>(b)];
     for (int64_t s = 0; s < length; ++s) {
       const int64_t t = direction.reverse ? length - 1 - s : s;
-      const float* row = in.row(t, b);
-      const std::vector<double> x(row, row + in.type.features);
-      CellStepOf(run->products, node.cell, direction, x, &state);
+      if (IsUpdate(direction, b, run)) Update(node, direction, in.row(t, b), b, &state, run);
       std::copy(state.h.begin(), state.h.end(), part.out->row(t, b) + part.number * width);
     }
     if (part.end_c != nullptr) {

@@ -7,7 +7,7 @@
 namespace espalier {
 namespace {
 
-constexpr uint32_t kVersion = 3;
+constexpr uint32_t kVersion = 4;
 constexpr uint32_t kOldestVersion = 1;
 constexpr size_t kMaxNameBytes = 4096;
 constexpr uint32_t kMaxRank = 8;
@@ -47,6 +47,18 @@ void WriteNames(const std::vector<std::string>& names, ByteWriter* writer) {
   for (const std::string& name : names) writer->WriteString(name);
 }
 
+Status ReadDynamic(ByteReader* reader, Node* node) {
+  uint8_t has_delta = 0, skips = 0;
+  ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".skip", 2, &skips));
+  node->skip = skips != 0;
+  ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".has_delta", 2, &has_delta));
+  if (has_delta == 0) return Ok();
+  Delta& delta = node->delta.emplace();
+  ESPALIER_RETURN_IF_ERROR(reader->Read("node.delta.x", &delta.x));
+  ESPALIER_RETURN_IF_ERROR(reader->Read("node.delta.h", &delta.h));
+  return reader->Read("node.delta.bank", &delta.bank);
+}
+
 Status ReadNode(ByteReader* reader, uint32_t version, Node* node) {
   constexpr size_t kOpCount = static_cast<size_t>(Op::kSlice) + 1;
   ESPALIER_RETURN_IF_ERROR(reader->ReadString("node.name", kMaxNameBytes, &node->name));
@@ -63,7 +75,8 @@ Status ReadNode(ByteReader* reader, uint32_t version, Node* node) {
       if (version < 2) return Ok();
       ESPALIER_RETURN_IF_ERROR(reader->Read("node.projection_size", &node->projection_size));
       if (version < 3) return Ok();
-      return reader->ReadString("node.end_c", kMaxNameBytes, &node->end_c);
+      ESPALIER_RETURN_IF_ERROR(reader->ReadString("node.end_c", kMaxNameBytes, &node->end_c));
+      return version < 4 ? Ok() : ReadDynamic(reader, node);
     case Op::kGemm:
       if (version < 3) return Ok();
       return reader->ReadString("node.tied", kMaxNameBytes, &node->tied);
@@ -92,6 +105,12 @@ void WriteNode(const Node& node, ByteWriter* writer) {
     case Op::kRecurrent:
       writer->Write(node.projection_size);
       writer->WriteString(node.end_c);
+      writer->Write(static_cast<uint8_t>(node.skip));
+      writer->Write(static_cast<uint8_t>(node.delta.has_value()));
+      if (!node.delta.has_value()) return;
+      writer->Write(node.delta->x);
+      writer->Write(node.delta->h);
+      writer->Write(node.delta->bank);
       return;
     case Op::kGemm: writer->WriteString(node.tied); return;
     case Op::kConv1d:

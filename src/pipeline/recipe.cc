@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "pipeline/calibration_file.h"
 #include "pipeline/cost_file.h"
+#include "pipeline/dynamic_keys.h"
 #include "pipeline/regularizer_keys.h"
 #include "pipeline/sensitivity.h"
 #include "pipeline/yaml_reader.h"
@@ -69,6 +70,8 @@ Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* optio
   map->Read("weight_decay", &options->optimizer.weight_decay);
   map->Read("clip_norm", &options->clip_norm);
   map->Read("label_smoothing", &options->label_smoothing);
+  map->Read("update_penalty", &options->update_penalty);
+  map->Read("delta_penalty", &options->delta_penalty);
   map->ReadName("weight_type", ParseWeightType, &options->weight_type);
   map->Read("patience", &options->patience);
   ESPALIER_RETURN_IF_ERROR(ReadLearningRate(map->Take("learning_rate"),
@@ -363,6 +366,8 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
   switch (stage->kind) {
     case StageKind::kTrain:
       map->Read("keep_zeros", &stage->keep_zeros);
+      ESPALIER_RETURN_IF_ERROR(
+          ReadDynamic(map->Take("dynamic"), map->PathOf("dynamic"), &stage->dynamic));
       ESPALIER_RETURN_IF_ERROR(ReadRegularizers(map->Take("regularizers"),
                                                 map->PathOf("regularizers"), &stage->regularizers));
       ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, 1, &stage->train));

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "pipeline/layers.h"
+#include "prune/dynamic.h"
 #include "prune/plan.h"
 #include "prune/regularizer.h"
 #include "train/trainer.h"
@@ -66,6 +67,7 @@ struct StageSpec {
   std::string name;        // unique in the recipe; its output is <name>.onnx (compile: <name>.esp)
   TrainOptions train;      // train; prune: fine-tuning, epochs = 0 for none
   bool keep_zeros = true;  // train, not the first: what is 0 in a matrix stays 0
+  std::vector<DynamicSpec> dynamic;           // train: put into the network before
   std::vector<RegularizerSpec> regularizers;  // train, prune
   PruneSpec prune;                            // prune
   RampSpec ramp;                              // prune

@@ -38,9 +38,24 @@ Json TrainJson(const TrainOptions& options) {
   }
   json["clip_norm"] = options.clip_norm;
   json["label_smoothing"] = options.label_smoothing;
+  json["update_penalty"] = options.update_penalty;
+  json["delta_penalty"] = options.delta_penalty;
   json["weight_type"] = WeightTypeName(options.weight_type);
   json["patience"] = options.patience;
   return json;
+}
+
+// Nothing where there are none.
+Json DynamicJson(const std::vector<DynamicSpec>& specs) {
+  Json list = Json::array();
+  for (const DynamicSpec& spec : specs) {
+    list.push_back({{"name", spec.name},
+                    {"layers", spec.layers},
+                    {"x", spec.x},
+                    {"h", spec.h},
+                    {"bank", spec.bank}});
+  }
+  return list.empty() ? Json::object() : Json{{"dynamic", list}};
 }
 
 // Nothing where there are none.
@@ -111,6 +126,7 @@ Json BodyJson(const StageSpec& stage) {
     case StageKind::kTrain: {
       Json json = TrainJson(stage.train);
       json["keep_zeros"] = stage.keep_zeros;
+      json.update(DynamicJson(stage.dynamic));
       json.update(RegularizersJson(stage.regularizers));
       return json;
     }

@@ -157,6 +157,7 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
     ESPALIER_ASSIGN_OR_RETURN(job.graph, ReadNetwork(*run, InputFileOf(*run, index)));
     if (run->recipe.stages[index].keep_zeros) job.masks = MasksOfZeros(job.graph);
   }
+  ESPALIER_ASSIGN_OR_RETURN(job.graph, WithDynamic(job.graph, run->recipe.stages[index].dynamic));
   job.regularizers = run->recipe.stages[index].regularizers;
   job.train = &data->train;
   job.valid = &data->valid;

@@ -134,6 +134,12 @@ Keep FindDeadUnits(const Graph& graph, const Coupling& coupling) {
     changed = false;
     for (const auto& [name, axes] : coupling.weights) {
       const std::vector<float>& values = graph.weights.at(name).values;
+      for (size_t row = 0; row < axes.rows.size() && axes.reads_rows; ++row) {
+        uint8_t& reads = live[Idx(axes.rows[row])];
+        if (reads != 0 || values[row] == 0.0f) continue;
+        reads = 1;
+        changed = true;
+      }
       for (size_t row = 0; row < axes.rows.size() && !axes.cols.empty(); ++row) {
         if (axes.rows[row] < 0 || live[Idx(axes.rows[row])] == 0) continue;
         for (size_t col = 0; col < axes.cols.size(); ++col) {

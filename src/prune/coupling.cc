@@ -177,9 +177,26 @@ class AxisWalker {
       if (!direction.weight_peephole.empty()) {
         coupling_.weights[direction.weight_peephole] = {times(InfoOf(node.cell).peepholes), {}};
       }
+      if (node.skip) {
+        coupling_.weights[direction.weight_skip] = {h, {}, true};
+        coupling_.weights[direction.bias_skip] = {{-1}, {}};
+      }
       if (!StartsFromValues(node)) {
         coupling_.states[direction.h] = h;
         if (!direction.c.empty()) coupling_.states[direction.c] = units;
+        if (node.delta.has_value()) {
+          coupling_.states[direction.x_sent] = in;
+          coupling_.states[direction.h_sent] = h;
+          if (node.delta->bank > 1) {
+            const std::string why = "is sent in a bank of " + node.name + ", which it would shift";
+            Pin(in, why);
+            Pin(h, why);
+          }
+        }
+        if (node.skip) {
+          coupling_.states[direction.rest] = {-1};
+          coupling_.states[direction.gain] = {-1};
+        }
       }
       out.insert(out.end(), h.begin(), h.end());
       all_units.insert(all_units.end(), units.begin(), units.end());

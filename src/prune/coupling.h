@@ -93,6 +93,7 @@ struct UnitGroup {
 struct WeightAxes {
   std::vector<int32_t> rows;
   std::vector<int32_t> cols;
+  bool reads_rows = false;  // a vector that multiplies its features, as weight_skip
 };
 
 // [rows, cols], or [rows] of a bias.

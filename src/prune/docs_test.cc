@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "prune/allocation.h"
 #include "prune/criterion.h"
+#include "prune/dynamic.h"
 #include "prune/granularity.h"
 #include "prune/regularizer.h"
 #include "prune/schedule.h"
@@ -29,6 +30,7 @@ TEST(MethodsPage, NamesEveryGranularity) { ExpectRows(AllGranularities()); }
 TEST(MethodsPage, NamesEveryAllocation) { ExpectRows(AllAllocations()); }
 TEST(MethodsPage, NamesEverySchedule) { ExpectRows(AllSchedules()); }
 TEST(MethodsPage, NamesEveryRegularizer) { ExpectRows(AllRegularizers()); }
+TEST(MethodsPage, NamesEveryDynamicMethod) { ExpectRows(AllDynamicMethods()); }
 
 }  // namespace
 }  // namespace espalier

@@ -32,7 +32,8 @@ std::string WithoutGate(const std::string& name) {
 }
 
 Result<std::set<std::string>> ChooseByPattern(std::span<const std::string> patterns,
-                                              const std::vector<std::string>& names) {
+                                              const std::vector<std::string>& names,
+                                              const std::string& what) {
   std::set<std::string> chosen;
   for (const std::string& pattern : patterns) {
     bool matched = false;
@@ -42,7 +43,7 @@ Result<std::set<std::string>> ChooseByPattern(std::span<const std::string> patte
       chosen.insert(name);
     }
     if (!matched) {
-      return InvalidArgument("weights: pattern '" + pattern + "' names none of " +
+      return InvalidArgument(what + ": pattern '" + pattern + "' names none of " +
                              StrJoin(names, ", ") + DidYouMean(pattern, names));
     }
   }

@@ -19,10 +19,11 @@ bool MatchesPattern(std::string_view pattern, std::string_view text);
 // "lstm0.weight_hh[f]" -> "lstm0.weight_hh"; what names no gate stays as it is.
 std::string WithoutGate(const std::string& name);
 
-// The names that the patterns match. Errors: kInvalidArgument for a pattern that matches none, with
-// all that there are.
+// The names that the patterns match; `what` they are names of. Errors: kInvalidArgument for a
+// pattern that matches none, with all that there are.
 Result<std::set<std::string>> ChooseByPattern(std::span<const std::string> patterns,
-                                              const std::vector<std::string>& names);
+                                              const std::vector<std::string>& names,
+                                              const std::string& what = "weights");
 
 // Sets the sparsity of each pool by the one pattern that matches its name or one of its weights; 0
 // where none does. Errors: kInvalidArgument for a share that is not in [0, 1), a pattern that

@@ -6,10 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <string_view>
 
 #include "formats/format.h"
 #include "kernels/kernels.h"
 #include "model/graph.h"
+#include "runtime/dynamic.h"
 #include "runtime/program.h"
 #include "runtime/thread_team.h"
 
@@ -84,6 +86,38 @@ struct Product {
 // than on one.
 bool PaysToShare(size_t weight_bytes, size_t count);
 
+// A product with what was sent, kept in a row of G * H floats for each stream.
+struct DeltaProduct {
+  Product plain;        // W sent + b, anew
+  EncodedView columns;  // the same W by columns
+  AddColumnsFn add = nullptr;
+  size_t most_columns = 0;  // more are slower to add than all of it is to multiply anew
+  size_t plain_multiply_adds = 0;
+};
+
+// Dynamic pruning of one direction of a Recurrent node: model/graph.h, Delta and Node::skip.
+struct DynamicLayer {
+  std::string_view node;
+  bool reverse = false;
+  LayerRules* rules = nullptr;
+  LayerCounters* counters = nullptr;
+  size_t plain_multiply_adds = 0;      // of both products of a step
+  uint32_t* sequences = nullptr;       // scratch of B
+  RowBuffer gathered_x;                // scratch of B rows of x
+  const float* weight_skip = nullptr;  // [H] or [P]
+  float bias_skip = 0.0f;
+  RowBuffer rest, gain;  // states of what skips
+  bool has_delta = false;
+  size_t bank = 1;
+  SendFn send = nullptr;
+  int32_t* columns = nullptr;  // scratch: what was sent, and by how much it changed
+  float* changes = nullptr;
+  DeltaProduct input, recurrent;
+  RowBuffer x_sent, h_sent;  // states
+  // A row a stream, of no meaning where `age`, the steps since W sent was multiplied anew, is 0.
+  RowBuffer input_memory, recurrent_memory, age;
+};
+
 // One direction of a Recurrent node.
 struct RecurrentLayer {
   bool reverse = false;
@@ -98,17 +132,18 @@ struct RecurrentLayer {
   RowBuffer h;                           // state; of a layer that starts from values scratch of
   RowBuffer c;                           // B rows. c may be empty
   bool starts_from_values = false;
-  RowBuffer start_h, start_c;  // values that it starts from
-  RowBuffer end_c;             // the value that c becomes at the end, or empty
-  size_t number = 0;           // of the direction: where its part of these values is
-  RowBuffer cell_h;            // scratch of B rows of H: what is projected
-  RowBuffer projected;         // scratch of B rows of P
-  RowBuffer ax;                // scratch of max_ax_rows rows
-  size_t max_ax_rows = 0;      // at least B; if reverse, T * B
-  RowBuffer ah;                // scratch of B rows
-  RowBuffer reset_h;           // scratch of B rows
-  RowBuffer gathered;          // scratch of B rows of h; empty if they are in order
-  size_t out_offset = 0;       // first feature in the output
+  RowBuffer start_h, start_c;             // values that it starts from
+  RowBuffer end_c;                        // the value that c becomes at the end, or empty
+  size_t number = 0;                      // of the direction: where its part of these values is
+  RowBuffer cell_h;                       // scratch of B rows of H: what is projected
+  RowBuffer projected;                    // scratch of B rows of P
+  RowBuffer ax;                           // scratch of max_ax_rows rows
+  size_t max_ax_rows = 0;                 // at least B; if reverse, T * B
+  RowBuffer ah;                           // scratch of B rows
+  RowBuffer reset_h;                      // scratch of B rows
+  RowBuffer gathered;                     // scratch of B rows of h; empty if they are in order
+  size_t out_offset = 0;                  // first feature in the output
+  const DynamicLayer* dynamic = nullptr;  // nullptr: no rules
 };
 
 // The windows that a Conv1d multiplies, a few rows at a time.

@@ -1,6 +1,10 @@
 #include "runtime/plan.h"
 
 #include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/strings.h"
 #include "cells/cells.h"
@@ -24,6 +28,33 @@ void EachProduct(const Program& program, const Visit& visit) {
   }
 }
 
+template <typename Visit>
+void EachLayer(const Program& program, const Visit& visit) {
+  for (const ProgramNode& node : program.nodes) {
+    for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) visit(node, layer);
+  }
+}
+
+size_t DynamicLayers(const Program& program) {
+  size_t count = 0;
+  EachLayer(program, [&](const ProgramNode&, const ProgramLayer& layer) {
+    count += layer.is_dynamic() ? 1 : 0;
+  });
+  return count;
+}
+
+// Columns of which a product by columns takes as long as a plain one: by what was measured when it
+// was compiled, or by how many weights are stored.
+size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns) {
+  double share = plain.choice.ns / columns.choice.ns;
+  if (!(plain.choice.ns > 0.0 && columns.choice.ns > 0.0)) {
+    share = static_cast<double>(WorkBefore(plain.view, RowGroups(plain.view))) /
+            static_cast<double>(std::max<uint64_t>(1, WorkBefore(columns.view, 1)));
+  }
+  const auto cols = static_cast<double>(plain.view.cols);
+  return static_cast<size_t>(std::min(1.0, share) * cols);
+}
+
 class Planner {
  public:
   Planner(const Program& program, const PlanOptions& options, Arena* arena)
@@ -39,6 +70,8 @@ class Planner {
       count += node.op == Op::kRecurrent ? node.layer_count : 1;
     }
     operations_ = arena_->Take<Operation>(count);
+    dynamic_count_ = DynamicLayers(program_);
+    dynamic_layers_ = arena_->Take<DynamicLayer>(dynamic_count_);
     for (size_t i = 0; i < program_.values.size(); ++i) Put(MakeValue(i), values_, i);
     for (size_t i = 0; i < program_.states.size(); ++i) {
       Put(Rows(options_.max_streams, static_cast<size_t>(program_.states[i].width)), states_, i);
@@ -52,6 +85,7 @@ class Planner {
     if (!arena_->counts()) {
       plan_.outputs = {outputs_, program_.outputs.size()};
       plan_.operations = {operations_, count};
+      plan_.dynamic_layers = {dynamic_layers_, dynamic_count_};
       plan_.states = {states_, program_.states.size()};
     }
     return plan_;
@@ -70,6 +104,16 @@ class Planner {
       plan_.step_bytes += view.bytes.size();
       if (PaysToShare(view.bytes.size(), options_.max_batch * options_.max_steps)) {
         plan_.threads = options_.threads;
+      }
+    });
+    EachLayer(program_, [&](const ProgramNode&, const ProgramLayer& layer) {
+      if (!layer.has_delta) return;
+      for (const ProgramProduct& product : {layer.input_columns, layer.recurrent_columns}) {
+        const EncodedView& view = product.matrix->view;
+        if (options_.kernels->find_add_columns(view.spec) != nullptr) continue;
+        status =
+            Unsupported(StrCat(product.matrix->part.name, ": target ", options_.kernels->target,
+                               " cannot add columns of format ", FormatName(view.spec)));
       }
     });
     return status;
@@ -165,7 +209,10 @@ class Planner {
     ax_ = Rows(ax_rows, program_.gate_rows);
     ah_ = Rows(options_.max_batch, program_.gate_rows);
     reset_h_ = Rows(options_.max_batch, program_.hidden);
-    if (!options_.streams_in_order) gathered_ = Rows(options_.max_batch, program_.hidden);
+    if (!options_.streams_in_order || dynamic_count_ > 0) {
+      gathered_ = Rows(options_.max_batch, program_.hidden);
+    }
+    MakeDynamicScratch();
     bool has_projection = false;
     bool has_start = false;
     for (const ProgramNode& node : program_.nodes) {
@@ -180,6 +227,77 @@ class Planner {
       own_h_ = Rows(options_.max_batch, program_.hidden);
       own_c_ = Rows(options_.max_batch, program_.hidden);
     }
+  }
+
+  void MakeDynamicScratch() {
+    size_t features = 0;
+    EachLayer(program_, [&](const ProgramNode&, const ProgramLayer& layer) {
+      if (!layer.is_dynamic()) return;
+      features =
+          std::max({features, static_cast<size_t>(layer.input.matrix->view.cols), layer.width});
+    });
+    if (features == 0) return;
+    constexpr size_t kMoreWritten = 16;  // by send_changes
+    sequences_ = arena_->Take<uint32_t>(options_.max_batch);
+    gathered_x_ = Rows(options_.max_batch, features);
+    columns_ = arena_->Take<int32_t>(features + kMoreWritten);
+    changes_ = arena_->Take<float>(features + kMoreWritten);
+  }
+
+  DeltaProduct MakeDeltaProduct(const ProgramProduct& plain, const ProgramProduct& columns) {
+    DeltaProduct product;
+    product.plain = MakeProduct(plain);
+    product.columns = columns.matrix->view;
+    product.add = options_.kernels->find_add_columns(product.columns.spec);
+    product.most_columns = MostColumns(*plain.matrix, *columns.matrix);
+    product.plain_multiply_adds = WorkOf(plain);
+    return product;
+  }
+
+  static size_t WorkOf(const ProgramProduct& product) {
+    const EncodedView& view = product.matrix->view;
+    return WorkBefore(view, RowGroups(view));
+  }
+
+  const DynamicLayer* MakeDynamic(const ProgramNode& node, const ProgramLayer& spec) {
+    DynamicLayer layer;
+    layer.node = spec.node;
+    layer.reverse = spec.reverse;
+    layer.rules = arena_->Take<LayerRules>(1);
+    layer.counters = arena_->Take<LayerCounters>(1);
+    layer.sequences = sequences_;
+    layer.plain_multiply_adds = WorkOf(spec.input) + WorkOf(spec.recurrent);
+    if (spec.candidate.matrix != nullptr) layer.plain_multiply_adds += WorkOf(spec.candidate);
+    layer.gathered_x = Narrowed(gathered_x_, static_cast<size_t>(spec.input.matrix->view.cols));
+    LayerRules rules;
+    if (spec.weight_skip != nullptr) {
+      layer.weight_skip = spec.weight_skip;
+      layer.bias_skip = spec.bias_skip;
+      layer.rest = State(spec.rest);
+      layer.gain = State(spec.rest + 1);
+      rules.skip = true;
+    }
+    if (spec.has_delta) {
+      const size_t rows = static_cast<size_t>(InfoOf(node.cell).gates) * spec.units;
+      layer.has_delta = true;
+      layer.bank = static_cast<size_t>(spec.delta.bank);
+      layer.send = options_.kernels->send_changes;
+      layer.columns = columns_;
+      layer.changes = changes_;
+      layer.input = MakeDeltaProduct(spec.input, spec.input_columns);
+      layer.recurrent = MakeDeltaProduct(spec.recurrent, spec.recurrent_columns);
+      layer.x_sent = State(spec.x_sent);
+      layer.h_sent = State(spec.x_sent + 1);
+      layer.input_memory = Rows(options_.max_streams, rows);
+      layer.recurrent_memory = Rows(options_.max_streams, rows);
+      layer.age = Rows(options_.max_streams, 1, 1);
+      rules.delta_x = static_cast<float>(spec.delta.x);
+      rules.delta_h = static_cast<float>(spec.delta.h);
+    }
+    Put(rules, layer.rules, 0);
+    const size_t index = next_dynamic_++;
+    Put(layer, dynamic_layers_, index);
+    return dynamic_layers_ == nullptr ? nullptr : dynamic_layers_ + index;
   }
 
   Product MakeProduct(const ProgramProduct& product) {
@@ -241,6 +359,7 @@ class Planner {
     layer.gathered = gathered_;
     layer.gathered.features = layer.h.features;
     layer.out_offset = layer.number * spec.width;
+    if (spec.is_dynamic()) layer.dynamic = MakeDynamic(node, spec);
     Emit(op);
   }
 
@@ -305,12 +424,61 @@ class Planner {
   size_t next_operation_ = 0;
   RowBuffer ax_, ah_, reset_h_, gathered_, cell_h_, projected_, own_h_, own_c_;
   float* windows_ = nullptr;
+  DynamicLayer* dynamic_layers_ = nullptr;
+  size_t dynamic_count_ = 0;
+  size_t next_dynamic_ = 0;
+  uint32_t* sequences_ = nullptr;
+  RowBuffer gathered_x_;
+  int32_t* columns_ = nullptr;
+  float* changes_ = nullptr;
 };
 
 }  // namespace
 
 Result<RunPlan> MakePlan(const Program& program, const PlanOptions& options, Arena* arena) {
   return Planner(program, options, arena).Make();
+}
+
+void ForgetStreams(const RunPlan& plan, size_t first, size_t count) {
+  for (const DynamicLayer& layer : plan.dynamic_layers) {
+    if (layer.has_delta) std::fill_n(layer.age.row(first), count, 0.0f);
+  }
+}
+
+Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRules& rules) {
+  for (const auto& [what, threshold] :
+       {std::pair{"delta_x", rules.delta_x}, {"delta_h", rules.delta_h}}) {
+    if (threshold >= 0.0f && std::isfinite(threshold)) continue;
+    return InvalidArgument(StrCat("layer '", layer, "': ", what,
+                                  ": a threshold of at least 0 expected, ", threshold, " found"));
+  }
+  std::vector<std::string> names;
+  bool is_found = false;
+  for (const DynamicLayer& each : plan.dynamic_layers) {
+    names.emplace_back(each.node);
+    if (each.node != layer) continue;
+    is_found = true;
+    if (!each.has_delta && (rules.delta_x > 0.0f || rules.delta_h > 0.0f)) {
+      return Unsupported(StrCat("layer '", layer,
+                                "': compiled without columns, so that thresholds "
+                                "cannot be set; give it delta, with thresholds of 0 if need be, "
+                                "before it is compiled"));
+    }
+    if (each.weight_skip == nullptr && rules.skip) {
+      return Unsupported(StrCat("layer '", layer,
+                                "': has no weights for skipping; give it skip "
+                                "and train it before it is compiled"));
+    }
+  }
+  if (!is_found) {
+    return InvalidArgument(
+        StrCat("layer '", layer, "': no such layer with dynamic pruning",
+               names.empty() ? ", the network has none" : DidYouMean(std::string(layer), names)));
+  }
+  for (const DynamicLayer& each : plan.dynamic_layers) {
+    if (each.node == layer) *each.rules = rules;
+  }
+  return Ok();
 }
 
 void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log) {

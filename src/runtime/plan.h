@@ -29,9 +29,16 @@ struct RunPlan {
   std::span<const RowBuffer> outputs;
   std::span<const Operation> operations;
   std::span<const RowBuffer> states;  // of Program::states
-  size_t step_bytes = 0;              // of the matrices that a step of one sequence multiplies
-  size_t threads = 1;                 // as asked, or 1 if no product is large enough to be shared
+  std::span<const DynamicLayer> dynamic_layers;
+  size_t step_bytes = 0;  // of the matrices that a step of one sequence multiplies
+  size_t threads = 1;     // as asked, or 1 if no product is large enough to be shared
 };
+
+// What is kept of the streams [first, first + count) beside their states is of no meaning any more.
+void ForgetStreams(const RunPlan& plan, size_t first, size_t count);
+
+// See Session::SetRules.
+Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRules& rules);
 
 // Over an arena that counts, the spans are empty and the rest is right. Allocates nothing but an
 // error's message. Errors: kUnsupported for a matrix that the kernels do not cover; kOutOfMemory

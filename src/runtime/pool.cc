@@ -174,6 +174,7 @@ void StreamPool::Impl::ClearState(int32_t stream) {
   for (const RowBuffer& state : engine.plan.states) {
     std::fill_n(state.row(static_cast<size_t>(stream)), state.features, 0.0f);
   }
+  ForgetStreams(engine.plan, static_cast<size_t>(stream), 1);
 }
 
 Result<RowBuffer> StreamPool::Impl::FindState(int32_t stream, std::string_view name,
@@ -314,6 +315,7 @@ Status StreamPool::GetState(int32_t stream, std::string_view name, std::span<flo
 Status StreamPool::SetState(int32_t stream, std::string_view name, std::span<const float> values) {
   ESPALIER_ASSIGN_OR_RETURN(const RowBuffer row, impl_->FindState(stream, name, values.size()));
   std::copy_n(values.data(), row.features, row.data);
+  ForgetStreams(impl_->engine.plan, static_cast<size_t>(stream), 1);
   return Ok();
 }
 

@@ -68,7 +68,7 @@ class Resolver {
       layer.input = ProductOf(direction.weight_ih, direction.bias_ih);
       ProgramProduct* next = &layer.recurrent;
       for (const ArtifactMatrix& matrix : artifact_.matrices()) {
-        if (matrix.part.weight != direction.weight_hh) continue;
+        if (matrix.part.weight != direction.weight_hh || matrix.part.by_column) continue;
         *next = ProductOf(matrix, direction.bias_hh);
         next = &layer.candidate;
       }
@@ -79,6 +79,19 @@ class Resolver {
       layer.units = static_cast<size_t>(node.hidden_size);
       layer.width = static_cast<size_t>(StateSizeOf(node));
       if (!out->starts_from_values) layer.h = TakeStates(direction.c.empty() ? 1 : 2);
+      layer.node = node.name;
+      if (node.delta.has_value()) {
+        layer.has_delta = true;
+        layer.delta = *node.delta;
+        layer.input_columns.matrix = &artifact_.matrix(ColumnsPartName(direction.weight_ih));
+        layer.recurrent_columns.matrix = &artifact_.matrix(ColumnsPartName(direction.weight_hh));
+        layer.x_sent = TakeStates(2);
+      }
+      if (node.skip) {
+        layer.weight_skip = Vector(direction.weight_skip);
+        layer.bias_skip = *Vector(direction.bias_skip);
+        layer.rest = TakeStates(2);
+      }
       program_.hidden = std::max({program_.hidden, layer.units, layer.width});
     }
     const auto hidden = static_cast<size_t>(node.hidden_size);

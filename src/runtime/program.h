@@ -38,6 +38,16 @@ struct ProgramLayer {
   size_t width = 0;                 // of h: P with a projection, else H
   size_t h = 0;  // index in Artifact::states; c, if the cell has one, is the next. Not used by a
                  // node that starts from values
+  std::string_view node;  // its name
+  bool has_delta = false;
+  Delta delta;
+  ProgramProduct input_columns, recurrent_columns;  // by columns; without delta nothing
+  size_t x_sent = 0;                                // index of the state; h_sent is the next
+  const float* weight_skip = nullptr;               // [H] or [P], or nullptr
+  float bias_skip = 0.0f;
+  size_t rest = 0;  // index of the state; gain is the next
+
+  bool is_dynamic() const { return has_delta || weight_skip != nullptr; }
 };
 
 // y = (x - mean) / sqrt(variance + epsilon) * weight + bias

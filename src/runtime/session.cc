@@ -230,6 +230,7 @@ void Session::Reset() noexcept {
   for (const RowBuffer& state : impl_->engine.plan.states) {
     std::fill_n(state.data, static_cast<size_t>(impl_->max_batch) * state.stride, 0.0f);
   }
+  ForgetStreams(impl_->engine.plan, 0, static_cast<size_t>(impl_->max_batch));
 }
 
 Status Session::ResetStream(int64_t stream) noexcept {
@@ -244,6 +245,7 @@ Status Session::ResetStream(int64_t stream) noexcept {
   for (const RowBuffer& state : impl_->engine.plan.states) {
     std::fill_n(state.row(static_cast<size_t>(stream)), state.features, 0.0f);
   }
+  ForgetStreams(impl_->engine.plan, static_cast<size_t>(stream), 1);
   return Ok();
 }
 
@@ -262,7 +264,25 @@ Status Session::SetState(std::string_view name, std::span<const float> values) {
   for (size_t b = 0; b < values.size() / state.features; ++b) {
     std::copy_n(values.data() + b * state.features, state.features, state.row(b));
   }
+  ForgetStreams(impl_->engine.plan, 0, values.size() / state.features);
   return Ok();
+}
+
+size_t Session::dynamic_layers() const noexcept { return impl_->engine.plan.dynamic_layers.size(); }
+
+LayerActivity Session::Activity(size_t index) const noexcept {
+  const DynamicLayer& layer = impl_->engine.plan.dynamic_layers[index];
+  return {layer.node, layer.reverse, *layer.rules, *layer.counters};
+}
+
+void Session::ResetCounters() noexcept {
+  for (const DynamicLayer& layer : impl_->engine.plan.dynamic_layers) {
+    *layer.counters = LayerCounters();
+  }
+}
+
+Status Session::SetRules(std::string_view layer, const LayerRules& rules) {
+  return SetLayerRules(impl_->engine.plan, layer, rules);
 }
 
 std::span<const StateSpec> Session::states() const { return impl_->state_specs; }

@@ -22,6 +22,7 @@
 #include "base/status.h"
 #include "model/graph.h"
 #include "model/reference.h"
+#include "runtime/dynamic.h"
 #include "runtime/program.h"
 
 namespace espalier {
@@ -101,6 +102,17 @@ class Session {
   Status GetState(std::string_view name, std::span<float> values) const;
   Status SetState(std::string_view name, std::span<const float> values);
   std::span<const StateSpec> states() const;
+
+  // The directions of layers that have dynamic pruning, in the order of the graph, with what they
+  // did since the session was made or the counters were set to 0. Precondition: index is below
+  // their number.
+  size_t dynamic_layers() const noexcept;
+  LayerActivity Activity(size_t index) const noexcept;
+  void ResetCounters() noexcept;
+  // Changes the rules of a layer, both directions of it: thresholds of 0 and no skipping are the
+  // plain layer. Errors: kInvalidArgument for an unknown layer or a threshold that is not finite
+  // and >= 0; kUnsupported if the layer was compiled without what the rules need.
+  Status SetRules(std::string_view layer, const LayerRules& rules);
 
   // The target whose kernels it uses; static storage.
   const char* target() const;

@@ -91,6 +91,33 @@ at::Tensor HiddenLoss(const TorchTensors& values, const Batch& batch, const Teac
   return total / static_cast<double>(std::max<size_t>(1, teaching.hidden.size()));
 }
 
+// See TrainOptions::update_penalty: the mean over the directions that skip.
+at::Tensor UpdatePenalty(const std::vector<at::Tensor>& updates) {
+  at::Tensor total = at::zeros({});
+  for (const at::Tensor& update : updates) total = total + update.mean();
+  return total / static_cast<double>(std::max<size_t>(1, updates.size()));
+}
+
+// See TrainOptions::delta_penalty: the mean over the nodes with delta.
+at::Tensor DeltaPenalty(const Graph& graph, const TorchTensors& values, const Batch& batch) {
+  at::Tensor total = at::zeros({});
+  double nodes = 0.0;
+  const at::Tensor lengths =
+      at::tensor(at::ArrayRef<int32_t>(batch.lengths), at::kInt).view({1, -1});
+  for (const Node& node : graph.nodes) {
+    if (!node.delta.has_value() || batch.steps < 2) continue;
+    const at::Tensor& h = values.at(node.output);  // [T, B, H]
+    const at::Tensor change =
+        (h.narrow(0, 1, batch.steps - 1) - h.narrow(0, 0, batch.steps - 1)).abs();
+    const at::Tensor valid =
+        (at::arange(1, batch.steps, at::kInt).view({-1, 1}) < lengths).unsqueeze(2);
+    total = total +
+            at::where(valid, change, at::zeros({1})).sum() / (valid.sum().clamp_min(1) * h.size(2));
+    nodes += 1.0;
+  }
+  return total / std::max(1.0, nodes);
+}
+
 }  // namespace
 
 struct Autograd::Impl {
@@ -194,13 +221,18 @@ Result<double> Autograd::LossAndGradient(const LabelledBatch& batch, const LossO
   double value = 0.0;
   const Status status = Guarded([&] {
     std::fill(impl_->gradient.begin(), impl_->gradient.end(), 0.0f);
-    const TorchTensors values =
-        Forward(impl_->graph, impl_->tensors, batch.batch, nullptr, {CellPath::kFused, dropout});
+    std::vector<at::Tensor> updates;
+    const TorchTensors values = Forward(impl_->graph, impl_->tensors, batch.batch, nullptr,
+                                        {CellPath::kFused, dropout, &updates});
     at::Tensor result = Loss(values.at(impl_->logits), batch, loss);
     if (loss.hidden != nullptr) {
       result = result + HiddenLoss(values, batch.batch, *loss.hidden) * loss.hidden_weight;
     }
     value = static_cast<double>(result.item<float>());
+    if (loss.update_penalty > 0.0) result = result + UpdatePenalty(updates) * loss.update_penalty;
+    if (loss.delta_penalty > 0.0) {
+      result = result + DeltaPenalty(impl_->graph, values, batch.batch) * loss.delta_penalty;
+    }
     result.backward();
     return Ok();
   });

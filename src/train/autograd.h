@@ -47,6 +47,9 @@ struct LossOptions {
   // teacher's features are chosen, not mapped). nullptr: nothing.
   const Teaching* hidden = nullptr;
   double hidden_weight = 0.0;
+  // See TrainOptions. Both are left out of the loss that is returned.
+  double update_penalty = 0.0;
+  double delta_penalty = 0.0;
 };
 
 class Autograd {

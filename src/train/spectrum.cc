@@ -53,7 +53,7 @@ void Walk(const Node& node, const RecurrentDirection& direction, const CellWeigh
     seen->x.push_back(state.rows);
     seen->h.push_back(state.h);
     if (state.c.defined()) seen->c.push_back(state.c);
-    state = RunCellTextual(node.cell, weights, state, {1}, at::Tensor());
+    state = RunCellTextual({node.cell}, weights, state, {1}, at::Tensor());
   }
 }
 
@@ -76,7 +76,7 @@ void AddDirection(const Node& node, const RecurrentDirection& direction, CellWei
   std::vector<double> signs(static_cast<size_t>(start.h.numel()));
   for (double& sign : signs) sign = rng->Below(2) == 0 ? -1.0 : 1.0;
   const at::Tensor v = at::tensor(signs, at::kDouble).view({count, StateSizeOf(node)});
-  const at::Tensor h = RunCellTextual(node.cell, weights, start, {count}, at::Tensor()).rows;
+  const at::Tensor h = RunCellTextual({node.cell}, weights, start, {count}, at::Tensor()).rows;
   const at::Tensor back =
       torch::autograd::grad({(h * v).sum()}, {start.h}, {}, /*retain_graph=*/true,
                             /*create_graph=*/true)[0];

@@ -148,13 +148,29 @@ class Execution {
     const auto packed = [&](const at::Tensor& all) {
       return packing_.is_full || !all.defined() ? all : all.index_select(0, order);
     };
-    const CellRun start{Pack(x, direction.reverse), packed(start_h), packed(start_c)};
+    // Those of delta and skipped updates, which the executor keeps as they are named.
+    const auto own = [&](const std::string& name, int64_t size) {
+      return name.empty() ? at::Tensor() : State(name, size);
+    };
+    const at::Tensor x_sent = own(direction.x_sent, x.size(2));
+    const at::Tensor h_sent = own(direction.h_sent, width);
+    const at::Tensor rest = own(direction.rest, 1);
+    const at::Tensor gain = own(direction.gain, 1);
+    const CellRun start{Pack(x, direction.reverse),
+                        packed(start_h),
+                        packed(start_c),
+                        packed(x_sent),
+                        packed(h_sent),
+                        packed(rest),
+                        packed(gain)};
     at::Tensor dropout;
     if (options_.dropout != nullptr && node.recurrent_dropout > 0.0) {
       dropout = DropoutFactors(count, width, node.recurrent_dropout, options_.dropout);
     }
     const auto run = options_.path == CellPath::kFused ? RunCellFused : RunCellTextual;
-    const CellRun end = run(node.cell, weights, start, packing_.step_sizes, dropout);
+    const StepRules rules{node.cell, node.delta, node.skip};
+    const CellRun end = run(rules, weights, start, packing_.step_sizes, dropout);
+    if (options_.updates != nullptr && node.skip) options_.updates->push_back(end.updates);
     // Sequences without a step end where they start.
     const auto end_of = [&](const at::Tensor& all, const at::Tensor& packed_end) {
       return packing_.is_full ? packed_end : all.index_copy(0, order, packed_end);
@@ -163,6 +179,14 @@ class Execution {
     if (states_ != nullptr && values.empty()) {
       states_->at(direction.h) = end_of(start_h, end.h);
       if (has_c) states_->at(direction.c) = end_of(start_c, end.c);
+      if (node.delta.has_value()) {
+        states_->at(direction.x_sent) = end_of(x_sent, end.x_sent);
+        states_->at(direction.h_sent) = end_of(h_sent, end.h_sent);
+      }
+      if (node.skip) {
+        states_->at(direction.rest) = end_of(rest, end.rest);
+        states_->at(direction.gain) = end_of(gain, end.gain);
+      }
     }
     return Unpack(end.rows, direction.reverse);
   }

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,10 @@ struct ForwardOptions {
   CellPath path = CellPath::kFused;
   // Draws the dropout masks while training; nullptr: dropout and recurrent dropout do nothing.
   Rng* dropout = nullptr;
+  // If set, gets for each direction that skips [N, 1] over its valid steps: 1 for an update, 0 for
+  // a skip, with the gradient of the paper's update gate (straight-through: Campos et al. 2018,
+  // arXiv:1708.06834, section 3.1).
+  std::vector<at::Tensor>* updates = nullptr;
 };
 
 // Runs `graph` on `batch` with `weights` (by name, shapes as in graph.weights) and returns every
@@ -55,19 +60,29 @@ Packing PackingOf(const std::vector<int32_t>& lengths, int64_t steps);
 struct CellWeights {
   at::Tensor weight_ih, weight_hh, bias_ih, bias_hh;
   at::Tensor weight_hr = {}, weight_peephole = {};  // undefined where the layer has none
+  at::Tensor weight_skip = {}, bias_skip = {};
 };
 struct CellRun {
   at::Tensor rows;  // in: [N, I]; out: [N, H], or [N, P] with a projection
   at::Tensor h, c;  // in: start, out: end states [n, H], h [n, P] with a projection; c undefined
                     // without a cell state
+  // States of delta and of skipped updates (model/graph.h); undefined without.
+  at::Tensor x_sent = {}, h_sent = {}, rest = {}, gain = {};
+  at::Tensor updates = {};  // out: see ForwardOptions; undefined if nothing skips
+};
+// What a step does beside the cell: model/graph.h.
+struct StepRules {
+  CellKind cell = CellKind::kLstmCell;
+  std::optional<Delta> delta = {};
+  bool skip = false;
 };
 // `dropout`: as h, factors of the hidden state where weight_hh reads it, or undefined. (The
 // interpolation of a GRU sees the hidden state itself.)
 // The weights of a direction from all of a graph's.
 CellWeights CellWeightsOf(const RecurrentDirection& direction, const TorchTensors& weights);
-CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun& start,
+CellRun RunCellTextual(const StepRules& rules, const CellWeights& weights, const CellRun& start,
                        const std::vector<int64_t>& step_sizes, const at::Tensor& dropout);
-CellRun RunCellFused(CellKind cell, const CellWeights& weights, const CellRun& start,
+CellRun RunCellFused(const StepRules& rules, const CellWeights& weights, const CellRun& start,
                      const std::vector<int64_t>& step_sizes, const at::Tensor& dropout);
 
 // The fused form of CellKind::kLstmCell without a projection.

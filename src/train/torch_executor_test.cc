@@ -363,10 +363,10 @@ TEST(RecurrentDropout, KeepsOneMaskOverTime) {
   const at::Tensor mask = at::tensor({0.0f, 2.0f, 0.0f, 2.0f}).view({1, hidden});
   const CellRun start{at::tensor(batch.features).view({steps, 1}), at::zeros({1, hidden}), {}};
   const std::vector<int64_t> sizes(static_cast<size_t>(steps), 1);
-  const CellRun masked = RunCellTextual(CellKind::kRnnTanhCell, weights, start, sizes, mask);
+  const CellRun masked = RunCellTextual({CellKind::kRnnTanhCell}, weights, start, sizes, mask);
   CellWeights scaled = weights;
   scaled.weight_hh = weights.weight_hh * mask;
-  const CellRun same = RunCellTextual(CellKind::kRnnTanhCell, scaled, start, sizes, at::Tensor());
+  const CellRun same = RunCellTextual({CellKind::kRnnTanhCell}, scaled, start, sizes, at::Tensor());
   EXPECT_LT(MaxAbsDifference(ValuesOf(masked.rows), ValuesOf(same.rows)), 1e-6);
 }
 

@@ -154,7 +154,11 @@ CellRun RunLstm(const CellWeights& w, const CellRun& start, const std::vector<in
   const variable_list end =
       LstmFunction::apply(start.rows, start.h, start.c, w.weight_ih, w.weight_hh, w.bias_ih,
                           w.bias_hh, Dropout{dropout}, step_sizes);
-  return {end[0], end[1], end[2]};
+  CellRun run;
+  run.rows = end[0];
+  run.h = end[1];
+  run.c = end[2];
+  return run;
 }
 
 }  // namespace espalier

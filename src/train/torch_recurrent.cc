@@ -22,69 +22,173 @@ struct TensorMath {
 
 #include "cells/all_cells.inl"
 
+// What goes from step to step. Undefined where there is none.
+struct StepState {
+  CellState<at::Tensor> cell;
+  at::Tensor x_sent, h_sent, rest, gain;
+
+  template <typename Visit>
+  void Each(const Visit& visit) {
+    for (at::Tensor* part : {&cell.h, &cell.c, &x_sent, &h_sent, &rest, &gain}) {
+      if (part->defined()) visit(part);
+    }
+  }
+};
+
 // States of sequences that end early, in packed order: the longest sequences come first.
 class EndStates {
  public:
   // Keeps the first `size` rows of *state going and puts the others aside.
-  void Shrink(int64_t size, at::Tensor* state) {
-    if (!state->defined() || state->size(0) == size) return;
-    ended_.push_back(state->narrow(0, size, state->size(0) - size));
-    *state = state->narrow(0, 0, size);
+  void Shrink(int64_t size, StepState* state) {
+    if (state->cell.h.size(0) == size) return;
+    StepState ended = *state;
+    ended.Each([&](at::Tensor* part) { *part = part->narrow(0, size, part->size(0) - size); });
+    state->Each([&](at::Tensor* part) { *part = part->narrow(0, 0, size); });
+    ended_.push_back(std::move(ended));
   }
-  at::Tensor Join(const at::Tensor& last) const {
-    if (ended_.empty()) return last;
-    std::vector<at::Tensor> parts = {last};
-    parts.insert(parts.end(), ended_.rbegin(), ended_.rend());
-    return at::cat(parts, 0);
+  StepState Join(StepState last) const {
+    std::vector<std::vector<at::Tensor>> parts;
+    last.Each([&](at::Tensor* part) { parts.push_back({*part}); });
+    for (auto ended = ended_.rbegin(); ended != ended_.rend(); ++ended) {
+      StepState state = *ended;
+      size_t i = 0;
+      state.Each([&](at::Tensor* part) { parts[i++].push_back(*part); });
+    }
+    size_t i = 0;
+    last.Each([&](at::Tensor* part) { *part = at::cat(parts[i++], 0); });
+    return last;
   }
 
  private:
-  std::vector<at::Tensor> ended_;
+  std::vector<StepState> ended_;
 };
 
+// What is sent of `values`: see Delta. The gradient goes to the value when it was sent.
+at::Tensor Send(const at::Tensor& values, const at::Tensor& sent, double threshold, int64_t bank) {
+  at::Tensor is_due;
+  {
+    const at::NoGradGuard no_gradient;
+    const int64_t size = values.size(1);
+    is_due = at::less((values - sent).abs(), static_cast<float>(threshold)).logical_not();
+    if (bank > 1) {
+      const int64_t banks = (size + bank - 1) / bank;
+      is_due = at::constant_pad_nd(is_due, {0, banks * bank - size})
+                   .view({-1, banks, bank})
+                   .any(2)
+                   .repeat_interleave(bank, 1)
+                   .narrow(1, 0, size);
+    }
+  }
+  return at::where(is_due, values, sent);
+}
+
+// 1 where a step is an update and 0 where not, with the gradient of 1 - rest.
+at::Tensor UpdateOf(const at::Tensor& rest) {
+  const at::Tensor gate = 1.0 - rest;
+  const at::Tensor rounded = at::gt(rest.detach(), 0.5).logical_not().to(at::kFloat);
+  return gate + (rounded - gate).detach();
+}
+
+// The products of a cell.
 template <class Cell>
-CellRun RunTextual(const CellInfo& info, const CellWeights& w, const CellRun& start,
-                   const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
-  const TensorMath m;
-  const int64_t gates = info.gates;
-  const int64_t hidden = w.weight_ih.size(0) / gates;
-  // Gates whose product reads h itself; the last one of a reset-before cell reads r * h.
-  const int64_t direct = Cell::kResetBefore ? gates - 1 : gates;
-  const at::Tensor weight_hh = w.weight_hh.narrow(0, 0, direct * hidden).t();
-  const at::Tensor bias_hh = w.bias_hh.narrow(0, 0, direct * hidden);
-  // split, not narrow at each step: its backward joins the steps once, narrow's would fill [N, G*H]
-  // with zeros at each.
-  const std::vector<at::Tensor> ax_steps =
-      at::addmm(w.bias_ih, start.rows, w.weight_ih.t()).split_with_sizes(step_sizes);
-  std::vector<at::Tensor> peepholes;
-  if constexpr (Cell::kPeepholes) peepholes = w.weight_peephole.chunk(info.peepholes);
-  CellState<at::Tensor> state{start.h, start.c};
-  EndStates ended_h, ended_c;
-  std::vector<at::Tensor> outputs;
-  for (size_t step = 0; step < step_sizes.size(); ++step) {
-    const int64_t size = step_sizes[step];
-    ended_h.Shrink(size, &state.h);
-    ended_c.Shrink(size, &state.c);
-    const at::Tensor h = dropout.defined() ? state.h * dropout.narrow(0, 0, size) : state.h;
-    const std::vector<at::Tensor> ax = ax_steps[step].chunk(gates, 1);
-    std::vector<at::Tensor> ah = at::addmm(bias_hh, h, weight_hh).chunk(direct, 1);
+class CellProducts {
+ public:
+  CellProducts(const CellInfo& info, const CellWeights& w)
+      : w_(w),
+        gates_(info.gates),
+        hidden_(w.weight_ih.size(0) / info.gates),
+        // Gates whose product reads h itself; the last of a reset-before cell reads r * h.
+        direct_(Cell::kResetBefore ? info.gates - 1 : info.gates),
+        weight_hh_(w.weight_hh.narrow(0, 0, direct_ * hidden_).t()),
+        bias_hh_(w.bias_hh.narrow(0, 0, direct_ * hidden_)) {
+    if constexpr (Cell::kPeepholes) peepholes_ = w.weight_peephole.chunk(info.peepholes);
+  }
+
+  at::Tensor Input(const at::Tensor& rows) const {
+    return at::addmm(w_.bias_ih, rows, w_.weight_ih.t());
+  }
+
+  // `read_h` is what the products read, ax = Input of the step.
+  CellState<at::Tensor> Step(const at::Tensor& ax_step, const at::Tensor& read_h,
+                             const CellState<at::Tensor>& state) const {
+    const TensorMath m;
+    const std::vector<at::Tensor> ax = ax_step.chunk(gates_, 1);
+    std::vector<at::Tensor> ah = at::addmm(bias_hh_, read_h, weight_hh_).chunk(direct_, 1);
     if constexpr (Cell::kResetBefore) {
-      const at::Tensor reset_h = Cell::ResetHidden(m, ax.data(), ah.data(), h);
-      ah.push_back(at::addmm(w.bias_hh.narrow(0, direct * hidden, hidden), reset_h,
-                             w.weight_hh.narrow(0, direct * hidden, hidden).t()));
+      const at::Tensor reset_h = Cell::ResetHidden(m, ax.data(), ah.data(), read_h);
+      ah.push_back(at::addmm(w_.bias_hh.narrow(0, direct_ * hidden_, hidden_), reset_h,
+                             w_.weight_hh.narrow(0, direct_ * hidden_, hidden_).t()));
     }
     CellState<at::Tensor> next;
     if constexpr (Cell::kPeepholes) {
-      Cell::Step(m, ax.data(), ah.data(), peepholes.data(), state, &next);
+      Cell::Step(m, ax.data(), ah.data(), peepholes_.data(), state, &next);
     } else {
       Cell::Step(m, ax.data(), ah.data(), state, &next);
     }
-    if (w.weight_hr.defined()) next.h = at::mm(next.h, w.weight_hr.t());
-    state = next;
-    outputs.push_back(state.h);
+    if (w_.weight_hr.defined()) next.h = at::mm(next.h, w_.weight_hr.t());
+    return next;
   }
-  return {at::cat(outputs, 0), ended_h.Join(state.h),
-          state.c.defined() ? ended_c.Join(state.c) : at::Tensor()};
+
+ private:
+  const CellWeights& w_;
+  const int64_t gates_;
+  const int64_t hidden_;
+  const int64_t direct_;
+  const at::Tensor weight_hh_, bias_hh_;
+  std::vector<at::Tensor> peepholes_;
+};
+
+template <class Cell>
+CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& start,
+                   const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
+  const CellProducts<Cell> products(InfoOf(rules.cell), w);
+  const auto& delta = rules.delta;
+  StepState state{{start.h, start.c}, start.x_sent, start.h_sent, start.rest, start.gain};
+  // All at once, if what is read of x does not depend on h. split, not narrow at each step: its
+  // backward joins the steps once, narrow's would fill [N, G*H] with zeros at each.
+  const bool reads_at_once = !delta.has_value();
+  const std::vector<at::Tensor> inputs =
+      (reads_at_once ? products.Input(start.rows) : start.rows).split_with_sizes(step_sizes);
+  EndStates ended;
+  std::vector<at::Tensor> outputs, updates;
+  for (size_t step = 0; step < step_sizes.size(); ++step) {
+    const int64_t size = step_sizes[step];
+    ended.Shrink(size, &state);
+    StepState next = state;
+    at::Tensor ax = inputs[step];
+    at::Tensor read_h = state.cell.h;
+    if (delta.has_value()) {
+      next.x_sent = Send(ax, state.x_sent, delta->x, delta->bank);
+      next.h_sent = Send(read_h, state.h_sent, delta->h, delta->bank);
+      ax = products.Input(next.x_sent);
+      read_h = next.h_sent;
+    }
+    if (dropout.defined()) read_h = read_h * dropout.narrow(0, 0, size);
+    next.cell = products.Step(ax, read_h, state.cell);
+    if (rules.skip) {
+      const at::Tensor update = UpdateOf(state.rest);
+      const at::Tensor skip = 1.0 - update;
+      const auto choose = [&](at::Tensor* made, const at::Tensor& old) {
+        if (made->defined()) *made = update * *made + skip * old;
+      };
+      choose(&next.cell.h, state.cell.h);
+      choose(&next.cell.c, state.cell.c);
+      choose(&next.x_sent, state.x_sent);
+      choose(&next.h_sent, state.h_sent);
+      // Where nothing was made, h and with it the gain is as before.
+      next.gain = at::sigmoid(at::addmv(w.bias_skip, next.cell.h, w.weight_skip)).unsqueeze(1);
+      next.rest =
+          update * (1.0 - next.gain) + skip * (state.rest - at::minimum(next.gain, state.rest));
+      updates.push_back(update);
+    }
+    state = std::move(next);
+    outputs.push_back(state.cell.h);
+  }
+  StepState end = ended.Join(state);
+  CellRun run{at::cat(outputs, 0), end.cell.h, end.cell.c, end.x_sent,
+              end.h_sent,          end.rest,   end.gain};
+  if (rules.skip) run.updates = at::cat(updates, 0);
+  return run;
 }
 
 }  // namespace
@@ -95,29 +199,32 @@ CellWeights CellWeightsOf(const RecurrentDirection& direction, const TorchTensor
   };
   return {weights.at(direction.weight_ih), weights.at(direction.weight_hh),
           weights.at(direction.bias_ih),   weights.at(direction.bias_hh),
-          optional(direction.weight_hr),   optional(direction.weight_peephole)};
+          optional(direction.weight_hr),   optional(direction.weight_peephole),
+          optional(direction.weight_skip), optional(direction.bias_skip)};
 }
 
-CellRun RunCellTextual(CellKind cell, const CellWeights& weights, const CellRun& start,
+CellRun RunCellTextual(const StepRules& rules, const CellWeights& weights, const CellRun& start,
                        const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
-  switch (cell) {
+  switch (rules.cell) {
 #define ESPALIER_CELL(name, Class, ...) \
   case CellKind::k##Class:              \
-    return RunTextual<Class<TensorMath>>(InfoOf(cell), weights, start, step_sizes, dropout);
+    return RunTextual<Class<TensorMath>>(rules, weights, start, step_sizes, dropout);
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
   }
   return {};
 }
 
-CellRun RunCellFused(CellKind cell, const CellWeights& w, const CellRun& start,
+CellRun RunCellFused(const StepRules& rules, const CellWeights& w, const CellRun& start,
                      const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
-  if (w.weight_hr.defined()) return RunCellTextual(cell, w, start, step_sizes, dropout);
+  const CellKind cell = rules.cell;
+  const bool is_plain = !w.weight_hr.defined() && !rules.delta.has_value() && !rules.skip;
+  if (!is_plain) return RunCellTextual(rules, w, start, step_sizes, dropout);
   if (cell == CellKind::kLstmCell) return RunLstm(w, start, step_sizes, dropout);
   // libtorch's own forms for equal lengths; its packed ones are slower than the textual form, as
   // their backward narrows at each step.
   const bool is_full = step_sizes.front() == step_sizes.back();
-  if (!is_full || dropout.defined()) return RunCellTextual(cell, w, start, step_sizes, dropout);
+  if (!is_full || dropout.defined()) return RunCellTextual(rules, w, start, step_sizes, dropout);
   const std::vector<at::Tensor> params = {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh};
   const auto steps = static_cast<int64_t>(step_sizes.size());
   const at::Tensor x = start.rows.view({steps, step_sizes.front(), start.rows.size(1)});
@@ -133,7 +240,7 @@ CellRun RunCellFused(CellKind cell, const CellWeights& w, const CellRun& start,
   if (cell == CellKind::kGruCell) return run([](auto&&... a) { return at::gru(a...); });
   if (cell == CellKind::kRnnTanhCell) return run([](auto&&... a) { return at::rnn_tanh(a...); });
   if (cell == CellKind::kRnnReluCell) return run([](auto&&... a) { return at::rnn_relu(a...); });
-  return RunCellTextual(cell, w, start, step_sizes, dropout);
+  return RunCellTextual(rules, w, start, step_sizes, dropout);
 }
 
 }  // namespace espalier

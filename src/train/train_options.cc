@@ -144,7 +144,12 @@ std::string DescribeLayers(const Graph& graph) {
       layer +=
           StrCat("(", node.hidden_size, " ", DirectionName(node.direction), " recurrent_dropout ",
                  node.recurrent_dropout,
-                 node.projection_size > 0 ? StrCat(" projection ", node.projection_size) : "", ")");
+                 node.projection_size > 0 ? StrCat(" projection ", node.projection_size) : "",
+                 node.skip ? " skip" : "",
+                 node.delta.has_value() ? StrCat(" delta ", Exact(node.delta->x), " ",
+                                                 Exact(node.delta->h), " bank ", node.delta->bank)
+                                        : "",
+                 ")");
     } else if (node.op == Op::kConv1d) {
       layer += StrCat("(", node.kernel_size, " dilation ", node.dilation, ")");
     } else if (node.op == Op::kLayerNorm) {
@@ -265,6 +270,8 @@ Status ValidateOptions(const TrainOptions& options) {
       {"learning_rate.final_div", rate.final_div, 0.0, false, kInf},
       {"clip_norm", options.clip_norm, 0.0, true, kInf},
       {"label_smoothing", options.label_smoothing, 0.0, true, 1.0},
+      {"update_penalty", options.update_penalty, 0.0, true, kInf},
+      {"delta_penalty", options.delta_penalty, 0.0, true, kInf},
   };
   for (const Range& range : ranges) ESPALIER_RETURN_IF_ERROR(CheckRange(range));
   if (options.checkpoint_path.empty() && (options.resume || options.checkpoint_steps > 0)) {
@@ -453,6 +460,8 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("learning_rate.final_div", Exact(rate.final_div));
   add("clip_norm", Exact(options.clip_norm));
   add("label_smoothing", Exact(options.label_smoothing));
+  add("update_penalty", Exact(options.update_penalty));
+  add("delta_penalty", Exact(options.delta_penalty));
   add("weight_type", WeightTypeName(options.weight_type));
   add("seed", std::to_string(options.seed));
   add("patience", std::to_string(options.patience));

@@ -398,7 +398,9 @@ Status Training::Step(const std::vector<int64_t>& indices) {
                                  job_.distillation.weight,
                                  job_.distillation.temperature,
                                  hidden_.empty() ? nullptr : &teaching_,
-                                 job_.distillation.hidden_weight};
+                                 job_.distillation.hidden_weight,
+                                 options_.update_penalty,
+                                 options_.delta_penalty};
   ESPALIER_ASSIGN_OR_RETURN(const double loss, With(Form::kSampled, [&] {
                               return autograd_->LossAndGradient(batch_, loss_options,
                                                                 &state_.dropout);

@@ -98,6 +98,12 @@ struct TrainOptions {
   // Bengio et al. 2013, arXiv:1308.3432; Courbariaux et al. 2015, arXiv:1511.00363). Validation and
   // result are of rounded ones. Biases stay f32, and x is not rounded.
   WeightType weight_type = WeightType::kF32;
+  // Added to the loss: so much times the mean share of steps that are updates, over the directions
+  // that skip (Campos et al. 2018, arXiv:1708.06834, eq. 11, there the sum of updates), at least 0.
+  double update_penalty = 0.0;
+  // Added to the loss: so much times the mean |h[t] - h[t-1]| over valid steps, features and nodes
+  // with delta (Neil et al. 2017, arXiv:1612.05571, section 3.4), at least 0.
+  double delta_penalty = 0.0;
   double label_smoothing = 0.0;  // share of the target spread over all classes, in [0, 1)
   uint64_t seed = 1;             // order of the batches and dropout
   int threads = 1;               // same bits on resume are promised for 1

@@ -1,0 +1,70 @@
+// send_changes: what delta updates send of a vector (model/graph.h, Delta).
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/send_changes.cc"
+#include "hwy/foreach_target.h"
+// clang-format off
+#include "hwy/highway.h"
+// clang-format on
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/hwy_compat-inl.h"
+#include "kernels/kernels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier {
+namespace HWY_NAMESPACE {
+namespace {
+
+// The features [first, end), one by one.
+size_t SendEach(const SendArgs& args, size_t first, size_t end, size_t count) {
+  for (size_t i = first; i < end; ++i) {
+    const float change = args.values[i] - args.sent[i];
+    args.sent[i] = args.values[i];
+    args.cols[count] = static_cast<int32_t>(i);
+    args.d[count++] = change;
+  }
+  return count;
+}
+
+bool IsDue(const SendArgs& args, size_t first, size_t end) {
+  for (size_t i = first; i < end; ++i) {
+    if (!(std::abs(args.values[i] - args.sent[i]) < args.threshold)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+size_t send_changes(const SendArgs& args) {
+  const hn::CappedTag<float, 16> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  constexpr size_t kLanes = hn::MaxLanes(decltype(d)());
+  size_t count = 0;
+  size_t first = 0;
+  if (args.bank == 1) {
+    const auto threshold = hn::Set(d, args.threshold);
+    const auto lanes = hn::Iota(di, 0);
+    for (; first + kLanes <= args.size; first += kLanes) {
+      const auto values = hn::LoadU(d, args.values + first);
+      const auto sent = hn::LoadU(d, args.sent + first);
+      const auto change = hn::Sub(values, sent);
+      const auto is_due = hn::Not(hn::Lt(hn::Abs(change), threshold));  // NaN is
+      if (hn::AllFalse(d, is_due)) continue;
+      hn::StoreU(hn::IfThenElse(is_due, values, sent), d, args.sent + first);
+      const auto cols = hn::Add(lanes, hn::Set(di, static_cast<int32_t>(first)));
+      hn::CompressStore(cols, hn::RebindMask(di, is_due), di, args.cols + count);
+      count += hn::CompressStore(change, is_due, d, args.d + count);
+    }
+  }
+  for (; first < args.size; first += args.bank) {
+    const size_t end = std::min(args.size, first + args.bank);
+    if (IsDue(args, first, end)) count = SendEach(args, first, end, count);
+  }
+  return count;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier
+HWY_AFTER_NAMESPACE();

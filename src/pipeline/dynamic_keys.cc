@@ -1,0 +1,32 @@
+#include "pipeline/dynamic_keys.h"
+
+#include <utility>
+
+#include "base/strings.h"
+
+namespace espalier {
+
+Status ReadDynamic(const YAML::Node& node, const std::string& path,
+                   std::vector<DynamicSpec>* specs) {
+  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsSequence()) {
+    return InvalidArgument(path + ": a list of dynamic methods expected, " + DescribeYaml(node) +
+                           " found");
+  }
+  for (size_t i = 0; i < node.size(); ++i) {
+    const std::string where = StrCat(path, "[", i, "]");
+    DynamicSpec spec;
+    YamlMap map(node[i], where);
+    map.Read("name", &spec.name);
+    map.ReadStrings("layers", &spec.layers);
+    map.Read("x", &spec.x);
+    map.Read("h", &spec.h);
+    map.Read("bank", &spec.bank);
+    ESPALIER_RETURN_IF_ERROR(map.Finish());
+    ESPALIER_RETURN_IF_ERROR(ValidateDynamic(spec).WithContext(where));
+    specs->push_back(std::move(spec));
+  }
+  return Ok();
+}
+
+}  // namespace espalier

@@ -1,0 +1,65 @@
+#include "prune/dynamic.h"
+
+#include <cmath>
+#include <set>
+
+#include "base/strings.h"
+#include "prune/find.h"
+#include "prune/patterns.h"
+
+namespace espalier {
+
+std::span<const DynamicMethod* const> AllDynamicMethods() {
+  static constexpr const DynamicMethod* kAll[] = {
+#define ESPALIER_DYNAMIC(name) &dynamic::name,
+#include "prune/dynamic/dynamic.inc"
+#undef ESPALIER_DYNAMIC
+  };
+  return kAll;
+}
+
+Result<const DynamicMethod*> FindDynamicMethod(const std::string& name) {
+  return FindByName("dynamic method", name, AllDynamicMethods());
+}
+
+Status ValidateDynamic(const DynamicSpec& spec) {
+  ESPALIER_ASSIGN_OR_RETURN(const DynamicMethod* method, FindDynamicMethod(spec.name));
+  for (const auto& [field, threshold] : {std::pair{"x", spec.x}, {"h", spec.h}}) {
+    if (!(threshold >= 0.0 && std::isfinite(threshold))) {
+      return InvalidArgument(StrCat("dynamic method ", spec.name, ": ", field,
+                                    ": a threshold of at least 0 expected, ", threshold, " found"));
+    }
+    if (threshold > 0.0 && !method->reads_thresholds) {
+      return InvalidArgument(StrCat("dynamic method ", spec.name, ": ", field,
+                                    ": nothing, since it reads none, expected, ", threshold,
+                                    " found"));
+    }
+  }
+  const int64_t most = method->reads_thresholds ? kMostDeltaBank : 1;
+  if (spec.bank >= 1 && spec.bank <= most) return Ok();
+  return InvalidArgument(StrCat("dynamic method ", spec.name, ": bank: 1 to ", most, " expected, ",
+                                spec.bank, " found"));
+}
+
+Result<Graph> WithDynamic(const Graph& graph, std::span<const DynamicSpec> specs) {
+  Graph out = graph;
+  std::vector<std::string> layers;
+  for (const Node& node : graph.nodes) {
+    if (node.op == Op::kRecurrent) layers.push_back(node.name);
+  }
+  for (const DynamicSpec& spec : specs) {
+    ESPALIER_RETURN_IF_ERROR(ValidateDynamic(spec));
+    ESPALIER_ASSIGN_OR_RETURN(const DynamicMethod* method, FindDynamicMethod(spec.name));
+    const std::string context = "dynamic method " + spec.name;
+    Result<std::set<std::string>> chosen = ChooseByPattern(spec.layers, layers, "layers");
+    if (!chosen.ok()) return chosen.status().WithContext(context);
+    for (Node& node : out.nodes) {
+      if (!chosen->contains(node.name)) continue;
+      ESPALIER_RETURN_IF_ERROR(method->apply(spec, &node, &out.weights).WithContext(context));
+    }
+    ESPALIER_RETURN_IF_ERROR(ValidateGraph(out).WithContext(context));
+  }
+  return out;
+}
+
+}  // namespace espalier

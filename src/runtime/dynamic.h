@@ -1,0 +1,41 @@
+// Dynamic pruning at run time: what may be set, and what was saved. See model/graph.h, Delta and
+// Node::skip.
+#ifndef ESPALIER_RUNTIME_DYNAMIC_H_
+#define ESPALIER_RUNTIME_DYNAMIC_H_
+
+#include <cstdint>
+#include <string_view>
+
+namespace espalier {
+
+// What may be set while a session lives: the rules of one direction of a Recurrent node.
+struct LayerRules {
+  float delta_x = 0.0f;  // thresholds
+  float delta_h = 0.0f;
+  bool skip = false;  // false: every step is an update
+};
+
+// Of one direction of a Recurrent node with dynamic pruning, over all streams, since the session
+// was made or its counters were reset.
+struct LayerCounters {
+  uint64_t steps = 0;      // of all sequences
+  uint64_t skipped = 0;    // of these, those that were no update
+  uint64_t x_columns = 0;  // columns of weight_ih in updates, and how many of them were sent
+  uint64_t x_sent = 0;
+  uint64_t h_columns = 0;  // of weight_hh
+  uint64_t h_sent = 0;
+  uint64_t multiply_adds = 0;          // done in both products, padding included
+  uint64_t multiply_adds_without = 0;  // of as many steps without rules
+};
+
+// One direction of a Recurrent node with dynamic pruning.
+struct LayerActivity {
+  std::string_view layer;  // the node's name
+  bool reverse = false;
+  LayerRules rules;
+  LayerCounters counters;
+};
+
+}  // namespace espalier
+
+#endif  // ESPALIER_RUNTIME_DYNAMIC_H_

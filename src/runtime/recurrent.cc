@@ -1,0 +1,363 @@
+#include "runtime/recurrent.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace espalier {
+namespace {
+
+void CopyFloats(const float* from, size_t count, float* to) {
+  std::memcpy(to, from, count * sizeof(float));
+}
+
+// Recurrent writes 0 past a sequence's length.
+void ZeroPastLengths(const Operation& op, const RunContext& run) {
+  const size_t hidden = op.recurrent.h.features;
+  for (size_t b = 0; b < run.size; ++b) {
+    for (auto t = static_cast<size_t>(run.lengths[b]); t < run.steps; ++t) {
+      std::fill_n(op.out.row(t * run.size + b) + op.recurrent.out_offset, hidden, 0.0f);
+    }
+  }
+}
+
+// Sequences that take step s together: the first `count`, or those that are listed.
+struct StepRows {
+  size_t s = 0;
+  size_t count = 0;
+  const uint32_t* sequences = nullptr;
+
+  size_t SequenceOf(size_t i) const { return sequences == nullptr ? i : sequences[i]; }
+};
+
+// Units [first, end) of row i of a step.
+struct Units {
+  size_t i, first, end;
+};
+
+// Calls visit(units) for all `hidden` units of `count` rows, cut among the team's threads if
+// there are enough of them: by row, or by cache lines of one.
+template <typename Visit>
+void EachUnit(const RunContext& run, size_t count, size_t hidden, const Visit& visit) {
+  constexpr size_t kLine = 16;
+  constexpr size_t kLeastShared = 2048;  // 3 to 5 us of an LSTM's or a GRU's gates
+  const auto rows = [&](size_t begin, size_t end_row, size_t first, size_t end) {
+    for (size_t i = begin; i < end_row; ++i) visit(Units{i, first, end});
+  };
+  if (run.team == nullptr || count * hidden < kLeastShared) {
+    rows(0, count, 0, hidden);
+    return;
+  }
+  const size_t chunks = run.team->size();
+  if (count >= chunks) {
+    run.team->For(1,
+                  [&](size_t i) { rows(i * count / chunks, (i + 1) * count / chunks, 0, hidden); });
+    return;
+  }
+  const size_t lines = (hidden + kLine - 1) / kLine;
+  run.team->For(1, [&](size_t i) {
+    const size_t first = i * lines / chunks * kLine;
+    rows(0, count, first, std::min(hidden, (i + 1) * lines / chunks * kLine));
+  });
+}
+
+// Where sequence b has this state of the layer.
+float* StateOf(const RecurrentLayer& layer, const RunContext& run, const RowBuffer& state,
+               size_t b) {
+  return layer.starts_from_values ? state.row(b) : run.StateOf(state, b);
+}
+
+// The row of step s of sequence b in the values: that far from the end if the layer is reverse.
+size_t RowOf(const RecurrentLayer& layer, const RunContext& run, size_t s, size_t b) {
+  const size_t t = layer.reverse ? static_cast<size_t>(run.lengths[b]) - 1 - s : s;
+  return t * run.size + b;
+}
+
+bool IsLive(const RunContext& run, size_t s, size_t b) {
+  return static_cast<size_t>(run.lengths[b]) > s;
+}
+
+// The rows of h, one after the other.
+RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run, const StepRows& rows) {
+  RowBuffer h = layer.h;
+  const bool in_order = run.streams == nullptr && rows.sequences == nullptr;
+  if (layer.starts_from_values || in_order || rows.count == 1) {
+    h.data = StateOf(layer, run, layer.h, rows.SequenceOf(0));
+    return h;
+  }
+  h.data = layer.gathered.data;
+  for (size_t i = 0; i < rows.count; ++i) {
+    CopyFloats(run.StateOf(layer.h, rows.SequenceOf(i)), layer.h.features, h.row(i));
+  }
+  return h;
+}
+
+// What comes after the products of a step: ax(i) and ah(i) are those of row i. A sequence that has
+// ended is left as it is.
+template <typename Ax, typename Ah>
+void FinishStep(const Operation& op, const RunContext& run, const StepRows& rows, const Ax& ax,
+                const Ah& ah) {
+  const RecurrentLayer& layer = op.recurrent;
+  const size_t hidden = layer.units;
+  const bool is_projected = layer.projection.matmul != nullptr;
+  const auto is_live = [&](size_t i) { return IsLive(run, rows.s, rows.SequenceOf(i)); };
+  const auto out_of = [&](size_t b) {
+    return op.out.row(RowOf(layer, run, rows.s, b)) + layer.out_offset;
+  };
+  const auto args_of = [&](const Units& units) -> GateStepArgs {
+    const size_t b = rows.SequenceOf(units.i);
+    const size_t k = units.first;
+    float* c = layer.c.data == nullptr ? nullptr : StateOf(layer, run, layer.c, b) + k;
+    float* h = is_projected ? layer.cell_h.row(units.i) : StateOf(layer, run, layer.h, b);
+    return {ax(units.i) + k,
+            ah(units.i) + k,
+            hidden,
+            h + k,
+            c,
+            units.end - k,
+            layer.peephole == nullptr ? nullptr : layer.peephole + k,
+            hidden};
+  };
+  if (layer.reset_hidden != nullptr) {
+    EachUnit(run, rows.count, hidden, [&](const Units& units) {
+      if (!is_live(units.i)) return;
+      layer.reset_hidden(args_of(units), layer.reset_h.row(units.i) + units.first);
+    });
+    RowBuffer last_gate = layer.ah;
+    last_gate.data += layer.recurrent.weight.rows;
+    layer.candidate.Run(run.team, layer.reset_h, last_gate, rows.count);
+  }
+  EachUnit(run, rows.count, hidden, [&](const Units& units) {
+    if (!is_live(units.i)) return;
+    const GateStepArgs args = args_of(units);
+    layer.gate_step(args);
+    if (is_projected) return;
+    CopyFloats(args.h, args.hidden, out_of(rows.SequenceOf(units.i)) + units.first);
+  });
+  if (!is_projected) return;
+  layer.projection.Run(run.team, layer.cell_h, layer.projected, rows.count);
+  for (size_t i = 0; i < rows.count; ++i) {
+    if (!is_live(i)) continue;
+    const size_t b = rows.SequenceOf(i);
+    const size_t width = layer.projected.features;
+    CopyFloats(layer.projected.row(i), width, StateOf(layer, run, layer.h, b));
+    CopyFloats(layer.projected.row(i), width, out_of(b));
+  }
+}
+
+// Takes the start from the values of the graph.
+void StartFromValues(const RecurrentLayer& layer, const RunContext& run) {
+  if (!layer.starts_from_values) return;
+  const auto copy = [&](const RowBuffer& from, const RowBuffer& to) {
+    for (size_t b = 0; b < run.size; ++b) {
+      CopyFloats(from.row(b) + layer.number * to.features, to.features, to.row(b));
+    }
+  };
+  copy(layer.start_h, layer.h);
+  if (layer.c.data != nullptr) copy(layer.start_c, layer.c);
+}
+
+// The input products of the steps from s on, as many as there is room for; returns where row
+// RowOf(s, b) of them is.
+class InputProducts {
+ public:
+  InputProducts(const Operation& op, const RunContext& run)
+      : op_(op),
+        run_(run),
+        chunk_(StepsTogether(op.recurrent.max_ax_rows, run.size, run.max_length)) {}
+
+  size_t chunk() const { return chunk_; }
+
+  void Multiply(size_t s) {
+    first_ = s * run_.size;
+    RowBuffer x = op_.in;
+    x.data = op_.in.row(first_);
+    op_.recurrent.input.Run(run_.team, x, op_.recurrent.ax,
+                            std::min(chunk_, run_.max_length - s) * run_.size);
+  }
+
+  const float* Row(size_t s, size_t b) const {
+    return op_.recurrent.ax.row(RowOf(op_.recurrent, run_, s, b) - first_);
+  }
+
+ private:
+  const Operation& op_;
+  const RunContext& run_;
+  const size_t chunk_;
+  size_t first_ = 0;
+};
+
+// Step `s` of the first `active` sequences. One among them that has ended is multiplied along.
+void RunPlain(const Operation& op, const RunContext& run) {
+  const RecurrentLayer& layer = op.recurrent;
+  InputProducts inputs(op, run);
+  size_t active = run.size;
+  for (size_t s = 0; s < run.max_length; ++s) {
+    if (s % inputs.chunk() == 0) inputs.Multiply(s);
+    // With lengths in descending order nothing is multiplied in vain.
+    while (!IsLive(run, s, active - 1)) --active;
+    const StepRows rows{s, active};
+    layer.recurrent.Run(run.team, HiddenRows(layer, run, rows), layer.ah, active);
+    FinishStep(
+        op, run, rows, [&](size_t b) { return inputs.Row(s, b); },
+        [&](size_t b) { return layer.ah.row(b); });
+  }
+}
+
+// Whether step s of sequence b is an update; if not, the step is done.
+bool BeginStep(const Operation& op, const RunContext& run, size_t s, size_t b) {
+  const RecurrentLayer& layer = op.recurrent;
+  const DynamicLayer& dynamic = *layer.dynamic;
+  ++dynamic.counters->steps;
+  dynamic.counters->multiply_adds_without += dynamic.plain_multiply_adds;
+  if (!dynamic.rules->skip) return true;
+  float& rest = *run.StateOf(dynamic.rest, b);
+  if (!(rest > 0.5f)) return true;
+  rest = std::max(0.0f, rest - *run.StateOf(dynamic.gain, b));
+  ++dynamic.counters->skipped;
+  CopyFloats(run.StateOf(layer.h, b), layer.h.features,
+             op.out.row(RowOf(layer, run, s, b)) + layer.out_offset);
+  return false;
+}
+
+// After an update.
+void SetGain(const RecurrentLayer& layer, const RunContext& run, size_t b) {
+  constexpr size_t kSums = 16;
+  const DynamicLayer& dynamic = *layer.dynamic;
+  const float* h = run.StateOf(layer.h, b);
+  float sums[kSums] = {};
+  size_t k = 0;
+  for (; k + kSums <= layer.h.features; k += kSums) {
+    for (size_t i = 0; i < kSums; ++i) sums[i] += dynamic.weight_skip[k + i] * h[k + i];
+  }
+  for (; k < layer.h.features; ++k) sums[k % kSums] += dynamic.weight_skip[k] * h[k];
+  float sum = dynamic.bias_skip;
+  for (const float part : sums) sum += part;
+  const float gain = 1.0f / (1.0f + std::exp(-sum));
+  *run.StateOf(dynamic.gain, b) = gain;
+  *run.StateOf(dynamic.rest, b) = 1.0f - gain;
+}
+
+struct SentCounters {
+  uint64_t* columns;
+  uint64_t* sent;
+};
+
+// Brings W sent + b in `memory` up to what is sent now.
+void MultiplyChanges(const DynamicLayer& dynamic, const DeltaProduct& product, const float* values,
+                     float threshold, float* sent, float* memory, bool is_fresh,
+                     const SentCounters& counters) {
+  const auto size = static_cast<size_t>(product.plain.weight.cols);
+  const size_t count =
+      dynamic.send({values, sent, size, threshold, dynamic.bank, dynamic.columns, dynamic.changes});
+  *counters.columns += size;
+  *counters.sent += count;
+  const bool is_finite = std::all_of(dynamic.changes, dynamic.changes + count,
+                                     [](float change) { return std::isfinite(change); });
+  if (is_fresh && is_finite && count <= product.most_columns) {
+    const size_t done =
+        product.add(product.columns, {dynamic.columns, dynamic.changes, count, memory});
+    dynamic.counters->multiply_adds += done;
+    return;
+  }
+  const MatMulArgs args{sent, size, product.plain.bias, memory, 0, 1};
+  product.plain.matmul(product.plain.weight, args);
+  dynamic.counters->multiply_adds += product.plain_multiply_adds;
+}
+
+void MultiplyChangesOf(const Operation& op, const RunContext& run, size_t s, size_t b) {
+  const RecurrentLayer& layer = op.recurrent;
+  const DynamicLayer& dynamic = *layer.dynamic;
+  LayerCounters& counters = *dynamic.counters;
+  float& age = *run.StateOf(dynamic.age, b);
+  const bool is_fresh = age > 0.0f && age < kDeltaRefreshSteps;
+  age = is_fresh ? age + 1.0f : 1.0f;
+  MultiplyChanges(dynamic, dynamic.input, op.in.row(RowOf(layer, run, s, b)),
+                  dynamic.rules->delta_x, run.StateOf(dynamic.x_sent, b),
+                  run.StateOf(dynamic.input_memory, b), is_fresh,
+                  {&counters.x_columns, &counters.x_sent});
+  MultiplyChanges(dynamic, dynamic.recurrent, run.StateOf(layer.h, b), dynamic.rules->delta_h,
+                  run.StateOf(dynamic.h_sent, b), run.StateOf(dynamic.recurrent_memory, b),
+                  is_fresh, {&counters.h_columns, &counters.h_sent});
+}
+
+// The rows of x of a step, one after the other.
+RowBuffer InputRows(const Operation& op, const RunContext& run, const StepRows& rows) {
+  const RecurrentLayer& layer = op.recurrent;
+  RowBuffer x = op.in;
+  x.data = op.in.row(RowOf(layer, run, rows.s, rows.SequenceOf(0)));
+  if (rows.count == 1 || (rows.sequences == nullptr && !layer.reverse)) return x;
+  x = layer.dynamic->gathered_x;
+  for (size_t i = 0; i < rows.count; ++i) {
+    CopyFloats(op.in.row(RowOf(layer, run, rows.s, rows.SequenceOf(i))), op.in.features, x.row(i));
+  }
+  return x;
+}
+
+// With rules: the sequences of a step whose state changes, one step after the other.
+void RunDynamic(const Operation& op, const RunContext& run) {
+  const RecurrentLayer& layer = op.recurrent;
+  const DynamicLayer& dynamic = *layer.dynamic;
+  // Where nearly every step is an update, input products of many steps at once are cheaper, even
+  // those of a few that are skipped. Decided anew for each chunk, by the one before.
+  InputProducts inputs(op, run);
+  bool is_ahead = false;
+  size_t updates = 0, steps = 0;  // of the chunk
+  for (size_t s = 0; s < run.max_length; ++s) {
+    if (s % inputs.chunk() == 0) {
+      is_ahead = !dynamic.has_delta && inputs.chunk() > 1 &&
+                 (!dynamic.rules->skip || updates * 8 > steps * 7);
+      if (is_ahead) inputs.Multiply(s);
+      updates = steps = 0;
+    }
+    StepRows rows{s};
+    size_t live = 0;
+    for (size_t b = 0; b < run.size; ++b) {
+      if (!IsLive(run, s, b)) continue;
+      ++live;
+      if (BeginStep(op, run, s, b)) dynamic.sequences[rows.count++] = static_cast<uint32_t>(b);
+    }
+    updates += rows.count;
+    steps += live;
+    if (rows.count == 0) continue;
+    if (rows.count < run.size) rows.sequences = dynamic.sequences;
+    if (dynamic.has_delta) {
+      for (size_t i = 0; i < rows.count; ++i) {
+        MultiplyChangesOf(op, run, s, rows.SequenceOf(i));
+      }
+      const auto row_of = [&](const RowBuffer& memory) {
+        return [&run, &rows, &memory](size_t i) { return run.StateOf(memory, rows.SequenceOf(i)); };
+      };
+      FinishStep(op, run, rows, row_of(dynamic.input_memory), row_of(dynamic.recurrent_memory));
+    } else {
+      if (!is_ahead) {
+        layer.input.Run(run.team, InputRows(op, run, rows), layer.ax, rows.count);
+      }
+      layer.recurrent.Run(run.team, HiddenRows(layer, run, rows), layer.ah, rows.count);
+      dynamic.counters->multiply_adds += rows.count * dynamic.plain_multiply_adds;
+      FinishStep(
+          op, run, rows,
+          [&](size_t i) { return is_ahead ? inputs.Row(s, rows.SequenceOf(i)) : layer.ax.row(i); },
+          [&](size_t i) { return layer.ah.row(i); });
+    }
+    for (size_t i = 0; dynamic.rules->skip && i < rows.count; ++i) {
+      SetGain(layer, run, rows.SequenceOf(i));
+    }
+  }
+}
+
+}  // namespace
+
+void RunRecurrent(const Operation& op, const RunContext& run) {
+  const RecurrentLayer& layer = op.recurrent;
+  ZeroPastLengths(op, run);
+  StartFromValues(layer, run);
+  layer.dynamic == nullptr ? RunPlain(op, run) : RunDynamic(op, run);
+  if (layer.end_c.data == nullptr) return;
+  for (size_t b = 0; b < run.size; ++b) {
+    CopyFloats(StateOf(layer, run, layer.c, b), layer.units,
+               layer.end_c.row(b) + layer.number * layer.units);
+  }
+}
+
+}  // namespace espalier
