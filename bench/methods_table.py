@@ -2,7 +2,8 @@
 """The table of docs/methods.md: every criterion by granularity and sparsity, with its controls.
 
 For each task and seed one dense network is trained. It is then trained on for the same short budget:
-dense; or cut once, halfway, by each criterion at each granularity and sparsity. Controls: criterion
+dense; or cut in rising steps over the first 60 % of it (cubic) by each criterion at each granularity and
+sparsity, every gate by the same share. Controls: criterion
 `random`, and dense networks of the size of what is left, trained from scratch with the whole budget
 (for `unit` with as many units, for the others with as many weights). Every network is scored on the
 validation split after its last epoch; nothing is chosen by it, and the test split is left alone.
@@ -32,10 +33,12 @@ BEGIN, END = "<!-- bench/methods_table.py -->", "<!-- end -->"
 
 
 class Task:
-    """`shape`: units and input features; `epochs`: of the dense training and of what follows."""
+    """`shape`: units and input features; `epochs`: of the dense training and of what follows; `every`:
+    steps between two cuts."""
 
-    def __init__(self, name, title, layers, shape, epochs, batch, data=None):
+    def __init__(self, name, title, layers, shape, epochs, batch, every, data=None):
         self.name, self.title, self.layers, self.shape, self.epochs = name, title, layers, shape, epochs
+        self.every = every
         self.batch = ["--batch-size", batch]
         self.options = ["--task", name] + (["--data", data] if data else [])
 
@@ -89,11 +92,13 @@ class Lab:
         name, _, extra = criterion.partition(", ")
         epochs = task.epochs[1]
         options = ["--reconstruct"] if extra else []
+        if granularity != "unit":
+            options += ["--per", "gate"]
         stem = f"{task.name}-{criterion.replace(', ', '-')}-{granularity}-{sparsity}-{seed}"
         return self.run(stem, task, "prune", self.start(task, seed), "--criterion", name,
                         "--granularity", granularity, "--sparsity", sparsity, "--seed", seed,
-                        "--epochs", epochs, "--schedule", "one_shot", "--ramp-begin", epochs / 2,
-                        "--ramp-end", epochs / 2, *task.batch, *TUNE, *options)
+                        "--epochs", epochs, "--schedule", "cubic", "--ramp-end", 0.6 * epochs,
+                        "--every-steps", task.every, *task.batch, *TUNE, *options)
 
     def dense(self, task, seed):
         return self.run(f"{task.name}-on-{seed}", task, "prune", self.start(task, seed), "--sparsity", 0,
@@ -180,10 +185,10 @@ def main():
     options = parser.parse_args()
     digits = fewer_digits(options.digits, pathlib.Path(options.work) / "digits", 10000)
     tasks = [Task("mnist-rows", "LSTM-64, the first 10,000 training images",
-                  "lstm:{units} last_step gemm:10", (64, 28), (8, 2), 64, digits)]
+                  "lstm:{units} last_step gemm:10", (64, 28), (8, 2), 64, 40, digits)]
     if options.speech:
         tasks.append(Task("speech-keywords", "GRU-64", "gru:{units} mean_over_time dropout:0.3 gemm:10",
-                          (64, 32), (20, 2), 32, options.speech))
+                          (64, 32), (20, 2), 32, 20, options.speech))
     text = table(Lab(options.espalier, options.work), tasks, options.seeds, options.jobs)
     if options.write:
         write(options.write, text)

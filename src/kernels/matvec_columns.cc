@@ -1,4 +1,4 @@
-// matvec_columns_<type>_<R>: y = W x + init over format `columns`, weights in f32 or bf16, sums in
+// matvec_columns_<type>_<R>x1: y = W x + init over format `columns`, weights in f32 or bf16, sums in
 // f32, and add_columns: y += the listed columns of W times d, of which the others cost nothing.
 //
 // A run is one load of weights, one of y, one multiply-add and one store.
@@ -89,13 +89,13 @@ class ColumnsKernel {
 
 constexpr WeightType kBf16 = WeightType::kBf16;
 constexpr MatMulKernel kKernels[] = {
-    {{FormatId::k_columns, 8, 1}, "matvec_columns_f32_8", ColumnsKernel<float, 8>::MatMul},
-    {{FormatId::k_columns, 16, 1}, "matvec_columns_f32_16", ColumnsKernel<float, 16>::MatMul},
+    {{FormatId::k_columns, 8, 1}, "matvec_columns_f32_8x1", ColumnsKernel<float, 8>::MatMul},
+    {{FormatId::k_columns, 16, 1}, "matvec_columns_f32_16x1", ColumnsKernel<float, 16>::MatMul},
     {{FormatId::k_columns, 8, 1, kBf16},
-     "matvec_columns_bf16_8",
+     "matvec_columns_bf16_8x1",
      ColumnsKernel<uint16_t, 8>::MatMul},
     {{FormatId::k_columns, 16, 1, kBf16},
-     "matvec_columns_bf16_16",
+     "matvec_columns_bf16_16x1",
      ColumnsKernel<uint16_t, 16>::MatMul},
 };
 

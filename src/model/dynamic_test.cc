@@ -27,7 +27,7 @@ Graph OneUnit(float w, float r, GraphBuilder::RecurrentOptions options) {
 }
 
 std::vector<float> OutputOf(const Graph& graph, const std::vector<float>& x) {
-  const auto steps = static_cast<int64_t>(x.size());
+  const auto steps = static_cast<int64_t>(x.size()) / graph.inputs[0].type.features;
   const Batch batch{steps, 1, x, {}, {static_cast<int32_t>(steps)}};
   StateSet states = ZeroStates(graph, 1);
   return ValueOrDie(RunReference(graph, batch, &states)).at(graph.outputs[0]).values;

@@ -239,8 +239,8 @@ std::vector<std::byte> BytesOf(const Graph& graph) {
   return {writer.bytes().begin(), writer.bytes().end()};
 }
 
-// Of a Recurrent node, version 1 lacks the 8 bytes of projection_size, and 1 and 2 lack end_c,
-// which is 4 bytes if it is empty.
+// Of a Recurrent node, version 1 lacks the 8 bytes of projection_size, 1 and 2 lack end_c, which is
+// 4 bytes if it is empty, and all three the 2 bytes of skip and has_delta.
 TEST(Serialize, ReadsGraphsOfOlderVersions) {
   Rng rng(7);
   GraphBuilder builder("old", kInput, &rng);
@@ -250,11 +250,11 @@ TEST(Serialize, ReadsGraphsOfOlderVersions) {
   other.nodes[0].projection_size = -1;  // 8 bytes that are found by comparing
   const std::vector<std::byte> marked = BytesOf(other);
   const auto at = std::mismatch(bytes.begin(), bytes.end(), marked.begin()).first - bytes.begin();
-  for (const int version : {1, 2}) {
+  for (const int version : {1, 2, 3}) {
     std::vector<std::byte> old = bytes;
     old[0] = static_cast<std::byte>(version);
-    const auto first = old.begin() + at + (version == 1 ? 0 : 8);
-    old.erase(first, old.begin() + at + 12);
+    const auto first = old.begin() + at + (version == 1 ? 0 : version == 2 ? 8 : 12);
+    old.erase(first, old.begin() + at + 14);
     ByteReader reader(old);
     EXPECT_TRUE(ValueOrDie(ReadGraph(&reader)) == graph) << version;
     EXPECT_EQ(reader.remaining(), 0u);

@@ -496,6 +496,11 @@ bool IsStreamable(const Graph& graph) {
   return true;
 }
 
+bool IsDynamic(const Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                     [](const Node& node) { return node.delta.has_value() || node.skip; });
+}
+
 std::vector<std::string> PrunableWeights(const Graph& graph) {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : graph.weights) {

@@ -242,6 +242,10 @@ std::vector<StateSpec> StatesOf(const Graph& graph);
 // True if no node needs the whole sequence at once, so that chunks and single steps are possible.
 bool IsStreamable(const Graph& graph);
 
+// True if a node has delta or skips: rounding may then make an executor send or skip what another
+// does not.
+bool IsDynamic(const Graph& graph);
+
 // Names of the weights that the pruner may cut: all matrices, no biases.
 std::vector<std::string> PrunableWeights(const Graph& graph);
 

@@ -130,6 +130,9 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
   for (size_t i = 0; i < recipe.stages.size(); ++i) {
     StageSpec stage = recipe.stages[i];
     const std::string where = StrCat("stages[", i, "].", StageKindName(stage.kind));
+    Result<Graph> dynamic = WithDynamic(graph, stage.dynamic);
+    if (!dynamic.ok()) return dynamic.status().WithContext(where);
+    graph = *std::move(dynamic);
     ESPALIER_RETURN_IF_ERROR(CheckRegularizers(graph, stage).WithContext(where));
     ESPALIER_RETURN_IF_ERROR(CheckTeacher(graph, stage).WithContext(where));
     if (stage.kind == StageKind::kPrune) {

@@ -1,0 +1,98 @@
+// add_columns and send_changes on every target, against plain loops.
+#include <cmath>
+#include <limits>
+
+#include "formats/format.h"
+#include "kernels/kernels.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using namespace ::espalier::testing;
+
+class DeltaKernels : public ::testing::TestWithParam<const KernelTable*> {};
+INSTANTIATE_TEST_SUITE_P(Targets, DeltaKernels, ::testing::ValuesIn(AvailableKernels()),
+                         [](const auto& test) { return std::string(test.param->target); });
+
+TEST_P(DeltaKernels, AddTheColumnsThatAreListed) {
+  Rng rng(1);
+  for (const char* format :
+       {"columns_8x1", "columns_16x1", "columns_8x1_bf16", "columns_16x1_bf16"}) {
+    const FormatSpec spec = ValueOrDie(FindFormat(format));
+    for (const int64_t rows : {1, 7, 8, 15, 16, 17, 40, 131}) {
+      const int64_t cols = 1 + static_cast<int64_t>(rng.Below(30));
+      std::vector<float> weights(static_cast<size_t>(rows * cols));
+      for (float& weight : weights) {
+        // Whole numbers, so that any order of sums is exact.
+        if (rng.Below(4) == 0) weight = static_cast<float>(rng.Below(9)) - 4.0f;
+      }
+      const EncodedMatrix matrix = ValueOrDie(Encode(spec, {weights.data(), rows, cols}));
+      std::vector<int32_t> listed;
+      std::vector<float> d;
+      std::vector<float> y(static_cast<size_t>(rows) + 64), expected;
+      for (float& value : y) value = static_cast<float>(rng.Below(9));
+      expected = y;
+      for (int32_t col = 0; col < cols; ++col) {
+        if (rng.Below(3) != 0) continue;
+        listed.push_back(col);
+        d.push_back(static_cast<float>(rng.Below(7)) - 3.0f);
+        for (int64_t row = 0; row < rows; ++row) {
+          expected[static_cast<size_t>(row)] +=
+              weights[static_cast<size_t>(row * cols + col)] * d.back();
+        }
+      }
+      const AddColumnsFn add = GetParam()->find_add_columns(spec);
+      const size_t done = add(matrix.view(), {listed.data(), d.data(), listed.size(), y.data()});
+      EXPECT_EQ(y, expected) << format << " " << rows;
+      EXPECT_LE(done, StoredCount(matrix.view()));
+    }
+  }
+  EXPECT_EQ(GetParam()->find_add_columns(FormatSpec()), nullptr);
+}
+
+TEST_P(DeltaKernels, SendWhatHasChanged) {
+  Rng rng(2);
+  for (const size_t bank : {1, 2, 3, 8, 100}) {
+    for (const size_t size : {1, 5, 16, 17, 40, 100}) {
+      for (const float threshold : {0.0f, 0.5f, 2.0f, 9.0f}) {
+        std::vector<float> values(size), sent(size);
+        for (size_t i = 0; i < size; ++i) {
+          values[i] = static_cast<float>(rng.Below(9)) / 2.0f;
+          sent[i] = static_cast<float>(rng.Below(9)) / 2.0f;
+        }
+        if (size > 4) values[4] = std::numeric_limits<float>::quiet_NaN();
+        std::vector<float> expected_sent = sent, expected_d;
+        std::vector<int32_t> expected_cols;
+        for (size_t first = 0; first < size; first += bank) {
+          const size_t end = std::min(size, first + bank);
+          bool is_due = false;
+          for (size_t i = first; i < end; ++i) {
+            is_due |= !(std::abs(values[i] - sent[i]) < threshold);
+          }
+          for (size_t i = first; i < end && is_due; ++i) {
+            expected_cols.push_back(static_cast<int32_t>(i));
+            expected_d.push_back(values[i] - sent[i]);
+            expected_sent[i] = values[i];
+          }
+        }
+        std::vector<int32_t> cols(size + 16);
+        std::vector<float> d(size + 16);
+        const size_t count = GetParam()->send_changes(
+            {values.data(), sent.data(), size, threshold, bank, cols.data(), d.data()});
+        cols.resize(count);
+        d.resize(count);
+        EXPECT_EQ(cols, expected_cols) << bank << " " << size << " " << threshold;
+        for (size_t i = 0; i < count; ++i) {
+          EXPECT_TRUE(d[i] == expected_d[i] || (std::isnan(d[i]) && std::isnan(expected_d[i])));
+        }
+        for (size_t i = 0; i < size; ++i) {
+          EXPECT_TRUE(sent[i] == expected_sent[i] || (std::isnan(sent[i]) && i == 4));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace espalier

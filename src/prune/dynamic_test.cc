@@ -1,0 +1,141 @@
+#include "prune/dynamic.h"
+
+#include <cmath>
+
+#include "model/build.h"
+#include "prune/compact.h"
+#include "prune/coupling.h"
+#include "prune/units.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using namespace ::espalier::testing;
+
+Graph TwoLayers() {
+  Rng rng(1);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 3}}, &rng);
+  builder.Recurrent(CellKind::kLstmCell, 5, {Direction::kBidirectional, 0.0});
+  return ValueOrDie(builder.Recurrent(CellKind::kGruCell, 4).LastStep().Gemm(2).Finish());
+}
+
+TEST(Dynamic, PutsItsRulesIntoTheLayersThatAreNamed) {
+  const Graph graph = TwoLayers();
+  DynamicSpec delta{.name = "delta", .layers = {"gru*"}, .x = 0.25, .h = 0.5, .bank = 2};
+  DynamicSpec skip{.name = "skip"};
+  const DynamicSpec specs[] = {delta, skip};
+  const Graph changed = ValueOrDie(WithDynamic(graph, specs));
+  EXPECT_EQ(FindNode(changed, "gru0")->delta, (Delta{0.25, 0.5, 2}));
+  EXPECT_FALSE(FindNode(changed, "lstm0")->delta.has_value());
+  for (const char* name : {"lstm0.bias_skip", "lstm0.bias_skip_reverse", "gru0.bias_skip"}) {
+    EXPECT_EQ(changed.weights.at(name).values, std::vector<float>{1.0f}) << name;
+  }
+}
+
+// Before training a layer that skips does not: sigmoid(1) is above a half.
+TEST(Dynamic, BeginsAsTheNetworkThatItIsPutInto) {
+  const Graph graph = TwoLayers();
+  const DynamicSpec specs[] = {{.name = "delta"}, {.name = "skip"}};
+  const Graph changed = ValueOrDie(WithDynamic(graph, specs));
+  Rng rng(2);
+  const Batch batch = RandomBatch(graph, 7, 4, 0, &rng);
+  StateSet a = ZeroStates(graph, 4), b = ZeroStates(changed, 4);
+  EXPECT_EQ(ValueOrDie(RunReference(graph, batch, &a)).at(graph.outputs[0]).values,
+            ValueOrDie(RunReference(changed, batch, &b)).at(graph.outputs[0]).values);
+}
+
+TEST(Dynamic, KeepsWhatWasLearnedWhenItIsPutInAgain) {
+  const DynamicSpec specs[] = {{.name = "skip"}};
+  Graph graph = ValueOrDie(WithDynamic(TwoLayers(), specs));
+  graph.weights.at("gru0.weight_skip").values = {1, 2, 3, 4};
+  EXPECT_EQ(ValueOrDie(WithDynamic(graph, specs)), graph);
+}
+
+TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
+  const auto expect = [](const DynamicSpec& spec, const std::vector<std::string>& parts) {
+    ExpectError(WithDynamic(TwoLayers(), std::span(&spec, 1)).status(), Code::kInvalidArgument,
+                parts);
+  };
+  expect({.name = "skp"}, {"'skp'", "delta, skip", "did you mean 'skip'"});
+  expect({.name = "skip", .x = 0.1}, {"skip", "x", "reads none", "0.1"});
+  expect({.name = "skip", .bank = 2}, {"skip", "bank", "1 to 1", "2"});
+  expect({.name = "delta", .h = -1.0}, {"delta", "h", "at least 0", "-1"});
+  expect({.name = "delta", .x = std::nan("")}, {"delta", "x", "nan"});
+  expect({.name = "delta", .bank = 1000}, {"bank", "1 to 256", "1000"});
+  expect({.name = "delta", .layers = {"lstm1"}}, {"layers", "lstm1", "lstm0", "gru0"});
+}
+
+TEST(Dynamic, RefusesALayerThatCannotHaveIt) {
+  Rng rng(1);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 3}}, &rng);
+  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruResetBeforeCell, 4).Finish());
+  const DynamicSpec specs[] = {{.name = "delta"}};
+  ExpectError(WithDynamic(graph, specs).status(), Code::kUnsupported,
+              {"delta", "gru_reset_before0", "r * h"});
+}
+
+// Masked and compacted agree, from any state: a unit that is removed weighs nothing in the gain,
+// and what its changes sent is multiplied by 0.
+TEST(Dynamic, UnitsOfItsLayersCanBeRemoved) {
+  const DynamicSpec specs[] = {{.name = "delta", .x = 0.2, .h = 0.1}, {.name = "skip"}};
+  Graph graph = ValueOrDie(WithDynamic(TwoLayers(), specs));
+  Rng rng(3);
+  for (auto& [name, weight] : graph.weights) {
+    if (name.find("weight_skip") == std::string::npos) continue;
+    for (float& value : weight.values) value = rng.Uniform(-2.0f, 2.0f);
+  }
+  const Coupling coupling = ValueOrDie(FindCoupling(graph));
+  Keep keep(coupling.groups.size(), 1);
+  for (const UnitLayer& layer : coupling.layers) keep[static_cast<size_t>(layer.groups[1])] = 0;
+  const MaskSet masks = UnitMasks(coupling, keep);
+  Graph masked = graph;
+  for (const auto& [name, mask] : masks) {
+    std::vector<float>& values = masked.weights.at(name).values;
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= mask.keep[i];
+  }
+  EXPECT_EQ(masked.weights.at("gru0.weight_skip").values[1], 0.0f);
+  const Graph compact = ValueOrDie(Compact(graph, coupling, keep));
+  EXPECT_EQ(compact.weights.at("gru0.weight_skip").shape, std::vector<int64_t>{3});
+  for (int repetition = 0; repetition < 10; ++repetition) {
+    const Batch batch = RandomBatch(graph, 9, 3, 0, &rng);
+    StateSet states = RandomStates(graph, 3, &rng);
+    StateSet compact_states = ValueOrDie(CompactStates(coupling, keep, states));
+    const auto expected = ValueOrDie(RunReference(masked, batch, &states));
+    const auto found = ValueOrDie(RunReference(compact, batch, &compact_states));
+    EXPECT_LT(
+        MaxAbsDifference(expected.at(graph.outputs[0]).values, found.at(graph.outputs[0]).values),
+        1e-6);
+  }
+}
+
+TEST(Dynamic, AUnitThatOnlyTheGainReadsIsNotDead) {
+  const DynamicSpec specs[] = {{.name = "skip"}};
+  Graph graph = ValueOrDie(WithDynamic(TwoLayers(), specs));
+  const auto zero_columns = [&](const std::string& name, int64_t unit) {
+    Tensor& weight = graph.weights.at(name);
+    for (int64_t row = 0; row < weight.dim(0); ++row) {
+      weight.values[static_cast<size_t>(row * weight.dim(1) + unit)] = 0.0f;
+    }
+  };
+  for (const char* name : {"gru0.weight_hh", "gemm0.weight"}) {
+    zero_columns(name, 1);
+    zero_columns(name, 2);
+  }
+  graph.weights.at("gru0.weight_skip").values = {0.0f, 0.5f, 0.0f, 0.0f};
+  const Coupling coupling = ValueOrDie(FindCoupling(graph));
+  const auto kept = KeptUnits(coupling, FindDeadUnits(graph, coupling));
+  EXPECT_EQ(kept.at("gru0"), (std::vector<int64_t>{0, 1, 3}));
+}
+
+TEST(Dynamic, UnitsOfABankStay) {
+  const DynamicSpec specs[] = {{.name = "delta", .layers = {"gru0"}, .h = 0.1, .bank = 2}};
+  const Graph graph = ValueOrDie(WithDynamic(TwoLayers(), specs));
+  const Coupling coupling = ValueOrDie(FindCoupling(graph));
+  Keep keep(coupling.groups.size(), 1);
+  keep[static_cast<size_t>(coupling.layers.back().groups[0])] = 0;
+  ExpectError(ValidateKeep(coupling, keep), Code::kInvalidArgument, {"gru0", "bank of gru0"});
+}
+
+}  // namespace
+}  // namespace espalier
