@@ -1,5 +1,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
 #include "artifact/artifact.h"
 #include "base/strings.h"
@@ -18,17 +20,48 @@ struct Flags {
   std::string target;
   DataOptions data;
   int threads = 1;
+  DynamicUse dynamic;
 };
 
-// .onnx by libtorch, .esp by a Session: each file in the engine that it is made for.
-Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, const Flags& flags) {
+Json ActivityJson(const LayerActivity& activity) {
+  const LayerCounters& counters = activity.counters;
+  return {{"layer", activity.layer},
+          {"reverse", activity.reverse},
+          {"delta_x", activity.rules.delta_x},
+          {"delta_h", activity.rules.delta_h},
+          {"skip", activity.rules.skip},
+          {"steps", counters.steps},
+          {"skipped", counters.skipped},
+          {"x_columns", counters.x_columns},
+          {"x_sent", counters.x_sent},
+          {"h_columns", counters.h_columns},
+          {"h_sent", counters.h_sent},
+          {"multiply_adds", counters.multiply_adds},
+          {"multiply_adds_without", counters.multiply_adds_without}};
+}
+
+// .onnx by libtorch, .esp by a Session: each file in the engine that it is made for. Adds what
+// layers with dynamic pruning did to *text and *json.
+Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, const Flags& flags,
+                                std::string* text, Json* json) {
   ESPALIER_ASSIGN_OR_RETURN(const bool is_artifact, IsArtifactFile(path));
   if (is_artifact) {
     ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, Artifact::Open(path));
     SessionOptions session;
     session.target = flags.target;
     session.threads = flags.threads;
-    return EvaluateArtifact(artifact, test, session);
+    DynamicUse dynamic = flags.dynamic;
+    const Result<Evaluation> evaluation = EvaluateArtifact(artifact, test, session, &dynamic);
+    for (const LayerActivity& activity : dynamic.activity) {
+      *text += ActivityText(activity) + "\n";
+      (*json)["dynamic"].push_back(ActivityJson(activity));
+    }
+    return evaluation;
+  }
+  if (flags.dynamic.changes_rules()) {
+    return InvalidArgument(path +
+                           ": --delta-x, --delta-h and --no-skip are for compiled networks "
+                           "(.esp); an .onnx file has its own rules");
   }
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ImportOnnxFile(path));
   EvaluateOptions options;
@@ -39,8 +72,10 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
 Status Run(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
+  std::string activity;
+  Json found = Json::object();
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation evaluation,
-                            EvaluateFile(flags.input, data.test, flags));
+                            EvaluateFile(flags.input, data.test, flags, &activity, &found));
   const std::string metric = task.metric.name;
   const std::string counted = task.output.layout == Layout::kSequence ? "steps" : "sequences";
   Json json = {{"file", flags.input},
@@ -48,22 +83,28 @@ Status Run(const Flags& flags, Console* console) {
                {metric, evaluation.metric},
                {"loss", evaluation.loss},
                {"class_metric", evaluation.class_metric}};
+  json.update(found);
   std::string text = StrCat(flags.input, ": ", metric, " ", FormatMetric(metric, evaluation.metric),
-                            " on ", data.test.labels.size(), " test ", counted, "\n");
+                            " on ", data.test.labels.size(), " test ", counted, "\n", activity);
   if (!flags.against.empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(const Evaluation other,
-                              EvaluateFile(flags.against, data.test, flags));
+    Flags own = flags;  // with its own rules
+    own.dynamic = DynamicUse();
+    std::string other_activity;
+    Json other_found = Json::object();
+    ESPALIER_ASSIGN_OR_RETURN(const Evaluation other, EvaluateFile(flags.against, data.test, own,
+                                                                   &other_activity, &other_found));
     const Agreement agreement = Compare(evaluation, other);
     text += StrCat(flags.against, ": ", metric, " ", FormatMetric(metric, other.metric), "\n",
-                   FormatPercent(agreement.share, 2), " of the predictions agree; of ",
-                   agreement.differences, " that differ, ", agreement.unexplained,
-                   " are not ties within ", kTieMargin, "\n");
+                   other_activity, FormatPercent(agreement.share, 2),
+                   " of the predictions agree; of ", agreement.differences, " that differ, ",
+                   agreement.unexplained, " are not ties within ", kTieMargin, "\n");
     json["against"] = {{"file", flags.against},
                        {metric, other.metric},
                        {"loss", other.loss},
                        {"agreement", agreement.share},
                        {"differences", agreement.differences},
                        {"not_ties", agreement.unexplained}};
+    json["against"].update(other_found);
   }
   return console->Result(text, json);
 }
@@ -75,6 +116,10 @@ Action AddEval(CLI::App* app) {
   app->footer("example: espalier eval sparse.esp --task mnist-rows --against sparse.onnx");
   app->add_option("input", flags->input, "Network (.onnx or .esp)")->required();
   app->add_option("--against", flags->against, "Compare predictions with this network");
+  app->add_option("--delta-x", flags->dynamic.delta_x,
+                  "Threshold for changes of x, in every layer with delta, in the place of its own");
+  app->add_option("--delta-h", flags->dynamic.delta_h, "The same for changes of h");
+  app->add_flag("--no-skip", flags->dynamic.no_skip, "Every step is an update");
   AddTargetOption(app, &flags->target);
   AddThreadsOption(app, &flags->threads, "Threads")->capture_default_str();
   AddTaskOptions(app, TaskNeed::kRequired, &flags->data);

@@ -46,6 +46,12 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
     if (!node.end_c.empty()) text += ", makes c at the end a value";
     if (node.recurrent_dropout > 0.0)
       text += StrCat(", recurrent dropout ", node.recurrent_dropout);
+    if (node.skip) text += ", skips steps";
+    if (node.delta.has_value()) {
+      text +=
+          StrCat(", sends changes of at least ", node.delta->x, " of x and ", node.delta->h,
+                 " of h", node.delta->bank > 1 ? StrCat(" in banks of ", node.delta->bank) : "");
+    }
   }
   if (node.op == Op::kConv1d) {
     text += StrCat(" of ", node.kernel_size, " steps, dilation ", node.dilation);
@@ -118,6 +124,10 @@ Json NodeJson(const Node& node, const std::map<std::string, ValueType>& types) {
     json["hidden"] = node.hidden_size;
     json["direction"] = DirectionName(node.direction);
     if (node.projection_size > 0) json["projection"] = node.projection_size;
+    if (node.skip) json["skip"] = true;
+    if (node.delta.has_value()) {
+      json["delta"] = {{"x", node.delta->x}, {"h", node.delta->h}, {"bank", node.delta->bank}};
+    }
   } else if (node.op == Op::kConv1d) {
     json["kernel_size"] = node.kernel_size;
     json["dilation"] = node.dilation;

@@ -176,6 +176,46 @@ ESPALIER_API espalier_status espalier_session_state_get(const espalier_session* 
 ESPALIER_API espalier_status espalier_session_state_set(espalier_session* session, const char* name,
                                                         const float* values, size_t count,
                                                         espalier_error* error_out);
+
+/* Dynamic pruning of a layer: thresholds below which changes of its input x and of its state h are
+ * not multiplied, finite and >= 0, and whether it may skip steps (0 or 1). All 0: the plain layer.
+ */
+typedef struct espalier_layer_rules {
+  float delta_x;
+  float delta_h;
+  int32_t skip;
+} espalier_layer_rules;
+
+/* What one direction of a layer did since the session was made or its counters were set to 0. */
+typedef struct espalier_layer_activity {
+  const char* layer; /* lives as long as the model, e.g. "gru0" */
+  int32_t reverse;   /* 1: of the reverse direction */
+  espalier_layer_rules rules;
+  int64_t steps;   /* of all streams */
+  int64_t skipped; /* of these, those that left the state as it was */
+  int64_t
+      x_columns; /* columns of the input matrix in the other steps, and how many were multiplied */
+  int64_t x_sent;
+  int64_t h_columns; /* of the recurrent matrix */
+  int64_t h_sent;
+  int64_t multiply_adds;         /* done in both matrices */
+  int64_t multiply_adds_without; /* as many steps of the plain layer */
+} espalier_layer_activity;
+
+/* Returns the number of directions of layers that have dynamic pruning. */
+ESPALIER_API size_t espalier_session_dynamic_count(const espalier_session* session);
+ESPALIER_API espalier_status espalier_session_activity(const espalier_session* session,
+                                                       size_t index,
+                                                       espalier_layer_activity* activity_out,
+                                                       espalier_error* error_out);
+/* Sets all counters to 0. */
+ESPALIER_API void espalier_session_reset_counters(espalier_session* session);
+/* Changes the rules of a layer, both directions of it, from the next step on: a knob between
+ * quality and speed. ESPALIER_UNSUPPORTED if the network was compiled without what they need. */
+ESPALIER_API espalier_status espalier_session_set_rules(espalier_session* session,
+                                                        const char* layer,
+                                                        const espalier_layer_rules* rules,
+                                                        espalier_error* error_out);
 /* Ends a session and its threads, and frees what espalier_session_create allocated. NULL is
  * allowed.
  */

@@ -29,6 +29,8 @@ using PoolOptions = espalier_pool_options;
 using PoolBatch = espalier_pool_batch;
 using ValueInfo = espalier_value_info;
 using StateInfo = espalier_state_info;
+using LayerRules = espalier_layer_rules;
+using LayerActivity = espalier_layer_activity;
 
 class Error : public std::runtime_error {
  public:
@@ -141,6 +143,17 @@ class Session {
   }
   void SetState(const std::string& name, const std::vector<float>& values) {
     Call(espalier_session_state_set, session_.get(), name.c_str(), values.data(), values.size());
+  }
+
+  size_t DynamicCount() const { return espalier_session_dynamic_count(session_.get()); }
+  LayerActivity Activity(size_t index) const {
+    LayerActivity activity;
+    Call(espalier_session_activity, session_.get(), index, &activity);
+    return activity;
+  }
+  void ResetCounters() { espalier_session_reset_counters(session_.get()); }
+  void SetRules(const std::string& layer, const LayerRules& rules) {
+    Call(espalier_session_set_rules, session_.get(), layer.c_str(), &rules);
   }
 
  private:

@@ -43,7 +43,7 @@ double LossOf(const Graph& graph, std::span<const float> row, int32_t label) {
 }  // namespace
 
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
-                                    const SessionOptions& session_options) {
+                                    const SessionOptions& session_options, DynamicUse* dynamic) {
   ESPALIER_RETURN_IF_ERROR(CheckFits(artifact, dataset));
   const int64_t classes = dataset.classes;
   const int64_t batch_size = EvaluationBatch(dataset, kBatchSize);
@@ -53,6 +53,14 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
   options.max_batch = batch_size;
   options.max_steps = longest;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
+
+  for (size_t i = 0; dynamic != nullptr && i < session.dynamic_layers(); ++i) {
+    const LayerActivity layer = session.Activity(i);
+    ESPALIER_RETURN_IF_ERROR(session.SetRules(
+        layer.layer,
+        {dynamic->delta_x.value_or(layer.rules.delta_x),
+         dynamic->delta_h.value_or(layer.rules.delta_h), layer.rules.skip && !dynamic->no_skip}));
+  }
 
   Evaluation evaluation;
   evaluation.predictions.resize(dataset.labels.size());
@@ -71,12 +79,32 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
       evaluation.margins[label_index] = Margin(row.data(), classes);
     });
   }
+  for (size_t i = 0; dynamic != nullptr && i < session.dynamic_layers(); ++i) {
+    dynamic->activity.push_back(session.Activity(i));
+  }
   evaluation.loss /= static_cast<double>(std::max<size_t>(1, dataset.labels.size()));
   Score score = ScoreOf(evaluation.predictions, evaluation.loss, dataset);
   evaluation.metric = score.metric;
   evaluation.class_metric = std::move(score.class_metric);
   evaluation.confusion = std::move(score.confusion);
   return evaluation;
+}
+
+std::string ActivityText(const LayerActivity& activity) {
+  const LayerCounters& counters = activity.counters;
+  const auto percent = [](uint64_t part, uint64_t whole) {
+    const double share =
+        static_cast<double>(part) / static_cast<double>(std::max<uint64_t>(1, whole));
+    return StrCat(std::round(share * 1000.0) / 10.0, " %");
+  };
+  std::string text = StrCat(activity.layer, activity.reverse ? "_reverse" : "", ": ",
+                            percent(counters.skipped, counters.steps), " of the steps skipped; ");
+  if (counters.x_columns > 0) {
+    text += StrCat(percent(counters.x_sent, counters.x_columns), " of the columns of x and ",
+                   percent(counters.h_sent, counters.h_columns), " of h sent; ");
+  }
+  return text + StrCat(percent(counters.multiply_adds, counters.multiply_adds_without),
+                       " of the multiply-adds");
 }
 
 Agreement Compare(const Evaluation& a, const Evaluation& b) {

@@ -316,8 +316,10 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
   ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation masked_result, Evaluate(masked, data->test, options));
   ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
+  DynamicUse dynamic;
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation compiled,
-                            EvaluateArtifact(artifact, data->test, OwnSession(*run)));
+                            EvaluateArtifact(artifact, data->test, OwnSession(*run), &dynamic));
+  for (const LayerActivity& activity : dynamic.activity) run->Note(ActivityText(activity));
   const Agreement agreement = Compare(masked_result, compiled);
   // Where x is rounded too, other predictions are its price and no fault; and where a threshold
   // decides, rounding may decide otherwise, though seldom.

@@ -291,6 +291,50 @@ espalier_status espalier_session_state_set(espalier_session* session, const char
   });
 }
 
+size_t espalier_session_dynamic_count(const espalier_session* session) {
+  return session == nullptr ? 0 : session->session.dynamic_layers();
+}
+
+espalier_status espalier_session_activity(const espalier_session* session, size_t index,
+                                          espalier_layer_activity* activity_out,
+                                          espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(activity_out, "activity_out"));
+    ESPALIER_RETURN_IF_ERROR(WantIndex("index", index, espalier_session_dynamic_count(session)));
+    const espalier::LayerActivity found = session->session.Activity(index);
+    const espalier::LayerCounters& counters = found.counters;
+    const auto count = [](uint64_t value) { return static_cast<int64_t>(value); };
+    *activity_out = {found.layer.data(),
+                     found.reverse ? 1 : 0,
+                     {found.rules.delta_x, found.rules.delta_h, found.rules.skip ? 1 : 0},
+                     count(counters.steps),
+                     count(counters.skipped),
+                     count(counters.x_columns),
+                     count(counters.x_sent),
+                     count(counters.h_columns),
+                     count(counters.h_sent),
+                     count(counters.multiply_adds),
+                     count(counters.multiply_adds_without)};
+    return espalier::Ok();
+  });
+}
+
+void espalier_session_reset_counters(espalier_session* session) {
+  if (session != nullptr) session->session.ResetCounters();
+}
+
+espalier_status espalier_session_set_rules(espalier_session* session, const char* layer,
+                                           const espalier_layer_rules* rules,
+                                           espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(layer, "layer"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(rules, "rules"));
+    return session->session.SetRules(layer, {rules->delta_x, rules->delta_h, rules->skip != 0});
+  });
+}
+
 void espalier_session_free(espalier_session* session) {
   if (session == nullptr) return;
   const bool owns_memory = session->owns_memory;

@@ -229,9 +229,53 @@ static void opens_memory(const char* path) {
   expect(strstr(error.text, "header.crc") != NULL, "names the checksum");
 }
 
+/* A network whose thresholds nothing reaches multiplies its first step alone, until they are 0. */
+static void prunes_over_time(const char* path) {
+  float x[4 * 6];
+  size_t i = 0;
+  espalier_layer_activity activity;
+  espalier_layer_rules rules = {0.0f, 0.0f, 0};
+  espalier_error error;
+  espalier_model* model = open_model(path);
+  espalier_session* session = NULL;
+  espalier_session_options options = {1, 4, NULL, 1};
+  espalier_batch batch = {4, 1, NULL, NULL, NULL};
+  for (i = 0; i < 24; ++i) x[i] = (float)(i % 7) - 3.0f;
+  batch.features = x;
+  expect(espalier_session_create(model, &options, &session, NULL) == ESPALIER_OK, "create");
+  expect(espalier_session_dynamic_count(session) == 1, "one dynamic layer");
+  expect(espalier_session_run(session, &batch, NULL) == ESPALIER_OK, "run");
+  expect(espalier_session_activity(session, 0, &activity, NULL) == ESPALIER_OK, "activity");
+  expect(strcmp(activity.layer, "lstm0") == 0 && activity.reverse == 0, "layer");
+  expect(activity.rules.delta_x == 100.0f && activity.rules.skip == 0, "rules");
+  expect(activity.steps == 4 && activity.skipped == 0, "steps");
+  expect(activity.x_columns == 24 && activity.x_sent == 0, "columns of x");
+  expect(activity.h_columns == 20 && activity.h_sent == 0, "columns of h");
+  expect(activity.multiply_adds * 4 == activity.multiply_adds_without, "multiply-adds");
+  expect(espalier_session_set_rules(session, "lstm0", &rules, NULL) == ESPALIER_OK, "set rules");
+  espalier_session_reset_counters(session);
+  expect(espalier_session_run(session, &batch, NULL) == ESPALIER_OK, "run");
+  expect(espalier_session_activity(session, 0, &activity, NULL) == ESPALIER_OK, "activity");
+  expect(activity.x_sent == 24 && activity.h_sent == 20, "all is sent");
+  rules.delta_h = -1.0f;
+  expect(espalier_session_set_rules(session, "lstm0", &rules, &error) == ESPALIER_INVALID_ARGUMENT,
+         "a threshold below 0");
+  expect(strstr(error.text, "delta_h") != NULL && strstr(error.text, "-1") != NULL, error.text);
+  rules.delta_h = 0.0f;
+  rules.skip = 1;
+  expect(espalier_session_set_rules(session, "lstm0", &rules, &error) == ESPALIER_UNSUPPORTED,
+         "no weights for skipping");
+  expect(espalier_session_set_rules(session, "gru0", &rules, &error) == ESPALIER_INVALID_ARGUMENT,
+         "no such layer");
+  expect(espalier_session_activity(session, 1, &activity, NULL) == ESPALIER_INVALID_ARGUMENT,
+         "no such index");
+  espalier_session_free(session);
+  espalier_model_free(model);
+}
+
 int main(int argc, char** argv) {
   espalier_model* model = NULL;
-  if (argc != 2) return 2;
+  if (argc != 3) return 2;
   model = open_model(argv[1]);
   describes_itself(model);
   runs(model);
@@ -240,6 +284,7 @@ int main(int argc, char** argv) {
   names_errors(model);
   espalier_model_free(model);
   opens_memory(argv[1]);
+  prunes_over_time(argv[2]);
   printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

@@ -58,6 +58,21 @@ void RunsAPool(const er::Model& model) {
   pool.Remove(streams[0]);
 }
 
+void PrunesOverTime(const er::Model& model) {
+  er::Session session(model, {1, 1, nullptr, 1});
+  Expect(session.DynamicCount() == 1, "one dynamic layer");
+  session.SetRules("lstm0", {0.5f, 0.25f, 0});
+  const std::vector<float> x(6, 1.0f);
+  er::Batch batch{1, 1, x.data(), nullptr, nullptr};
+  session.Run(batch);
+  session.Run(batch);
+  const er::LayerActivity activity = session.Activity(0);
+  Expect(activity.rules.delta_x == 0.5f && activity.rules.delta_h == 0.25f, "rules");
+  Expect(activity.steps == 2 && activity.x_sent == 6, "x is sent once");
+  session.ResetCounters();
+  Expect(session.Activity(0).steps == 0, "counters");
+}
+
 void ThrowsWhatTheLibrarySays() {
   try {
     er::Model::Open("/nowhere/x.esp");
@@ -71,7 +86,7 @@ void ThrowsWhatTheLibrarySays() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc != 3) return 2;
   const er::Model model = er::Model::Open(argv[1]);
   model.Check();
   Expect(model.Input().features == 6, "input");
@@ -80,6 +95,7 @@ int main(int argc, char** argv) {
   Runs(model);
   RunsInGivenMemory(model);
   RunsAPool(model);
+  PrunesOverTime(er::Model::Open(argv[2]));
   ThrowsWhatTheLibrarySays();
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;

@@ -1,4 +1,4 @@
-// Writes a small LSTM as an .esp file: abi_make_model FILE
+// Writes a small LSTM as an .esp file, and one with dynamic pruning: abi_make_model FILE DYNAMIC
 #include <cstdio>
 
 #include "artifact/artifact.h"
@@ -8,12 +8,14 @@
 
 namespace {
 
-espalier::Status Write(const char* path) {
+espalier::Status Write(const char* path, bool is_dynamic) {
   using espalier::CellKind;
   espalier::Rng rng(1);
   espalier::GraphBuilder builder(
       "small", {"x", {espalier::Element::kF32, espalier::Layout::kSequence, 6}}, &rng);
-  builder.Recurrent(CellKind::kLstmCell, 5).LastStep().Gemm(3);
+  espalier::GraphBuilder::RecurrentOptions options;
+  if (is_dynamic) options.delta = espalier::Delta{100.0, 100.0, 1};
+  builder.Recurrent(CellKind::kLstmCell, 5, options).LastStep().Gemm(3);
   ESPALIER_ASSIGN_OR_RETURN(const espalier::Graph graph, builder.Finish());
   espalier::ArtifactContent content;
   content.metadata["task"] = "test";
@@ -25,8 +27,9 @@ espalier::Status Write(const char* path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
-  const espalier::Status status = Write(argv[1]);
+  if (argc != 3) return 2;
+  espalier::Status status = Write(argv[1], false);
+  if (status.ok()) status = Write(argv[2], true);
   if (!status.ok()) std::fprintf(stderr, "%s\n", status.message().c_str());
   return status.ok() ? 0 : 1;
 }
