@@ -175,8 +175,9 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
       choose(&next.cell.c, state.cell.c);
       choose(&next.x_sent, state.x_sent);
       choose(&next.h_sent, state.h_sent);
-      // Where nothing was made, h and with it the gain is as before.
-      next.gain = at::sigmoid(at::addmv(w.bias_skip, next.cell.h, w.weight_skip)).unsqueeze(1);
+      const at::Tensor gain =
+          at::sigmoid(at::addmv(w.bias_skip, next.cell.h, w.weight_skip)).unsqueeze(1);
+      next.gain = update * gain + skip * state.gain;
       next.rest =
           update * (1.0 - next.gain) + skip * (state.rest - at::minimum(next.gain, state.rest));
       updates.push_back(update);
