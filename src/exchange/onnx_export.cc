@@ -12,6 +12,7 @@
 #include "exchange/onnx_functions.h"
 #include "exchange/onnx_gates.h"
 #include "exchange/onnx_projection.h"
+#include "exchange/onnx_rules.h"
 #include "exchange/onnx_types.h"
 
 namespace espalier {
@@ -380,24 +381,8 @@ class Exporter {
             : AddNode("Squeeze", name, {y_c, Axes(0)}, {node.end_c});
   }
 
-  // What ONNX has no word for: other tools run the layer without.
   void AddRules(const Node& node) {
-    if (node.recurrent_dropout > 0.0) {
-      AddMetadata("recurrent_dropout." + node.name, node.recurrent_dropout);
-    }
-    if (node.delta.has_value()) {
-      AddMetadata("delta.x." + node.name, node.delta->x);
-      AddMetadata("delta.h." + node.name, node.delta->h);
-      AddMetadata("delta.bank." + node.name, static_cast<double>(node.delta->bank));
-    }
-    for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      for (const std::string& name : {direction.weight_skip, direction.bias_skip}) {
-        if (name.empty()) continue;
-        std::vector<std::string> texts;
-        for (const float value : graph_.weights.at(name).values) texts.push_back(ExactText(value));
-        AddMetadataText("skip." + name, StrJoin(texts, " "));
-      }
-    }
+    for (const auto& [key, text] : RulesOf(graph_, node)) AddMetadataText(key, text);
   }
 
   void ExportRecurrent(const Node& node) {

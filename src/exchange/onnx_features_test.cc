@@ -1,5 +1,7 @@
 // Slices, products, norms, projections, peepholes and starts from values: our own files read back
 // exactly, and files as other exporters write them.
+#include <algorithm>
+
 #include "base/strings.h"
 #include "exchange/onnx.h"
 #include "exchange/onnx_test_support.h"
@@ -24,6 +26,52 @@ TEST(OnnxEverything, ReadsBackTheSameGraph) {
       ASSERT_TRUE(again == graph);
     }
   }
+}
+
+// Dynamic pruning is metadata: read back exactly, and a whole layer to anybody else.
+TEST(OnnxRules, ReadsDynamicPruningBack) {
+  Rng rng(3);
+  GraphBuilder builder("rules", {"x", {Element::kF32, Layout::kSequence, 3}}, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.direction = Direction::kBidirectional;
+  options.delta = Delta{0.1, 1e-3, 4};
+  options.skip = true;
+  builder.Recurrent(CellKind::kGruCell, 5, options);
+  options.direction = Direction::kReverse;
+  options.delta.reset();
+  options.projection_size = 3;
+  builder.Recurrent(CellKind::kLstmCell, 4, options);
+  const Graph graph = ValueOrDie(builder.LastStep().Gemm(2).Finish());
+  EXPECT_EQ(ValueOrDie(ImportOnnx(ValueOrDie(ExportOnnx(graph)))), graph);
+}
+
+TEST(OnnxRules, RefusesRulesThatAreDamaged) {
+  Rng rng(3);
+  GraphBuilder builder("rules", {"x", {Element::kF32, Layout::kSequence, 3}}, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.delta = Delta{0.125, 0.25, 4};
+  options.skip = true;
+  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 2, options).Finish());
+  const auto expect = [&](const std::string& from, const std::string& to,
+                          const std::vector<std::string>& parts) {
+    std::vector<std::byte> bytes = ValueOrDie(ExportOnnx(graph));
+    auto* text = reinterpret_cast<char*>(bytes.data());
+    const auto at = std::search(text, text + bytes.size(), from.begin(), from.end());
+    ASSERT_NE(at, text + bytes.size()) << from;
+    std::copy(to.begin(), to.end(), at);
+    const auto read = ImportOnnx(bytes);
+    ExpectError(read.status(), read.status().code(), parts);
+    EXPECT_FALSE(read.ok());
+  };
+  expect("0.125", "0.1x5", {"espalier.delta.x.gru0", "a number", "0.1x5"});
+  expect("0.125", "-.125", {"gru0.delta.x", "at least 0", "-0.125"});
+  expect(
+      "bank.gru0\x12\x01"
+      "4",
+      "bank.gru0\x12\x01"
+      "0",
+      {"espalier.delta.bank.gru0", "1 to 256"});
+  expect("skip.gru0.weight_skip", "skip.gru0.weight_skap", {"skip.gru0.weight_skip", "missing"});
 }
 
 TEST(OnnxEverything, ReadsTheLeanFormBackAsTheSameNetwork) {
