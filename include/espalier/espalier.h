@@ -193,8 +193,9 @@ typedef struct espalier_layer_activity {
   espalier_layer_rules rules;
   int64_t steps;   /* of all streams */
   int64_t skipped; /* of these, those that left the state as it was */
-  int64_t
-      x_columns; /* columns of the input matrix in the other steps, and how many were multiplied */
+  /* Columns of the input matrix in the other steps, and how many were sent: where many are, all are
+   * multiplied. */
+  int64_t x_columns;
   int64_t x_sent;
   int64_t h_columns; /* of the recurrent matrix */
   int64_t h_sent;

@@ -55,6 +55,7 @@ Status CheckOptions(const CompileOptions& options, const std::vector<MatrixPart>
 
 const FormatSpec* ForcedFormat(const CompileOptions& options, const MatrixPart& part) {
   for (const std::string& name : {part.name, part.weight}) {
+    if (part.by_column && name == part.weight) continue;  // that is the other part's
     const auto it = options.forced.find(name);
     if (it != options.forced.end()) return &it->second;
   }
@@ -68,6 +69,7 @@ MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& type
     return IsMultiplied(graph, part.weight) ? MatrixUse::kBatched : MatrixUse::kLookup;
   }
   if (node.op == Op::kRecurrent) {
+    if (node.delta.has_value()) return MatrixUse::kSingle;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       if (direction.weight_hh == part.weight) return MatrixUse::kSingle;
     }
@@ -117,6 +119,9 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
   if (options.weights == WeightType::kI8) exact_options.weights = WeightType::kF32;
   std::erase_if(exact_options.candidates,
                 [](const FormatSpec& spec) { return spec.type == WeightType::kI8; });
+  if (exact_options.candidates.empty() && !options.candidates.empty()) {
+    exact_options.candidates.push_back(FormatSpec());  // not all there are
+  }
   Tuner exact_tuner(exact_options, kernels);
   for (const MatrixPart& part : parts) {
     const MatrixView matrix{
@@ -125,10 +130,20 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     const FormatSpec* forced = ForcedFormat(options, part);
     const bool is_exact = FindOwner(graph, part.weight)->delta.has_value();
     Tuner& chooser = is_exact ? exact_tuner : tuner;
+    if (forced != nullptr && is_exact && forced->type == WeightType::kI8) {
+      return InvalidArgument(StrCat("forced format of '", part.name,
+                                    "': one that does not round x, "
+                                    "since its layer has delta, expected, ",
+                                    FormatName(*forced), " found"));
+    }
+    if (forced != nullptr && part.by_column && forced->id != FormatId::k_columns) {
+      return InvalidArgument(StrCat("forced format of '", part.name, "': one by columns expected, ",
+                                    FormatName(*forced), " found"));
+    }
     ESPALIER_ASSIGN_OR_RETURN(Choice choice,
-                              part.by_column ? chooser.ByColumn(part.name, matrix)
-                              : forced != nullptr
-                                  ? chooser.Force(part.name, matrix, *forced)
+                              forced != nullptr ? chooser.Force(part.name, matrix, *forced)
+                              : part.by_column
+                                  ? chooser.ByColumn(part.name, matrix)
                                   : chooser.Choose(part.name, matrix, UseOf(graph, types, part)));
     options.log.Info(StrCat("choice matrix=", part.name, " format=", FormatName(choice.spec),
                             " kernel=", choice.kernel, " ns=", choice.ns));
@@ -136,7 +151,7 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     if (x_scale != options.x_scales.end()) {
       if (choice.spec.type == WeightType::kI8) {
         choice.x_scale = x_scale->second;
-      } else if (x_scale->second > 0.0f) {
+      } else if (x_scale->second > 0.0f && !is_exact) {
         options.log.Warning(StrCat(part.name, ": its x scale ", x_scale->second,
                                    " is not used, since the format ", FormatName(choice.spec),
                                    " is not of type i8"));

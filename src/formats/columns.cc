@@ -74,14 +74,25 @@ Result<AlignedBuffer<std::byte>> EncodeColumns(const FormatSpec& spec, MatrixVie
   return bytes;
 }
 
-// Every row of a run must be one of the matrix, unless that has fewer.
+// Every row of a run must be one of the matrix, unless that has fewer, and of no other run: only
+// the last run of a column may reach back, with zeros there.
 Status CheckRow(const ColumnsView& view, size_t run, size_t first) {
   const size_t row = view.row[run];
   const size_t last = view.rows > view.run_rows ? view.rows - view.run_rows : 0;
-  const bool is_after = run == first || row > view.row[run - 1];
-  if (row <= last && is_after) return Ok();
-  return BadFormat(StrCat("columns.row[", run, "]: ", is_after ? 0 : size_t{view.row[run - 1]} + 1,
-                          " to ", last, " expected, ", row, " found"));
+  const size_t least = run == first ? 0 : size_t{view.row[run - 1]} + view.run_rows;
+  if (row >= least && row <= last) return Ok();
+  const bool reaches_back = row == last && run > first && view.row[run - 1] < row;
+  if (!reaches_back) {
+    return BadFormat(StrCat("columns.row[", run, "]: ", least, " to ", last,
+                            ", or the last of its column at ", last, " expected, ", row, " found"));
+  }
+  for (size_t i = 0; i < least - row; ++i) {
+    const float weight = LoadWeight(view.values, view.type, run * view.run_rows + i);
+    if (weight == 0.0f) continue;
+    return BadFormat(StrCat("columns.values[", run, "], row ", i,
+                            ": 0 where the run before is expected, ", weight, " found"));
+  }
+  return Ok();
 }
 
 // Rows past the last have no weights: no check of sums sees theirs.

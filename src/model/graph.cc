@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "base/strings.h"
@@ -109,7 +110,7 @@ Status CheckDelta(const Node& node) {
   if (!node.delta.has_value()) return Ok();
   for (const auto& [what, threshold] :
        {std::pair{".delta.x", node.delta->x}, {".delta.h", node.delta->h}}) {
-    if (threshold >= 0.0 && std::isfinite(threshold)) continue;
+    if (threshold >= 0.0 && threshold <= double{std::numeric_limits<float>::max()}) continue;
     return InvalidArgument(
         StrCat(node.name, what, ": a threshold of at least 0 expected, ", threshold, " found"));
   }

@@ -26,6 +26,8 @@ namespace espalier {
 // for x and h, 0.135; two swapped gates gave 0.35 (f and g) to 1.5, an input matrix of half its
 // size 0.4.
 inline constexpr double kInt8RmsTolerance = 0.2;
+// Of networks with dynamic pruning: rounding may send or skip otherwise where a threshold decides.
+inline constexpr double kDynamicRmsTolerance = 0.05;
 inline constexpr double kBf16RmsTolerance = 0.05;
 
 // What is run at once: T steps of B streams.

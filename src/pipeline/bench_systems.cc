@@ -7,6 +7,7 @@
 #include "base/stopwatch.h"
 #include "exchange/onnx.h"
 #include "exchange/onnx_quantized.h"
+#include "model/without_rules.h"
 #include "peers/cpu.h"
 #include "pipeline/bench.h"
 #include "runtime/session.h"
@@ -204,6 +205,7 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
   system.name = name;
   system.graph = &graph;
   if (artifact.RoundsX()) system.rms_tolerance = kInt8RmsTolerance;
+  if (IsDynamic(graph)) system.rms_tolerance = kDynamicRmsTolerance;
   system.threads = pair->whole.threads();
   system.run_sequence = [pair, shape](std::span<const float> x) {
     pair->last = &pair->whole;
@@ -223,8 +225,11 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
 }
 
 Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime& runtime,
-                                      const Graph& graph, const BenchShape& shape,
+                                      const Graph& given, const BenchShape& shape,
                                       const OnnxSystemOptions& options) {
+  // It runs every step of a layer with dynamic pruning in full.
+  const auto own = IsDynamic(given) ? std::make_shared<const Graph>(WithoutRules(given)) : nullptr;
+  const Graph& graph = own != nullptr ? *own : given;
   ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(graph));
   const ValueType out = types.at(graph.outputs[0]);
   auto state = std::make_shared<OnnxState>();
@@ -235,7 +240,7 @@ Result<BenchSystem> OnnxRuntimeSystem(const std::string& name, const OnnxRuntime
   system.name = name;
   system.graph = &graph;
   if (options.quantized) system.rms_tolerance = kInt8RmsTolerance;
-  system.run_sequence = [state](std::span<const float> x) {
+  system.run_sequence = [state, own](std::span<const float> x) {
     state->streamed_last = false;
     state->x.Set(x);
     return state->whole[0].Run();

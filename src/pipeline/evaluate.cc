@@ -40,6 +40,33 @@ double LossOf(const Graph& graph, std::span<const float> row, int32_t label) {
   return -std::log(static_cast<double>(std::max(row[static_cast<size_t>(label)], least)));
 }
 
+// Each in the layers that can follow it.
+Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) {
+  bool sends = false, skips = false;
+  for (size_t i = 0; i < session->dynamic_layers(); ++i) {
+    const LayerActivity layer = session->Activity(i);
+    const Node& node = *FindNode(graph, std::string(layer.layer));
+    LayerRules rules = layer.rules;
+    if (node.delta.has_value()) {
+      rules.delta_x = use.delta_x.value_or(rules.delta_x);
+      rules.delta_h = use.delta_h.value_or(rules.delta_h);
+    }
+    if (use.no_skip) rules.skip = false;
+    sends |= node.delta.has_value();
+    skips |= node.skip;
+    ESPALIER_RETURN_IF_ERROR(session->SetRules(layer.layer, rules));
+  }
+  if ((use.delta_x || use.delta_h) && !sends) {
+    return InvalidArgument(
+        "thresholds: a network with a layer that has delta expected, none found; "
+        "give it delta, with thresholds of 0 if need be, before it is compiled");
+  }
+  if (use.no_skip && !skips) {
+    return InvalidArgument("no skipping: a network with a layer that skips expected, none found");
+  }
+  return Ok();
+}
+
 }  // namespace
 
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
@@ -54,12 +81,8 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
   options.max_steps = longest;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
 
-  for (size_t i = 0; dynamic != nullptr && i < session.dynamic_layers(); ++i) {
-    const LayerActivity layer = session.Activity(i);
-    ESPALIER_RETURN_IF_ERROR(session.SetRules(
-        layer.layer,
-        {dynamic->delta_x.value_or(layer.rules.delta_x),
-         dynamic->delta_h.value_or(layer.rules.delta_h), layer.rules.skip && !dynamic->no_skip}));
+  if (dynamic != nullptr && dynamic->changes_rules()) {
+    ESPALIER_RETURN_IF_ERROR(ChangeRules(artifact.graph(), *dynamic, &session));
   }
 
   Evaluation evaluation;

@@ -1,6 +1,6 @@
 #include "prune/dynamic.h"
 
-#include <cmath>
+#include <limits>
 #include <set>
 
 #include "base/strings.h"
@@ -25,7 +25,7 @@ Result<const DynamicMethod*> FindDynamicMethod(const std::string& name) {
 Status ValidateDynamic(const DynamicSpec& spec) {
   ESPALIER_ASSIGN_OR_RETURN(const DynamicMethod* method, FindDynamicMethod(spec.name));
   for (const auto& [field, threshold] : {std::pair{"x", spec.x}, {"h", spec.h}}) {
-    if (!(threshold >= 0.0 && std::isfinite(threshold))) {
+    if (!(threshold >= 0.0 && threshold <= double{std::numeric_limits<float>::max()})) {
       return InvalidArgument(StrCat("dynamic method ", spec.name, ": ", field,
                                     ": a threshold of at least 0 expected, ", threshold, " found"));
     }

@@ -18,6 +18,9 @@ Status CheckGolden(const Artifact& artifact, const std::string& target) {
   options.max_steps = golden.batch.steps;
   options.target = target;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
+  for (size_t i = 0; i < session.dynamic_layers(); ++i) {
+    ESPALIER_RETURN_IF_ERROR(session.SetRules(session.Activity(i).layer, LayerRules()));
+  }
   ESPALIER_RETURN_IF_ERROR(session.Run(ViewOf(golden.batch)));
   const double tolerance = artifact.RoundsX() ? kGoldenI8Tolerance : kGoldenTolerance;
   for (size_t i = 0; i < golden.outputs.size(); ++i) {

@@ -252,9 +252,12 @@ void MultiplyChanges(const DynamicLayer& dynamic, const DeltaProduct& product, c
       dynamic.send({values, sent, size, threshold, dynamic.bank, dynamic.columns, dynamic.changes});
   *counters.columns += size;
   *counters.sent += count;
-  const bool is_finite = std::all_of(dynamic.changes, dynamic.changes + count,
-                                     [](float change) { return std::isfinite(change); });
-  if (is_fresh && is_finite && count <= product.most_columns) {
+  // What is added and taken off again leaves its rounding: a spike is multiplied anew, when it
+  // comes and when it goes. False for NaN.
+  constexpr float kLargestChange = 256.0f;
+  const bool is_small = std::all_of(dynamic.changes, dynamic.changes + count,
+                                    [](float change) { return std::abs(change) < kLargestChange; });
+  if (is_fresh && is_small && count <= product.most_columns) {
     const size_t done =
         product.add(product.columns, {dynamic.columns, dynamic.changes, count, memory});
     dynamic.counters->multiply_adds += done;
@@ -340,7 +343,8 @@ void RunDynamic(const Operation& op, const RunContext& run) {
           [&](size_t i) { return is_ahead ? inputs.Row(s, rows.SequenceOf(i)) : layer.ax.row(i); },
           [&](size_t i) { return layer.ah.row(i); });
     }
-    for (size_t i = 0; dynamic.rules->skip && i < rows.count; ++i) {
+    // Also while nothing is skipped, so that the state is right when that is allowed again.
+    for (size_t i = 0; dynamic.weight_skip != nullptr && i < rows.count; ++i) {
       SetGain(layer, run, rows.SequenceOf(i));
     }
   }

@@ -2,6 +2,7 @@
 // sessions.
 #include <gtest/gtest.h>
 
+#include "base/strings.h"
 #include "runtime/session_test_support.h"
 
 namespace espalier {
@@ -176,6 +177,39 @@ TEST(SessionDynamic, ALongStreamWithDeltaDoesNotDrift) {
   EXPECT_LT(counters.x_sent, counters.steps * 4);
   EXPECT_LT(counters.multiply_adds, counters.multiply_adds_without);
   EXPECT_LT(drift, 2e-5);
+}
+
+// A spike in x is gone when it is gone: what it added to W sent in f32 is not left there.
+TEST(SessionDynamic, ForgetsASpike) {
+  const Graph graph = Network(CellKind::kLstmCell, {Delta{0.05, 0.0, 1}, false});
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+  for (const float spike : {1e3f, 1e8f, 3e38f}) {
+    Session session = SessionOf(artifact, 1, 60);
+    Rng rng(13);
+    Batch batch = RandomBatch(graph, 60, 1, 60, &rng);
+    batch.features[static_cast<size_t>(20 * 13 + 4)] = spike;
+    StateSet states = ZeroStates(graph, 1);
+    const auto expected = ValueOrDie(RunReference(graph, batch, &states)).at(graph.outputs[0]);
+    ASSERT_OK(session.Run(ViewOf(batch)));
+    const std::vector<float> last(expected.values.end() - 4, expected.values.end());
+    ExpectNear(last, session.Output(0).last(4), kTolerance, StrCat(spike));
+  }
+}
+
+// Skipping that is allowed again obeys what the layer says now, not what it said before.
+TEST(SessionDynamic, KeepsTheGainWhileNothingIsSkipped) {
+  const Graph graph = Network(CellKind::kGruCell, {std::nullopt, true});
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+  Session session = SessionOf(artifact, 1, 10);
+  Rng rng(14);
+  ASSERT_OK(session.SetRules("gru0", LayerRules()));
+  float before = 0.0f, after = 0.0f;
+  ASSERT_OK(session.Run(ViewOf(RandomBatch(graph, 10, 1, 10, &rng))));
+  ASSERT_OK(session.GetState("gru0.gain", {&before, 1}));
+  ASSERT_OK(session.Run(ViewOf(RandomBatch(graph, 10, 1, 10, &rng))));
+  ASSERT_OK(session.GetState("gru0.gain", {&after, 1}));
+  EXPECT_GT(before, 0.0f);
+  EXPECT_NE(before, after);
 }
 
 TEST(SessionDynamic, CountsWhatItDoes) {
