@@ -1,5 +1,5 @@
-// matvec_columns_<type>_<R>x1: y = W x + init over format `columns`, weights in f32 or bf16, sums in
-// f32, and add_columns: y += the listed columns of W times d, of which the others cost nothing.
+// matvec_columns_<type>_<R>x1: y = W x + init over format `columns`, weights in f32 or bf16, sums
+// in f32, and add_columns: y += the listed columns of W times d, of which the others cost nothing.
 //
 // A run is one load of weights, one of y, one multiply-add and one store.
 #undef HWY_TARGET_INCLUDE
