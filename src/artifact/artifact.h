@@ -86,8 +86,8 @@ inline constexpr FormatSpec kColumnsSpec = {FormatId::k_columns, 8, 1};
 // In the order of the weights' names. Values are not read. Errors: what InferWeightShapes says.
 Result<std::vector<MatrixPart>> MatrixPartsOf(const Graph& graph);
 
-// A small input and what the reference executor makes of it from zero states: lets a machine check
-// that it computes what the compiling one meant (runtime/golden.h).
+// A small input and what the reference executor makes of it from zero states, every step in full:
+// lets a machine check that it computes what the compiling one meant (runtime/golden.h).
 struct GoldenSample {
   Batch batch;
   std::vector<std::vector<float>> outputs;  // in the order of Graph::outputs
