@@ -12,11 +12,8 @@ example: bench/iss_table.py build/release/cli/espalier --work /tmp/iss --data da
 
 import argparse
 import concurrent.futures
-import json
-import pathlib
-import statistics
-import subprocess
-import sys
+
+from lab import Lab, mean_and_spread
 
 TRAIN = ["--batch-size", 20, "--learning-rate", 0.004, "--lr-schedule", "one_cycle", "--warmup", 0.1,
          "--clip-norm", 1]
@@ -24,55 +21,42 @@ TUNE = ["--batch-size", 20, "--learning-rate", 0.002, "--lr-schedule", "one_cycl
         "--clip-norm", 1]
 
 
-class Lab:
+class Experiment:
     def __init__(self, options):
         self.options = options
-        self.work = pathlib.Path(options.work)
-        self.work.mkdir(parents=True, exist_ok=True)
-
-    def espalier(self, *arguments):
-        command = [self.options.espalier, *map(str, arguments), "--json", "--quiet"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(command)}: {done.stderr}")
-        return json.loads(done.stdout) if done.stdout.strip() else {}
-
-    def path(self, stem):
-        return self.work / f"{stem}.onnx"
-
-    def make(self, stem, *arguments, data=True):
-        """The JSON of the command that writes <stem>.onnx."""
-        result = self.work / f"{stem}.json"
-        if not result.exists():
-            task = ["--task", "lm-words", "--data", self.options.data] if data else []
-            result.write_text(json.dumps(self.espalier(*arguments, "-o", self.path(stem), *task)))
-        return json.loads(result.read_text())
+        self.lab = Lab(options.espalier, options.work)
+        self.task = ["--task", "lm-words", "--data", options.data]
 
     def model(self, units):
         embedding, lower, upper = units
         return (f"embedding:{embedding} dropout:0.2 lstm:{lower} dropout:0.2 lstm:{upper} dropout:0.2 "
                 "tied_gemm")
 
-    def left(self, units):
-        share = self.options.sparsity
-        return [n - int(share * n + 1e-6) for n in units]
+    def left(self):
+        return [n - int(self.options.sparsity * n + 1e-6) for n in self.options.units]
 
     def run(self, seed):
         first, rest = self.options.epochs
-        units = self.options.units
-        tune = ["--epochs", rest, "--seed", seed, *TUNE]
+        lab, units = self.lab, self.options.units
+
+        def trained(stem, units, epochs):
+            lab.make(f"{stem}-{seed}", "train", "--model", self.model(units), "--epochs", epochs, "--seed", seed,
+                     *self.task, *TRAIN)
+
+        def tuned(stem, *how):
+            lab.make(f"{stem}-{seed}", "prune", lab.path(f"dense-{seed}"), "--epochs", rest, "--seed", seed, *how,
+                     *self.task, *TUNE)
+
         cut = ["--granularity", "unit", "--sparsity", self.options.sparsity, "--schedule", "one_shot",
                "--ramp-begin", rest / 2, "--ramp-end", rest / 2]
-        self.make(f"dense-{seed}", "train", "--model", self.model(units), "--epochs", first, "--seed", seed,
-                  *TRAIN)
-        dense = self.path(f"dense-{seed}")
-        self.make(f"on-{seed}", "prune", dense, "--sparsity", 0, *tune)
-        self.make(f"iss-{seed}", "prune", dense, *cut, *tune, "--regularizer",
-                  f"proximal_group_lasso={self.options.strength}", "--regularizer-warmup", rest / 6)
-        self.make(f"random-{seed}", "prune", dense, *cut, *tune, "--criterion", "random")
-        self.make(f"compact-{seed}", "compact", self.path(f"iss-{seed}"), data=False)
-        self.make(f"small-{seed}", "train", "--model", self.model(self.left(units)), "--epochs",
-                  first + rest, "--seed", seed, *TRAIN)
+        trained("dense", units, first)
+        tuned("on", "--sparsity", 0)
+        tuned("iss", *cut, "--regularizer", f"proximal_group_lasso={self.options.strength}",
+              "--regularizer-warmup", rest / 6)
+        tuned("random", *cut, "--criterion", "random")
+        trained("small", self.left(), first + rest)
+        for stem in ("iss", "random"):
+            lab.make(f"{stem}-compact-{seed}", "compact", lab.path(f"{stem}-{seed}"))
 
 
 def main():
@@ -85,25 +69,25 @@ def main():
     parser.add_argument("--units", type=int, nargs=3, default=[128, 256, 128],
                         help="features of the embedding, units of the two layers")
     parser.add_argument("--epochs", type=int, nargs=2, default=[4, 3], help="dense, and after it")
-    parser.add_argument("--sparsity", type=float, default=0.55, help="share of each layer's units")
+    parser.add_argument("--sparsity", type=float, default=0.5, help="share of each layer's units")
     parser.add_argument("--strength", type=float, default=0.5, help="of the group lasso")
     parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
+    parser.add_argument("--without-test", action="store_true", help="leave the test split alone")
     options = parser.parse_args()
-    lab = Lab(options)
+    experiment = Experiment(options)
+    lab = experiment.lab
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lab.run, options.seeds))
-    def cell(values):
-        spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        return f"{statistics.mean(values):.1f} +- {spread:.1f}"
-
+        list(pool.map(experiment.run, options.seeds))
     print("| | validation | test |\n|---|---|---|")
-    for name, stem in (("dense, trained on", "on"), ("units cut by group lasso", "iss"),
-                       ("units cut at random", "random"), ("as small, trained from scratch", "small")):
-        stems = [f"{stem}-{seed}" for seed in options.seeds]
-        valid = [json.loads((lab.work / f"{each}.json").read_text())["valid_metric"] for each in stems]
-        test = [lab.espalier("eval", lab.path(each.replace("iss", "compact")), "--task", "lm-words", "--data",
-                             options.data)["metric"] for each in stems]
-        print(f"| {name} | {cell(valid)} | {cell(test)} |")
+    for name, stem, file in (("dense, trained on", "on", "on"),
+                             ("units cut by group lasso", "iss", "iss-compact"),
+                             ("units cut at random", "random", "random-compact"),
+                             ("as small, trained from scratch", "small", "small")):
+        valid = [lab.make(f"{stem}-{seed}")["valid_metric"] for seed in options.seeds]
+        test = [] if options.without_test else [
+            lab.espalier("eval", lab.path(f"{file}-{seed}"), *experiment.task)["perplexity"]
+            for seed in options.seeds]
+        print(f"| {name} | {mean_and_spread(valid, 1)} | {mean_and_spread(test, 1) if test else '-'} |")
 
 
 if __name__ == "__main__":

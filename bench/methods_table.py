@@ -16,13 +16,12 @@ example: bench/methods_table.py build/release/cli/espalier --work /tmp/methods \
 
 import argparse
 import concurrent.futures
-import json
 import math
 import pathlib
-import statistics
 import struct
-import subprocess
 import sys
+
+from lab import Lab, mean_and_spread
 
 GRANULARITIES = ("element", "slot_64x16", "blocked_16x1", "unit")
 SPARSITIES = (0.8, 0.9, 0.95)
@@ -55,30 +54,14 @@ class Task:
         return min(range(1, units), key=lambda h: abs(h * (h + features) - budget))
 
 
-class Lab:
+class Experiment:
     def __init__(self, espalier, work, schedule):
-        self.espalier_path = espalier
+        self.lab = Lab(espalier, work)
         self.schedule = schedule
-        self.work = pathlib.Path(work)
-        self.work.mkdir(parents=True, exist_ok=True)
-
-    def espalier(self, *arguments):
-        command = [self.espalier_path, *map(str, arguments), "--json", "--quiet"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode not in (0, 1):
-            sys.exit(f"{' '.join(command)}: {done.stderr}")
-        return json.loads(done.stdout) if done.returncode == 0 else {"refused": done.stderr.strip()}
 
     def run(self, stem, task, *arguments):
         """The accuracy of the network that the command writes, in percent; for `prune`, or why not."""
-        network = self.work / f"{stem}.onnx"
-        result = self.work / f"{stem}.json"
-        if not result.exists():
-            found = self.espalier(*arguments, "-o", network, *task.options)
-            if "refused" in found and (arguments[0] != "prune" or not pathlib.Path(arguments[1]).exists()):
-                sys.exit(f"{stem}: {found['refused']}")
-            result.write_text(json.dumps(found))
-        found = json.loads(result.read_text())
+        found = self.lab.make(stem, *arguments, *task.options, may_refuse=arguments[0] == "prune")
         return found.get("refused") or 100.0 * found["valid_metric"]
 
     def trained(self, task, units, epochs, seed):
@@ -88,7 +71,7 @@ class Lab:
     def start(self, task, seed):
         units, epochs = task.shape[0], task.epochs[0]
         self.trained(task, units, epochs, seed)
-        return self.work / f"{task.name}-dense-{units}-{epochs}-{seed}.onnx"
+        return self.lab.path(f"{task.name}-dense-{units}-{epochs}-{seed}")
 
     def pruned(self, task, criterion, granularity, sparsity, seed):
         name, _, extra = criterion.partition(", ")
@@ -128,12 +111,10 @@ def fewer_digits(source, target, count):
 
 
 def cell(values):
-    if any(isinstance(value, str) for value in values):
-        return "refused"
-    return f"{statistics.mean(values):.2f} +- {statistics.stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f}"
+    return "refused" if any(isinstance(value, str) for value in values) else mean_and_spread(values, 2)
 
 
-def table(lab, tasks, seeds, jobs):
+def table(experiment, tasks, seeds, jobs):
     def row(title, run):
         cells = [cell([run(task, sparsity, seed) for seed in seeds])
                  for task in tasks for sparsity in SPARSITIES]
@@ -141,9 +122,9 @@ def table(lab, tasks, seeds, jobs):
 
     work = [(task, seed) for task in tasks for seed in seeds]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:  # fills the cache
-        list(pool.map(lambda each: lab.dense(*each), work))
-        all_runs = [lambda t=t, g=g, s=s, seed=seed, c=c: lab.small(t, g, s, seed) if c is None
-                    else lab.pruned(t, c, g, s, seed)
+        list(pool.map(lambda each: experiment.dense(*each), work))
+        all_runs = [lambda t=t, g=g, s=s, seed=seed, c=c: experiment.small(t, g, s, seed) if c is None
+                    else experiment.pruned(t, c, g, s, seed)
                     for t, seed in work for s in SPARSITIES for g in GRANULARITIES
                     for c in (None, *CRITERIA)]
         for done, _ in enumerate(pool.map(lambda run: run(), all_runs), 1):
@@ -155,13 +136,13 @@ def table(lab, tasks, seeds, jobs):
         lines += [f"| `{granularity}` | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
         for criterion in CRITERIA:
             lines.append(row(f"`{criterion}`", lambda task, sparsity, seed, c=criterion, g=granularity:
-                             lab.pruned(task, c, g, sparsity, seed)))
+                             experiment.pruned(task, c, g, sparsity, seed)))
         lines.append(row("small dense", lambda task, sparsity, seed, g=granularity:
-                         lab.small(task, g, sparsity, seed)))
+                         experiment.small(task, g, sparsity, seed)))
         lines.append("")
     heads = []
     for task in tasks:
-        dense = cell([lab.dense(task, seed) for seed in seeds])
+        dense = cell([experiment.dense(task, seed) for seed in seeds])
         heads.append(f"{task.name}: {task.title}, {task.epochs[0]} epochs dense and {task.epochs[1]} of "
                      f"fine-tuning; dense, trained on for as long, {dense} %.")
     count = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
@@ -195,7 +176,8 @@ def main():
     if options.speech:
         tasks.append(Task("speech-keywords", "GRU-64", "gru:{units} mean_over_time dropout:0.3 gemm:10",
                           (64, 32), (20, 2), 32, 20, options.speech))
-    text = table(Lab(options.espalier, pathlib.Path(options.work) / options.schedule, options.schedule), tasks, options.seeds, options.jobs)
+    experiment = Experiment(options.espalier, pathlib.Path(options.work) / options.schedule, options.schedule)
+    text = table(experiment, tasks, options.seeds, options.jobs)
     if options.write:
         write(options.write, options.schedule, text)
     else:

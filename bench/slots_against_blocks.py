@@ -11,57 +11,39 @@ example: bench/slots_against_blocks.py build/release/cli/espalier --work /tmp/sl
 
 import argparse
 import json
-import pathlib
 import statistics
-import subprocess
 import sys
+
+from lab import Lab
 
 TILES = ("blocked_16x1", "blocked_8x4")
 TRAIN = ["--learning-rate", "0.005", "--lr-schedule", "one_cycle", "--clip-norm", "1"]
 
 
-class Lab:
+class Experiment:
     def __init__(self, options):
         self.options = options
-        self.work = pathlib.Path(options.work)
-        self.work.mkdir(parents=True, exist_ok=True)
+        self.lab = Lab(options.espalier, options.work)
         self.task = ["--task", options.task] + (["--data", options.data] if options.data else [])
-
-    def espalier(self, *arguments):
-        command = [self.options.espalier, *map(str, arguments), "--json", "--quiet"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            sys.exit(f"{' '.join(command)}: {done.stderr}")
-        return json.loads(done.stdout)
-
-    def dense(self, seed):
-        path = self.work / f"dense-{seed}.onnx"
-        if not path.exists():
-            self.espalier("train", *self.task, "--seed", seed, "--epochs", self.options.epochs, *TRAIN,
-                          "--model", self.options.model, "-o", path)
-        return path
 
     def pruned(self, granularity, density, seed):
         """The network, compiled in its own format, and its validation accuracy."""
-        stem = self.work / f"{granularity}-{density}-{seed}"
-        result = stem.with_suffix(stem.suffix + ".json")
-        network, compiled = f"{stem}.onnx", f"{stem}.esp"
-        if not result.exists():
-            found = self.espalier("prune", self.dense(seed), "-o", network, "--granularity",
-                                  granularity, "--sparsity", round(1 - density, 6), *self.task,
-                                  "--seed", seed, "--epochs", self.options.epochs, *TRAIN, "--warmup",
-                                  "0.05")
-            self.espalier("compile", network, "-o", compiled, "--format", granularity,
-                          "--batched-rows", "1")
-            result.write_text(json.dumps(found))
-        return compiled, json.loads(result.read_text())["valid_metric"]
+        lab, train = self.lab, [*self.task, "--seed", seed, "--epochs", self.options.epochs, *TRAIN]
+        lab.make(f"dense-{seed}", "train", "--model", self.options.model, *train)
+        stem = f"{granularity}-{density}-{seed}"
+        compiled = lab.work / f"{stem}.esp"
+        found = lab.make(stem, "prune", lab.path(f"dense-{seed}"), "--granularity", granularity, "--sparsity",
+                         round(1 - density, 6), *train, "--warmup", "0.05")
+        if not compiled.exists():
+            lab.espalier("compile", lab.path(stem), "-o", compiled, "--format", granularity,
+                         "--batched-rows", "1")
+        return compiled, found["valid_metric"]
 
     def test_metric(self, path):
-        found = self.espalier("eval", path, *self.task)
-        return found["accuracy"]
+        return self.lab.espalier("eval", path, *self.task)["accuracy"]
 
     def times(self, paths):
-        found = self.espalier("bench", *paths, "--without-onnxruntime")
+        found = self.lab.espalier("bench", *paths, "--without-onnxruntime")
         return [system["us_per_step"]["median"] for system in found["systems"]]
 
 
@@ -83,12 +65,13 @@ def main():
     parser.add_argument("--densities", type=float, nargs="+", default=[0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5],
                         help="of the blocks")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    lab = Lab(parser.parse_args())
+    experiment = Experiment(parser.parse_args())
+    options = experiment.options
     rows = []
-    blocks = [(tile, density) for tile in TILES for density in lab.options.densities]
-    slots = (lab.options.slots, lab.options.slot_density)
+    blocks = [(tile, density) for tile in TILES for density in options.densities]
+    slots = (options.slots, options.slot_density)
     for granularity, density in [slots, *blocks]:
-        made = [lab.pruned(granularity, density, seed) for seed in lab.options.seeds]
+        made = [experiment.pruned(granularity, density, seed) for seed in options.seeds]
         valid, valid_spread = spread([metric for _, metric in made])
         rows.append({"granularity": granularity, "density": density, "valid": valid,
                      "valid_spread": valid_spread, "files": [path for path, _ in made]})
@@ -100,9 +83,9 @@ def main():
         if good:
             chosen.append(min(good, key=lambda row: row["density"]))
     for row in chosen:
-        row["test"], row["test_spread"] = spread([lab.test_metric(path) for path in row["files"]])
-    for i in range(len(lab.options.seeds)):
-        times = lab.times([row["files"][i] for row in chosen])
+        row["test"], row["test_spread"] = spread([experiment.test_metric(path) for path in row["files"]])
+    for i in range(len(options.seeds)):
+        times = experiment.times([row["files"][i] for row in chosen])
         for row, time in zip(chosen, times):
             row.setdefault("us_per_step", []).append(time)
             row.setdefault("times_slots", []).append(time / times[0])

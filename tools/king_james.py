@@ -5,10 +5,11 @@ The text is that of Debian's packages bible-kjv and bible-kjv-text, whose progra
 gets train.txt, valid.txt and test.txt, a verse a line, in lower case, with blanks between words and
 around punctuation. Of each 1000 verses, 50 in a row validate and 50 others test; all others train.
 
-usage: tools/king_james.py OUT
 example: tools/king_james.py data/king-james
 """
 
+import argparse
+import collections
 import pathlib
 import re
 import subprocess
@@ -37,18 +38,25 @@ def verses():
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print(__doc__, file=sys.stderr)
-        sys.exit(2)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", metavar="OUT", type=pathlib.Path, help="folder to write")
+    parser.add_argument("--words", metavar="N", type=int,
+                        help="<unk> in the place of all but the N most frequent words of the training split")
+    options = parser.parse_args()
     texts = {"train": [], "valid": [], "test": []}
     for i, verse in enumerate(verses()):
-        split = SPLITS.get(i // BLOCK % 20, "train")
-        texts[split].append(" ".join(WORD.findall(verse.lower())))
-    out = pathlib.Path(sys.argv[1])
-    out.mkdir(parents=True, exist_ok=True)
+        texts[SPLITS.get(i // BLOCK % 20, "train")].append(WORD.findall(verse.lower()))
+    if options.words is not None:
+        counts = collections.Counter(word for words in texts["train"] for word in words)
+        known = {word for word, _ in counts.most_common(options.words)}
+        for split, lines in texts.items():
+            texts[split] = [[word if word in known else "<unk>" for word in words] for words in lines]
+    options.out.mkdir(parents=True, exist_ok=True)
     for split, lines in texts.items():
-        (out / f"{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        print(f"{out / split}.txt: {len(lines)} verses, {sum(len(line.split()) + 1 for line in lines)} words")
+        path = options.out / f"{split}.txt"
+        path.write_text("".join(" ".join(words) + "\n" for words in lines), encoding="utf-8")
+        print(f"{path}: {len(lines)} verses, {sum(len(words) + 1 for words in lines)} words")
 
 
 if __name__ == "__main__":
