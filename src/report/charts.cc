@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/strings.h"
+#include "report/text.h"
 
 namespace espalier {
 
@@ -59,5 +60,39 @@ Json LogTicks(double low, double high) {
 }
 
 std::string RowKey(size_t index, const std::string& label) { return StrCat(100000 + index, label); }
+
+Json ShareBarSpec(const std::string& description, const std::vector<ShareBar>& bars,
+                  const std::string& main, const std::string& other) {
+  Json values = Json::array();
+  for (const ShareBar& bar : bars) {
+    values.push_back({{"row", RowKey(values.size(), bar.label)},
+                      {"part", bar.part},
+                      {"share", bar.share},
+                      {"text", FormatPercent(bar.share, 1)}});
+  }
+  Json spec = NewSpec(description, 19 * bars.size());
+  spec["data"] = {{"values", std::move(values)}};
+  spec["encoding"] = {
+      {"y",
+       {{"field", "row"},
+        {"type", "nominal"},
+        {"scale", {{"padding", 0.2}}},
+        {"axis", {{"title", nullptr}, {"labelLimit", 190}, {"labelExpr", kRowLabel}}}}},
+      {"x",
+       {{"field", "share"},
+        {"type", "quantitative"},
+        {"scale", BarScale(1.0, 52)},
+        {"axis",
+         {{"title", nullptr}, {"format", ".0%"}, {"values", {0.0, 0.25, 0.5, 0.75, 1.0}}}}}}};
+  const Json color = {
+      {"field", "part"},
+      {"type", "nominal"},
+      {"scale", {{"domain", {main, other}}, {"range", {"var(--accent)", "var(--gate)"}}}}};
+  spec["layer"] = {
+      {{"mark", {{"type", "bar"}, {"cornerRadiusEnd", 2}}}, {"encoding", {{"color", color}}}},
+      {{"mark", {{"type", "text"}, {"align", "left"}, {"dx", 6}, {"fontSize", 11}}},
+       {"encoding", {{"text", {{"field", "text"}}}}}}};
+  return spec;
+}
 
 }  // namespace espalier

@@ -39,6 +39,16 @@ Json LogTicks(double low, double high);
 std::string RowKey(size_t index, const std::string& label);
 inline constexpr char kRowLabel[] = "slice(datum.label, 6)";
 
+// One bar of shares in [0, 1], with its number at the end; `part` is what its colour says.
+struct ShareBar {
+  std::string label;
+  std::string part;
+  double share = 0.0;
+};
+// Bars from top to bottom, those of part `main` in the accent colour, those of `other` in grey.
+Json ShareBarSpec(const std::string& description, const std::vector<ShareBar>& bars,
+                  const std::string& main, const std::string& other);
+
 // Each returns only the charts that the record or the rows have data for.
 
 // Loss, validation metric, learning rate and sparsity over the epochs of all stages.
@@ -47,6 +57,12 @@ std::vector<Chart> TrainingCharts(const RunRecord& record);
 std::vector<Chart> SparsityCharts(const ModelRecord& model);
 // One picture for each matrix of `model` that has a mask and zeros in it, gates side by side.
 std::vector<Chart> MaskCharts(const ModelRecord& model);
+// What each layer with dynamic pruning left out on the test split.
+std::vector<Chart> LeftOutCharts(const ModelRecord& model);
+// What it did at each step of one sequence: shares, and which inputs and units were sent.
+std::vector<Chart> ActivityCharts(const ModelRecord& model);
+// The metric of each point over multiply-adds, and over time where that was measured.
+std::vector<Chart> ThresholdCharts(const ThresholdCurve& curve);
 // Bytes of each model's file, and its weights that are not 0.
 std::vector<Chart> SizeCharts(const RunRecord& record);
 // Median time of each system with quartiles: a whole sequence, and one step where it was timed.

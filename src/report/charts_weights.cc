@@ -129,44 +129,19 @@ bool HasPicture(const WeightRecord& weight) {
 }  // namespace
 
 std::vector<Chart> SparsityCharts(const ModelRecord& model) {
-  Json bars = Json::array();
+  std::vector<ShareBar> bars;
   std::string description = "Sparsity by matrix and gate.";
-  const auto add = [&](const std::string& label, const char* part, double sparsity) {
-    bars.push_back({{"row", RowKey(bars.size(), label)},
-                    {"part", part},
-                    {"sparsity", sparsity},
-                    {"text", FormatPercent(sparsity, 1)}});
-  };
   for (const WeightRecord& weight : model.weights) {
     description += StrCat(" ", weight.name, " ", FormatPercent(weight.sparsity, 1), ".");
-    add(weight.name, kWhole, weight.sparsity);
-    for (const GateRecord& gate : weight.gates) add("gate " + gate.name, kGate, gate.sparsity);
+    bars.push_back({weight.name, kWhole, weight.sparsity});
+    for (const GateRecord& gate : weight.gates) {
+      bars.push_back({"gate " + gate.name, kGate, gate.sparsity});
+    }
   }
   if (bars.empty()) return {};
-  Json spec = NewSpec(description, 19 * bars.size());
-  spec["data"] = {{"values", std::move(bars)}};
-  spec["encoding"] = {
-      {"y",
-       {{"field", "row"},
-        {"type", "nominal"},
-        {"scale", {{"padding", 0.2}}},
-        {"axis", {{"title", nullptr}, {"labelLimit", 190}, {"labelExpr", kRowLabel}}}}},
-      {"x",
-       {{"field", "sparsity"},
-        {"type", "quantitative"},
-        {"scale", BarScale(1.0, 52)},
-        {"axis",
-         {{"title", nullptr}, {"format", ".0%"}, {"values", {0.0, 0.25, 0.5, 0.75, 1.0}}}}}}};
-  const Json color = {
-      {"field", "part"},
-      {"type", "nominal"},
-      {"scale", {{"domain", {kWhole, kGate}}, {"range", {"var(--accent)", "var(--gate)"}}}}};
-  spec["layer"] = {
-      {{"mark", {{"type", "bar"}, {"cornerRadiusEnd", 2}}}, {"encoding", {{"color", color}}}},
-      {{"mark", {{"type", "text"}, {"align", "left"}, {"dx", 6}, {"fontSize", 11}}},
-       {"encoding", {{"text", {{"field", "text"}}}}}}};
   std::vector<Chart> charts;
-  charts.push_back({"Sparsity by matrix and gate", description, std::move(spec)});
+  charts.push_back(
+      {"Sparsity by matrix and gate", description, ShareBarSpec(description, bars, kWhole, kGate)});
   return charts;
 }
 

@@ -34,6 +34,7 @@ class Page {
   void Comparison();
   void Training();
   void Sparsity();
+  void Activity();
   void Speed();
   void Classes();
   void Matrices();
@@ -175,6 +176,40 @@ void Page::Sparsity() {
     if (masks.empty()) page_.Absent("No matrix has zeros: there is no mask to show.");
     charts.insert(charts.end(), masks.begin(), masks.end());
     page_.Charts(charts, "stack");
+  }
+  page_.CloseSection();
+}
+
+// Only of a network with dynamic pruning: most have none.
+void Page::Activity() {
+  const ModelRecord* model = LastModel();
+  const bool has_activity = model != nullptr && !model->activity.empty();
+  if (!has_activity && !record_.thresholds) return;
+  page_.OpenSection(
+      "activity", "What it leaves out, step by step",
+      "Dynamic pruning: a step of a layer is skipped, or only the columns of x and h that changed "
+      "enough are sent to its products. Counted on the test split; the pictures are of one "
+      "sequence "
+      "of it.");
+  std::vector<Chart> charts;
+  if (has_activity) {
+    page_.Add("<ol class=\"stages\">\n");
+    for (const ActivityRecord& activity : model->activity) {
+      page_.Add(StrCat("<li>", EscapeHtml(ActivityText(activity)), "</li>\n"));
+    }
+    page_.Add("</ol>\n");
+    charts = LeftOutCharts(*model);
+    const std::vector<Chart> maps = ActivityCharts(*model);
+    charts.insert(charts.end(), maps.begin(), maps.end());
+    page_.Charts(charts, "stack");
+    if (maps.empty()) {
+      page_.Absent("No picture of single steps: the network needs whole sequences.");
+    }
+  }
+  if (record_.thresholds) {
+    page_.Add(StrCat("<p class=\"note\" style=\"margin:20px 0 14px\">",
+                     EscapeHtml(TargetText(*record_.thresholds)), "</p>\n"));
+    page_.Charts(ThresholdCharts(*record_.thresholds), "grid");
   }
   page_.CloseSection();
 }
@@ -345,6 +380,7 @@ std::string Page::Make(const ChartLibraries& libraries) {
   Result();
   Training();
   Sparsity();
+  Activity();
   Speed();
   Classes();
   Matrices();

@@ -133,6 +133,13 @@ Status ObjectReader::NumberOrNan(const std::string& key, double* out) const {
   return Ok();
 }
 
+Status ObjectReader::Flag(const std::string& key, bool* out) const {
+  const Json* value = Find(key);
+  if (value == nullptr || !value->is_boolean()) return Fail(key, "true or false");
+  *out = value->get<bool>();
+  return Ok();
+}
+
 Status ObjectReader::Share(const std::string& key, double* out) const {
   const Json* value = Find(key);
   if (value == nullptr || !value->is_number()) return Fail(key, "a number in [0, 1]");

@@ -37,6 +37,7 @@ class ObjectReader {
 
   Status Text(const std::string& key, std::string* out) const;
   Status TextOr(const std::string& key, std::string_view fallback, std::string* out) const;
+  Status Flag(const std::string& key, bool* out) const;      // true or false
   Status Count(const std::string& key, int64_t* out) const;  // a whole number >= 0
   Status CountOr(const std::string& key, int64_t fallback, int64_t* out) const;
   Status Number(const std::string& key, double* out) const;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "report/thresholds.h"
 
 namespace espalier {
 
@@ -51,7 +52,7 @@ struct EpochRecord {
 
 struct StageRecord {
   std::string name;
-  std::string kind;  // train, prune, compact, compile, eval, bench
+  std::string kind;  // train, prune, compact, thresholds, compile, evaluate, bench
   double seconds = 0.0;
   int64_t seed = 0;
   // Changes with everything that the stage's result depends on; "" if the stage cannot be reused.
@@ -91,6 +92,35 @@ struct WeightRecord {
   std::vector<CandidateRecord> candidates;  // fastest first
 };
 
+// What a layer with dynamic pruning did at each step of one sequence. Packed as by PackMask.
+struct ActivityMap {
+  int64_t sequence = 0;          // index in the test split
+  int64_t steps = 0;             // T, of the sequence or of its beginning
+  int64_t inputs = 0;            // I; 0 without delta
+  int64_t units = 0;             // H (or P); 0 without delta
+  std::vector<uint8_t> updates;  // [T], the steps that were not skipped
+  std::vector<uint8_t> x_sent;   // [I, T], where a column was sent that had changed
+  std::vector<uint8_t> h_sent;   // [H, T]
+};
+
+// Of one direction of a recurrent layer with dynamic pruning, on the test split; see LayerActivity
+// and LayerCounters in runtime/dynamic.h.
+struct ActivityRecord {
+  std::string layer;
+  bool reverse = false;
+  double delta_x = 0.0, delta_h = 0.0;
+  bool skip = false;
+  int64_t steps = 0;
+  int64_t skipped = 0;
+  int64_t x_columns = 0;
+  int64_t x_sent = 0;
+  int64_t h_columns = 0;
+  int64_t h_sent = 0;
+  int64_t multiply_adds = 0;
+  int64_t multiply_adds_without = 0;
+  std::optional<ActivityMap> map;  // nullopt of a network that cannot stream
+};
+
 struct ModelRecord {
   std::string file;  // in the run folder
   std::string onnx;  // the same network as an ONNX file; "" if `file` is that
@@ -103,6 +133,7 @@ struct ModelRecord {
   std::vector<std::vector<int64_t>> confusion;  // empty, or [true][predicted]
   std::map<std::string, int64_t> hidden_sizes;  // by layer
   std::vector<WeightRecord> weights;            // every matrix
+  std::vector<ActivityRecord> activity;         // compiled networks with dynamic pruning only
   // Compiled networks only: the CPU by whose costs formats were chosen; "" if not by costs.
   std::string costs;
 };
@@ -157,6 +188,7 @@ struct RunRecord {
   TaskRecord task;
   std::vector<StageRecord> stages;            // in the order they ran
   std::map<std::string, ModelRecord> models;  // by role: "dense", "pruned"
+  std::optional<ThresholdCurve> thresholds;   // of the thresholds stage
   std::optional<double> agreement;            // as in the summary; nullopt before an evaluation
   std::optional<BenchRecord> bench;
   std::optional<SummaryRecord> summary;

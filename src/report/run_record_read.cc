@@ -87,18 +87,23 @@ Status ReadCandidate(const ObjectReader& object, CandidateRecord* candidate) {
   return object.Count("bytes", &candidate->bytes);
 }
 
-Status ReadMask(const ObjectReader& object, WeightRecord* weight) {
+// Rows and columns of what has a mask: rows * cols cannot overflow.
+constexpr int64_t kMostSide = int64_t{1} << 31;
+
+// A mask of so many rows and columns, in base64; none if the key is missing or "".
+Status ReadMask(const ObjectReader& object, const std::string& key, int64_t rows, int64_t cols,
+                std::vector<uint8_t>* out) {
   std::string text;
-  ESPALIER_RETURN_IF_ERROR(object.TextOr("mask", "", &text));
+  ESPALIER_RETURN_IF_ERROR(object.TextOr(key, "", &text));
   if (text.empty()) return Ok();
   std::optional<std::vector<uint8_t>> mask = Base64Decode(text);
-  if (!mask) return object.Fail("mask", "base64");
-  const auto expected = static_cast<uint64_t>((weight->rows * weight->cols + 7) / 8);
+  if (!mask) return object.Fail(key, "base64");
+  const auto expected = static_cast<uint64_t>((rows * cols + 7) / 8);
   if (mask->size() != expected) {
-    return BadFormat(StrCat(object.PathOf("mask"), ": ", expected, " bytes expected for ",
-                            weight->rows, "x", weight->cols, ", ", mask->size(), " found"));
+    return BadFormat(StrCat(object.PathOf(key), ": ", expected, " bytes expected for ", rows, "x",
+                            cols, ", ", mask->size(), " found"));
   }
-  weight->mask = *std::move(mask);
+  *out = *std::move(mask);
   return Ok();
 }
 
@@ -106,13 +111,12 @@ Status ReadWeight(const ObjectReader& object, WeightRecord* weight) {
   ESPALIER_RETURN_IF_ERROR(object.Text("name", &weight->name));
   ESPALIER_RETURN_IF_ERROR(object.Count("rows", &weight->rows));
   ESPALIER_RETURN_IF_ERROR(object.Count("cols", &weight->cols));
-  constexpr int64_t kMostSide = int64_t{1} << 31;  // so that rows * cols cannot overflow
   if (weight->rows > kMostSide) return object.Fail("rows", "at most 2^31");
   if (weight->cols > kMostSide) return object.Fail("cols", "at most 2^31");
   ESPALIER_RETURN_IF_ERROR(object.Count("nonzeros", &weight->nonzeros));
   ESPALIER_RETURN_IF_ERROR(object.Share("sparsity", &weight->sparsity));
   ESPALIER_RETURN_IF_ERROR(ReadListIfAny(object, "gates", &weight->gates, ReadGate));
-  ESPALIER_RETURN_IF_ERROR(ReadMask(object, weight));
+  ESPALIER_RETURN_IF_ERROR(ReadMask(object, "mask", weight->rows, weight->cols, &weight->mask));
   ESPALIER_RETURN_IF_ERROR(object.TextOr("format", "", &weight->format));
   ESPALIER_RETURN_IF_ERROR(object.TextOr("kernel", "", &weight->kernel));
   ESPALIER_RETURN_IF_ERROR(object.CountOr("encoded_bytes", 0, &weight->encoded_bytes));
@@ -161,6 +165,42 @@ Status ReadHiddenSizes(const ObjectReader& object, std::map<std::string, int64_t
   return Ok();
 }
 
+Status ReadMap(const ObjectReader& object, ActivityMap* map) {
+  ESPALIER_RETURN_IF_ERROR(object.Count("sequence", &map->sequence));
+  for (const auto& [key, count] :
+       {std::pair("steps", &map->steps), std::pair("inputs", &map->inputs),
+        std::pair("units", &map->units)}) {
+    ESPALIER_RETURN_IF_ERROR(object.Count(key, count));
+    if (*count > kMostSide) return object.Fail(key, "at most 2^31");
+  }
+  const auto read = [&](const char* key, int64_t rows, std::vector<uint8_t>* out) {
+    ESPALIER_RETURN_IF_ERROR(ReadMask(object, key, rows, map->steps, out));
+    return out->empty() && rows * map->steps > 0 ? object.Fail(key, "base64") : Ok();
+  };
+  ESPALIER_RETURN_IF_ERROR(read("updates", 1, &map->updates));
+  ESPALIER_RETURN_IF_ERROR(read("x_sent", map->inputs, &map->x_sent));
+  return read("h_sent", map->units, &map->h_sent);
+}
+
+Status ReadActivity(const ObjectReader& object, ActivityRecord* activity) {
+  ESPALIER_RETURN_IF_ERROR(object.Text("layer", &activity->layer));
+  ESPALIER_RETURN_IF_ERROR(object.Flag("reverse", &activity->reverse));
+  ESPALIER_RETURN_IF_ERROR(object.Number("delta_x", &activity->delta_x));
+  ESPALIER_RETURN_IF_ERROR(object.Number("delta_h", &activity->delta_h));
+  ESPALIER_RETURN_IF_ERROR(object.Flag("skip", &activity->skip));
+  ESPALIER_RETURN_IF_ERROR(object.Count("steps", &activity->steps));
+  ESPALIER_RETURN_IF_ERROR(object.Count("skipped", &activity->skipped));
+  ESPALIER_RETURN_IF_ERROR(object.Count("x_columns", &activity->x_columns));
+  ESPALIER_RETURN_IF_ERROR(object.Count("x_sent", &activity->x_sent));
+  ESPALIER_RETURN_IF_ERROR(object.Count("h_columns", &activity->h_columns));
+  ESPALIER_RETURN_IF_ERROR(object.Count("h_sent", &activity->h_sent));
+  ESPALIER_RETURN_IF_ERROR(object.Count("multiply_adds", &activity->multiply_adds));
+  ESPALIER_RETURN_IF_ERROR(object.Count("multiply_adds_without", &activity->multiply_adds_without));
+  if (object.Find("map") == nullptr) return Ok();
+  ESPALIER_ASSIGN_OR_RETURN(const ObjectReader map, object.Object("map"));
+  return ReadMap(map, &activity->map.emplace());
+}
+
 Status ReadModel(const ObjectReader& object, size_t classes, ModelRecord* model) {
   ESPALIER_RETURN_IF_ERROR(object.Text("file", &model->file));
   ESPALIER_RETURN_IF_ERROR(object.TextOr("onnx", "", &model->onnx));
@@ -175,6 +215,7 @@ Status ReadModel(const ObjectReader& object, size_t classes, ModelRecord* model)
   ESPALIER_RETURN_IF_ERROR(ReadConfusion(object, classes, &model->confusion));
   ESPALIER_RETURN_IF_ERROR(ReadHiddenSizes(object, &model->hidden_sizes));
   ESPALIER_RETURN_IF_ERROR(object.TextOr("costs", "", &model->costs));
+  ESPALIER_RETURN_IF_ERROR(ReadListIfAny(object, "activity", &model->activity, ReadActivity));
   return ReadList(object, "weights", &model->weights, ReadWeight);
 }
 
@@ -197,6 +238,50 @@ Status ReadBench(const ObjectReader& object, BenchRecord* bench) {
   ESPALIER_RETURN_IF_ERROR(object.Count("repetitions", &bench->repetitions));
   ESPALIER_RETURN_IF_ERROR(object.Count("threads", &bench->threads));
   return ReadList(object, "systems", &bench->systems, ReadSystem);
+}
+
+Status ReadStepTimes(const ObjectReader& object, const std::string& key,
+                     std::optional<StepTimes>* times) {
+  if (object.Find(key) == nullptr) return Ok();
+  ESPALIER_ASSIGN_OR_RETURN(const ObjectReader reader, object.Object(key));
+  StepTimes& read = times->emplace();
+  ESPALIER_RETURN_IF_ERROR(reader.Number("p50", &read.p50));
+  ESPALIER_RETURN_IF_ERROR(reader.Number("p95", &read.p95));
+  return reader.Number("p99", &read.p99);
+}
+
+Status ReadLayerPoint(const ObjectReader& object, LayerPoint* layer) {
+  ESPALIER_RETURN_IF_ERROR(object.Text("layer", &layer->layer));
+  ESPALIER_RETURN_IF_ERROR(object.Number("x", &layer->x));
+  ESPALIER_RETURN_IF_ERROR(object.Number("h", &layer->h));
+  ESPALIER_RETURN_IF_ERROR(object.Share("x_sent", &layer->x_sent));
+  ESPALIER_RETURN_IF_ERROR(object.Share("h_sent", &layer->h_sent));
+  return object.Share("skipped", &layer->skipped);
+}
+
+Status ReadThresholdPoint(const ObjectReader& object, ThresholdPoint* point) {
+  ESPALIER_RETURN_IF_ERROR(object.Number("factor", &point->factor));
+  ESPALIER_RETURN_IF_ERROR(object.Flag("skips", &point->skips));
+  ESPALIER_RETURN_IF_ERROR(ReadList(object, "layers", &point->layers, ReadLayerPoint));
+  ESPALIER_RETURN_IF_ERROR(object.NumberOrNan("metric", &point->metric));
+  ESPALIER_RETURN_IF_ERROR(object.NumberOrNan("loss", &point->loss));
+  ESPALIER_RETURN_IF_ERROR(object.Share("sent", &point->sent));
+  ESPALIER_RETURN_IF_ERROR(object.Number("multiply_adds", &point->multiply_adds));
+  return ReadStepTimes(object, "us_per_step", &point->us_per_step);
+}
+
+Status ReadThresholds(const ObjectReader& object, ThresholdCurve* curve) {
+  ESPALIER_RETURN_IF_ERROR(object.Text("target", &curve->target));
+  ESPALIER_RETURN_IF_ERROR(object.Share("most", &curve->most));
+  ESPALIER_RETURN_IF_ERROR(object.Text("metric", &curve->metric));
+  ESPALIER_RETURN_IF_ERROR(
+      ReadStepTimes(object, "us_per_step_without", &curve->us_per_step_without));
+  ESPALIER_RETURN_IF_ERROR(ReadList(object, "points", &curve->points, ReadThresholdPoint));
+  int64_t chosen = 0;
+  ESPALIER_RETURN_IF_ERROR(object.Count("chosen", &chosen));
+  curve->chosen = static_cast<size_t>(chosen);
+  if (curve->chosen < curve->points.size()) return Ok();
+  return object.Fail("chosen", "the index of a point");
 }
 
 Status ReadSummaryModel(const ObjectReader& object, const std::string& key, SummaryModel* model) {
@@ -265,6 +350,10 @@ Status ReadRecord(const Json& json, RunRecord* record) {
       ESPALIER_RETURN_IF_ERROR(
           ReadModel(model, record->task.classes.size(), &record->models[role]));
     }
+  }
+  if (object.Find("thresholds") != nullptr) {
+    ESPALIER_ASSIGN_OR_RETURN(const ObjectReader thresholds, object.Object("thresholds"));
+    ESPALIER_RETURN_IF_ERROR(ReadThresholds(thresholds, &record->thresholds.emplace()));
   }
   if (object.Find("agreement") != nullptr) {
     ESPALIER_RETURN_IF_ERROR(object.Share("agreement", &record->agreement.emplace()));

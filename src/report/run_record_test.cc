@@ -58,7 +58,24 @@ RunRecord SmallRecord() {
   model.hidden_sizes = {{"rnn", 3}};
   model.weights = {weight};
   model.costs = "another CPU";
+  ActivityRecord activity{"rnn", false, 0.5, 0.25, true, 10, 4, 12, 6, 18, 9, 50, 100, {}};
+  activity.map = ActivityMap{1,
+                             2,
+                             2,
+                             3,
+                             PackMask(std::vector<uint8_t>{1, 0}),
+                             PackMask(std::vector<uint8_t>{1, 0, 0, 0}),
+                             PackMask(std::vector<uint8_t>{1, 0, 1, 0, 0, 0})};
+  model.activity = {activity};
   record.models = {{"pruned", model}};
+  record.thresholds = ThresholdCurve{
+      "loss",
+      0.01,
+      "accuracy",
+      {{0.0, true, {{"rnn", 0.0, 0.0, 1.0, 1.0, 0.4}}, 0.8, 0.5, 1.0, 1.1, {}},
+       {0.5, true, {{"rnn", 0.5, 0.25, 0.5, 0.5, 0.4}}, 0.8, 0.5, 0.5, 0.5, StepTimes{1, 2, 3}}},
+      1,
+      StepTimes{4, 5, 6}};
   record.bench = BenchRecord{28, 200, 1, {{"espalier-pruned", {30.1, 29.8, 30.9}, {}}}};
   record.summary = SummaryRecord{
       "mnist-rows", {0.8, 2000, 30, 90.0}, {0.75, 1000, 13, 30.0}, 0.9, 3.0, {}, 1.0, {7}};
@@ -81,6 +98,24 @@ TEST(RunRecord, ComesBackFromItsTextUnchanged) {
   EXPECT_EQ(record.stages[0].epochs[0].valid_metric, 0.923);
   EXPECT_EQ(record.summary->pruned.bytes, 1000);
   EXPECT_FALSE(record.bench->systems[0].us_per_step.has_value());
+  EXPECT_EQ(record.models.at("pruned").activity[0].map->h_sent, std::vector<uint8_t>{0x05});
+  EXPECT_EQ(record.thresholds->points[1].us_per_step->p99, 3.0);
+}
+
+TEST(RunRecord, RefusesActivityAndThresholdsThatDoNotFit) {
+  const auto expect = [](const std::string& from, const std::string& to,
+                         const std::vector<std::string>& parts) {
+    ExpectError(ParseRunRecord(Changed(from, to)).status(), Code::kBadFormat, parts);
+  };
+  expect("\"units\": 3", "\"units\": 30",
+         {"models.pruned.activity[0].map.h_sent", "8 bytes expected for 30x2", "1 found"});
+  expect("\"units\": 3", "\"units\": 9999999999", {"map.units", "at most 2^31"});
+  expect("\"updates\": \"AQ==\"", "\"updates\": \"\"", {"map.updates", "base64"});
+  expect("\"skip\": true", "\"skip\": 1", {"activity[0].skip", "true or false"});
+  expect("\"skipped\": 4", "\"skipped\": -4", {"activity[0].skipped"});
+  expect("\"chosen\": 1", "\"chosen\": 2", {"thresholds.chosen", "the index of a point"});
+  expect("\"most\": 0.01", "\"most\": 1.5", {"thresholds.most", "a number in [0, 1]"});
+  expect("\"p95\": 5.0", "\"p95\": \"5\"", {"thresholds.us_per_step_without.p95"});
 }
 
 TEST(RunRecord, KeepsALossThatIsNotFiniteAsNull) {

@@ -78,6 +78,31 @@ Json WeightJson(const WeightRecord& weight) {
   return json;
 }
 
+Json ActivityJson(const ActivityRecord& activity) {
+  Json json = {{"layer", activity.layer},
+               {"reverse", activity.reverse},
+               {"delta_x", activity.delta_x},
+               {"delta_h", activity.delta_h},
+               {"skip", activity.skip},
+               {"steps", activity.steps},
+               {"skipped", activity.skipped},
+               {"x_columns", activity.x_columns},
+               {"x_sent", activity.x_sent},
+               {"h_columns", activity.h_columns},
+               {"h_sent", activity.h_sent},
+               {"multiply_adds", activity.multiply_adds},
+               {"multiply_adds_without", activity.multiply_adds_without}};
+  if (!activity.map) return json;
+  json["map"] = {{"sequence", activity.map->sequence},
+                 {"steps", activity.map->steps},
+                 {"inputs", activity.map->inputs},
+                 {"units", activity.map->units},
+                 {"updates", Base64Encode(activity.map->updates)},
+                 {"x_sent", Base64Encode(activity.map->x_sent)},
+                 {"h_sent", Base64Encode(activity.map->h_sent)}};
+  return json;
+}
+
 Json ModelJson(const ModelRecord& model) {
   Json json = {{"file", model.file},
                {"onnx", model.onnx},
@@ -96,6 +121,9 @@ Json ModelJson(const ModelRecord& model) {
   for (const auto& [layer, size] : model.hidden_sizes) json["hidden_sizes"][layer] = size;
   for (const WeightRecord& weight : model.weights) json["weights"].push_back(WeightJson(weight));
   if (!model.costs.empty()) json["costs"] = model.costs;
+  for (const ActivityRecord& activity : model.activity) {
+    json["activity"].push_back(ActivityJson(activity));
+  }
   return json;
 }
 
@@ -115,6 +143,42 @@ Json BenchJson(const BenchRecord& bench) {
          {"us_per_step", system.us_per_step ? TimingJson(*system.us_per_step) : Json()}});
   }
   return json;
+}
+
+Json StepTimesJson(const std::optional<StepTimes>& times) {
+  if (!times) return Json();
+  return {{"p50", times->p50}, {"p95", times->p95}, {"p99", times->p99}};
+}
+
+Json ThresholdPointJson(const ThresholdPoint& point) {
+  Json layers = Json::array();
+  for (const LayerPoint& layer : point.layers) {
+    layers.push_back({{"layer", layer.layer},
+                      {"x", layer.x},
+                      {"h", layer.h},
+                      {"x_sent", layer.x_sent},
+                      {"h_sent", layer.h_sent},
+                      {"skipped", layer.skipped}});
+  }
+  return {{"factor", point.factor},
+          {"skips", point.skips},
+          {"layers", std::move(layers)},
+          {"metric", NumberOrNull(point.metric)},
+          {"loss", NumberOrNull(point.loss)},
+          {"sent", point.sent},
+          {"multiply_adds", point.multiply_adds},
+          {"us_per_step", StepTimesJson(point.us_per_step)}};
+}
+
+Json ThresholdsObject(const ThresholdCurve& curve) {
+  Json points = Json::array();
+  for (const ThresholdPoint& point : curve.points) points.push_back(ThresholdPointJson(point));
+  return {{"target", curve.target},
+          {"most", curve.most},
+          {"metric", curve.metric},
+          {"chosen", curve.chosen},
+          {"us_per_step_without", StepTimesJson(curve.us_per_step_without)},
+          {"points", std::move(points)}};
 }
 
 Json SummaryModelJson(const SummaryModel& model) {
@@ -171,6 +235,7 @@ Result<std::string> RunRecordJson(const RunRecord& record) {
     json["stages"].push_back(std::move(stage));
   }
   for (const auto& [role, model] : record.models) json["models"][role] = ModelJson(model);
+  if (record.thresholds) json["thresholds"] = ThresholdsObject(*record.thresholds);
   if (record.agreement) json["agreement"] = *record.agreement;
   if (record.bench) json["bench"] = BenchJson(*record.bench);
   if (record.summary) json["summary"] = SummaryObject(*record.summary);
@@ -179,6 +244,10 @@ Result<std::string> RunRecordJson(const RunRecord& record) {
 
 std::string SummaryJson(const SummaryRecord& summary) {
   return PrintJson(SummaryObject(summary), -1) + "\n";
+}
+
+std::string ThresholdsJson(const ThresholdCurve& curve) {
+  return PrintJson(ThresholdsObject(curve), -1) + "\n";
 }
 
 Status WriteRunRecord(const std::string& path, const RunRecord& record) {

@@ -178,6 +178,12 @@ std::string SummaryTable(const RunRecord& record) {
   };
   line("", "dense", "pruned", "ratio");
   for (const ComparisonRow& row : rows) line(row.label, row.dense, row.pruned, row.ratio);
+  if (const ModelRecord* pruned = FindModel(record, "pruned");
+      pruned != nullptr && !pruned->activity.empty()) {
+    text += "\n";
+    for (const ActivityRecord& activity : pruned->activity) text += ActivityText(activity) + "\n";
+  }
+  if (record.thresholds) text += StrCat("\n", TargetText(*record.thresholds), "\n");
   if (!record.summary) return text;
   text += StrCat("\n", FormatPercent(record.summary->weights_removed, 1),
                  " of the recurrent layers' weights are gone.\n");

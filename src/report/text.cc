@@ -119,6 +119,25 @@ std::string FormatMetric(const std::string& metric, double value) {
   return known->is_share ? FormatPercent(value, 2) : FormatFixed(value, 2);
 }
 
+std::string LayerName(const ActivityRecord& activity) {
+  return activity.layer + (activity.reverse ? "_reverse" : "");
+}
+
+std::string ActivityText(const ActivityRecord& activity) {
+  const auto percent = [](int64_t part, int64_t whole) {
+    return FormatPercent(
+        static_cast<double>(part) / static_cast<double>(std::max<int64_t>(1, whole)), 1);
+  };
+  std::string text = StrCat(LayerName(activity), ": ", percent(activity.skipped, activity.steps),
+                            " of the steps skipped; ");
+  if (activity.x_columns > 0) {
+    text += StrCat(percent(activity.x_sent, activity.x_columns), " of the columns of x and ",
+                   percent(activity.h_sent, activity.h_columns), " of h sent; ");
+  }
+  return text + StrCat(percent(activity.multiply_adds, activity.multiply_adds_without),
+                       " of the multiply-adds");
+}
+
 std::string EscapeHtml(std::string_view text) {
   std::string escaped;
   escaped.reserve(text.size());

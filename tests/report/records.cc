@@ -127,6 +127,57 @@ RunRecord Base(const std::string& name) {
   return record;
 }
 
+// `rows` features over `steps`, of which some move much and most little.
+std::vector<uint8_t> Sent(int64_t rows, int64_t steps, Rng* rng) {
+  std::vector<uint8_t> sent;
+  for (int64_t i = 0; i < rows; ++i) {
+    const double active = std::pow(rng->Uniform(), 3.0);
+    for (int64_t t = 0; t < steps; ++t) {
+      const double wave = 0.5 + 0.5 * std::sin(0.4 * static_cast<double>(t));
+      sent.push_back(rng->Uniform() < active * wave);
+    }
+  }
+  return PackMask(sent);
+}
+
+// A layer that sends changes and one that skips, and how the thresholds of the first were found.
+void Dynamic(Rng* rng, RunRecord* record, ModelRecord* model) {
+  ActivityRecord delta{"lstm0", false,   0.21,     0.08,    false,     280000,     0,
+                       7840000, 2010000, 28000000, 3900000, 900000000, 2600000000, {}};
+  delta.map = ActivityMap{17,
+                          28,
+                          28,
+                          100,
+                          PackMask(std::vector<uint8_t>(28, 1)),
+                          Sent(28, 28, rng),
+                          Sent(100, 28, rng)};
+  ActivityRecord skip{"lstm1", false, 0.0, 0.0, true,       280000,     170000,
+                      0,       0,     0,   0,   1020000000, 2600000000, {}};
+  std::vector<uint8_t> updates;
+  for (int t = 0; t < 28; ++t) updates.push_back(t % 3 == 0 || t == 10);
+  skip.map = ActivityMap{17, 28, 0, 0, PackMask(updates), {}, {}};
+  model->activity = {delta, skip};
+  ThresholdCurve& curve = record->thresholds.emplace();
+  curve.target = "loss";
+  curve.most = 0.01;
+  curve.metric = "accuracy";
+  curve.us_per_step_without = StepTimes{9.1, 9.8, 12.2};
+  for (int i = 0; i < 8; ++i) {
+    const double factor = i == 0 ? 0.0 : 0.125 * std::pow(2.0, 0.5 * i);
+    const double sent = 1.0 / (1.0 + 6.0 * factor);
+    curve.points.push_back({factor,
+                            true,
+                            {{"lstm0", 0.5 * factor, 0.2 * factor, sent, 0.8 * sent, 0.0},
+                             {"lstm1", 0.0, 0.0, 0.0, 0.0, 0.61}},
+                            0.985 - 0.02 * factor * factor,
+                            0.05,
+                            sent,
+                            0.1 + 0.95 * sent,
+                            StepTimes{2.0 + 8.0 * sent, 3.5 + 8.5 * sent, 5.0 + 9.0 * sent}});
+  }
+  curve.chosen = 5;
+}
+
 }  // namespace
 
 RunRecord FullRecord() {
@@ -174,6 +225,8 @@ RunRecord FullRecord() {
   Count(&pruned);
   Results(record.task.classes, 10000, 0.0145, &rng, &pruned);
 
+  Dynamic(&rng, &record, &pruned);
+
   record.bench =
       BenchRecord{28,
                   200,
@@ -220,6 +273,19 @@ RunRecord NastyRecord() {
   model.weights[4].mask.clear();
   Compiled(nasty, 0.0, &model.weights[0]);
   Results(record.task.classes, 5, 0.0, &rng, &model);
+  ActivityRecord activity;
+  activity.layer = nasty;
+  activity.x_columns = 1;
+  activity.map = ActivityMap{0, 1, 1, 1, {0}, {0}, {1}};
+  model.activity = {activity, ActivityRecord()};  // the second has no map
+  record.thresholds =
+      ThresholdCurve{"sent",
+                     0.5,
+                     nasty,
+                     {{0.0, false, {}, std::numeric_limits<double>::quiet_NaN(), 0.0, 1.0, 1.2, {}},
+                      {1e-9, true, {{nasty, 0.0, 0.0, 0.0, 0.0, 0.0}}, 0.5, 0.0, 0.0, 0.0, {}}},
+                     1,
+                     {}};
   record.models = {{"dense", model}, {"pruned", model}, {nasty, model}};
   return record;
 }

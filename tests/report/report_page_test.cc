@@ -79,18 +79,22 @@ class ReportPage : public ::testing::Test {
 
 TEST_F(ReportPage, ShowsAWholeRun) {
   const RunRecord record = FullRecord();
-  // 4 of training, sparsity, 2 masks (the third matrix has no zeros), 2 times, 2 sizes, classes, 2
-  // confusion matrices.
-  Open("full", record, 14,
+  // 4 of training, sparsity, 2 masks (the third matrix has no zeros), what was left out, 3 of a
+  // layer's steps and 1 of another's, 2 of thresholds, 2 times, 2 sizes, classes, 2 confusion
+  // matrices.
+  Open("full", record, 21,
        {"quickstart", FormatMetric("accuracy", record.summary->pruned.metric),
         FormatMetric("accuracy", record.summary->dense.metric),
         FormatPercent(record.summary->weights_removed, 1), "3.16", "4.50", "51,234", "331,211",
-        "slot_8x16", "AMD EPYC 7763", "espalier recipe run recipes/quickstart.yaml"});
+        "slot_8x16", "25.6 % of the columns of x and 13.9 % of h sent",
+        "60.7 % of the steps skipped", "to lose at most 1.0 % of the accuracy", "AMD EPYC 7763",
+        "espalier recipe run recipes/quickstart.yaml"});
 }
 
 TEST_F(ReportPage, SurvivesARecordThatIsAllCorners) {
-  // 4 of training, sparsity, 2 masks, 2 sizes, classes, 2 confusion matrices.
-  Open("nasty", NastyRecord(), 12, {"</script><b>&\"'<!--", "No times have been measured yet"});
+  // 4 of training, sparsity, 2 masks, what was left out, 3 of steps, thresholds, 2 sizes, classes,
+  // 2 confusion matrices.
+  Open("nasty", NastyRecord(), 17, {"</script><b>&\"'<!--", "No times have been measured yet"});
 }
 
 TEST_F(ReportPage, SaysWhatARunThatHasJustBegunLacks) {

@@ -1,0 +1,66 @@
+// ThresholdCurve: what the thresholds of delta updates (model/graph.h, Delta) cost and what they
+// save, measured point by point. `espalier thresholds` and the stage of that name make it
+// (pipeline/thresholds.h); it is part of the run record.
+#ifndef ESPALIER_REPORT_THRESHOLDS_H_
+#define ESPALIER_REPORT_THRESHOLDS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace espalier {
+
+// Of the times of single steps, in us.
+struct StepTimes {
+  double p50 = 0.0;
+  double p95 = 0.0;
+  double p99 = 0.0;
+};
+
+// One layer at one point; both directions together. Shares are in [0, 1].
+struct LayerPoint {
+  std::string layer;
+  double x = 0.0, h = 0.0;            // thresholds
+  double x_sent = 0.0, h_sent = 0.0;  // share of the columns that were sent
+  double skipped = 0.0;               // share of the steps
+};
+
+struct ThresholdPoint {
+  double factor = 0.0;  // thresholds over the layers' scales
+  bool skips = true;    // false: steps that the network would skip were run
+  std::vector<LayerPoint> layers;
+  double metric = 0.0;
+  double loss = 0.0;
+  double sent = 0.0;           // share of the columns of x and h of all layers
+  double multiply_adds = 0.0;  // done, of those without rules; padding may bring it above 1
+  std::optional<StepTimes> us_per_step;
+};
+
+struct ThresholdCurve {
+  std::string target;                  // "loss", "sent" or "multiply_adds"
+  double most = 0.0;                   // what the target allows
+  std::string metric;                  // its name
+  std::vector<ThresholdPoint> points;  // factors rise; one that does not skip comes first
+  size_t chosen = 0;                   // index of the point that the network has
+  // The same network without rules, timed in turn with every point.
+  std::optional<StepTimes> us_per_step_without;
+};
+
+// One JSON object, as docs/run-record.md, "thresholds"; ends with a newline.
+std::string ThresholdsJson(const ThresholdCurve& curve);
+
+// "Thresholds were chosen on the validation split to lose at most 1.0 % of the accuracy: factor
+// ..."
+std::string TargetText(const ThresholdCurve& curve);
+
+// "factor 0.5: accuracy 92.00 %, 20.1 % sent, 11.0 % of the multiply-adds"
+std::string PointText(const std::string& metric, const ThresholdPoint& point);
+
+// A line for each point, the chosen one marked, and under it what each layer does there.
+std::string ThresholdsTable(const ThresholdCurve& curve);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_REPORT_THRESHOLDS_H_

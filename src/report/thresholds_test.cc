@@ -1,0 +1,64 @@
+#include "report/thresholds.h"
+
+#include <gmock/gmock.h>
+
+#include "report/charts.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// A layer with delta and one that only skips; the second of three points was chosen.
+ThresholdCurve Curve() {
+  const auto point = [](double factor, bool skips) -> ThresholdPoint {
+    return {factor,
+            skips,
+            {{"gru0", factor, 0.5 * factor, 0.25, 0.125, 0.0},
+             {"gru1", 0.0, 0.0, 0.0, 0.0, skips ? 0.6 : 0.0}},
+            0.9,
+            0.3,
+            0.2,
+            0.4,
+            StepTimes{4.0, 5.0, 6.0}};
+  };
+  return {"loss",     0.01,
+          "accuracy", {point(0.0, false), point(0.5, true), point(1.0, true)},
+          1,          StepTimes{8.0, 9.0, 10.0}};
+}
+
+TEST(ThresholdsTable, MarksTheChosenPointAndSaysWhatEachLayerDoes) {
+  const std::string table = ThresholdsTable(Curve());
+  EXPECT_THAT(table, HasSubstr("2.00x faster  gru0 0.5000, 0.2500  <- chosen\n"));
+  EXPECT_THAT(table, HasSubstr("  nothing skipped\n"));
+  EXPECT_THAT(table, HasSubstr("the network without rules\n"));
+  EXPECT_THAT(table, HasSubstr("gru0: 0.0 % of the steps skipped; thresholds 0.5000 of x"));
+  EXPECT_THAT(table, HasSubstr("gru1: 60.0 % of the steps skipped\n"));
+}
+
+TEST(ThresholdsTable, HasNoTimesThatWereNotMeasured) {
+  ThresholdCurve curve = Curve();
+  curve.us_per_step_without.reset();
+  EXPECT_THAT(ThresholdsTable(curve), Not(HasSubstr("p95")));
+}
+
+TEST(TargetText, NamesTheTargetThatWasAskedFor) {
+  ThresholdCurve curve = Curve();
+  EXPECT_THAT(TargetText(curve), HasSubstr("lose at most 1.0 % of the accuracy: factor 0.5000"));
+  curve.target = "sent";
+  EXPECT_THAT(TargetText(curve), HasSubstr("send at most 1.0 % of the columns"));
+  curve.target = "multiply_adds";
+  EXPECT_THAT(TargetText(curve), HasSubstr("do at most 1.0 % of the multiply-adds"));
+}
+
+TEST(ThresholdCharts, LeaveOutTimesThatWereNotMeasured) {
+  ThresholdCurve curve = Curve();
+  EXPECT_EQ(ThresholdCharts(curve).size(), 2u);
+  for (ThresholdPoint& point : curve.points) point.us_per_step.reset();
+  EXPECT_EQ(ThresholdCharts(curve).size(), 1u);
+}
+
+}  // namespace
+}  // namespace espalier
