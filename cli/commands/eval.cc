@@ -6,6 +6,7 @@
 #include "base/strings.h"
 #include "command.h"
 #include "exchange/onnx.h"
+#include "pipeline/activity.h"
 #include "pipeline/evaluate.h"
 #include "report/text.h"
 #include "tasks/task.h"
@@ -52,7 +53,7 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
     DynamicUse dynamic = flags.dynamic;
     const Result<Evaluation> evaluation = EvaluateArtifact(artifact, test, session, &dynamic);
     for (const LayerActivity& activity : dynamic.activity) {
-      *text += ActivityText(activity) + "\n";
+      *text += ActivityText(RecordOf(activity)) + "\n";
       (*json)["dynamic"].push_back(ActivityJson(activity));
     }
     return evaluation;

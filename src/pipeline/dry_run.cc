@@ -160,6 +160,10 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
       Result<Graph> compacted = CompactNetwork(graph, &removed);
       if (!compacted.ok()) return compacted.status().WithContext(where);
       graph = *std::move(compacted);
+    } else if (stage.kind == StageKind::kThresholds) {
+      Result<Graph> with_delta = WithThresholdsOfZero(graph, stage.thresholds);
+      if (!with_delta.ok()) return with_delta.status().WithContext(where);
+      graph = *std::move(with_delta);
     }
   }
   return planned;

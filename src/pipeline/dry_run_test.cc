@@ -144,6 +144,14 @@ TEST(DryRun, LooksAtTheNetworkThatAStageWouldGet) {
               Code::kInvalidArgument, {"stages[3].prune", "slot_64x8"});
 }
 
+TEST(DryRun, RefusesThresholdsOfALayerThatCannotHaveThem) {
+  ASSERT_OK(DryRunOf(kModel, "train, thresholds: {loss: 0.01}"));
+  ExpectError(DryRunOf(kModel, "train, thresholds: {loss: 0.01, layers: gru9}"),
+              Code::kInvalidArgument, {"stages[1].thresholds", "gru9", "lstm0"});
+  ExpectError(DryRunOf("last_step, gemm: 10", "train, thresholds: {loss: 0.01}"),
+              Code::kInvalidArgument, {"stages[1].thresholds", "a recurrent layer expected"});
+}
+
 TEST(DryRun, EndsWhereTheTrainedWeightsDecideTheShapes) {
   ASSERT_OK(DryRunOf(kModel,
                      "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "

@@ -46,7 +46,8 @@ Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) 
   for (size_t i = 0; i < session->dynamic_layers(); ++i) {
     const LayerActivity layer = session->Activity(i);
     const Node& node = *FindNode(graph, std::string(layer.layer));
-    LayerRules rules = layer.rules;
+    const auto own = use.rules.find(node.name);
+    LayerRules rules = own == use.rules.end() ? layer.rules : own->second;
     if (node.delta.has_value()) {
       rules.delta_x = use.delta_x.value_or(rules.delta_x);
       rules.delta_h = use.delta_h.value_or(rules.delta_h);
@@ -111,23 +112,6 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
   evaluation.class_metric = std::move(score.class_metric);
   evaluation.confusion = std::move(score.confusion);
   return evaluation;
-}
-
-std::string ActivityText(const LayerActivity& activity) {
-  const LayerCounters& counters = activity.counters;
-  const auto percent = [](uint64_t part, uint64_t whole) {
-    const double share =
-        static_cast<double>(part) / static_cast<double>(std::max<uint64_t>(1, whole));
-    return StrCat(std::round(share * 1000.0) / 10.0, " %");
-  };
-  std::string text = StrCat(activity.layer, activity.reverse ? "_reverse" : "", ": ",
-                            percent(counters.skipped, counters.steps), " of the steps skipped; ");
-  if (counters.x_columns > 0) {
-    text += StrCat(percent(counters.x_sent, counters.x_columns), " of the columns of x and ",
-                   percent(counters.h_sent, counters.h_columns), " of h sent; ");
-  }
-  return text + StrCat(percent(counters.multiply_adds, counters.multiply_adds_without),
-                       " of the multiply-adds");
 }
 
 Agreement Compare(const Evaluation& a, const Evaluation& b) {

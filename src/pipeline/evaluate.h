@@ -3,6 +3,7 @@
 #define ESPALIER_PIPELINE_EVALUATE_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,14 +20,11 @@ namespace espalier {
 struct DynamicUse {
   std::optional<float> delta_x, delta_h;  // thresholds of all its layers, in the place of their own
   bool no_skip = false;                   // every step is an update
-  std::vector<LayerActivity> activity;    // out: what each did; names are the artifact's
+  std::map<std::string, LayerRules> rules;  // by layer, in the place of its own, before the above
+  std::vector<LayerActivity> activity;      // out: what each did; names are the artifact's
 
-  bool changes_rules() const { return delta_x || delta_h || no_skip; }
+  bool changes_rules() const { return delta_x || delta_h || no_skip || !rules.empty(); }
 };
-
-// e.g. "gru0: 61.5 % of the steps skipped; 20.1 % of the columns of x and 8.3 % of h sent; 11.0 %
-// of the multiply-adds".
-std::string ActivityText(const LayerActivity& activity);
 
 // Runs every sequence through a Session in batches; of `session_options`, B and T are set here. No
 // logits are kept. Errors: what Session says, of rules too; kInvalidArgument if the artifact does

@@ -14,6 +14,7 @@
 #include "pipeline/dynamic_keys.h"
 #include "pipeline/regularizer_keys.h"
 #include "pipeline/sensitivity.h"
+#include "pipeline/threshold_keys.h"
 #include "pipeline/yaml_reader.h"
 #include "prune/schedule.h"
 #include "tasks/task.h"
@@ -21,7 +22,8 @@
 namespace espalier {
 namespace {
 
-constexpr const char* kKindNames[] = {"train", "prune", "compact", "compile", "evaluate", "bench"};
+constexpr const char* kKindNames[] = {"train",   "prune",    "compact", "thresholds",
+                                      "compile", "evaluate", "bench"};
 
 Status ReadLearningRate(const YAML::Node& node, const std::string& path, LearningRate* rate) {
   if (node.IsDefined() && node.IsScalar()) {  // learning_rate: 0.001
@@ -377,6 +379,7 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
                       StrCat(stage->train.patience));
     case StageKind::kPrune: return ReadPrune(map, stage);
     case StageKind::kCompact: return Ok();
+    case StageKind::kThresholds: return ReadThresholdKeys(map, &stage->thresholds);
     case StageKind::kCompile: return ReadCompile(map, &stage->compile);
     case StageKind::kEvaluate: return Ok();
     case StageKind::kBench: return ReadBench(map, &stage->bench);
@@ -492,7 +495,8 @@ Status CheckName(const std::string& where, const StageSpec& stage,
   return Ok();
 }
 
-// The one order: train, then train, prune and compact as often as wanted, compile, evaluate, bench.
+// The one order: train, then train, prune and compact as often as wanted, thresholds, compile,
+// evaluate, bench.
 Status CheckOrder(const std::string& where, StageKind kind, const std::set<StageKind>& earlier) {
   const auto has = [&](StageKind other) { return earlier.contains(other); };
   const bool changes = kind == StageKind::kPrune || kind == StageKind::kCompact ||
@@ -500,8 +504,11 @@ Status CheckOrder(const std::string& where, StageKind kind, const std::set<Stage
   if (kind != StageKind::kTrain && !has(StageKind::kTrain)) {
     return InvalidArgument(where + ": the first stage must be train");
   }
-  if (changes && has(StageKind::kCompile)) {
+  if ((changes || kind == StageKind::kThresholds) && has(StageKind::kCompile)) {
     return InvalidArgument(where + ": must come before the compile stage");
+  }
+  if (changes && has(StageKind::kThresholds)) {
+    return InvalidArgument(where + ": must come before the thresholds stage");
   }
   if (!changes && has(kind)) return InvalidArgument(where + ": only one such stage is possible");
   if (kind == StageKind::kEvaluate && !has(StageKind::kCompile)) {

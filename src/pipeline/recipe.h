@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "pipeline/layers.h"
+#include "pipeline/thresholds.h"
 #include "prune/dynamic.h"
 #include "prune/plan.h"
 #include "prune/regularizer.h"
@@ -15,7 +16,15 @@
 
 namespace espalier {
 
-enum class StageKind : uint8_t { kTrain, kPrune, kCompact, kCompile, kEvaluate, kBench };
+enum class StageKind : uint8_t {
+  kTrain,
+  kPrune,
+  kCompact,
+  kThresholds,
+  kCompile,
+  kEvaluate,
+  kBench
+};
 
 const char* StageKindName(StageKind kind);  // "train", "prune", ...
 
@@ -74,6 +83,7 @@ struct StageSpec {
   CalibrationOptions calibration;             // prune
   bool reconstruct = false;                   // prune
   TeacherSpec teacher;                        // prune
+  ThresholdSpec thresholds;                   // thresholds
   CompileSpec compile;                        // compile
   BenchSpec bench;                            // bench
 };

@@ -121,6 +121,16 @@ Json PruneJson(const StageSpec& stage) {
   return json;
 }
 
+Json ThresholdSpecJson(const ThresholdSpec& spec) {
+  Json json = Json::object();
+  if (spec.loss) json["loss"] = *spec.loss;
+  if (spec.sent) json["sent"] = *spec.sent;
+  if (spec.multiply_adds) json["multiply_adds"] = *spec.multiply_adds;
+  json["layers"] = spec.layers;
+  json["scale"] = spec.scale;
+  return json;
+}
+
 Json BodyJson(const StageSpec& stage) {
   switch (stage.kind) {
     case StageKind::kTrain: {
@@ -132,6 +142,7 @@ Json BodyJson(const StageSpec& stage) {
     }
     case StageKind::kPrune: return PruneJson(stage);
     case StageKind::kCompact: return Json::object();
+    case StageKind::kThresholds: return ThresholdSpecJson(stage.thresholds);
     case StageKind::kCompile:
       return {{"target", stage.compile.target},
               {"formats", stage.compile.formats},

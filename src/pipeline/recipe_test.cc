@@ -92,6 +92,18 @@ TEST(Recipe, ComesBackFromItsJson) {
   EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);  // JSON is YAML
 }
 
+TEST(Recipe, ReadsThresholdsAndGivesThemBack) {
+  const Recipe recipe = ValueOrDie(
+      ParseRecipe(WithSecond("thresholds: {multiply_adds: 0.3, layers: 'lstm*', scale: common}")));
+  const ThresholdSpec& spec = recipe.stages[1].thresholds;
+  EXPECT_EQ(spec.multiply_adds, 0.3);
+  EXPECT_FALSE(spec.loss.has_value());
+  EXPECT_EQ(spec.layers, std::vector<std::string>{"lstm*"});
+  EXPECT_EQ(spec.scale, "common");
+  const std::string json = RecipeJson(recipe);
+  EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);
+}
+
 TEST(Recipe, ReadsRegularizersAndThresholdsAndGivesThemBack) {
   const std::string stage =
       "prune: {epochs: 2, allocation: threshold, threshold: 0, granularity: unit, regularizers: "
@@ -399,6 +411,30 @@ const BadRecipe kBadOrders[] = {
     {"TwoCompiles",
      WithStages("  - train\n  - compile\n  - compile: {name: more}\n"),
      {"stages[2].compile", "only one"}},
+    {"PruneAfterThresholds",
+     WithStages("  - train\n  - thresholds: {loss: 0.01}\n  - prune\n"),
+     {"stages[2].prune", "before the thresholds stage"}},
+    {"ThresholdsAfterCompile",
+     WithStages("  - train\n  - compile\n  - thresholds: {loss: 0.01}\n"),
+     {"stages[2].thresholds", "before the compile stage"}},
+    {"TwoThresholds",
+     WithStages("  - train\n  - thresholds: {loss: 0.01}\n  - thresholds: {name: b, loss: 0.01}\n"),
+     {"stages[2].thresholds", "only one"}},
+    {"ThresholdsWithoutTarget",
+     WithSecond("thresholds"),
+     {"stages[1].thresholds", "one target", "none found"}},
+    {"TwoTargets",
+     WithSecond("thresholds: {loss: 0.01, sent: 0.2}"),
+     {"stages[1].thresholds", "one target", "loss, sent found"}},
+    {"NegativeTarget",
+     WithSecond("thresholds: {sent: -0.2}"),
+     {"stages[1].thresholds", "sent: a share in [0, 1] expected", "-0.2"}},
+    {"NanTarget",
+     WithSecond("thresholds: {loss: .nan}"),
+     {"stages[1].thresholds", "loss: a share in [0, 1] expected", "nan"}},
+    {"UnknownScale",
+     WithSecond("thresholds: {loss: 0.1, scale: comon}"),
+     {"stages[1].thresholds", "'comon'", "'common'"}},
     {"EvaluateWithoutCompile",
      WithSecond("evaluate"),
      {"stages[1].evaluate", "after a compile stage"}},

@@ -80,6 +80,7 @@ void ForgetMetrics(ModelRecord* model) {
   model->metric.reset();
   model->class_metric.clear();
   model->confusion.clear();
+  model->activity.clear();
 }
 
 // Drops the stages from `index` on and what they found out: it is no longer true.
@@ -91,6 +92,8 @@ void ForgetFrom(size_t index, RunRecord* record) {
       pruned = pruned || kind != StageKindName(StageKind::kTrain);
     } else if (kind == StageKindName(StageKind::kTrain)) {
       if (!pruned) record->models.clear();
+    } else if (kind == StageKindName(StageKind::kThresholds)) {
+      record->thresholds.reset();
     } else if (kind == StageKindName(StageKind::kCompile)) {
       record->models.erase("pruned");
       for (auto& [role, model] : record->models) ForgetEncodings(&model);

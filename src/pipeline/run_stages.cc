@@ -10,14 +10,17 @@
 #include "base/strings.h"
 #include "compile/compile.h"
 #include "exchange/onnx.h"
+#include "pipeline/activity.h"
 #include "pipeline/bench.h"
 #include "pipeline/calibration_file.h"
 #include "pipeline/cost_file.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/model_record.h"
 #include "pipeline/stages.h"
+#include "pipeline/thresholds.h"
 #include "prune/compact.h"
 #include "report/summary.h"
+#include "report/text.h"
 
 namespace espalier {
 namespace {
@@ -232,6 +235,23 @@ Status CompactStage(RecipeRun* run, size_t index) {
   return ExportOnnxFile(compacted, run->Path(OutputOf(*run, index)));
 }
 
+Status ThresholdsStage(RecipeRun* run, size_t index) {
+  ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
+  ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, InputFileOf(*run, index)));
+  ThresholdOptions options;
+  options.spec = run->recipe.stages[index].thresholds;
+  options.target = run->target;
+  options.progress = [run](const ThresholdPoint& point) {
+    run->Note(PointText(run->task.metric.name, point));
+    return run->hooks.cancel == nullptr || !run->hooks.cancel->load();
+  };
+  Result<FoundThresholds> found = FindThresholds(graph, data->valid, options);
+  if (found.status().code() == Code::kCancelled) return Interrupted(*run, "with this stage");
+  ESPALIER_RETURN_IF_ERROR(found.status());
+  run->record.thresholds = std::move(found->curve);
+  return ExportOnnxFile(found->graph, run->Path(OutputOf(*run, index)));
+}
+
 Result<CompileOptions> CompileOptionsOf(const RecipeRun& run, const CompileSpec& spec) {
   CompileOptions options;
   options.target = run.target;
@@ -319,7 +339,12 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
   DynamicUse dynamic;
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation compiled,
                             EvaluateArtifact(artifact, data->test, OwnSession(*run), &dynamic));
-  for (const LayerActivity& activity : dynamic.activity) run->Note(ActivityText(activity));
+  std::vector<ActivityRecord> activity;
+  for (const LayerActivity& layer : dynamic.activity) {
+    activity.push_back(RecordOf(layer));
+    run->Note(ActivityText(activity.back()));
+  }
+  ESPALIER_RETURN_IF_ERROR(AddActivityMaps(artifact, data->test, OwnSession(*run), &activity));
   const Agreement agreement = Compare(masked_result, compiled);
   // Where x is rounded too, other predictions are its price and no fault; and where a threshold
   // decides, rounding may decide otherwise, though seldom.
@@ -334,6 +359,7 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
   }
   SetMetrics(dense_result, &run->record.models[kDense]);
   SetMetrics(compiled, &run->record.models[kPruned]);
+  run->record.models[kPruned].activity = std::move(activity);
   run->record.agreement = agreement.share;
   run->Note(StrCat(run->task.metric.name, " on the test split: dense ", dense_result.metric,
                    ", pruned ", compiled.metric, "; ", agreement.differences,
@@ -422,7 +448,8 @@ std::vector<std::string> OutputsOf(const Recipe& recipe, size_t index) {
   switch (stage.kind) {
     case StageKind::kTrain:
     case StageKind::kPrune:
-    case StageKind::kCompact: return {stage.name + ".onnx"};
+    case StageKind::kCompact:
+    case StageKind::kThresholds: return {stage.name + ".onnx"};
     case StageKind::kCompile: return {stage.name + ".esp", DenseCompiledFile(recipe)};
     case StageKind::kEvaluate:
     case StageKind::kBench: return {};
@@ -448,6 +475,7 @@ Status RunStage(RecipeRun* run, size_t index, StageRecord* stage) {
     case StageKind::kTrain: return TrainStage(run, index, stage);
     case StageKind::kPrune: return PruneStage(run, index, stage);
     case StageKind::kCompact: return CompactStage(run, index);
+    case StageKind::kThresholds: return ThresholdsStage(run, index);
     case StageKind::kCompile: return CompileStage(run, index);
     case StageKind::kEvaluate: return EvaluateStage(run, index);
     case StageKind::kBench: return BenchStage(run, index);

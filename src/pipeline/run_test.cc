@@ -287,6 +287,49 @@ stages:
   EXPECT_EQ(record->stages.back().epochs.size(), 1u);
 }
 
+TEST_F(RunRecipeTest, FindsThresholdsAndRecordsWhatTheyLeaveOut) {
+  StageSpec thresholds;
+  thresholds.kind = StageKind::kThresholds;
+  thresholds.name = "delta";
+  thresholds.thresholds.sent = 0.5;
+  recipe_.stages.insert(recipe_.stages.begin() + 2, thresholds);
+  const RunRecord record = RunToItsEnd();
+  ASSERT_TRUE(record.thresholds.has_value());
+  const ThresholdPoint& chosen = record.thresholds->points[record.thresholds->chosen];
+  EXPECT_LE(chosen.sent, 0.5);
+  const ModelRecord& pruned = record.models.at("pruned");
+  EXPECT_EQ(pruned.onnx, "delta.onnx");
+  ASSERT_EQ(pruned.activity.size(), 1u);
+  const ActivityRecord& activity = pruned.activity[0];
+  EXPECT_EQ(activity.delta_x, chosen.layers[0].x);
+  EXPECT_EQ(activity.steps, 20 * 28);
+  EXPECT_LT(activity.x_sent, activity.x_columns);
+  ASSERT_TRUE(activity.map.has_value());
+  EXPECT_EQ(activity.map->steps, 28);
+  EXPECT_EQ(activity.map->units, 8);
+  EXPECT_EQ(ValueOrDie(RunRecordJson(OnDisk())), ValueOrDie(RunRecordJson(record)));
+  RunToItsEnd();
+  EXPECT_EQ(reused_.size(), 6u);
+  recipe_.stages[2].thresholds.sent = 0.4;
+  EXPECT_FALSE(RunUntilStage("pruned").ok());
+  EXPECT_EQ(reused_, (Names{"dense", "slots"}));
+  EXPECT_EQ(OnDisk().thresholds->most, 0.4);
+}
+
+TEST_F(RunRecipeTest, ForgetsThresholdsThatTheRecipeNoLongerHas) {
+  const std::vector<StageSpec> without = recipe_.stages;
+  StageSpec thresholds;
+  thresholds.kind = StageKind::kThresholds;
+  thresholds.name = "delta";
+  thresholds.thresholds.loss = 1.0;
+  recipe_.stages.insert(recipe_.stages.begin() + 2, thresholds);
+  EXPECT_TRUE(RunToItsEnd().thresholds.has_value());
+  recipe_.stages = without;
+  const RunRecord record = RunToItsEnd();
+  EXPECT_FALSE(record.thresholds.has_value());
+  EXPECT_TRUE(record.models.at("pruned").activity.empty());
+}
+
 TEST_F(RunRecipeTest, TakesItsNameFromTheRecipe) { EXPECT_EQ(RunToItsEnd().name, "small"); }
 
 TEST_F(RunRecipeTest, TakesItsNameFromTheFolderIfTheRecipeHasNone) {

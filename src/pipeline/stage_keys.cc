@@ -24,6 +24,7 @@ std::string FactsOf(StageKind kind, const RunFacts& facts) {
     case StageKind::kPrune:
     case StageKind::kCompact:
     case StageKind::kEvaluate: return "";
+    case StageKind::kThresholds: return StrCat(facts.cpu, "|", facts.target);
     case StageKind::kCompile: return StrCat(facts.cpu, "|", facts.target, "|", facts.costs);
     case StageKind::kBench: return StrCat(facts.cpu, "|", facts.target, "|", facts.onnxruntime);
   }

@@ -12,8 +12,8 @@ namespace espalier {
 // What stages depend on beside the recipe and the version of espalier.
 struct RunFacts {
   std::string data;         // sizes and checksums of the data's files: the train stage
-  std::string cpu;          // compile and bench
-  std::string target;       // instruction set unless the recipe has one: compile and bench
+  std::string cpu;          // thresholds, compile and bench
+  std::string target;       // instruction set unless the recipe has one: the same stages
   std::string onnxruntime;  // path of the library, "" = none: bench
   std::string costs;        // checksums of the cost files that are named: compile
 };

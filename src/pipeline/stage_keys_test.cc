@@ -77,6 +77,19 @@ TEST_F(StageKeysTest, DependOnTheCpuFromTheCompileStageOn) {
   EXPECT_EQ(Changed(), 2u);
 }
 
+TEST_F(StageKeysTest, DependOnTheCpuFromTheThresholdsStageOn) {
+  StageSpec thresholds;
+  thresholds.kind = StageKind::kThresholds;
+  thresholds.thresholds.loss = 0.01;
+  Recipe recipe = recipe_;
+  recipe.stages.insert(recipe.stages.begin() + 1, thresholds);
+  facts_.cpu = "another CPU";
+  EXPECT_EQ(FirstChanged(StageKeys(recipe, kFacts), StageKeys(recipe, facts_)), 1u);
+  Recipe other = recipe;
+  other.stages[1].thresholds.loss = 0.02;
+  EXPECT_EQ(FirstChanged(StageKeys(recipe, kFacts), StageKeys(other, kFacts)), 1u);
+}
+
 TEST_F(StageKeysTest, DependOnTheInstructionSetFromTheCompileStageOn) {
   facts_.target = "AVX3";
   EXPECT_EQ(Changed(), 2u);

@@ -136,6 +136,24 @@ class Commands(Case):
                  "--sensitivity", scan, "-o", sparse)
         self.assertEqual(len(json.loads(self.good(*measure, "--quick", "--json").stdout)["curves"]), 2)
 
+    def test_thresholds_are_found_for_a_target(self):
+        dense, delta, compiled = self.run_dir / "dense.onnx", self.path("d.onnx"), self.path("d.esp")
+        task = ["--task", "mnist-rows", "--data", self.data]
+        find = ["thresholds", dense, *task, "--timed-steps", "100"]
+        found = json.loads(self.good(*find, "--sent", "0.4", "-o", delta, "--json").stdout)
+        chosen = found["points"][found["chosen"]]
+        self.assertLessEqual(chosen["sent"], 0.4)
+        self.assertGreater(chosen["us_per_step"]["p99"], 0)
+        self.good("compile", delta, "-o", compiled, "--no-measure")
+        activity = json.loads(self.good("eval", compiled, *task, "--json").stdout)["dynamic"][0]
+        self.assertAlmostEqual(activity["delta_x"], chosen["layers"][0]["x"], places=6)
+        self.assertIn("<- chosen", self.good(*find, "--loss", "0.5").stdout)
+        self.bad(["one target", "none found"], *find)
+        self.bad(["one target", "loss, sent found"], *find, "--loss", "0.1", "--sent", "0.1")
+        self.bad(["loss: a share in [0, 1]", "-0.1"], *find, "--loss", "-0.1")
+        self.bad(["sent: a share in [0, 1]", "nan"], *find, "--sent", "nan")
+        self.bad(["multiply_adds", "at least 0."], *find, "--multiply-adds", "0.0001")
+
     def test_prune_takes_a_sparsity_for_each_gate(self):
         dense, sparse = self.run_dir / "dense.onnx", self.path("s.onnx")
         prune = ["prune", dense, "-o", sparse]
@@ -216,7 +234,7 @@ class Commands(Case):
                  "--node-modules", MODULES)
 
     def test_every_command_has_help_with_an_example(self):
-        for command in ("train", "prune", "sensitivity", "compact", "compile", "tune", "eval", "run",
+        for command in ("train", "prune", "sensitivity", "compact", "thresholds", "compile", "tune", "eval", "run",
                         "bench", "export", "inspect", "report", "recipe"):
             text = self.good(command, "--help").stdout
             self.assertIn("example", text, command)

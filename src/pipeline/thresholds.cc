@@ -1,0 +1,575 @@
+#include "pipeline/thresholds.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+#include <span>
+#include <utility>
+
+#include "artifact/artifact.h"
+#include "base/stopwatch.h"
+#include "base/strings.h"
+#include "model/reference.h"
+#include "model/without_rules.h"
+#include "pipeline/bench.h"
+#include "pipeline/evaluate.h"
+#include "prune/patterns.h"
+#include "runtime/denormals.h"
+#include "runtime/session.h"
+
+namespace espalier {
+namespace {
+
+constexpr char kFitted[] = "fitted";
+constexpr char kChanges[] = "changes";
+constexpr char kCommon[] = "common";
+
+// The factors that are tried until the target is passed; then as many halvings of the last gap,
+// which find it to 2^(1/64), 1 %.
+constexpr double kLeastFactor = 1.0 / 16.0;
+constexpr double kMostFactor = 1024.0;
+constexpr int kHalvings = 6;
+
+// By how much the scale of one x or h is raised at once while scales are fitted, first and last.
+// Smaller: a better fit, for more runs over the split.
+constexpr double kFirstRaise = 2.0;
+constexpr double kLastRaise = 1.4;
+constexpr int kFitHalvings = 3;
+constexpr double kLeastGain = 0.001;  // of the loss
+
+// More: a better scale of layers, by steps of the reference executor, which is slow.
+constexpr int64_t kScaleSequences = 64;
+constexpr int64_t kScaleSteps = 2000;
+
+struct Scale {
+  double x = 1.0, h = 1.0;
+};
+using Scales = std::map<std::string, Scale>;  // by layer
+
+double ShareOf(uint64_t part, uint64_t whole) {
+  return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+bool IsRecurrent(const Node& node) { return node.op == Op::kRecurrent; }
+
+// The names of the layers whose thresholds are looked for.
+Result<std::set<std::string>> LayersOf(const Graph& graph, const ThresholdSpec& spec) {
+  std::vector<std::string> all, with_delta, updating;
+  for (const Node& node : graph.nodes) {
+    if (!IsRecurrent(node)) continue;
+    all.push_back(node.name);
+    if (node.delta.has_value()) with_delta.push_back(node.name);
+    if (!node.skip) updating.push_back(node.name);
+  }
+  if (all.empty()) {
+    return InvalidArgument("a network with a recurrent layer expected, none found");
+  }
+  if (!spec.layers.empty()) {
+    return ChooseByPattern(spec.layers, all, "layers");
+  }
+  const std::vector<std::string>& chosen = with_delta.empty() ? updating : with_delta;
+  return std::set<std::string>(chosen.begin(), chosen.end());
+}
+
+// Sum of squares of v[t] - v[t-1] over [T, 1, F], and how many there are.
+struct Changes {
+  double squares = 0.0;
+  double count = 0.0;
+
+  void Add(std::span<const float> values, size_t features) {
+    for (size_t i = features; i < values.size(); ++i) {
+      const double change =
+          static_cast<double>(values[i]) - static_cast<double>(values[i - features]);
+      squares += change * change;
+    }
+    count += static_cast<double>(values.size() - std::min(values.size(), features));
+  }
+  // What never moves needs no threshold: any will do.
+  double Rms() const { return squares > 0.0 ? std::sqrt(squares / count) : 1.0; }
+};
+
+Result<Scales> ScalesOf(const Graph& graph, const std::set<std::string>& layers,
+                        const Dataset& valid) {
+  std::map<std::string, std::pair<Changes, Changes>> changes;
+  LabelledBatch batch;
+  int64_t steps = 0;
+  for (const std::vector<int64_t>& indices : SampleBatches(valid, kScaleSequences, 1, 1)) {
+    if (steps >= kScaleSteps) break;
+    MakeBatch(valid, indices, &batch);
+    steps += batch.batch.steps;
+    StateSet states = ZeroStates(graph, 1);
+    ESPALIER_ASSIGN_OR_RETURN(const auto values, RunReference(graph, batch.batch, &states));
+    for (const Node& node : graph.nodes) {
+      if (!layers.contains(node.name)) continue;
+      const auto x = values.find(node.inputs[0]);
+      auto& [of_x, of_h] = changes[node.name];
+      if (x == values.end()) {
+        of_x.Add(batch.batch.features, static_cast<size_t>(graph.inputs[0].type.features));
+      } else {
+        of_x.Add(x->second.values, static_cast<size_t>(x->second.type.features));
+      }
+      const Value& h = values.at(node.output);
+      of_h.Add(h.values, static_cast<size_t>(h.type.features));
+    }
+  }
+  Scales scales;
+  for (const auto& [layer, each] : changes) {
+    scales[layer] = {each.first.Rms(), each.second.Rms()};
+  }
+  return scales;
+}
+
+std::vector<std::string> NamesOf(const Scales& scales) {
+  std::vector<std::string> names;
+  for (const auto& [name, scale] : scales) names.push_back(name);
+  return names;
+}
+
+Result<Artifact> CompileInMemory(const Graph& graph, const ThresholdOptions& options) {
+  CompileOptions compile;
+  compile.target = options.target;
+  compile.tuning = options.tuning;
+  compile.batched_rows = 1;  // single steps are what is timed
+  ESPALIER_ASSIGN_OR_RETURN(auto bytes, Compile(graph, compile));
+  return Artifact::FromBytes(std::move(bytes));
+}
+
+// Measures points and finds the one that the target asks for.
+class Search {
+ public:
+  Search(const Graph& graph, const Artifact& artifact, const Dataset& valid,
+         const ThresholdOptions& options, Scales scales)
+      : graph_(graph),
+        artifact_(artifact),
+        valid_(valid),
+        options_(options),
+        scales_(std::move(scales)) {}
+
+  Status Run();
+  // Raises the scale of one x or h after the other as long as that makes the loss less where as
+  // much work is done as at the chosen point. Returns whether a scale has changed: what was
+  // measured is then forgotten, and Run must follow. Precondition: Run.
+  Result<bool> FitScales();
+
+  std::vector<ThresholdPoint>& points() { return points_; }
+  size_t chosen() const { return chosen_; }
+
+  // The rules of every layer at a point.
+  std::map<std::string, LayerRules> RulesAt(const ThresholdPoint& point) const;
+  Graph GraphAt(const ThresholdPoint& point) const;
+
+ private:
+  Result<size_t> Measure(double factor, bool skips);
+  struct Level {
+    double factor = 0.0;
+    double loss = 0.0;
+  };
+  // The factor in [factor / raise, factor] at which so much work is done, and the loss there, both
+  // between the nearest two that were measured.
+  Result<Level> LevelAt(double work, double factor, double raise);
+  // What is to be little at equal loss.
+  double WorkOf(const ThresholdPoint& point) const {
+    return options_.spec.sent ? point.sent : point.multiply_adds;
+  }
+  // What the target limits.
+  double CostOf(const ThresholdPoint& point) const;
+  double Most() const;
+  bool Meets(size_t index) const { return CostOf(points_[index]) <= Most(); }
+  Status CannotMeet() const;
+
+  const Graph& graph_;
+  const Artifact& artifact_;
+  const Dataset& valid_;
+  const ThresholdOptions& options_;
+  Scales scales_;
+  std::vector<ThresholdPoint> points_;
+  size_t exact_ = 0;  // index of the point with thresholds of 0
+  size_t chosen_ = 0;
+};
+
+std::map<std::string, LayerRules> Search::RulesAt(const ThresholdPoint& point) const {
+  std::map<std::string, LayerRules> rules;
+  for (const Node& node : graph_.nodes) {
+    if (!IsRecurrent(node) || !(node.delta.has_value() || node.skip)) continue;
+    LayerRules& layer = rules[node.name];
+    layer.skip = node.skip && point.skips;
+    if (node.delta.has_value()) {
+      layer.delta_x = static_cast<float>(node.delta->x);
+      layer.delta_h = static_cast<float>(node.delta->h);
+    }
+    if (const auto scale = scales_.find(node.name); scale != scales_.end()) {
+      layer.delta_x = static_cast<float>(point.factor * scale->second.x);
+      layer.delta_h = static_cast<float>(point.factor * scale->second.h);
+    }
+  }
+  return rules;
+}
+
+Graph Search::GraphAt(const ThresholdPoint& point) const {
+  Graph graph = graph_;
+  const auto rules = RulesAt(point);
+  for (Node& node : graph.nodes) {
+    if (!scales_.contains(node.name)) continue;
+    node.delta->x = static_cast<double>(rules.at(node.name).delta_x);
+    node.delta->h = static_cast<double>(rules.at(node.name).delta_h);
+  }
+  return graph;
+}
+
+Result<size_t> Search::Measure(double factor, bool skips) {
+  ThresholdPoint point;
+  point.factor = factor;
+  point.skips = skips;
+  DynamicUse use;
+  use.rules = RulesAt(point);
+  SessionOptions session;
+  session.target = options_.target;
+  ESPALIER_ASSIGN_OR_RETURN(const Evaluation found,
+                            EvaluateArtifact(artifact_, valid_, session, &use));
+  point.metric = found.metric;
+  point.loss = found.loss;
+  LayerCounters all;
+  std::map<std::string, LayerCounters> layers;
+  const auto add = [](const LayerCounters& from, LayerCounters* to) {
+    to->steps += from.steps;
+    to->skipped += from.skipped;
+    to->x_columns += from.x_columns;
+    to->x_sent += from.x_sent;
+    to->h_columns += from.h_columns;
+    to->h_sent += from.h_sent;
+    to->multiply_adds += from.multiply_adds;
+    to->multiply_adds_without += from.multiply_adds_without;
+  };
+  for (const LayerActivity& activity : use.activity) {
+    add(activity.counters, &all);
+    add(activity.counters, &layers[std::string(activity.layer)]);
+  }
+  point.sent = ShareOf(all.x_sent + all.h_sent, all.x_columns + all.h_columns);
+  point.multiply_adds = ShareOf(all.multiply_adds, all.multiply_adds_without);
+  for (const auto& [name, rules] : use.rules) {
+    const LayerCounters& counters = layers[name];
+    point.layers.push_back(
+        {name, static_cast<double>(rules.delta_x), static_cast<double>(rules.delta_h),
+         ShareOf(counters.x_sent, counters.x_columns), ShareOf(counters.h_sent, counters.h_columns),
+         ShareOf(counters.skipped, counters.steps)});
+  }
+  points_.push_back(std::move(point));
+  if (options_.progress && !options_.progress(points_.back())) {
+    return Cancelled("stopped before the thresholds were found");
+  }
+  return points_.size() - 1;
+}
+
+double Search::CostOf(const ThresholdPoint& point) const {
+  if (options_.spec.sent) return point.sent;
+  if (options_.spec.multiply_adds) return point.multiply_adds;
+  const double exact = points_[exact_].metric;
+  const double lost =
+      valid_.metric.better == Metric::Better::kLarger ? exact - point.metric : point.metric - exact;
+  if (std::isnan(lost)) return std::numeric_limits<double>::infinity();
+  return lost <= 0.0 ? 0.0 : lost / std::abs(exact);
+}
+
+double Search::Most() const {
+  const ThresholdSpec& spec = options_.spec;
+  return spec.sent ? *spec.sent : spec.multiply_adds ? *spec.multiply_adds : *spec.loss;
+}
+
+Status Search::CannotMeet() const {
+  double nearest = std::numeric_limits<double>::infinity();
+  for (const ThresholdPoint& point : points_) {
+    if (point.skips) nearest = std::min(nearest, CostOf(point));
+  }
+  return InvalidArgument(StrCat(options_.spec.sent ? "sent" : "multiply_adds",
+                                ": a share that can be met expected, at least ", nearest, ", ",
+                                Most(), " found"));
+}
+
+// Small thresholds meet a loss and large ones a share; the point that just does is looked for.
+Status Search::Run() {
+  const bool skips = std::any_of(graph_.nodes.begin(), graph_.nodes.end(),
+                                 [](const Node& node) { return node.skip; });
+  if (skips) ESPALIER_RETURN_IF_ERROR(Measure(0.0, false).status());
+  ESPALIER_ASSIGN_OR_RETURN(exact_, Measure(0.0, true));
+  chosen_ = exact_;
+  const bool limits_loss = options_.spec.loss.has_value();
+  if (!limits_loss && Meets(exact_)) return Ok();
+  size_t below = exact_;  // the largest factor before the target is passed
+  size_t above = exact_;  // the smallest one behind it; below: there is none
+  for (double factor = kLeastFactor; above == exact_ && !scales_.empty(); factor *= 2.0) {
+    if (factor > kMostFactor) break;
+    ESPALIER_ASSIGN_OR_RETURN(const size_t index, Measure(factor, true));
+    (Meets(index) == limits_loss ? below : above) = index;
+    if (points_[index].sent == 0.0) break;  // larger ones change nothing
+  }
+  for (int i = 0; i < kHalvings && above != exact_; ++i) {
+    const double factor =
+        std::sqrt(std::max(points_[below].factor, kLeastFactor / 16.0) * points_[above].factor);
+    ESPALIER_ASSIGN_OR_RETURN(const size_t index, Measure(factor, true));
+    (Meets(index) == limits_loss ? below : above) = index;
+  }
+  if (!limits_loss && above == exact_) return CannotMeet();
+  chosen_ = limits_loss ? below : above;
+  return Ok();
+}
+
+Result<Search::Level> Search::LevelAt(double work, double factor, double raise) {
+  double low = factor / raise, high = factor;
+  ESPALIER_ASSIGN_OR_RETURN(size_t more, Measure(low, true));
+  ESPALIER_ASSIGN_OR_RETURN(size_t less, Measure(high, true));
+  for (int i = 0; i < kFitHalvings; ++i) {
+    const double middle = std::sqrt(low * high);
+    ESPALIER_ASSIGN_OR_RETURN(const size_t index, Measure(middle, true));
+    const bool is_more = WorkOf(points_[index]) > work;
+    (is_more ? more : less) = index;
+    (is_more ? low : high) = middle;
+  }
+  const ThresholdPoint& a = points_[more];
+  const ThresholdPoint& b = points_[less];
+  const double gap = WorkOf(a) - WorkOf(b);
+  const double part = gap > 0.0 ? std::clamp((WorkOf(a) - work) / gap, 0.0, 1.0) : 0.0;
+  return Level{low * std::pow(high / low, part), a.loss + part * (b.loss - a.loss)};
+}
+
+// All scales are changed so that the factor of that work stays the same.
+Result<bool> Search::FitScales() {
+  const ThresholdPoint start = points_[chosen_];
+  const auto count = static_cast<std::ptrdiff_t>(points_.size());
+  const double work = WorkOf(start);
+  double best = start.loss;
+  bool has_changed = false;
+  for (double raise = kFirstRaise; start.factor > 0.0 && raise > kLastRaise;) {
+    bool is_better = false;
+    for (const std::string& layer : NamesOf(scales_)) {
+      for (double Scale::*const field : {&Scale::x, &Scale::h}) {
+        const Scales before = scales_;
+        scales_[layer].*field *= raise;
+        ESPALIER_ASSIGN_OR_RETURN(const Level level, LevelAt(work, start.factor, raise));
+        if (!(level.loss < best * (1.0 - kLeastGain))) {
+          scales_ = before;
+          continue;
+        }
+        best = level.loss;
+        is_better = has_changed = true;
+        for (auto& [name, scale] : scales_) {
+          scale.x *= level.factor / start.factor;
+          scale.h *= level.factor / start.factor;
+        }
+      }
+    }
+    if (!is_better) raise = std::sqrt(raise);
+  }
+  // Points of other scales are no part of the curve.
+  points_.erase(points_.begin() + (has_changed ? 0 : count), points_.end());
+  return has_changed;
+}
+
+// The validation split as one stream, in calls of one step, or of a sequence's mean length where
+// the network cannot stream.
+struct Stream {
+  const Dataset& data;
+  int64_t steps_per_call = 1;
+  int64_t calls = 0;
+
+  BatchView CallAt(int64_t call) const {
+    const auto first = static_cast<size_t>(call * steps_per_call);
+    const auto steps = static_cast<size_t>(steps_per_call);
+    BatchView view;
+    view.steps = steps_per_call;
+    view.size = 1;
+    if (data.input.element == Element::kI32) {
+      view.ids = std::span(data.ids).subspan(first, steps);
+    } else {
+      const auto features = static_cast<size_t>(data.input.features);
+      view.features = std::span(data.features).subspan(first * features, steps * features);
+    }
+    return view;
+  }
+};
+
+// One session that is timed.
+struct Timed {
+  Session session;
+  std::vector<double> us;  // of each call, for a step
+};
+
+// Runs the stream's first steps from zero states and compares the last output with the reference's.
+Status Verify(const Graph& graph, const Stream& stream, Timed* timed) {
+  constexpr int64_t kVerifiedSteps = 200;
+  const int64_t calls =
+      std::clamp<int64_t>(kVerifiedSteps / stream.steps_per_call, 1, stream.calls);
+  StateSet states = ZeroStates(graph, 1);
+  std::map<std::string, Value> values;
+  timed->session.Reset();
+  for (int64_t call = 0; call < calls; ++call) {
+    const BatchView view = stream.CallAt(call);
+    Batch batch;
+    batch.steps = view.steps;
+    batch.size = 1;
+    batch.features.assign(view.features.begin(), view.features.end());
+    batch.ids.assign(view.ids.begin(), view.ids.end());
+    batch.lengths = {static_cast<int32_t>(view.steps)};
+    ESPALIER_ASSIGN_OR_RETURN(values, RunReference(graph, batch, &states));
+    ESPALIER_RETURN_IF_ERROR(timed->session.Run(view));
+  }
+  const Value& value = values.at(graph.outputs[0]);
+  const auto count = static_cast<size_t>(value.type.features);
+  const std::span<const float> found = timed->session.Output(0).last(count);
+  const std::span<const float> expected = std::span(value.values).last(count);
+  double gap = 0.0, size = 0.0;
+  for (size_t i = 0; i < count; ++i) {
+    gap += std::pow(static_cast<double>(expected[i]) - static_cast<double>(found[i]), 2.0);
+    size += std::pow(static_cast<double>(expected[i]), 2.0);
+  }
+  const double most = IsDynamic(graph) ? kDynamicRmsTolerance : 1e-4;
+  if (std::sqrt(gap) <= most * std::sqrt(size) + 1e-6) return Ok();
+  return Internal(StrCat("an rms error of at most ", most, " of the reference's rms expected, ",
+                         std::sqrt(gap / size), " found"));
+}
+
+StepTimes TimesOf(std::vector<double> us) {
+  std::sort(us.begin(), us.end());
+  const auto at = [&](double share) {
+    return us[static_cast<size_t>(share * static_cast<double>(us.size() - 1) + 0.5)];
+  };
+  return {at(0.5), at(0.95), at(0.99)};
+}
+
+// All in turn: some steps of each after some that are not timed, which bring its weights back to
+// the caches.
+Status TimeInTurn(const Stream& stream, int64_t timed_steps, std::vector<Timed>* all) {
+  constexpr int64_t kWarmCalls = 8;
+  constexpr int64_t kTimedCalls = 64;
+  const FlushDenormals flush;
+  for (Timed& timed : *all) timed.session.Reset();
+  int64_t first = 0;
+  for (int64_t done = 0; done < timed_steps; done += kTimedCalls * stream.steps_per_call) {
+    for (Timed& timed : *all) {
+      for (int64_t i = 0; i < kWarmCalls + kTimedCalls; ++i) {
+        const BatchView view = stream.CallAt((first + i) % stream.calls);
+        const Stopwatch watch;
+        ESPALIER_RETURN_IF_ERROR(timed.session.Run(view));
+        const double us = watch.ElapsedNs() / 1e3 / static_cast<double>(stream.steps_per_call);
+        if (i >= kWarmCalls) timed.us.push_back(us);
+      }
+    }
+    first += kWarmCalls + kTimedCalls;
+  }
+  return Ok();
+}
+
+// Fills the times of the curve.
+Status TimePoints(const Search& search, const Graph& graph, const Artifact& artifact,
+                  const Dataset& valid, const ThresholdOptions& options, ThresholdCurve* curve) {
+  const int64_t mean = std::max<int64_t>(1, valid.offsets.back() / valid.size());
+  Stream stream{valid, IsStreamable(graph) ? 1 : mean, 0};
+  stream.calls = valid.offsets.back() / stream.steps_per_call;
+  const Graph plain = WithoutRules(graph);
+  ESPALIER_ASSIGN_OR_RETURN(const Artifact plain_artifact, CompileInMemory(plain, options));
+  SessionOptions session;
+  session.target = options.target;
+  session.max_steps = stream.steps_per_call;
+  std::vector<Timed> all;
+  for (size_t i = 0; i <= curve->points.size(); ++i) {
+    const bool is_plain = i == curve->points.size();
+    ESPALIER_ASSIGN_OR_RETURN(Session made,
+                              Session::Create(is_plain ? plain_artifact : artifact, session));
+    Timed& timed = all.emplace_back(Timed{std::move(made), {}});
+    Graph own = plain;
+    if (!is_plain) {
+      for (const auto& [layer, rules] : search.RulesAt(curve->points[i])) {
+        ESPALIER_RETURN_IF_ERROR(timed.session.SetRules(layer, rules));
+      }
+      own = search.GraphAt(curve->points[i]);
+      if (!curve->points[i].skips) own = WithoutRules(own);  // thresholds of 0
+    }
+    ESPALIER_RETURN_IF_ERROR(Verify(own, stream, &timed));
+  }
+  ESPALIER_RETURN_IF_ERROR(TimeInTurn(stream, options.timed_steps, &all));
+  for (size_t i = 0; i < curve->points.size(); ++i) {
+    curve->points[i].us_per_step = TimesOf(std::move(all[i].us));
+  }
+  curve->us_per_step_without = TimesOf(std::move(all.back().us));
+  return Ok();
+}
+
+}  // namespace
+
+Status ValidateThresholds(const ThresholdSpec& spec) {
+  const std::pair<const char*, const std::optional<double>&> targets[] = {
+      {"loss", spec.loss}, {"sent", spec.sent}, {"multiply_adds", spec.multiply_adds}};
+  std::vector<std::string> given;
+  for (const auto& [name, value] : targets) {
+    if (!value) continue;
+    given.emplace_back(name);
+    if (!(*value >= 0.0 && *value <= 1.0)) {
+      return InvalidArgument(StrCat(name, ": a share in [0, 1] expected, ", *value, " found"));
+    }
+  }
+  if (given.size() != 1) {
+    return InvalidArgument(StrCat("one target of loss, sent and multiply_adds ", "expected, ",
+                                  given.empty() ? "none" : StrJoin(given, ", "), " found"));
+  }
+  const std::vector<std::string> scales = {kFitted, kChanges, kCommon};
+  if (std::find(scales.begin(), scales.end(), spec.scale) != scales.end()) return Ok();
+  return InvalidArgument("scale: fitted, changes or common expected, '" + spec.scale + "' found" +
+                         DidYouMean(spec.scale, scales));
+}
+
+Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec) {
+  ESPALIER_RETURN_IF_ERROR(ValidateThresholds(spec));
+  ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(graph, spec));
+  Graph out = graph;
+  for (Node& node : out.nodes) {
+    if (layers.contains(node.name)) node.delta = Delta{0.0, 0.0, node.delta ? node.delta->bank : 1};
+  }
+  ESPALIER_RETURN_IF_ERROR(ValidateGraph(out));
+  return out;
+}
+
+Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
+                                       const ThresholdOptions& options) {
+  const ThresholdSpec& spec = options.spec;
+  ESPALIER_ASSIGN_OR_RETURN(const Graph graph, WithThresholdsOfZero(given, spec));
+  ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(given, spec));
+  if (valid.labels.empty()) {
+    return InvalidArgument("a validation split with sequences expected, none found");
+  }
+  if (layers.empty() && spec.sent) {
+    return InvalidArgument("sent: a layer with delta expected, none found");
+  }
+  ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, CompileInMemory(graph, options));
+  Scales scales;
+  for (const std::string& layer : layers) scales[layer] = Scale();
+  if (spec.scale != kCommon) {
+    ESPALIER_ASSIGN_OR_RETURN(scales, ScalesOf(graph, layers, valid));
+  }
+  Search search(graph, artifact, valid, options, std::move(scales));
+  ESPALIER_RETURN_IF_ERROR(search.Run());
+  if (spec.scale == kFitted) {
+    ESPALIER_ASSIGN_OR_RETURN(const bool has_changed, search.FitScales());
+    if (has_changed) ESPALIER_RETURN_IF_ERROR(search.Run());
+  }
+  FoundThresholds found;
+  found.graph = search.GraphAt(search.points()[search.chosen()]);
+  ThresholdCurve& curve = found.curve;
+  curve.target = spec.loss ? "loss" : spec.sent ? "sent" : "multiply_adds";
+  curve.most = spec.loss ? *spec.loss : spec.sent ? *spec.sent : *spec.multiply_adds;
+  curve.metric = valid.metric.name;
+  const double chosen = search.points()[search.chosen()].factor;
+  curve.points = std::move(search.points());
+  std::stable_sort(curve.points.begin(), curve.points.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.factor, a.skips) < std::pair(b.factor, b.skips);
+  });
+  for (size_t i = 0; i < curve.points.size(); ++i) {
+    if (curve.points[i].factor == chosen && curve.points[i].skips) curve.chosen = i;
+  }
+  if (options.timed_steps > 0) {
+    ESPALIER_RETURN_IF_ERROR(TimePoints(search, graph, artifact, valid, options, &curve));
+  }
+  return found;
+}
+
+}  // namespace espalier

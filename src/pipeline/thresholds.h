@@ -1,0 +1,72 @@
+// Thresholds of delta updates (model/graph.h, Delta) for a target: how large they may be until the
+// metric of the validation split falls too far, or how large they must be until little enough is
+// sent or multiplied. Nothing is trained. `espalier thresholds` and a recipe's stage of that name.
+//
+// x and h of each layer have a scale, how far they move in a step, fitted by what they cost; one
+// factor of all scales gives all thresholds, and is found by bisection.
+#ifndef ESPALIER_PIPELINE_THRESHOLDS_H_
+#define ESPALIER_PIPELINE_THRESHOLDS_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "compile/compile.h"
+#include "model/graph.h"
+#include "report/thresholds.h"
+#include "tasks/dataset.h"
+
+namespace espalier {
+
+// What a user asks for: exactly one target.
+struct ThresholdSpec {
+  // At most so much of the metric is lost, as a share of what it is with thresholds of 0.
+  std::optional<double> loss;
+  std::optional<double> sent;           // at most this share of the columns of x and h
+  std::optional<double> multiply_adds;  // at most this share of those without rules
+  // Patterns of recurrent nodes' names. Empty: those that have delta, or if there are none, those
+  // that do not skip.
+  std::vector<std::string> layers;
+  // "changes": root mean square of the changes from step to step; "fitted": from those on, each is
+  // raised as long as the validation loss at equal work falls; "common": the same threshold
+  // everywhere, as a control.
+  std::string scale = "fitted";
+};
+
+// Errors: kInvalidArgument for none or several targets, a target out of its range, an unknown
+// scale.
+Status ValidateThresholds(const ThresholdSpec& spec);
+
+// The graph with delta, thresholds of 0, in the layers that the spec means; a bank that is there
+// stays. Errors: ValidateThresholds's; kInvalidArgument for a graph without a recurrent layer, or a
+// pattern that matches none; what ValidateGraph says of a layer that cannot have delta.
+Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec);
+
+struct ThresholdOptions {
+  ThresholdSpec spec;
+  std::string target;  // instruction set, "" for the best
+  Tuning tuning = Tuning::kMeasure;
+  int64_t timed_steps = 4000;  // of each point; 0: nothing is timed
+  // Told of each point that was measured; returns false to stop.
+  std::function<bool(const ThresholdPoint& point)> progress;
+};
+
+struct FoundThresholds {
+  Graph graph;  // with the chosen thresholds
+  ThresholdCurve curve;
+};
+
+// Runs the compiled network, one thread, on the validation split, as often as there are points.
+// Each point is verified against RunReference before it is timed, all in turn with the network
+// without rules: single steps of a stream, or where the network cannot stream, sequences, of which
+// a step's mean counts. Errors: as WithThresholdsOfZero; kInvalidArgument for a split without
+// sequences, or a target that nothing meets, naming the nearest; Compile's; kCancelled.
+Result<FoundThresholds> FindThresholds(const Graph& graph, const Dataset& valid,
+                                       const ThresholdOptions& options);
+
+}  // namespace espalier
+
+#endif  // ESPALIER_PIPELINE_THRESHOLDS_H_
