@@ -69,6 +69,19 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
   return Evaluate(graph, test, options);
 }
 
+// e.g. "accuracy 98.61 %", "mse 0.4121, mae 0.4310".
+std::string MetricText(const Metric& metric, const Evaluation& evaluation) {
+  std::string text = StrCat(metric.name, " ", FormatMetric(metric.name, evaluation.metric));
+  if (metric.is_regression) {
+    text += ", mae " + FormatFixed(evaluation.mean_absolute_error, metric.decimals);
+  }
+  return text;
+}
+
+void AddAbsoluteError(const Metric& metric, const Evaluation& evaluation, Json* json) {
+  if (metric.is_regression) (*json)["mae"] = evaluation.mean_absolute_error;
+}
+
 Status Run(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
@@ -83,9 +96,10 @@ Status Run(const Flags& flags, Console* console) {
                {metric, evaluation.metric},
                {"loss", evaluation.loss},
                {"class_metric", evaluation.class_metric}};
+  AddAbsoluteError(task.metric, evaluation, &json);
   json.update(found);
-  std::string text = StrCat(flags.input, ": ", metric, " ", FormatMetric(metric, evaluation.metric),
-                            " on ", data.test.labels.size(), " test ", counted, "\n", activity);
+  std::string text = StrCat(flags.input, ": ", MetricText(task.metric, evaluation), " on ",
+                            data.test.label_count(), " test ", counted, "\n", activity);
   if (!flags.against.empty()) {
     Flags own = flags;  // with its own rules
     own.dynamic = DynamicUse();
@@ -94,16 +108,20 @@ Status Run(const Flags& flags, Console* console) {
     ESPALIER_ASSIGN_OR_RETURN(const Evaluation other, EvaluateFile(flags.against, data.test, own,
                                                                    &other_activity, &other_found));
     const Agreement agreement = Compare(evaluation, other);
-    text += StrCat(flags.against, ": ", metric, " ", FormatMetric(metric, other.metric), "\n",
-                   other_activity, FormatPercent(agreement.share, 2),
-                   " of the predictions agree; of ", agreement.differences, " that differ, ",
-                   agreement.unexplained, " are not ties within ", kTieMargin, "\n");
+    text += StrCat(flags.against, ": ", MetricText(task.metric, other), "\n", other_activity,
+                   AgreementText(agreement), "\n");
     json["against"] = {{"file", flags.against},
                        {metric, other.metric},
                        {"loss", other.loss},
                        {"agreement", agreement.share},
-                       {"differences", agreement.differences},
-                       {"not_ties", agreement.unexplained}};
+                       {"differences", agreement.differences}};
+    if (agreement.is_regression) {
+      json["against"]["largest_difference"] = agreement.largest_gap;
+      json["against"]["mean_difference"] = agreement.mean_gap;
+    } else {
+      json["against"]["not_ties"] = agreement.unexplained;
+    }
+    AddAbsoluteError(task.metric, other, &json["against"]);
     json["against"].update(other_found);
   }
   return console->Result(text, json);
@@ -115,7 +133,8 @@ Action AddEval(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
   app->footer("example: espalier eval sparse.esp --task mnist-rows --against sparse.onnx");
   app->add_option("input", flags->input, "Network (.onnx or .esp)")->required();
-  app->add_option("--against", flags->against, "Compare predictions with this network");
+  app->add_option("--against", flags->against,
+                  "Compare predictions, or a regression's outputs, with this network");
   app->add_option("--delta-x", flags->dynamic.delta_x,
                   "Threshold for changes of x, in every layer with delta, in the place of its own");
   app->add_option("--delta-h", flags->dynamic.delta_h, "The same for changes of h");

@@ -74,7 +74,7 @@ std::string CommandLine(const Flags& flags, const Recipe& recipe) {
       StrCat("espalier recipe run ", ShellWord(flags.file), " --run ", ShellWord(flags.run),
              " --data ", ShellWord(flags.data), " --node-modules ", ShellWord(flags.modules),
              " --seed ", recipe.seed, " --threads ", recipe.threads);
-  if (flags.overrides.task) line += " --task " + *flags.overrides.task;
+  if (flags.overrides.task) line += " --task " + ShellWord(*flags.overrides.task);
   if (flags.overrides.epochs_scale) {
     line += StrCat(" --epochs-scale ", *flags.overrides.epochs_scale);
   }

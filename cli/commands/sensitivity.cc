@@ -32,19 +32,6 @@ struct Flags {
 // --quick: few sparsities of few sequences.
 constexpr int64_t kQuickSequences = 1000;
 
-Dataset FirstOf(Dataset dataset, int64_t count) {
-  const auto kept = static_cast<size_t>(std::min(count, dataset.size()));
-  const auto steps = static_cast<size_t>(dataset.offsets[kept]);
-  dataset.labels.resize(static_cast<size_t>(dataset.first_label(static_cast<int64_t>(kept))));
-  dataset.offsets.resize(kept + 1);
-  if (dataset.input.element == Element::kI32) {
-    dataset.ids.resize(steps);
-  } else {
-    dataset.features.resize(steps * static_cast<size_t>(dataset.input.features));
-  }
-  return dataset;
-}
-
 // One line a pool: the metric at each sparsity.
 std::string Table(const SensitivityScan& scan, const std::string& metric) {
   size_t width = std::string("dense").size();

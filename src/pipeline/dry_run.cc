@@ -18,11 +18,16 @@ namespace {
 Dataset SampleOf(const TaskInfo& task) {
   Dataset sample;
   sample.input = task.input;
-  sample.classes = task.output.features;
   sample.labelled = task.output.layout;
   sample.metric = task.metric;
   sample.offsets = {0, 1};
-  sample.labels = {0};
+  if (task.metric.is_regression) {
+    sample.target_size = task.output.features;
+    sample.targets.assign(static_cast<size_t>(task.output.features), 0.0f);
+  } else {
+    sample.classes = task.output.features;
+    sample.labels = {0};
+  }
   if (task.input.element == Element::kI32) {
     sample.ids = {0};
   } else {
@@ -135,6 +140,10 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
     graph = *std::move(dynamic);
     ESPALIER_RETURN_IF_ERROR(CheckRegularizers(graph, stage).WithContext(where));
     ESPALIER_RETURN_IF_ERROR(CheckTeacher(graph, stage).WithContext(where));
+    Distillation distillation;
+    distillation.temperature = stage.teacher.temperature;
+    ESPALIER_RETURN_IF_ERROR(
+        ValidateForMetric(task.metric, stage.train, distillation).WithContext(where));
     if (stage.kind == StageKind::kPrune) {
       stage.train.epochs = 0;
       stage.regularizers.clear();

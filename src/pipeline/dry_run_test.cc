@@ -129,6 +129,23 @@ TEST(DryRun, RefusesANetworkThatIsNoneForTheTask) {
               {"model", "5 classes expected", "10 found"});
 }
 
+Status ForecastDryRun(const std::string& stages) {
+  return DryRun(ValueOrDie(ParseRecipe("{task: 'forecast:2:variables=3', model: [lstm: 24, "
+                                       "last_step, gemm: 6], stages: [" +
+                                       stages + "]}")))
+      .status();
+}
+
+TEST(DryRun, RefusesWhatOnlyClassesHaveInARegression) {
+  EXPECT_OK(ForecastDryRun("train, prune: {name: a, distillation: {stage: train}}, compile"));
+  ExpectError(ForecastDryRun("train, prune: {name: a, epochs: 1, label_smoothing: 0.1}"),
+              Code::kInvalidArgument, {"stages[1].prune", "label_smoothing", "regression"});
+  ExpectError(
+      ForecastDryRun(
+          "train, prune: {name: a, epochs: 1, distillation: {stage: train, temperature: 4}}"),
+      Code::kInvalidArgument, {"stages[1].prune", "distillation.temperature", "4 found"});
+}
+
 TEST(DryRun, NamesTheStageThatDoesNotFit) {
   ExpectError(DryRunOf(kModel, "train, prune: {weights: [nope]}"), Code::kInvalidArgument,
               {"stages[1].prune", "nope"});

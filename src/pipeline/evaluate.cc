@@ -5,13 +5,21 @@
 #include <limits>
 
 #include "base/strings.h"
+#include "report/text.h"
 #include "runtime/session.h"
-#include "tasks/task.h"
 
 namespace espalier {
 namespace {
 
 constexpr int64_t kBatchSize = 32;
+
+// What the first output holds: logits, or their softmax.
+Scorer::Form FormOf(const Graph& graph) {
+  const bool is_softmax = std::any_of(
+      graph.nodes.begin(), graph.nodes.end(),
+      [&](const Node& node) { return node.output == graph.outputs[0] && node.op == Op::kSoftmax; });
+  return is_softmax ? Scorer::Form::kProbabilities : Scorer::Form::kLogits;
+}
 
 Status CheckFits(const Artifact& artifact, const Dataset& dataset) {
   const Graph& graph = artifact.graph();
@@ -27,17 +35,11 @@ Status CheckFits(const Artifact& artifact, const Dataset& dataset) {
                                   "': ", TypeString(expected), " expected, ", TypeString(found),
                                   " found"));
   }
+  if (dataset.is_regression() && FormOf(graph) == Scorer::Form::kProbabilities) {
+    return InvalidArgument(StrCat("compiled network's output '", graph.outputs[0],
+                                  "': no softmax expected for a regression, one found"));
+  }
   return Ok();
-}
-
-// The cross-entropy of what the first output holds: logits, or their softmax.
-double LossOf(const Graph& graph, std::span<const float> row, int32_t label) {
-  const bool is_softmax = std::any_of(
-      graph.nodes.begin(), graph.nodes.end(),
-      [&](const Node& node) { return node.output == graph.outputs[0] && node.op == Op::kSoftmax; });
-  if (!is_softmax) return CrossEntropy(row.data(), static_cast<int64_t>(row.size()), label);
-  const float least = std::numeric_limits<float>::min();
-  return -std::log(static_cast<double>(std::max(row[static_cast<size_t>(label)], least)));
 }
 
 // Each in the layers that can follow it.
@@ -73,7 +75,6 @@ Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) 
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
                                     const SessionOptions& session_options, DynamicUse* dynamic) {
   ESPALIER_RETURN_IF_ERROR(CheckFits(artifact, dataset));
-  const int64_t classes = dataset.classes;
   const int64_t batch_size = EvaluationBatch(dataset, kBatchSize);
   int64_t longest = 1;
   for (int64_t i = 0; i < dataset.size(); ++i) longest = std::max(longest, dataset.length(i));
@@ -86,46 +87,83 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
     ESPALIER_RETURN_IF_ERROR(ChangeRules(artifact.graph(), *dynamic, &session));
   }
 
-  Evaluation evaluation;
-  evaluation.predictions.resize(dataset.labels.size());
-  evaluation.margins.resize(dataset.labels.size());
-  const auto class_count = static_cast<size_t>(classes);
+  Scorer scorer(dataset, FormOf(artifact.graph()));
+  const auto width = static_cast<size_t>(dataset.output_size());
   LabelledBatch batch;
   for (const std::vector<int64_t>& indices : MakeEpoch(dataset, {batch_size, 1}, nullptr)) {
     MakeBatch(dataset, indices, &batch);
     session.Reset();
     ESPALIER_RETURN_IF_ERROR(session.Run(ViewOf(batch.batch)));
     ForEachLabel(dataset, batch, [&](size_t row_index, size_t label_index) {
-      const std::span<const float> row =
-          session.Output(0).subspan(row_index * class_count, class_count);
-      evaluation.loss += LossOf(artifact.graph(), row, dataset.labels[label_index]);
-      evaluation.predictions[label_index] = static_cast<int32_t>(ArgMax(row.data(), classes));
-      evaluation.margins[label_index] = Margin(row.data(), classes);
+      scorer.Add(label_index, session.Output(0).subspan(row_index * width, width));
     });
   }
   for (size_t i = 0; dynamic != nullptr && i < session.dynamic_layers(); ++i) {
     dynamic->activity.push_back(session.Activity(i));
   }
-  evaluation.loss /= static_cast<double>(std::max<size_t>(1, dataset.labels.size()));
-  Score score = ScoreOf(evaluation.predictions, evaluation.loss, dataset);
-  evaluation.metric = score.metric;
-  evaluation.class_metric = std::move(score.class_metric);
-  evaluation.confusion = std::move(score.confusion);
-  return evaluation;
+  return scorer.Finish();
 }
+
+namespace {
+
+void ComparePredictions(const Evaluation& a, const Evaluation& b, Agreement* agreement) {
+  agreement->count = static_cast<int64_t>(a.predictions.size());
+  for (size_t i = 0; i < a.predictions.size(); ++i) {
+    if (a.predictions[i] == b.predictions[i]) continue;
+    ++agreement->differences;
+    const auto gap = static_cast<double>(a.margins[i]);
+    agreement->largest_gap = std::max(agreement->largest_gap, gap);
+    if (!(gap <= kTieMargin)) ++agreement->unexplained;
+  }
+}
+
+// The standard deviation; not 0, so that it can divide.
+double SpreadOf(const std::vector<float>& values) {
+  double sum = 0.0, squares = 0.0;
+  for (const float value : values) sum += value;
+  const double mean = sum / static_cast<double>(values.size());
+  for (const float value : values) squares += (value - mean) * (value - mean);
+  const double least = std::numeric_limits<float>::min();
+  return std::max(std::sqrt(squares / static_cast<double>(values.size())), least);
+}
+
+void CompareOutputs(const Evaluation& a, const Evaluation& b, Agreement* agreement) {
+  agreement->is_regression = true;
+  agreement->count = static_cast<int64_t>(a.outputs.size());
+  const double spread = SpreadOf(a.outputs);
+  for (size_t i = 0; i < a.outputs.size(); ++i) {
+    const double gap =
+        std::abs(static_cast<double>(a.outputs[i]) - static_cast<double>(b.outputs[i])) / spread;
+    if (!(gap <= kOutputTolerance)) ++agreement->differences;  // NaN, too
+    if (!(gap <= agreement->largest_gap)) agreement->largest_gap = gap;
+    agreement->mean_gap += gap / static_cast<double>(a.outputs.size());
+  }
+  agreement->unexplained = agreement->differences;
+}
+
+}  // namespace
 
 Agreement Compare(const Evaluation& a, const Evaluation& b) {
   Agreement agreement;
-  for (size_t i = 0; i < a.predictions.size(); ++i) {
-    if (a.predictions[i] == b.predictions[i]) continue;
-    ++agreement.differences;
-    const auto gap = static_cast<double>(a.margins[i]);
-    agreement.largest_gap = std::max(agreement.largest_gap, gap);
-    if (!(gap <= kTieMargin)) ++agreement.unexplained;
+  if (a.predictions.empty() && !a.outputs.empty()) {
+    CompareOutputs(a, b, &agreement);
+  } else {
+    ComparePredictions(a, b, &agreement);
   }
-  const auto count = static_cast<double>(a.predictions.size());
+  const auto count = static_cast<double>(agreement.count);
   agreement.share = count == 0.0 ? 1.0 : 1.0 - static_cast<double>(agreement.differences) / count;
   return agreement;
+}
+
+std::string AgreementText(const Agreement& agreement) {
+  const std::string share = FormatPercent(agreement.share, 2);
+  if (agreement.is_regression) {
+    return StrCat(share, " of the outputs agree within ", kOutputTolerance,
+                  " of their standard deviation; they are up to ", agreement.largest_gap,
+                  " of it apart, ", agreement.mean_gap, " in the mean");
+  }
+  return StrCat(share, " of the predictions agree; of ", agreement.differences, " that differ, ",
+                agreement.unexplained, " are not ties within ", kTieMargin);
 }
 
 }  // namespace espalier

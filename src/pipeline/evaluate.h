@@ -12,7 +12,7 @@
 #include "base/status.h"
 #include "runtime/session.h"
 #include "tasks/dataset.h"
-#include "train/trainer.h"
+#include "tasks/evaluation.h"
 
 namespace espalier {
 
@@ -33,19 +33,34 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
                                     const SessionOptions& session_options,
                                     DynamicUse* dynamic = nullptr);
 
-struct Agreement {
-  double share = 0.0;        // of labels for which both predict the same class
-  int64_t differences = 0;   // labels for which they do not
-  int64_t unexplained = 0;   // of those: the two best logits of `a` are more than kTieMargin apart
-  double largest_gap = 0.0;  // between the two best logits of `a`, over the differences
-};
-
-// Two networks that compute the same function differ only by rounding, so only where the two best
-// logits are this close may their predictions differ.
+// Two networks that compute the same function differ only by rounding. So only where the two best
+// logits are this close may the classes that they predict differ; and the outputs of a regression
+// differ by at most so many standard deviations of all its outputs.
 inline constexpr double kTieMargin = 1e-4;
+inline constexpr double kOutputTolerance = 1e-4;
+
+// Of classes, one prediction a label is compared; of a regression, every number of every output, in
+// standard deviations of all outputs of `a`.
+struct Agreement {
+  bool is_regression = false;
+  int64_t count = 0;        // what is compared
+  double share = 0.0;       // of those: the same class, or within kOutputTolerance
+  int64_t differences = 0;  // those that are not
+  // Of those: the two best logits of `a` are more than kTieMargin apart. All, in a regression.
+  int64_t unexplained = 0;
+  // The largest gap between the two best logits of `a`, over the differences; or between an output
+  // of `a` and that of `b`, over all.
+  double largest_gap = 0.0;
+  double mean_gap = 0.0;  // of a regression, over all outputs
+};
 
 // Precondition: both are of the same data set.
 Agreement Compare(const Evaluation& a, const Evaluation& b);
+
+// e.g. "99.98 % of the predictions agree; of 2 that differ, 0 are not ties within 0.0001"; "100.00
+// % of the outputs agree within 0.0001 of their standard deviation; they are up to 3e-06 of it
+// apart, 2e-07 in the mean".
+std::string AgreementText(const Agreement& agreement);
 
 }  // namespace espalier
 

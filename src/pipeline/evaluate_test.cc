@@ -1,5 +1,7 @@
 #include "pipeline/evaluate.h"
 
+#include <gmock/gmock.h>
+
 #include <limits>
 
 #include "compile/compile.h"
@@ -51,6 +53,43 @@ TEST(Compare, DoesNotExplainANan) {
   EXPECT_EQ(Compare(a, b).unexplained, 1);
 }
 
+// Outputs of mean 0 and standard deviation 2.
+Evaluation Outputs(float shift) {
+  Evaluation evaluation;
+  evaluation.outputs = {-2, 2 + shift, -2, 2};
+  return evaluation;
+}
+
+TEST(Compare, MeasuresOutputsOfARegressionInTheirSpread) {
+  const Agreement agreement = Compare(Outputs(0.0f), Outputs(0.001f));
+  EXPECT_TRUE(agreement.is_regression);
+  EXPECT_EQ(agreement.count, 4);
+  EXPECT_EQ(agreement.share, 0.75);
+  EXPECT_EQ(agreement.differences, 1);
+  EXPECT_EQ(agreement.unexplained, 1);
+  EXPECT_NEAR(agreement.largest_gap, 5e-4, 1e-6);
+  EXPECT_NEAR(agreement.mean_gap, 1.25e-4, 1e-6);
+}
+
+TEST(Compare, AgreesWhereOutputsDifferByRounding) {
+  const Agreement agreement = Compare(Outputs(0.0f), Outputs(0.0001f));
+  EXPECT_EQ(agreement.share, 1.0);
+  EXPECT_GT(agreement.largest_gap, 0.0);
+}
+
+TEST(Compare, CountsAnOutputThatIsNanAsDifferent) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_EQ(Compare(Outputs(0.0f), Outputs(nan)).differences, 1);
+}
+
+TEST(AgreementText, SaysWhatWasCompared) {
+  EXPECT_THAT(AgreementText(Compare(Outputs(0.0f), Outputs(0.001f))),
+              ::testing::HasSubstr("75.00 % of the outputs agree within 0.0001"));
+  const Evaluation a = Logits({3, 1, 2}, {0});
+  EXPECT_EQ(AgreementText(Compare(a, a)),
+            "100.00 % of the predictions agree; of 0 that differ, 0 are not ties within 0.0001");
+}
+
 class EvaluateArtifactTest : public ::testing::Test {
  protected:
   EvaluateArtifactTest() {
@@ -65,6 +104,15 @@ class EvaluateArtifactTest : public ::testing::Test {
     }
     dataset_.features.resize(static_cast<size_t>(dataset_.offsets.back()) * 5);
     for (float& x : dataset_.features) x = static_cast<float>(rng_.Normal());
+  }
+
+  void UseTargets() {
+    dataset_.classes = 0;
+    dataset_.labels.clear();
+    dataset_.metric = kMeanSquaredError;
+    dataset_.target_size = 3;
+    dataset_.targets.resize(150);
+    for (float& target : dataset_.targets) target = static_cast<float>(rng_.Normal());
   }
 
   void UseText(const std::string& layers) {
@@ -117,6 +165,26 @@ TEST_F(EvaluateArtifactTest, PredictsEachStepAsLibtorchDoes) {
 TEST_F(EvaluateArtifactTest, TakesTheLossOfASoftmaxAsThatOfItsLogits) {
   UseText("embedding:6 lstm:6 tied_gemm softmax");
   ExpectSame();
+}
+
+TEST_F(EvaluateArtifactTest, MakesTheOutputsOfLibtorchInARegression) {
+  UseTargets();
+  const Evaluation expected = ValueOrDie(Evaluate(graph_, dataset_, EvaluateOptions()));
+  const Evaluation found = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}));
+  const Agreement agreement = Compare(expected, found);
+  EXPECT_EQ(agreement.count, 150);
+  EXPECT_EQ(agreement.differences, 0) << AgreementText(agreement);
+  EXPECT_NEAR(expected.metric, found.metric, 1e-6);
+  EXPECT_NEAR(expected.mean_absolute_error, found.mean_absolute_error, 1e-6);
+}
+
+TEST_F(EvaluateArtifactTest, RefusesASoftmaxForARegression) {
+  graph_ =
+      ValueOrDie(BuildNetwork("small", graph_.inputs[0].type,
+                              ValueOrDie(ParseLayers("lstm:6 last_step gemm:3 softmax")), &rng_));
+  UseTargets();
+  ExpectError(EvaluateArtifact(Compiled(), dataset_, {}).status(), Code::kInvalidArgument,
+              {"no softmax expected for a regression"});
 }
 
 TEST_F(EvaluateArtifactTest, RefusesADataSetWithoutALabelAtEachStep) {

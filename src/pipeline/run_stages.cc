@@ -350,20 +350,23 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
   // decides, rounding may decide otherwise, though seldom.
   constexpr double kMostByThresholds = 0.01;
   const double most =
-      IsDynamic(masked) ? kMostByThresholds * static_cast<double>(data->test.labels.size()) : 0.0;
+      IsDynamic(masked) ? kMostByThresholds * static_cast<double>(agreement.count) : 0.0;
   if (static_cast<double>(agreement.unexplained) > most && type != WeightType::kI8) {
-    return Internal(StrCat(agreement.unexplained, " of ", data->test.labels.size(),
-                           " test labels: the compiled file and the masked network in libtorch "
-                           "predict different classes, though the two best logits are up to ",
-                           agreement.largest_gap, " apart (at most ", kTieMargin, " expected)"));
+    return Internal(
+        StrCat("the compiled file and the masked network in libtorch differ on the test split by "
+               "more than rounding: ",
+               AgreementText(agreement)));
   }
   SetMetrics(dense_result, &run->record.models[kDense]);
   SetMetrics(compiled, &run->record.models[kPruned]);
   run->record.models[kPruned].activity = std::move(activity);
   run->record.agreement = agreement.share;
+  if (agreement.is_regression) {
+    run->Note(StrCat("mean absolute error on the test split: dense ",
+                     dense_result.mean_absolute_error, ", pruned ", compiled.mean_absolute_error));
+  }
   run->Note(StrCat(run->task.metric.name, " on the test split: dense ", dense_result.metric,
-                   ", pruned ", compiled.metric, "; ", agreement.differences,
-                   " predictions differ from libtorch's"));
+                   ", pruned ", compiled.metric, "; against libtorch ", AgreementText(agreement)));
   return Ok();
 }
 

@@ -44,6 +44,11 @@ class Page {
   void Tile(bool worse, const std::string& value, const std::string& label,
             const std::string& detail);
 
+  bool IsRegression() const {
+    const Metric* metric = FindMetric(record_.task.metric);
+    return metric != nullptr && metric->is_regression;
+  }
+
   // The network that the run ended with: pruned, or dense if that is all there is yet.
   const ModelRecord* LastModel() const {
     const ModelRecord* pruned = FindModel(record_, "pruned");
@@ -130,11 +135,13 @@ void Page::Result() {
     Comparison();
   }
   if (record_.summary && record_.summary->agreement) {
-    page_.Add(
-        StrCat("<p class=\"note\" style=\"margin-top:14px\">The compiled file and the masked "
-               "network it was made from predict the same class for ",
-               FormatPercent(*record_.summary->agreement, 2),
-               " of the predictions on the test split.</p>\n"));
+    const std::string share = FormatPercent(*record_.summary->agreement, 2);
+    page_.Add(StrCat(
+        "<p class=\"note\" style=\"margin-top:14px\">The compiled file and the masked "
+        "network it was made from ",
+        IsRegression() ? "make the same numbers, but for rounding, in " + share + " of the outputs"
+                       : "predict the same class for " + share + " of the predictions",
+        " on the test split.</p>\n"));
   }
   page_.CloseSection();
 }
@@ -234,6 +241,7 @@ void Page::Speed() {
 }
 
 void Page::Classes() {
+  if (IsRegression()) return;  // it has none
   page_.OpenSection("classes", "Class by class",
                     "On the test sequences, which no decision looked at.");
   const std::vector<Chart> classes = ClassCharts(record_);

@@ -41,6 +41,15 @@ TEST(ReportHtml, LetsNoNameBecomeMarkup) {
   EXPECT_THAT(nasty, HasSubstr("&lt;/script&gt;&lt;b id=&quot;x&quot;&gt;"));
 }
 
+TEST(ReportHtml, SpeaksOfNumbersInARegression) {
+  RunRecord record = Named("mse");
+  record.summary.emplace();
+  record.summary->agreement = 1.0;
+  const std::string html = ReportHtml(record, {});
+  EXPECT_THAT(html, HasSubstr("make the same numbers, but for rounding, in 100.00 %"));
+  EXPECT_THAT(html, Not(HasSubstr("Class by class")));
+}
+
 TEST(ReportHtml, NamesNoOtherPlace) {
   const std::string html = ReportHtml(Named("plain"), {});
   EXPECT_THAT(html, Not(HasSubstr("src=")));

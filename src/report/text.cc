@@ -116,7 +116,8 @@ std::string FormatSeconds(double seconds) {
 std::string FormatMetric(const std::string& metric, double value) {
   const Metric* known = FindMetric(metric);
   if (known == nullptr) return FormatFixed(value, 4);
-  return known->is_share ? FormatPercent(value, 2) : FormatFixed(value, 2);
+  return known->is_share ? FormatPercent(value, known->decimals)
+                         : FormatFixed(value, known->decimals);
 }
 
 std::string LayerName(const ActivityRecord& activity) {

@@ -19,6 +19,7 @@ Dataset Select(const Dataset& from, std::span<const int64_t> indices) {
   Dataset to;
   to.input = from.input;
   to.classes = from.classes;
+  to.target_size = from.target_size;
   to.labelled = from.labelled;
   to.metric = from.metric;
   to.offsets = {0};
@@ -33,8 +34,14 @@ Dataset Select(const Dataset& from, std::span<const int64_t> indices) {
                          from.features.begin() + end * width);
     }
     to.offsets.push_back(to.offsets.back() + from.length(i));
-    to.labels.insert(to.labels.end(), from.labels.begin() + from.first_label(i),
-                     from.labels.begin() + from.first_label(i + 1));
+    const int64_t first = from.first_label(i);
+    const int64_t last = from.first_label(i + 1);
+    if (from.is_regression()) {
+      to.targets.insert(to.targets.end(), from.targets.begin() + first * from.target_size,
+                        from.targets.begin() + last * from.target_size);
+    } else {
+      to.labels.insert(to.labels.end(), from.labels.begin() + first, from.labels.begin() + last);
+    }
   }
   return to;
 }
@@ -43,19 +50,26 @@ Dataset Select(const Dataset& from, std::span<const int64_t> indices) {
 
 Status ValidateDataset(const Dataset& dataset) {
   const auto n = static_cast<size_t>(dataset.size());
-  if (dataset.classes < 1 || dataset.input.features < 1) {
-    return InvalidArgument(StrCat("data set: at least 1 class and 1 feature expected, ",
-                                  dataset.classes, " and ", dataset.input.features, " found"));
+  const bool is_regression = dataset.is_regression();
+  if (dataset.output_size() < 1 || dataset.input.features < 1) {
+    return InvalidArgument(StrCat("data set: at least 1 ", is_regression ? "target" : "class",
+                                  " and 1 feature expected, ", dataset.output_size(), " and ",
+                                  dataset.input.features, " found"));
   }
   if (dataset.offsets.empty() || dataset.offsets[0] != 0 ||
       !std::is_sorted(dataset.offsets.begin(), dataset.offsets.end())) {
     return InvalidArgument(StrCat("data set: ascending offsets from 0 expected, ",
                                   dataset.offsets.size(), " found or out of order"));
   }
-  const int64_t label_count = dataset.first_label(dataset.size());
+  const int64_t label_count = is_regression ? 0 : dataset.label_count();
   if (static_cast<int64_t>(dataset.labels.size()) != label_count) {
     return InvalidArgument(StrCat("data set: ", label_count, " labels of ", n,
                                   " sequences expected, ", dataset.labels.size(), " found"));
+  }
+  const int64_t target_count = is_regression ? dataset.label_count() * dataset.target_size : 0;
+  if (static_cast<int64_t>(dataset.targets.size()) != target_count) {
+    return InvalidArgument(StrCat("data set: ", target_count, " numbers in targets of ", n,
+                                  " sequences expected, ", dataset.targets.size(), " found"));
   }
   const bool is_ids = dataset.input.element == Element::kI32;
   const int64_t expected = dataset.offsets.back() * (is_ids ? 1 : dataset.input.features);
@@ -73,6 +87,12 @@ Status ValidateDataset(const Dataset& dataset) {
     if (!std::isfinite(dataset.features[i])) {
       return BadFormat(StrCat("feature element ", i, ": a finite number expected, ",
                               dataset.features[i], " found"));
+    }
+  }
+  for (size_t i = 0; i < dataset.targets.size(); ++i) {
+    if (!std::isfinite(dataset.targets[i])) {
+      return BadFormat(StrCat("target element ", i, ": a finite number expected, ",
+                              dataset.targets[i], " found"));
     }
   }
   for (size_t i = 0; i < dataset.ids.size(); ++i) {
@@ -100,15 +120,20 @@ void MakeBatch(const Dataset& dataset, std::span<const int64_t> indices, Labelle
   batch.features.assign(is_ids ? 0 : static_cast<size_t>(batch.steps * size * width), 0.0f);
   batch.ids.assign(is_ids ? static_cast<size_t>(batch.steps * size) : 0, 0);
   const bool has_steps = dataset.labelled == Layout::kSequence;
-  out->labels.assign(static_cast<size_t>(has_steps ? batch.steps * size : size), kNoLabel);
+  const int64_t rows = has_steps ? batch.steps * size : size;
+  out->labels.assign(static_cast<size_t>(rows), kNoLabel);
+  out->targets.assign(static_cast<size_t>(rows * dataset.target_size), 0.0f);
   out->label_count = 0;
   for (int64_t b = 0; b < size; ++b) {
     const int64_t i = indices[static_cast<size_t>(b)];
     const int64_t first = dataset.first_label(i);
     const int64_t count = dataset.first_label(i + 1) - first;
     for (int64_t t = 0; t < count; ++t) {
-      out->labels[static_cast<size_t>(t * size + b)] =
-          dataset.labels[static_cast<size_t>(first + t)];
+      const int64_t row = t * size + b;
+      out->labels[static_cast<size_t>(row)] =
+          dataset.is_regression() ? 0 : dataset.labels[static_cast<size_t>(first + t)];
+      std::copy_n(dataset.targets.begin() + (first + t) * dataset.target_size, dataset.target_size,
+                  out->targets.begin() + row * dataset.target_size);
     }
     out->label_count += count;
   }
@@ -154,7 +179,7 @@ int64_t EvaluationBatch(const Dataset& dataset, int64_t most) {
   if (dataset.labelled == Layout::kVector) return most;
   int64_t longest = 1;
   for (int64_t i = 0; i < dataset.size(); ++i) longest = std::max(longest, dataset.length(i));
-  return std::clamp<int64_t>(kMostOutputs / (longest * dataset.classes), 1, most);
+  return std::clamp<int64_t>(kMostOutputs / (longest * dataset.output_size()), 1, most);
 }
 
 std::vector<std::vector<int64_t>> SampleBatches(const Dataset& dataset, int64_t count,
@@ -173,6 +198,10 @@ std::vector<std::vector<int64_t>> SampleBatches(const Dataset& dataset, int64_t 
                          order.begin() + static_cast<ptrdiff_t>(end));
   }
   return batches;
+}
+
+Dataset FirstOf(const Dataset& dataset, int64_t count) {
+  return Select(dataset, Iota(std::min(count, dataset.size())));
 }
 
 Status SplitOff(int64_t count, Rng* rng, Dataset* dataset, Dataset* split) {

@@ -14,18 +14,22 @@
 
 namespace espalier {
 
-// N sequences, back to back. Sequence i is steps [offsets[i], offsets[i + 1]).
+// N sequences, back to back. Sequence i is steps [offsets[i], offsets[i + 1]). A label is a class,
+// or in a regression, which the metric tells, a target of target_size numbers.
 struct Dataset {
-  ValueType input;      // what a graph for it must read
-  int64_t classes = 0;  // labels are in [0, classes)
+  ValueType input;          // what a graph for it must read
+  int64_t classes = 0;      // labels are in [0, classes); 0 in a regression
+  int64_t target_size = 0;  // 0 but in a regression
   // What a label belongs to: a whole sequence (kVector) or each of its steps (kSequence).
   Layout labelled = Layout::kVector;
   Metric metric = kAccuracy;     // by which predictions of the labels are scored
   std::vector<int64_t> offsets;  // [N + 1], starts with 0, in steps
   std::vector<float> features;   // [total steps, F] for f32 inputs
   std::vector<int32_t> ids;      // [total steps] for i32 inputs
-  std::vector<int32_t> labels;   // [N], or [total steps]
+  std::vector<int32_t> labels;   // [N], or [total steps]; none in a regression
+  std::vector<float> targets;    // [N or total steps, target_size] of a regression
 
+  bool is_regression() const { return metric.is_regression; }
   int64_t size() const { return static_cast<int64_t>(offsets.empty() ? 0 : offsets.size() - 1); }
   int64_t length(int64_t i) const {
     return offsets[static_cast<size_t>(i) + 1] - offsets[static_cast<size_t>(i)];
@@ -34,11 +38,15 @@ struct Dataset {
   int64_t first_label(int64_t i) const {
     return labelled == Layout::kVector ? i : offsets[static_cast<size_t>(i)];
   }
+  // Labels, or targets.
+  int64_t label_count() const { return offsets.empty() ? 0 : first_label(size()); }
   // What a graph for it must make.
-  ValueType output() const { return {Element::kF32, labelled, classes}; }
+  int64_t output_size() const { return is_regression() ? target_size : classes; }
+  ValueType output() const { return {Element::kF32, labelled, output_size()}; }
 };
 
-// Checks offsets, sizes, labels in range, finite features. Errors: kInvalidArgument or kBadFormat.
+// Checks offsets, sizes, labels in range, finite features and targets. Errors: kInvalidArgument or
+// kBadFormat.
 Status ValidateDataset(const Dataset& dataset);
 
 // The label of a step past its sequence's length.
@@ -47,14 +55,15 @@ inline constexpr int32_t kNoLabel = -1;
 // The sequences of `indices`, padded to the longest of them with 0, labels of steps with kNoLabel.
 struct LabelledBatch {
   Batch batch;
-  std::vector<int32_t> labels;   // [B], or [T, B]
+  std::vector<int32_t> labels;   // [B], or [T, B]; in a regression 0 where there is a target
+  std::vector<float> targets;    // [B or T * B, target_size], 0 where there is none
   int64_t label_count = 0;       // without kNoLabel
   std::vector<int64_t> indices;  // [B], into the dataset
 };
 void MakeBatch(const Dataset& dataset, std::span<const int64_t> indices, LabelledBatch* out);
 
 // Calls fn(row, label) for each label of a batch of the data set: the row of [B] or [T * B] rows
-// that is its prediction, and its index in dataset.labels.
+// that is its prediction, and its index in dataset.labels (or row of dataset.targets).
 template <typename Fn>
 void ForEachLabel(const Dataset& dataset, const LabelledBatch& batch, const Fn& fn) {
   const size_t size = batch.indices.size();
@@ -83,6 +92,9 @@ int64_t EvaluationBatch(const Dataset& dataset, int64_t most);
 // batches.
 std::vector<std::vector<int64_t>> SampleBatches(const Dataset& dataset, int64_t count,
                                                 int64_t batch_size, uint64_t seed);
+
+// The first `count` sequences; all, if there are fewer.
+Dataset FirstOf(const Dataset& dataset, int64_t count);
 
 // Splits off the last `count` sequences of a shuffle by `rng` (validation from training data).
 Status SplitOff(int64_t count, Rng* rng, Dataset* dataset, Dataset* split);

@@ -179,5 +179,50 @@ TEST(ValidateDataset, WantsALabelAtEachStep) {
   ExpectError(ValidateDataset(dataset), Code::kInvalidArgument, {"4 labels", "3 found"});
 }
 
+// Two numbers a target: the sequence's number and, under it, the step's.
+Dataset WithTargets(const std::vector<int64_t>& lengths) {
+  Dataset dataset = Labelled(lengths);
+  dataset.classes = 0;
+  dataset.metric = kMeanSquaredError;
+  dataset.target_size = 2;
+  for (const int32_t label : dataset.labels) {
+    dataset.targets.push_back(static_cast<float>(label / 10));
+    dataset.targets.push_back(-static_cast<float>(label % 10));
+  }
+  dataset.labels.clear();
+  return dataset;
+}
+
+TEST(MakeBatch, PlacesTargetsInThePlaceOfLabels) {
+  const Dataset dataset = WithTargets({3, 1, 2});
+  ASSERT_OK(ValidateDataset(dataset));
+  EXPECT_EQ(dataset.label_count(), 6);
+  EXPECT_EQ(dataset.output(), (ValueType{Element::kF32, Layout::kSequence, 2}));
+  LabelledBatch out;
+  MakeBatch(dataset, std::vector<int64_t>{2, 0}, &out);
+  EXPECT_EQ(out.labels, (std::vector<int32_t>{0, 0, 0, 0, kNoLabel, 0}));
+  EXPECT_EQ(out.targets, (std::vector<float>{2, 0, 0, 0, 2, -1, 0, -1, 0, 0, 0, -2}));
+  EXPECT_EQ(out.label_count, 5);
+}
+
+TEST(FirstOf, TakesTargetsAlong) {
+  const Dataset first = FirstOf(WithTargets({3, 1, 2}), 2);
+  ASSERT_OK(ValidateDataset(first));
+  EXPECT_EQ(first.size(), 2);
+  EXPECT_EQ(first.targets, (std::vector<float>{0, 0, 0, -1, 0, -2, 1, 0}));
+  EXPECT_EQ(FirstOf(WithTargets({3, 1, 2}), 9).size(), 3);
+}
+
+TEST(ValidateDataset, WantsFiniteTargetsAndAllOfThem) {
+  Dataset dataset = WithTargets({3, 1});
+  dataset.targets[5] = std::nanf("");
+  ExpectError(ValidateDataset(dataset), Code::kBadFormat, {"target element 5", "finite"});
+  dataset.targets.resize(6);
+  ExpectError(ValidateDataset(dataset), Code::kInvalidArgument,
+              {"8 numbers in targets", "6 found"});
+  dataset.target_size = 0;
+  ExpectError(ValidateDataset(dataset), Code::kInvalidArgument, {"at least 1 target"});
+}
+
 }  // namespace
 }  // namespace espalier

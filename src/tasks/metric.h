@@ -15,6 +15,9 @@ struct Metric {
   Better better = Better::kLarger;
   // A share in [0, 1], printed in percent, whose changes are points; else any number.
   bool is_share = false;
+  // What is predicted are numbers and no class: a data set has targets in the place of labels.
+  bool is_regression = false;
+  int decimals = 2;  // that a person reads: of the percentage, if it is a share
 
   bool operator==(const Metric& other) const { return std::string_view(name) == other.name; }
 };
@@ -24,10 +27,12 @@ inline constexpr Metric kAccuracy = {"accuracy", Metric::Better::kLarger, true};
 // exp of the mean cross-entropy in nats: among how many equally likely classes the network is in
 // doubt. At least 1.
 inline constexpr Metric kPerplexity = {"perplexity", Metric::Better::kSmaller, false};
+// The mean squared error of a regression, over all numbers of all targets.
+inline constexpr Metric kMeanSquaredError = {"mse", Metric::Better::kSmaller, false, true, 4};
 
 // The metric of a run record, or nullptr for a name that is none of ours.
 inline const Metric* FindMetric(std::string_view name) {
-  for (const Metric* metric : {&kAccuracy, &kPerplexity}) {
+  for (const Metric* metric : {&kAccuracy, &kPerplexity, &kMeanSquaredError}) {
     if (name == metric->name) return metric;
   }
   return nullptr;

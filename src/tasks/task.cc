@@ -23,8 +23,10 @@ std::vector<TaskInfo> AllTasks() {
 
 Result<TaskInfo> FindTask(const std::string& name) {
   std::vector<std::string> names;
+  const std::string base = name.substr(0, name.find(':'));
   for (const TaskInfo& task : AllTasks()) {
     if (task.name == name) return task;
+    if (task.name == base && task.with_options != nullptr) return task.with_options(name);
     names.emplace_back(task.name);
   }
   return InvalidArgument("task '" + name + "': one of " + StrJoin(names, ", ") + " expected" +
@@ -63,6 +65,7 @@ double CrossEntropy(const float* logits, int64_t count, int32_t label) {
 
 Score ScoreOf(const std::vector<int32_t>& predictions, double loss, const Dataset& dataset) {
   if (dataset.metric == kPerplexity) return {std::exp(loss), {}, {}};
+  if (dataset.metric == kMeanSquaredError) return {loss, {}, {}};
   const auto classes = static_cast<size_t>(dataset.classes);
   const auto share = [](int64_t part, int64_t all) {
     return all == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(all);

@@ -4,6 +4,7 @@
 #define ESPALIER_TASKS_TASK_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,11 +18,13 @@ struct TaskData {
   Dataset train;
   Dataset valid;                         // for every decision
   Dataset test;                          // looked at once
-  std::vector<std::string> class_names;  // [classes]
+  std::vector<std::string> class_names;  // [classes]; none in a regression
 };
 
 struct TaskInfo {
-  std::string name;     // in recipes and on the command line, e.g. "mnist-rows"
+  // In recipes and on the command line, e.g. "mnist-rows"; with its options, if it was given any,
+  // e.g. "forecast:48:column=OT".
+  std::string name;
   std::string summary;  // one line
   Metric metric;        // of its data sets
   // Of its data sets, as far as that is known without data. A vocabulary is then as large as it may
@@ -31,14 +34,18 @@ struct TaskInfo {
   std::string default_dir;  // where the data are looked for, from the checkout's root
   // What load reads, by names under `dir`. Files that cannot be known because another one is
   // damaged are left out: load tells what is wrong.
-  std::vector<std::string> (*files)(const std::string& dir) = nullptr;
+  std::function<std::vector<std::string>(const std::string& dir)> files;
   // Reads the data under `dir`. The validation split depends on nothing but the data. Errors: kIo,
   // kBadFormat or kUnsupported, naming the file, what was expected and how to get it.
-  Result<TaskData> (*load)(const std::string& dir) = nullptr;
+  std::function<Result<TaskData>(const std::string& dir)> load;
+  // The same task by other options: a name with what follows its first colon. nullptr: it has none.
+  // Errors: kInvalidArgument, naming the option and what was expected.
+  Result<TaskInfo> (*with_options)(const std::string& name) = nullptr;
 };
 
 std::vector<TaskInfo> AllTasks();
-// Errors: kInvalidArgument with the nearest name.
+// By a name, with options after a colon where the task has some. Errors: kInvalidArgument with the
+// nearest name; with_options'.
 Result<TaskInfo> FindTask(const std::string& name);
 
 // Index of the largest of `count` values, the lowest one if several are equal; -1 if one is NaN.
@@ -59,8 +66,9 @@ struct Score {
   std::vector<std::vector<int64_t>> confusion;  // [true][predicted], counts
 };
 // predictions: the class at each label, or -1 for none (ArgMax of a NaN), which is wrong and in
-// no cell of the confusion; `loss`: the mean cross-entropy over the labels. Precondition: as many
-// predictions as labels, each below the number of classes.
+// no cell of the confusion; `loss`: the mean over the labels of the cross-entropy, or of a
+// regression's squared error. Precondition: as many predictions as labels of classes, each below
+// their number.
 Score ScoreOf(const std::vector<int32_t>& predictions, double loss, const Dataset& dataset);
 
 }  // namespace espalier

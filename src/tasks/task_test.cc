@@ -84,6 +84,7 @@ TEST(Metric, KnowsWhichValueIsBetter) {
   EXPECT_TRUE(IsBetter(kPerplexity, 80, 90));
   EXPECT_FALSE(IsBetter(kPerplexity, 90, 80));
   EXPECT_FALSE(IsBetter(kPerplexity, std::nan(""), 80));
+  EXPECT_TRUE(IsBetter(kMeanSquaredError, 0.6, 0.7));
 }
 
 TEST(Metric, MindsHalfAPointOrOnePercent) {
@@ -96,6 +97,7 @@ TEST(Metric, MindsHalfAPointOrOnePercent) {
 
 TEST(Metric, IsFoundByItsName) {
   EXPECT_EQ(FindMetric("perplexity"), &kPerplexity);
+  EXPECT_EQ(FindMetric("mse"), &kMeanSquaredError);
   EXPECT_EQ(FindMetric("F1"), nullptr);
 }
 

@@ -36,8 +36,13 @@ Status Guarded(const Body& body) {
 
 // Rows that have a label, and their labels.
 struct LabelledRows {
-  at::Tensor index;  // undefined: all
-  at::Tensor labels;
+  at::Tensor index;   // undefined: all
+  at::Tensor labels;  // of classes
+  // The rows of a tensor like the outputs.
+  at::Tensor Of(const at::Tensor& all) const {
+    const at::Tensor flat = all.reshape({-1, all.size(-1)});
+    return index.defined() ? flat.index_select(0, index) : flat;
+  }
 };
 LabelledRows RowsOf(const LabelledBatch& batch) {
   LabelledRows rows;
@@ -50,21 +55,32 @@ LabelledRows RowsOf(const LabelledBatch& batch) {
   return rows;
 }
 
+// A view of numbers like the outputs.
+at::Tensor Like(const at::Tensor& outputs, std::span<const float> values) {
+  return at::from_blob(const_cast<float*>(values.data()), outputs.sizes(), at::kFloat);
+}
+
+at::Tensor RegressionLoss(const at::Tensor& outputs, const LabelledBatch& batch,
+                          const LossOptions& options) {
+  const LabelledRows rows = RowsOf(batch);
+  const at::Tensor found = rows.Of(outputs);
+  const at::Tensor loss = at::mse_loss(found, rows.Of(Like(outputs, batch.targets)));
+  if (options.teacher_logits.empty()) return loss;
+  const at::Tensor gap = at::mse_loss(found, rows.Of(Like(outputs, options.teacher_logits)));
+  return loss * (1.0 - options.teacher_weight) + gap * options.teacher_weight;
+}
+
 at::Tensor Loss(const at::Tensor& all_logits, const LabelledBatch& batch,
                 const LossOptions& options) {
+  if (!batch.targets.empty()) return RegressionLoss(all_logits, batch, options);
   const LabelledRows rows = RowsOf(batch);
-  const auto labelled = [&](const at::Tensor& all) {
-    const at::Tensor flat = all.reshape({-1, all.size(-1)});
-    return rows.index.defined() ? flat.index_select(0, rows.index) : flat;
-  };
-  const at::Tensor logits = labelled(all_logits);
+  const at::Tensor logits = rows.Of(all_logits);
   constexpr int64_t kNoLabelIgnored = -100;
   const at::Tensor loss = at::cross_entropy_loss(logits, rows.labels, {}, at::Reduction::Mean,
                                                  kNoLabelIgnored, options.label_smoothing);
   if (options.teacher_logits.empty()) return loss;
   const double t = options.temperature;
-  const at::Tensor teacher = labelled(at::from_blob(
-      const_cast<float*>(options.teacher_logits.data()), all_logits.sizes(), at::kFloat));
+  const at::Tensor teacher = rows.Of(Like(all_logits, options.teacher_logits));
   const at::Tensor divergence =
       at::kl_div(at::log_softmax(logits / t, 1), at::log_softmax(teacher / t, 1),
                  at::Reduction::Sum, /*log_target=*/true) /

@@ -32,7 +32,7 @@ using FeatureChoice = std::map<std::string, std::vector<int64_t>>;
 
 // What a teacher says of a batch.
 struct Teaching {
-  std::vector<float> logits;                         // as Autograd::output
+  std::vector<float> logits;                         // as Autograd::output; a regression's outputs
   std::map<std::string, std::vector<float>> hidden;  // [T, B, chosen features], by value name
 };
 
@@ -59,7 +59,7 @@ class Autograd {
   static Result<std::unique_ptr<Autograd>> Create(const Graph& graph);
   ~Autograd();
 
-  // The logits: [B, classes] or [T, B, classes].
+  // The logits: [B, classes] or [T, B, classes]; of a regression its numbers in their place.
   ValueType output() const;
   // In the order of graph.weights. Between slices the flat vectors hold padding, which stays 0.
   const std::vector<WeightSlice>& slices() const;

@@ -133,6 +133,7 @@ std::string ChecksumOf(const Dataset& dataset) {
   ByteWriter writer;
   writer.WriteBytes(std::as_bytes(std::span<const int64_t>(dataset.offsets)));
   writer.WriteBytes(std::as_bytes(std::span<const int32_t>(dataset.labels)));
+  writer.WriteBytes(std::as_bytes(std::span<const float>(dataset.targets)));
   return ChecksumOf(writer);
 }
 
@@ -282,6 +283,18 @@ Status ValidateOptions(const TrainOptions& options) {
   return Ok();
 }
 
+Status ValidateForMetric(const Metric& metric, const TrainOptions& options,
+                         const Distillation& distillation) {
+  if (!metric.is_regression) return Ok();
+  const auto refuse = [](const char* field, double value) {
+    return InvalidArgument(
+        StrCat(field, ": none expected in a regression, which has no classes, ", value, " found"));
+  };
+  if (options.label_smoothing != 0.0) return refuse("label_smoothing", options.label_smoothing);
+  if (distillation.temperature == Distillation().temperature) return Ok();
+  return refuse("distillation.temperature", distillation.temperature);
+}
+
 Status ValidateData(const Graph& graph, const Dataset& dataset, const ValueType& output,
                     const std::string& what) {
   ESPALIER_RETURN_IF_ERROR(ValidateDataset(dataset).WithContext(what));
@@ -299,9 +312,19 @@ Status ValidateData(const Graph& graph, const Dataset& dataset, const ValueType&
         what, ": a label ", is_step ? step : sequence, " expected for output '", graph.outputs[0],
         "', which is ", TypeString(output), ", one ", is_step ? sequence : step, " found"));
   }
-  if (dataset.classes != output.features) {
-    return InvalidArgument(StrCat(what, ": ", output.features, " classes expected for output '",
-                                  graph.outputs[0], "', ", dataset.classes, " found"));
+  if (dataset.output_size() != output.features) {
+    return InvalidArgument(StrCat(
+        what, ": ", output.features, dataset.is_regression() ? " numbers in a target" : " classes",
+        " expected for output '", graph.outputs[0], "', ", dataset.output_size(), " found"));
+  }
+  const bool is_softmax = std::any_of(
+      graph.nodes.begin(), graph.nodes.end(),
+      [&](const Node& node) { return node.output == graph.outputs[0] && node.op == Op::kSoftmax; });
+  if (is_softmax && dataset.is_regression()) {
+    return InvalidArgument(StrCat(what,
+                                  ": a network that ends in no softmax expected for a "
+                                  "regression, output '",
+                                  graph.outputs[0], "' is one"));
   }
   return Ok();
 }
@@ -402,6 +425,7 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
         "what was learned before the last, a schedule from step ",
         job.pruner->schedule().begin, " to ", job.pruner->schedule().end, " found"));
   }
+  ESPALIER_RETURN_IF_ERROR(ValidateForMetric(job.train->metric, options, job.distillation));
   ESPALIER_RETURN_IF_ERROR(ValidateCalibration(job.calibration));
   const bool is_soft = job.pruner != nullptr && job.pruner->schedule().masks == MaskMode::kSoft;
   if (is_soft && (job.reconstruct || job.rewind != nullptr)) {

@@ -23,6 +23,7 @@
 #include "prune/pruner.h"
 #include "prune/regularizer.h"
 #include "tasks/dataset.h"
+#include "tasks/evaluation.h"
 
 namespace espalier {
 
@@ -104,7 +105,7 @@ struct TrainOptions {
   // Added to the loss: so much times the mean |h[t] - h[t-1]| over valid steps, features and nodes
   // with delta (Neil et al. 2017, arXiv:1612.05571, section 3.4), at least 0.
   double delta_penalty = 0.0;
-  double label_smoothing = 0.0;  // share of the target spread over all classes, in [0, 1)
+  double label_smoothing = 0.0;  // share of a label spread over all classes, in [0, 1)
   uint64_t seed = 1;             // order of the batches and dropout
   int threads = 1;               // same bits on resume are promised for 1
   // Stops after this many epochs without a better validation metric and returns the best epoch's
@@ -125,11 +126,12 @@ struct TrainOptions {
 Status ValidateOptions(const TrainOptions& options);
 
 // Loss = (1 - weight) cross-entropy + weight T^2 KL(teacher || student), both softened by T
-// (Hinton et al. 2015, arXiv:1503.02531), + hidden_weight mean (h_S - P h_T)^2 over the outputs of
-// recurrent layers (Romero et al. 2015, arXiv:1412.6550), where P takes the units that the student
-// has kept.
+// (Hinton et al. 2015, arXiv:1503.02531), or in a regression (1 - weight) mean (y - target)^2 +
+// weight mean (y - teacher)^2, without a T; + hidden_weight mean (h_S - P h_T)^2 over the outputs
+// of recurrent layers (Romero et al. 2015, arXiv:1412.6550), where P takes the units that the
+// student has kept.
 struct Distillation {
-  const Graph* teacher = nullptr;  // same input and classes as the student; outlives Train
+  const Graph* teacher = nullptr;  // same input and outputs as the student; outlives Train
   double weight = 0.5;
   double temperature = 2.0;
   double hidden_weight = 0.0;
@@ -138,10 +140,17 @@ struct Distillation {
   std::map<std::string, std::vector<int64_t>> kept_units{};
 };
 
+// What only classes have is refused in a regression: label_smoothing, a temperature other than the
+// default. Train checks it, too; here for who plans trainings. Errors: kInvalidArgument, naming the
+// field.
+Status ValidateForMetric(const Metric& metric, const TrainOptions& options,
+                         const Distillation& distillation);
+
 // Preconditions, checked by Train: graph is valid, has one input like the data sets' and as first
 // output what the data sets ask for, [B, classes] or [T, B, classes]. It is taken as logits; if a
 // Softmax node makes it, that node's input is, so that the loss never takes the logarithm of a
-// rounded probability.
+// rounded probability. In a regression it is [B, target_size] or [T, B, target_size], and no
+// Softmax's.
 struct TrainJob {
   Graph graph;
   const Dataset* train = nullptr;  // outlive Train
@@ -221,17 +230,7 @@ Result<TrainResult> Train(const TrainJob& job, const TrainOptions& options,
 struct EvaluateOptions {
   int64_t batch_size = 256;  // at most; smaller where outputs would take much memory
   int threads = 1;
-  bool keep_logits = false;
-};
-
-struct Evaluation {
-  double loss = 0.0;                            // mean cross-entropy
-  double metric = 0.0;                          // the data set's
-  std::vector<double> class_metric;             // as Score's
-  std::vector<std::vector<int64_t>> confusion;  // as Score's
-  std::vector<int32_t> predictions;             // one a label, in the data set's order
-  std::vector<float> margins;                   // between the two best classes, one a label
-  std::vector<float> logits;                    // [labels, classes] if keep_logits
+  bool keep_outputs = false;  // of classes: the logits; a regression's are kept anyway
 };
 
 // Runs the graph on every sequence with libtorch, dropout off. Errors: as Train's for the graph.

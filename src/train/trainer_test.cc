@@ -462,7 +462,7 @@ TEST(Evaluate, AgreesWithTheReferenceExecutor) {
   const Graph graph = MakeGraph(0.2, 0.2);
   const Dataset data = MakeData(37, 5);
   const Evaluation evaluation =
-      ValueOrDie(Evaluate(graph, data, {.batch_size = 8, .keep_logits = true}));
+      ValueOrDie(Evaluate(graph, data, {.batch_size = 8, .keep_outputs = true}));
   int64_t right = 0;
   for (int64_t i = 0; i < data.size(); ++i) {
     LabelledBatch one;
@@ -470,7 +470,7 @@ TEST(Evaluate, AgreesWithTheReferenceExecutor) {
     StateSet states = ZeroStates(graph, 1);
     const auto values = ValueOrDie(RunReference(graph, one.batch, &states));
     const std::vector<float>& expected = values.at(graph.outputs[0]).values;
-    const auto begin = evaluation.logits.begin() + i * kClasses;
+    const auto begin = evaluation.outputs.begin() + i * kClasses;
     EXPECT_LT(MaxAbsDifference(expected, std::vector<float>(begin, begin + kClasses)), 1e-5) << i;
     const auto predicted = std::max_element(expected.begin(), expected.end()) - expected.begin();
     EXPECT_EQ(evaluation.predictions[static_cast<size_t>(i)], predicted);

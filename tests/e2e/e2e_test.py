@@ -10,6 +10,7 @@ import unittest
 # pylint: disable=unused-import
 from bad_input_cases import BadInput, Interrupted
 from command_cases import Commands
+from forecast_cases import Forecast
 from recipe_cases import Recipe
 from speech_cases import Speech
 from text_cases import Text
