@@ -134,21 +134,26 @@ Splits SplitsOf(const std::string& table, int64_t rows) {
   return {rows * 7 / 10, rows - rows / 5, rows};
 }
 
-// With the training rows' mean and standard deviation; 1 for one that is 0.
+// With the training rows' mean and standard deviation; 1 for that of a variable at rest.
 std::vector<float> Standardise(const Series& series, int64_t train_rows) {
   const int64_t width = series.variables();
+  const auto count = static_cast<double>(train_rows);
   std::vector<float> scaled(series.values.size());
   for (int64_t v = 0; v < width; ++v) {
     const auto value = [&](int64_t row) {
       return series.values[static_cast<size_t>(row * width + v)];
     };
     double mean = 0.0, square = 0.0;
-    for (int64_t r = 0; r < train_rows; ++r) mean += value(r) / static_cast<double>(train_rows);
+    bool is_at_rest = true;  // not by the deviation, which rounding leaves above 0
+    for (int64_t r = 0; r < train_rows; ++r) {
+      mean += value(r) / count;
+      is_at_rest = is_at_rest && value(r) == value(0);
+    }
     for (int64_t r = 0; r < train_rows; ++r) square += (value(r) - mean) * (value(r) - mean);
-    const double deviation = std::sqrt(square / static_cast<double>(train_rows));
+    const double deviation = is_at_rest ? 1.0 : std::sqrt(square / count);
     for (int64_t r = 0; r < series.rows(); ++r) {
       scaled[static_cast<size_t>(r * width + v)] =
-          static_cast<float>((value(r) - mean) / (deviation > 0.0 ? deviation : 1.0));
+          static_cast<float>((value(r) - mean) / deviation);
     }
   }
   return scaled;
