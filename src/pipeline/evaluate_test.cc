@@ -8,6 +8,7 @@
 #include "pipeline/layers.h"
 #include "tasks/task.h"
 #include "testing/testing.h"
+#include "train/trainer.h"
 
 namespace espalier {
 namespace {
