@@ -217,6 +217,89 @@ ESPALIER_API espalier_status espalier_session_set_rules(espalier_session* sessio
                                                         const char* layer,
                                                         const espalier_layer_rules* rules,
                                                         espalier_error* error_out);
+/* A time budget for the steps of the one stream of a session with max_batch = 1. */
+typedef struct espalier_budget {
+  int64_t step_ns; /* that a step may take, at least 1 */
+  float most;      /* largest factor by which thresholds are raised, in (1, 1000]; 0 is 8 */
+  float base_x;    /* of thresholds of 0, at least 0: what a factor of 2 makes of them, e.g. 0.05 */
+  float base_h;
+} espalier_budget;
+
+/* Since the budget was set or counters were set to 0. */
+typedef struct espalier_budget_report {
+  int64_t step_ns; /* 0: no budget */
+  float factor;    /* now; 1: the rules as compiled or set */
+  int64_t steps;
+  int64_t raised;       /* of these, with a factor above 1 */
+  int64_t late;         /* that took longer than step_ns */
+  int64_t late_at_most; /* of these, with the largest factor: nothing was left to raise */
+  int64_t slowest_ns;
+} espalier_budget_report;
+
+/* Holds the time of each run, by step, against a budget: thresholds of layers with delta are raised
+ * when a step took more than 0.9 of it, and come down slowly, in the end to what was compiled or
+ * set, while steps take less than 0.6. It keeps no promise: a step that is late is late. Reads the
+ * steady clock twice a run, which is no system call where the C library has it mapped. NULL: no
+ * budget, and the rules as compiled or set. ESPALIER_UNSUPPORTED if no layer has delta. */
+ESPALIER_API espalier_status espalier_session_set_budget(espalier_session* session,
+                                                         const espalier_budget* budget,
+                                                         espalier_error* error_out);
+ESPALIER_API espalier_status espalier_session_budget(const espalier_session* session,
+                                                     espalier_budget_report* report_out,
+                                                     espalier_error* error_out);
+/* Measures the least that a step of one stream takes here: no budget below it can be kept. Makes a
+ * session of its own; `options` as in espalier_session_create, sizes aside. */
+ESPALIER_API espalier_status espalier_model_least_step(const espalier_model* model,
+                                                       const espalier_session_options* options,
+                                                       int64_t* step_ns_out,
+                                                       espalier_error* error_out);
+
+/* When an answer is sure: the same class has a probability of at least `confidence` at `hold` looks
+ * in a row. */
+typedef struct espalier_exit_rule {
+  float confidence; /* in (0, 1] */
+  int64_t hold;     /* at least 1 */
+  int64_t every;    /* espalier_session_run_until: steps between two looks, 1 to max_steps */
+} espalier_exit_rule;
+
+typedef struct espalier_exit_result {
+  int64_t steps; /* that were computed */
+  int64_t looks;
+  int32_t best;       /* class of the last look; -1 if there was none */
+  float probability;  /* of `best` */
+  int32_t is_settled; /* 0: the sequence ended before the network was sure */
+} espalier_exit_result;
+
+/* Runs one sequence until the network is sure, or to its end: looks at output 0 after each
+ * rule->every steps, as if the sequence ended there (of an output with time at its last step). T
+ * may be larger than max_steps. Does not reset the states; else as espalier_session_run.
+ * ESPALIER_UNSUPPORTED for a network that cannot answer before the end (a reverse direction, or a
+ * decoder), or whose output 0 is not at least 2 logits or probabilities. */
+ESPALIER_API espalier_status espalier_session_run_until(espalier_session* session,
+                                                        const espalier_batch* batch,
+                                                        const espalier_exit_rule* rule,
+                                                        espalier_exit_result* result_out,
+                                                        espalier_error* error_out);
+
+/* What an output holds. */
+typedef enum espalier_scores { ESPALIER_LOGITS = 0, ESPALIER_PROBABILITIES = 1 } espalier_scores;
+
+/* The same for a stream without an end, of a session or a pool: begin with the rule, `scores` and
+ * zeros, and show it each output that is to count. */
+typedef struct espalier_exit_watch {
+  espalier_exit_rule rule;
+  espalier_scores scores;
+  int64_t looks;     /* so far */
+  int64_t held;      /* the last so many of them were sure of `best` */
+  int32_t best;      /* class of the last look */
+  float probability; /* of `best` */
+} espalier_exit_watch;
+
+/* Looks at the scores of one stream, `count` classes, and says in *is_settled_out whether it is
+ * sure. Neither allocates nor calls the system. Ownership: `watch` is the caller's. */
+ESPALIER_API espalier_status espalier_exit_update(espalier_exit_watch* watch, const float* output,
+                                                  size_t count, int32_t* is_settled_out,
+                                                  espalier_error* error_out);
 /* Ends a session and its threads, and frees what espalier_session_create allocated. NULL is
  * allowed.
  */

@@ -31,6 +31,10 @@ using ValueInfo = espalier_value_info;
 using StateInfo = espalier_state_info;
 using LayerRules = espalier_layer_rules;
 using LayerActivity = espalier_layer_activity;
+using Budget = espalier_budget;
+using BudgetReport = espalier_budget_report;
+using ExitRule = espalier_exit_rule;
+using ExitResult = espalier_exit_result;
 
 class Error : public std::runtime_error {
  public:
@@ -88,6 +92,12 @@ class Model {
   const char* Metadata(const std::string& key) const {
     return espalier_model_metadata(get(), key.c_str());
   }
+  // Nanoseconds; no budget below can be kept.
+  int64_t LeastStep(SessionOptions options = {1, 1, nullptr, 1}) const {
+    int64_t step_ns = 0;
+    Call(espalier_model_least_step, get(), &options, &step_ns);
+    return step_ns;
+  }
   const espalier_model* get() const { return model_.get(); }
 
  private:
@@ -97,6 +107,24 @@ class Model {
   explicit Model(espalier_model* model) : model_(model) {}
 
   std::unique_ptr<espalier_model, Free> model_;
+};
+
+// Watches the output of one stream of a session or a pool; one that begins anew takes a new watch.
+class ExitWatch {
+ public:
+  explicit ExitWatch(const ExitRule& rule, espalier_scores scores = ESPALIER_LOGITS)
+      : watch_{rule, scores, 0, 0, 0, 0.0f} {}
+
+  // Whether the network is sure of its answer.
+  bool Update(const Values& output) {
+    int32_t is_settled = 0;
+    Call(espalier_exit_update, &watch_, output.data, output.count, &is_settled);
+    return is_settled != 0;
+  }
+  const espalier_exit_watch& State() const { return watch_; }
+
+ private:
+  espalier_exit_watch watch_;
 };
 
 // The model must outlive the session.
@@ -154,6 +182,23 @@ class Session {
   void ResetCounters() { espalier_session_reset_counters(session_.get()); }
   void SetRules(const std::string& layer, const LayerRules& rules) {
     Call(espalier_session_set_rules, session_.get(), layer.c_str(), &rules);
+  }
+  void SetBudget(const Budget& budget) {
+    Call(espalier_session_set_budget, session_.get(), &budget);
+  }
+  void ClearBudget() {
+    Call(espalier_session_set_budget, session_.get(), static_cast<const Budget*>(nullptr));
+  }
+  BudgetReport GetBudget() const {
+    BudgetReport report;
+    Call(espalier_session_budget, session_.get(), &report);
+    return report;
+  }
+
+  ExitResult RunUntil(const Batch& batch, const ExitRule& rule) {
+    ExitResult result;
+    Call(espalier_session_run_until, session_.get(), &batch, &rule, &result);
+    return result;
   }
 
  private:

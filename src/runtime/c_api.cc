@@ -37,6 +37,7 @@ static_assert(static_cast<int>(Code::kInternal) == ESPALIER_INTERNAL);
 static_assert(static_cast<int>(Code::kCancelled) == ESPALIER_CANCELLED);
 static_assert(static_cast<int>(espalier::Element::kI32) == ESPALIER_I32);
 static_assert(static_cast<int>(espalier::Layout::kVector) == ESPALIER_VECTOR);
+static_assert(static_cast<int>(espalier::Scores::kProbabilities) == ESPALIER_PROBABILITIES);
 
 Status KeepModel(Result<espalier::Artifact> artifact, espalier_model** model_out) {
   if (!artifact.ok()) return artifact.status();
@@ -105,19 +106,23 @@ size_t ElementCount(const espalier_batch& batch, int64_t width) {
   return static_cast<size_t>(batch.steps * batch.size * width);
 }
 
-Status RunBatch(const espalier_batch& batch, espalier_session* session) {
-  const bool is_ids = session->input.element == espalier::Element::kI32;
+espalier::BatchView ViewOf(const espalier_batch& batch, const espalier_session& session) {
+  const bool is_ids = session.input.element == espalier::Element::kI32;
   espalier::BatchView view;
   view.steps = batch.steps;
   view.size = batch.size;
   if (is_ids && batch.ids != nullptr) view.ids = {batch.ids, ElementCount(batch, 1)};
   if (!is_ids && batch.features != nullptr) {
-    view.features = {batch.features, ElementCount(batch, session->input.features)};
+    view.features = {batch.features, ElementCount(batch, session.input.features)};
   }
   if (batch.lengths != nullptr && batch.size > 0) {
     view.lengths = {batch.lengths, static_cast<size_t>(batch.size)};
   }
-  return session->session.Run(view);
+  return view;
+}
+
+espalier::ExitRule RuleOf(const espalier_exit_rule& rule) {
+  return {rule.confidence, rule.hold, rule.every};
 }
 
 }  // namespace
@@ -230,7 +235,7 @@ espalier_status espalier_session_run(espalier_session* session, const espalier_b
   return Guard(error_out, [&] {
     ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
     ESPALIER_RETURN_IF_ERROR(WantPointer(batch, "batch"));
-    return RunBatch(*batch, session);
+    return session->session.Run(ViewOf(*batch, *session));
   });
 }
 
@@ -332,6 +337,93 @@ espalier_status espalier_session_set_rules(espalier_session* session, const char
     ESPALIER_RETURN_IF_ERROR(WantPointer(layer, "layer"));
     ESPALIER_RETURN_IF_ERROR(WantPointer(rules, "rules"));
     return session->session.SetRules(layer, {rules->delta_x, rules->delta_h, rules->skip != 0});
+  });
+}
+
+espalier_status espalier_session_set_budget(espalier_session* session,
+                                            const espalier_budget* budget,
+                                            espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    if (budget == nullptr) {
+      session->session.ClearBudget();
+      return espalier::Ok();
+    }
+    espalier::BudgetOptions options;
+    options.step_ns = budget->step_ns;
+    if (budget->most != 0.0f) options.most = budget->most;
+    options.base_x = budget->base_x;
+    options.base_h = budget->base_h;
+    return session->session.SetBudget(options);
+  });
+}
+
+espalier_status espalier_session_budget(const espalier_session* session,
+                                        espalier_budget_report* report_out,
+                                        espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(report_out, "report_out"));
+    const espalier::BudgetReport& report = session->session.Budget();
+    *report_out = {report.step_ns, report.factor,       report.steps,     report.raised,
+                   report.late,    report.late_at_most, report.slowest_ns};
+    return espalier::Ok();
+  });
+}
+
+espalier_status espalier_model_least_step(const espalier_model* model,
+                                          const espalier_session_options* options,
+                                          int64_t* step_ns_out, espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(model, "model"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(step_ns_out, "step_ns_out"));
+    ESPALIER_ASSIGN_OR_RETURN(*step_ns_out,
+                              espalier::LeastStepNs(model->artifact, OptionsOf(options)));
+    return espalier::Ok();
+  });
+}
+
+espalier_status espalier_session_run_until(espalier_session* session, const espalier_batch* batch,
+                                           const espalier_exit_rule* rule,
+                                           espalier_exit_result* result_out,
+                                           espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(batch, "batch"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(rule, "rule"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(result_out, "result_out"));
+    espalier::ExitResult result;
+    ESPALIER_RETURN_IF_ERROR(
+        session->session.RunUntil(ViewOf(*batch, *session), RuleOf(*rule), &result));
+    *result_out = {result.steps, result.looks, result.best, result.probability,
+                   result.is_settled ? 1 : 0};
+    return espalier::Ok();
+  });
+}
+
+espalier_status espalier_exit_update(espalier_exit_watch* watch, const float* output, size_t count,
+                                     int32_t* is_settled_out, espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(watch, "watch"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(output, "output"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(is_settled_out, "is_settled_out"));
+    espalier::ExitRule rule = RuleOf(watch->rule);
+    rule.every = 1;  // plays no part
+    ESPALIER_RETURN_IF_ERROR(espalier::ValidateExitRule(rule));
+    if (watch->scores != ESPALIER_LOGITS && watch->scores != ESPALIER_PROBABILITIES) {
+      return espalier::InvalidArgument(
+          StrCat("watch: scores of 0 or 1 expected, ", static_cast<int>(watch->scores), " found"));
+    }
+    if (count < 1) return espalier::InvalidArgument("count: at least 1 class expected, 0 found");
+    espalier::ExitWatch own{rule,         static_cast<espalier::Scores>(watch->scores),
+                            watch->looks, watch->held,
+                            watch->best,  watch->probability};
+    *is_settled_out = own.Update({output, count}) ? 1 : 0;
+    watch->looks = own.looks;
+    watch->held = own.held;
+    watch->best = own.best;
+    watch->probability = own.probability;
+    return espalier::Ok();
   });
 }
 

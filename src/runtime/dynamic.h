@@ -32,7 +32,8 @@ struct LayerCounters {
 struct LayerActivity {
   std::string_view layer;  // the node's name
   bool reverse = false;
-  LayerRules rules;
+  bool has_delta = false;  // thresholds may be set
+  LayerRules rules;        // in force; with a budget (budget.h) thresholds may be above those set
   LayerCounters counters;
 };
 

@@ -99,7 +99,8 @@ struct DeltaProduct {
 struct DynamicLayer {
   std::string_view node;
   bool reverse = false;
-  LayerRules* rules = nullptr;
+  LayerRules* rules = nullptr;  // in force
+  LayerRules* own = nullptr;    // as compiled, or as set
   LayerCounters* counters = nullptr;
   size_t plain_multiply_adds = 0;      // of both products of a step
   uint32_t* sequences = nullptr;       // scratch of B

@@ -264,6 +264,7 @@ class Planner {
     layer.node = spec.node;
     layer.reverse = spec.reverse;
     layer.rules = arena_->Take<LayerRules>(1);
+    layer.own = arena_->Take<LayerRules>(1);
     layer.counters = arena_->Take<LayerCounters>(1);
     layer.sequences = sequences_;
     layer.plain_multiply_adds = WorkOf(spec.input) + WorkOf(spec.recurrent);
@@ -295,6 +296,7 @@ class Planner {
       rules.delta_h = static_cast<float>(spec.delta.h);
     }
     Put(rules, layer.rules, 0);
+    Put(rules, layer.own, 0);
     const size_t index = next_dynamic_++;
     Put(layer, dynamic_layers_, index);
     return dynamic_layers_ == nullptr ? nullptr : dynamic_layers_ + index;
@@ -476,7 +478,7 @@ Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRul
                names.empty() ? ", the network has none" : DidYouMean(std::string(layer), names)));
   }
   for (const DynamicLayer& each : plan.dynamic_layers) {
-    if (each.node == layer) *each.rules = rules;
+    if (each.node == layer) *each.rules = *each.own = rules;
   }
   return Ok();
 }

@@ -41,12 +41,20 @@ struct Session::Impl {
   bool owns_memory = false;
   int32_t* lengths = nullptr;  // [max_batch], of the running batch
   RunContext run;              // of the last Run; size 0 before the first
+  BudgetController budget;
+  const char* no_exit = nullptr;  // why RunUntil is refused
+  Scores scores = Scores::kLogits;
 
   static Result<Pieces> Lay(const Program& program, const SessionOptions& options, Arena* arena);
 
   Status Check(const BatchView& batch) const;
   Status CheckInput(const BatchView& batch) const;
+  Status CheckUntil(const BatchView& batch, const ExitRule& rule) const;
   void SetContext(const BatchView& batch);
+  void Compute(const BatchView& batch) noexcept;
+  void RaiseThresholds() noexcept;
+  BatchView StepsOf(const BatchView& batch, int64_t first, int64_t count) const;
+  void DescribeExit(const Program& program);
   Result<size_t> FindState(std::string_view name, size_t value_count) const;
 };
 
@@ -111,6 +119,81 @@ Status Session::Impl::Check(const BatchView& batch) const {
   return CheckInput(batch);
 }
 
+Status Session::Impl::CheckUntil(const BatchView& batch, const ExitRule& rule) const {
+  ESPALIER_RETURN_IF_ERROR(ValidateExitRule(rule));
+  if (no_exit != nullptr) return Unsupported(StrCat("early exit: ", no_exit));
+  if (rule.every > max_steps) {
+    return InvalidArgument(
+        StrCat("exit: every of 1 to max_steps = ", max_steps, " expected, ", rule.every, " found"));
+  }
+  if (batch.size != 1 || !batch.lengths.empty()) {
+    return InvalidArgument(StrCat("batch: B = 1 without lengths expected, B = ", batch.size,
+                                  batch.lengths.empty() ? "" : " with lengths", " found"));
+  }
+  if (batch.steps < 0 || batch.steps > kMaxRows) {
+    return InvalidArgument(
+        StrCat("batch: T of 0 to ", kMaxRows, " expected, ", batch.steps, " found"));
+  }
+  return CheckInput(batch);
+}
+
+// Whether a run of RunUntil can be, and what its first output holds.
+void Session::Impl::DescribeExit(const Program& program) {
+  const size_t output = program.outputs[0];
+  if (input_spec->type.layout != Layout::kSequence) no_exit = "an input with time expected";
+  if (program.values[output].features < 2) no_exit = "a first output of 2 classes or more expected";
+  for (const ProgramNode& node : program.nodes) {
+    for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) {
+      if (layer.reverse) {
+        no_exit =
+            "layers without a reverse direction expected, since that needs the whole sequence";
+      } else if (node.starts_from_values) {
+        no_exit =
+            "no layer that starts from values (a decoder) expected, since that needs them all";
+      }
+    }
+    if (node.op == Op::kRecurrent || node.out != output) continue;
+    if (node.op == Op::kSoftmax) scores = Scores::kProbabilities;
+    if (node.op == Op::kSigmoid || node.op == Op::kTanh || node.op == Op::kRelu) {
+      no_exit = "a first output of logits or of a Softmax expected, that of another function found";
+    }
+  }
+}
+
+BatchView Session::Impl::StepsOf(const BatchView& batch, int64_t first, int64_t count) const {
+  BatchView part;
+  part.steps = count;
+  part.size = 1;
+  const auto part_of = [&](const auto& values, size_t width) {
+    return values.subspan(static_cast<size_t>(first) * width, static_cast<size_t>(count) * width);
+  };
+  if (input_spec->type.element == Element::kI32) {
+    part.ids = part_of(batch.ids, 1);
+  } else {
+    part.features = part_of(batch.features, static_cast<size_t>(input_spec->type.features));
+  }
+  return part;
+}
+
+void Session::Impl::Compute(const BatchView& batch) noexcept {
+  SetContext(batch);
+  const int64_t start = budget.is_on() ? budget.NowNs() : 0;
+  engine.CopyInput(batch.features.data(), run);
+  engine.Run(&run);
+  if (!budget.is_on() || run.max_length == 0) return;
+  const auto count = static_cast<int64_t>(run.max_length);
+  if (budget.Update(count, budget.NowNs() - start)) RaiseThresholds();
+}
+
+void Session::Impl::RaiseThresholds() noexcept {
+  for (const DynamicLayer& layer : engine.plan.dynamic_layers) {
+    *layer.rules = *layer.own;
+    if (!budget.is_on() || !layer.has_delta) continue;
+    layer.rules->delta_x = budget.ThresholdOfX(layer.own->delta_x);
+    layer.rules->delta_h = budget.ThresholdOfH(layer.own->delta_h);
+  }
+}
+
 void Session::Impl::SetContext(const BatchView& batch) {
   run.steps = static_cast<size_t>(batch.steps);
   run.size = static_cast<size_t>(batch.size);
@@ -172,6 +255,7 @@ Result<Session> Session::InitAt(const Program& program, const SessionOptions& op
   impl.memory_bytes = bytes;
   impl.lengths = pieces.lengths;
   ESPALIER_RETURN_IF_ERROR(impl.engine.Start(pieces.engine));
+  impl.DescribeExit(program);
   LogKernels(program, *impl.engine.kernels, options.log);
   return session;
 }
@@ -199,9 +283,27 @@ Status Session::Run(const BatchView& batch) noexcept {
   } catch (const std::exception&) {
     return Status(Code::kOutOfMemory, std::string());
   }
-  impl_->SetContext(batch);
-  impl_->engine.CopyInput(batch.features.data(), impl_->run);
-  impl_->engine.Run(&impl_->run);
+  impl_->Compute(batch);
+  return Ok();
+}
+
+Status Session::RunUntil(const BatchView& batch, const ExitRule& rule,
+                         ExitResult* result) noexcept {
+  try {
+    ESPALIER_RETURN_IF_ERROR(impl_->CheckUntil(batch, rule));
+  } catch (const std::exception&) {
+    return Status(Code::kOutOfMemory, std::string());
+  }
+  ExitWatch watch{rule, impl_->scores};
+  int64_t steps = 0;
+  do {
+    const int64_t count = std::min(rule.every, batch.steps - steps);
+    impl_->Compute(impl_->StepsOf(batch, steps, count));
+    steps += count;
+    const std::span<const float> output = Output(0);
+    if (!output.empty()) watch.Update(output.last(impl_->engine.plan.outputs[0].features));
+  } while (!watch.is_settled() && steps < batch.steps);
+  *result = {steps, watch.looks, watch.best, watch.probability, watch.is_settled()};
   return Ok();
 }
 
@@ -272,18 +374,46 @@ size_t Session::dynamic_layers() const noexcept { return impl_->engine.plan.dyna
 
 LayerActivity Session::Activity(size_t index) const noexcept {
   const DynamicLayer& layer = impl_->engine.plan.dynamic_layers[index];
-  return {layer.node, layer.reverse, *layer.rules, *layer.counters};
+  return {layer.node, layer.reverse, layer.has_delta, *layer.rules, *layer.counters};
 }
 
 void Session::ResetCounters() noexcept {
   for (const DynamicLayer& layer : impl_->engine.plan.dynamic_layers) {
     *layer.counters = LayerCounters();
   }
+  impl_->budget.ResetCounters();
 }
 
 Status Session::SetRules(std::string_view layer, const LayerRules& rules) {
-  return SetLayerRules(impl_->engine.plan, layer, rules);
+  ESPALIER_RETURN_IF_ERROR(SetLayerRules(impl_->engine.plan, layer, rules));
+  impl_->RaiseThresholds();
+  return Ok();
 }
+
+Status Session::SetBudget(const BudgetOptions& options) {
+  ESPALIER_RETURN_IF_ERROR(ValidateBudget(options));
+  if (impl_->max_batch != 1) {
+    return InvalidArgument(StrCat(
+        "budget: a session of one stream expected, max_batch = ", impl_->max_batch, " found"));
+  }
+  const std::span<const DynamicLayer> layers = impl_->engine.plan.dynamic_layers;
+  if (std::none_of(layers.begin(), layers.end(), [](const auto& each) { return each.has_delta; })) {
+    return Unsupported(StrCat(
+        "budget: a network with a layer that has delta expected, ",
+        layers.empty() ? "none" : "only layers that skip, which makes steps fewer and not shorter,",
+        " found; give it delta, with thresholds of 0 if need be, before it is compiled"));
+  }
+  impl_->budget = BudgetController(options);
+  impl_->RaiseThresholds();
+  return Ok();
+}
+
+void Session::ClearBudget() noexcept {
+  impl_->budget = BudgetController();
+  impl_->RaiseThresholds();
+}
+
+const BudgetReport& Session::Budget() const noexcept { return impl_->budget.report(); }
 
 std::span<const StateSpec> Session::states() const { return impl_->state_specs; }
 const char* Session::target() const { return impl_->engine.kernels->target; }

@@ -22,7 +22,9 @@
 #include "base/status.h"
 #include "model/graph.h"
 #include "model/reference.h"
+#include "runtime/budget.h"
 #include "runtime/dynamic.h"
+#include "runtime/early_exit.h"
 #include "runtime/program.h"
 
 namespace espalier {
@@ -88,6 +90,16 @@ class Session {
   Status Step(std::span<const float> features) noexcept;
   Status Step(std::span<const int32_t> ids) noexcept;
 
+  // Runs the one sequence of `batch` until the network is sure of its answer, or to its end: looks
+  // at the first output after each `rule.every` steps, as if the sequence ended there (of an output
+  // with time at its last step). Only these steps are computed, and for each look the head once;
+  // the end state is that of the last of them, and Output what was last looked at. T may be larger
+  // than max_steps, `every` may not. Begins to count anew, and does not reset the states. Errors
+  // (nothing was computed): as Run; kInvalidArgument for a rule out of range, B other than 1, or
+  // lengths; kUnsupported for a network that cannot answer before the end (a reverse direction, or
+  // a decoder), or whose first output is not at least 2 logits or probabilities.
+  Status RunUntil(const BatchView& batch, const ExitRule& rule, ExitResult* result) noexcept;
+
   // Values of Graph::outputs[index] of the last Run, [T, B, F] or [B, F]; valid until the next Run;
   // empty before the first. Precondition: index is below the count of outputs.
   std::span<const float> Output(size_t index) const noexcept;
@@ -113,6 +125,16 @@ class Session {
   // plain layer. Errors: kInvalidArgument for an unknown layer or a threshold that is not finite
   // and >= 0; kUnsupported if the layer was compiled without what the rules need.
   Status SetRules(std::string_view layer, const LayerRules& rules);
+
+  // From now on the time of each Run, by step, is held against a budget, and thresholds are raised
+  // above those of SetRules where it is exceeded (budget.h). Acts between Runs: a Run of many steps
+  // is one look at the clock. It keeps no promise: the step that is late is late. Errors:
+  // kInvalidArgument for an option out of range or max_batch other than 1; kUnsupported if no layer
+  // has delta: skipping makes steps fewer, not shorter.
+  Status SetBudget(const BudgetOptions& options);
+  // No budget; all rules are as compiled, or as SetRules said.
+  void ClearBudget() noexcept;
+  const BudgetReport& Budget() const noexcept;
 
   // The target whose kernels it uses; static storage.
   const char* target() const;

@@ -273,6 +273,91 @@ static void prunes_over_time(const char* path) {
   espalier_model_free(model);
 }
 
+/* What run_until stops at is where the outputs of single steps are sure. */
+static void stops_when_sure(const espalier_model* model) {
+  float x[8 * 6];
+  size_t i = 0;
+  size_t count = 0;
+  int32_t is_settled = 0;
+  espalier_error error;
+  espalier_session* session = NULL;
+  espalier_batch batch = {8, 1, NULL, NULL, NULL};
+  espalier_exit_rule rule = {0.3f, 3, 1};
+  espalier_exit_result result;
+  espalier_exit_watch watch = {{0.3f, 3, 1}, ESPALIER_LOGITS, 0, 0, 0, 0.0f};
+  for (i = 0; i < 48; ++i) x[i] = (float)(i % 7) - 3.0f;
+  batch.features = x;
+  expect(espalier_session_create(model, NULL, &session, NULL) == ESPALIER_OK, "create");
+  expect(espalier_session_run_until(session, &batch, &rule, &result, NULL) == ESPALIER_OK,
+         "run until");
+  expect(result.is_settled == 1 && result.steps == result.looks && result.steps >= 3, "steps");
+  espalier_session_reset(session);
+  batch.steps = 1;
+  for (i = 0; i < 8 && !is_settled; ++i) {
+    batch.features = x + 6 * i;
+    expect(espalier_session_run(session, &batch, NULL) == ESPALIER_OK, "step");
+    expect(espalier_exit_update(&watch, espalier_session_output(session, 0, &count), 3, &is_settled,
+                                NULL) == ESPALIER_OK,
+           "update");
+  }
+  expect(watch.looks == result.looks && watch.best == result.best, "the watch sees the same");
+  expect(watch.probability == result.probability && watch.held == 3, "probability");
+  rule.confidence = 1.5f;
+  expect(espalier_session_run_until(session, &batch, &rule, &result, &error) ==
+             ESPALIER_INVALID_ARGUMENT,
+         "a confidence above 1");
+  expect(strstr(error.text, "confidence") != NULL && strstr(error.text, "1.5") != NULL, error.text);
+  expect(espalier_session_run_until(session, &batch, NULL, &result, &error) ==
+             ESPALIER_INVALID_ARGUMENT,
+         "no rule");
+  expect(espalier_exit_update(&watch, x, 0, &is_settled, &error) == ESPALIER_INVALID_ARGUMENT,
+         "no class");
+  espalier_session_free(session);
+}
+
+static void keeps_a_budget(const espalier_model* plain, const char* dynamic_path) {
+  float x[6] = {1.0f, -2.0f, 0.5f, 0.0f, 3.0f, -1.0f};
+  int i = 0;
+  int64_t least = 0;
+  espalier_error error;
+  espalier_budget budget = {1, 0.0f, 0.05f, 0.05f};
+  espalier_budget_report report;
+  espalier_layer_activity activity;
+  espalier_layer_rules rules = {0.5f, 0.0f, 0};
+  espalier_batch batch = {1, 1, NULL, NULL, NULL};
+  espalier_model* model = open_model(dynamic_path);
+  espalier_session* session = NULL;
+  batch.features = x;
+  expect(espalier_model_least_step(model, NULL, &least, NULL) == ESPALIER_OK && least > 0, "least");
+  expect(espalier_session_create(model, NULL, &session, NULL) == ESPALIER_OK, "create");
+  expect(espalier_session_set_rules(session, "lstm0", &rules, NULL) == ESPALIER_OK, "set rules");
+  expect(espalier_session_set_budget(session, &budget, NULL) == ESPALIER_OK, "a nanosecond");
+  for (i = 0; i < 20; ++i) {
+    expect(espalier_session_run(session, &batch, NULL) == ESPALIER_OK, "run");
+  }
+  expect(espalier_session_budget(session, &report, NULL) == ESPALIER_OK, "report");
+  expect(report.step_ns == 1 && report.factor == 8.0f, "all is raised");
+  expect(report.steps == 20 && report.late == 20 && report.raised == 19, "and late");
+  expect(report.late_at_most == 10 && report.slowest_ns > 1, "with the highest thresholds too");
+  expect(espalier_session_activity(session, 0, &activity, NULL) == ESPALIER_OK, "activity");
+  expect(activity.rules.delta_x == 4.0f, "0.5 by 8");
+  expect(espalier_session_set_budget(session, NULL, NULL) == ESPALIER_OK, "no budget");
+  expect(espalier_session_activity(session, 0, &activity, NULL) == ESPALIER_OK, "activity");
+  expect(activity.rules.delta_x == 0.5f && activity.rules.delta_h == 0.0f, "the rules as set");
+  budget.most = 0.5f;
+  expect(espalier_session_set_budget(session, &budget, &error) == ESPALIER_INVALID_ARGUMENT,
+         "a factor below 1");
+  expect(strstr(error.text, "most") != NULL && strstr(error.text, "0.5") != NULL, error.text);
+  espalier_session_free(session);
+  espalier_model_free(model);
+
+  budget.most = 2.0f;
+  expect(espalier_session_create(plain, NULL, &session, NULL) == ESPALIER_OK, "create");
+  expect(espalier_session_set_budget(session, &budget, &error) == ESPALIER_UNSUPPORTED,
+         "a network without delta");
+  espalier_session_free(session);
+}
+
 int main(int argc, char** argv) {
   espalier_model* model = NULL;
   if (argc != 3) return 2;
@@ -285,6 +370,8 @@ int main(int argc, char** argv) {
   espalier_model_free(model);
   opens_memory(argv[1]);
   prunes_over_time(argv[2]);
+  stops_when_sure(model);
+  keeps_a_budget(model, argv[2]);
   printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

@@ -73,6 +73,29 @@ void PrunesOverTime(const er::Model& model) {
   Expect(session.Activity(0).steps == 0, "counters");
 }
 
+void StopsWhenSure(const er::Model& model) {
+  er::Session session(model, {1, 2, nullptr, 1});
+  const std::vector<float> x(6 * 8, 0.5f);
+  const er::ExitResult result = session.RunUntil({8, 1, x.data(), nullptr, nullptr}, {0.2f, 2, 2});
+  Expect(result.is_settled == 1 && result.looks >= 2, "sure");
+  Expect(result.steps == 2 * result.looks, "steps");
+  er::ExitWatch watch({0.2f, 2, 1});
+  Expect(!watch.Update(session.Output(0)) && watch.Update(session.Output(0)), "held twice");
+  Expect(watch.State().best == result.best, "the same class");
+}
+
+void KeepsABudget(const er::Model& model) {
+  Expect(model.LeastStep() > 0, "least step");
+  er::Session session(model, {1, 1, nullptr, 1});
+  const std::vector<float> x(6, 1.0f);
+  session.SetBudget({1, 4.0f, 0.05f, 0.05f});
+  session.Run({1, 1, x.data(), nullptr, nullptr});
+  Expect(session.GetBudget().late == 1 && session.GetBudget().factor == 1.25f, "late");
+  session.ClearBudget();
+  Expect(session.GetBudget().step_ns == 0, "no budget");
+  Expect(session.Activity(0).rules.delta_x == 100.0f, "the rules as compiled");
+}
+
 void ThrowsWhatTheLibrarySays() {
   try {
     er::Model::Open("/nowhere/x.esp");
@@ -96,6 +119,8 @@ int main(int argc, char** argv) {
   RunsInGivenMemory(model);
   RunsAPool(model);
   PrunesOverTime(er::Model::Open(argv[2]));
+  StopsWhenSure(model);
+  KeepsABudget(er::Model::Open(argv[2]));
   ThrowsWhatTheLibrarySays();
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
