@@ -90,6 +90,8 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   add("--weight-decay", &options.optimizer.weight_decay, "Decoupled weight decay of matrices");
   add("--clip-norm", &options.clip_norm, "Largest norm of the gradient, 0 = not clipped");
   add("--label-smoothing", &options.label_smoothing, "Share of the target spread over classes");
+  add("--random-prefix", &options.random_prefix,
+      "Share of an epoch's sequences that are cut to their first steps, for early exit");
   add("--update-penalty", &options.update_penalty,
       "Times the share of steps that are updates, of layers that skip");
   add("--delta-penalty", &options.delta_penalty,

@@ -72,6 +72,7 @@ Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* optio
   map->Read("weight_decay", &options->optimizer.weight_decay);
   map->Read("clip_norm", &options->clip_norm);
   map->Read("label_smoothing", &options->label_smoothing);
+  map->Read("random_prefix", &options->random_prefix);
   map->Read("update_penalty", &options->update_penalty);
   map->Read("delta_penalty", &options->delta_penalty);
   map->ReadName("weight_type", ParseWeightType, &options->weight_type);
@@ -381,7 +382,8 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
     case StageKind::kCompact: return Ok();
     case StageKind::kThresholds: return ReadThresholdKeys(map, &stage->thresholds);
     case StageKind::kCompile: return ReadCompile(map, &stage->compile);
-    case StageKind::kEvaluate: return Ok();
+    case StageKind::kEvaluate:
+      return ReadExit(map->Take("exit"), map->PathOf("exit"), &stage->evaluate.exit);
     case StageKind::kBench: return ReadBench(map, &stage->bench);
   }
   return Internal("unknown stage kind");

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "pipeline/recipe.h"
@@ -38,6 +39,7 @@ Json TrainJson(const TrainOptions& options) {
   }
   json["clip_norm"] = options.clip_norm;
   json["label_smoothing"] = options.label_smoothing;
+  json["random_prefix"] = options.random_prefix;
   json["update_penalty"] = options.update_penalty;
   json["delta_penalty"] = options.delta_penalty;
   json["weight_type"] = WeightTypeName(options.weight_type);
@@ -152,7 +154,12 @@ Json BodyJson(const StageSpec& stage) {
               {"costs", stage.compile.costs},
               {"repetitions", stage.compile.repetitions},
               {"batched_rows", stage.compile.batched_rows}};
-    case StageKind::kEvaluate: return Json::object();
+    case StageKind::kEvaluate: {
+      if (!stage.evaluate.exit) return Json::object();
+      const ExitRule& rule = *stage.evaluate.exit;
+      const double confidence = std::round(1e6 * double{rule.confidence}) / 1e6;  // as written
+      return {{"exit", {{"confidence", confidence}, {"hold", rule.hold}, {"every", rule.every}}}};
+    }
     case StageKind::kBench:
       return {{"repetitions", stage.bench.repetitions}, {"onnxruntime", stage.bench.onnxruntime}};
   }

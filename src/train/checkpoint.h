@@ -49,9 +49,9 @@ struct TrainState {
   int64_t epoch = 0;          // finished epochs
   int64_t epoch_batches = 0;  // done in the running epoch
   Rng order{0};               // as it was when the running epoch began
-  Rng dropout{0};
-  double loss_sum = 0.0;  // over the running epoch's labels
-  int64_t labels = 0;     // of the running epoch
+  Rng dropout{0};             // and random prefixes
+  double loss_sum = 0.0;      // over the running epoch's labels
+  int64_t labels = 0;         // of the running epoch
   double epoch_seconds = 0.0;
 
   std::vector<TrainEpoch> epochs;

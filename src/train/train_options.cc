@@ -271,6 +271,7 @@ Status ValidateOptions(const TrainOptions& options) {
       {"learning_rate.final_div", rate.final_div, 0.0, false, kInf},
       {"clip_norm", options.clip_norm, 0.0, true, kInf},
       {"label_smoothing", options.label_smoothing, 0.0, true, 1.0},
+      {"random_prefix", options.random_prefix, 0.0, true, 1.0 + 1e-12},
       {"update_penalty", options.update_penalty, 0.0, true, kInf},
       {"delta_penalty", options.delta_penalty, 0.0, true, kInf},
   };
@@ -387,6 +388,11 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
     return InvalidArgument(
         StrCat("patience: 0 expected without a validation set, ", options.patience, " found"));
   }
+  if (options.random_prefix > 0.0 && job.train->labelled != Layout::kVector) {
+    return InvalidArgument(
+        StrCat("random_prefix: 0 expected for a data set with a label at each step, ",
+               options.random_prefix, " found"));
+  }
   for (const auto& [name, mask] : job.masks) {
     const auto it = job.graph.weights.find(name);
     if (it == job.graph.weights.end())
@@ -484,6 +490,7 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("learning_rate.final_div", Exact(rate.final_div));
   add("clip_norm", Exact(options.clip_norm));
   add("label_smoothing", Exact(options.label_smoothing));
+  add("random_prefix", Exact(options.random_prefix));
   add("update_penalty", Exact(options.update_penalty));
   add("delta_penalty", Exact(options.delta_penalty));
   add("weight_type", WeightTypeName(options.weight_type));

@@ -12,6 +12,7 @@
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/optimizer.h"
+#include "train/random_prefix.h"
 #include "train/regularization.h"
 #include "train/statistics.h"
 #include "train/train_options.h"
@@ -390,6 +391,7 @@ Status Training::RunEpoch() {
 
 Status Training::Step(const std::vector<int64_t>& indices) {
   MakeBatch(*job_.train, indices, &batch_);
+  CutToPrefixes(options_.random_prefix, &state_.dropout, &batch_);
   if (teacher_ != nullptr) {
     ESPALIER_RETURN_IF_ERROR(teacher_->Teach(batch_.batch, hidden_, &teaching_));
   }

@@ -225,6 +225,33 @@ TEST_F(TrainerTest, GoesOnFromACheckpointWrittenBetweenSteps) {
   EXPECT_EQ(ValueOrDie(Train(job_, options_, {})).graph, whole.graph);
 }
 
+// The prefixes of what is left are those that would have come.
+TEST_F(TrainerTest, DrawsTheSamePrefixesAfterAStop) {
+  const TempDir dir;
+  const TrainResult without = ValueOrDie(Train(job_, options_, {}));
+  options_.random_prefix = 0.7;
+  const TrainResult whole = ValueOrDie(Train(job_, options_, {}));
+  EXPECT_NE(whole.graph, without.graph);
+  options_.checkpoint_path = dir.path("checkpoint");
+  options_.checkpoint_steps = 5;
+  TrainHooks hooks;
+  hooks.on_step = [&](const TrainProgress& progress) {
+    if (progress.step == 21) {  // within the second epoch
+      std::filesystem::copy_file(dir.path("checkpoint"), dir.path("step20"));
+    }
+  };
+  ASSERT_OK(Train(job_, options_, hooks));
+  options_.checkpoint_path = dir.path("step20");
+  options_.resume = true;
+  EXPECT_EQ(ValueOrDie(Train(job_, options_, {})).graph, whole.graph);
+}
+
+TEST_F(TrainerTest, RefusesRandomPrefixesThatCannotBe) {
+  options_.random_prefix = 1.5;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"random_prefix", "1.5 found"});
+}
+
 TEST_F(TrainerTest, RefusesACheckpointOfOtherOptionsAndSaysWhich) {
   const TempDir dir;
   options_.epochs = 1;
