@@ -1,5 +1,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "artifact/artifact.h"
@@ -20,7 +21,15 @@ struct Flags {
   std::string target;
   DataOptions data;
   int threads = 1;
+  bool is_valid = false;  // the validation split in the place of the test split
   DynamicUse dynamic;
+  std::optional<float> exit_confidence;
+  std::optional<int64_t> exit_hold, exit_every;
+
+  const Dataset& SplitOf(const TaskData& task_data) const {
+    return is_valid ? task_data.valid : task_data.test;
+  }
+  const char* split() const { return is_valid ? "validation" : "test"; }
 };
 
 Json ActivityJson(const LayerActivity& activity) {
@@ -52,6 +61,12 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
     session.threads = flags.threads;
     DynamicUse dynamic = flags.dynamic;
     const Result<Evaluation> evaluation = EvaluateArtifact(artifact, test, session, &dynamic);
+    if (evaluation.ok() && !dynamic.steps.empty()) {
+      const StepsRun run = StepsRunOf(test, dynamic.steps);
+      *text += StepsRunText(test, run) + "\n";
+      (*json)["steps"] = {
+          {"share", run.share}, {"p50", run.p50}, {"p95", run.p95}, {"ended_early", run.cut}};
+    }
     for (const LayerActivity& activity : dynamic.activity) {
       *text += ActivityText(RecordOf(activity)) + "\n";
       (*json)["dynamic"].push_back(ActivityJson(activity));
@@ -62,6 +77,11 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
     return InvalidArgument(path +
                            ": --delta-x, --delta-h and --no-skip are for compiled networks "
                            "(.esp); an .onnx file has its own rules");
+  }
+  if (flags.dynamic.exit || flags.dynamic.after != 1.0) {
+    return InvalidArgument(path +
+                           ": --exit-confidence and --exit-after are for compiled networks (.esp); "
+                           "an .onnx file runs whole sequences");
   }
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ImportOnnxFile(path));
   EvaluateOptions options;
@@ -82,30 +102,46 @@ void AddAbsoluteError(const Metric& metric, const Evaluation& evaluation, Json* 
   if (metric.is_regression) (*json)["mae"] = evaluation.mean_absolute_error;
 }
 
-Status Run(const Flags& flags, Console* console) {
+// From the flags; only with a confidence is there an exit.
+Result<std::optional<ExitRule>> ExitOf(const Flags& flags) {
+  if (!flags.exit_confidence) {
+    if (!flags.exit_hold && !flags.exit_every) return std::optional<ExitRule>();
+    return InvalidArgument(
+        "--exit-hold, --exit-every: --exit-confidence beside them expected, none found");
+  }
+  ExitRule rule;
+  rule.confidence = *flags.exit_confidence;
+  rule.hold = flags.exit_hold.value_or(rule.hold);
+  rule.every = flags.exit_every.value_or(rule.every);
+  ESPALIER_RETURN_IF_ERROR(ValidateExitRule(rule));
+  return std::optional(rule);
+}
+
+Status Run(Flags flags, Console* console) {
+  ESPALIER_ASSIGN_OR_RETURN(flags.dynamic.exit, ExitOf(flags));
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
+  const Dataset& split = flags.SplitOf(data);
   std::string activity;
   Json found = Json::object();
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation evaluation,
-                            EvaluateFile(flags.input, data.test, flags, &activity, &found));
+                            EvaluateFile(flags.input, split, flags, &activity, &found));
   const std::string metric = task.metric.name;
   const std::string counted = task.output.layout == Layout::kSequence ? "steps" : "sequences";
-  Json json = {{"file", flags.input},
-               {"task", task.name},
-               {metric, evaluation.metric},
-               {"loss", evaluation.loss},
-               {"class_metric", evaluation.class_metric}};
+  Json json = {{"file", flags.input},     {"task", task.name},
+               {"split", flags.split()},  {metric, evaluation.metric},
+               {"loss", evaluation.loss}, {"class_metric", evaluation.class_metric}};
   AddAbsoluteError(task.metric, evaluation, &json);
   json.update(found);
-  std::string text = StrCat(flags.input, ": ", MetricText(task.metric, evaluation), " on ",
-                            data.test.label_count(), " test ", counted, "\n", activity);
+  std::string text =
+      StrCat(flags.input, ": ", MetricText(task.metric, evaluation), " on ", split.label_count(), " ",
+             flags.split(), " ", counted, "\n", activity);
   if (!flags.against.empty()) {
     Flags own = flags;  // with its own rules
     own.dynamic = DynamicUse();
     std::string other_activity;
     Json other_found = Json::object();
-    ESPALIER_ASSIGN_OR_RETURN(const Evaluation other, EvaluateFile(flags.against, data.test, own,
+    ESPALIER_ASSIGN_OR_RETURN(const Evaluation other, EvaluateFile(flags.against, split, own,
                                                                    &other_activity, &other_found));
     const Agreement agreement = Compare(evaluation, other);
     text += StrCat(flags.against, ": ", MetricText(task.metric, other), "\n", other_activity,
@@ -139,6 +175,14 @@ Action AddEval(CLI::App* app) {
                   "Threshold for changes of x, in every layer with delta, in the place of its own");
   app->add_option("--delta-h", flags->dynamic.delta_h, "The same for changes of h");
   app->add_flag("--no-skip", flags->dynamic.no_skip, "Every step is an update");
+  app->add_option("--exit-confidence", flags->exit_confidence,
+                  "End each sequence once a class has this probability, in (0, 1]");
+  app->add_option("--exit-hold", flags->exit_hold, "At so many looks in a row (1)");
+  app->add_option("--exit-every", flags->exit_every, "Steps from one look to the next (1)");
+  app->add_option("--exit-after", flags->dynamic.after,
+                  "End all sequences after this share of their steps, to compare an exit with");
+  app->add_flag("--validation", flags->is_valid,
+                "The validation split, for choices, in the place of the test split");
   AddTargetOption(app, &flags->target);
   AddThreadsOption(app, &flags->threads, "Threads")->capture_default_str();
   AddTaskOptions(app, TaskNeed::kRequired, &flags->data);

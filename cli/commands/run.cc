@@ -4,6 +4,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 #include <string_view>
 
@@ -24,6 +25,7 @@ struct Flags {
   int threads = 1;
   bool stream = false;
   bool check = false;
+  std::optional<double> budget_us;
 };
 
 Result<Artifact> OpenAny(const Flags& flags) {
@@ -133,6 +135,17 @@ class Runner {
     return flags_.stream || !is_vector_ ? Print() : Ok();
   }
 
+  // What came of the budget, if there was one.
+  std::string BudgetText() const {
+    const BudgetReport& report = session_.Budget();
+    if (report.step_ns == 0) return "";
+    const auto us = [](int64_t ns) { return static_cast<double>(ns) / 1000.0; };
+    return StrCat("budget of ", us(report.step_ns), " us: ", report.late, " of ", report.steps,
+                  " steps late (the slowest ", us(report.slowest_ns), " us), ", report.raised,
+                  " with raised thresholds, ", report.late_at_most,
+                  " late with the highest; at the end raised by a factor of ", report.factor);
+  }
+
   Status EndSequence() {
     if (!any_) return Ok();
     if (is_vector_ && !flags_.stream) ESPALIER_RETURN_IF_ERROR(Print());
@@ -158,6 +171,27 @@ class Runner {
   int64_t sequence_ = 0;
 };
 
+// Refuses what no threshold can bring about.
+Status SetBudget(const Artifact& artifact, const Flags& flags, Session* session) {
+  const double us = *flags.budget_us;
+  constexpr double kMostUs = 1e12;
+  if (!(us > 0.0 && us <= kMostUs)) {
+    return InvalidArgument(
+        StrCat("--budget-us: a time above 0 and up to ", kMostUs, " expected, ", us, " found"));
+  }
+  BudgetOptions options;
+  options.step_ns = std::max<int64_t>(1, static_cast<int64_t>(us * 1000.0));
+  ESPALIER_RETURN_IF_ERROR(session->SetBudget(options).WithContext(flags.network));
+  SessionOptions one;
+  one.target = flags.target;
+  one.threads = flags.threads;
+  ESPALIER_ASSIGN_OR_RETURN(const int64_t least_ns, LeastStepNs(artifact, one));
+  if (options.step_ns >= least_ns) return Ok();
+  return InvalidArgument(
+      StrCat("--budget-us: ", us, " us a step cannot be kept: here one that sends nothing takes ",
+             static_cast<double>(least_ns) / 1000.0, "; give it more time, or a smaller network"));
+}
+
 // A reverse direction needs whole sequences.
 Status RunWhole(const Artifact& artifact, const Flags& flags, const Sequence& sequence,
                 int64_t index, const Console& console) {
@@ -177,16 +211,22 @@ Status RunWhole(const Artifact& artifact, const Flags& flags, const Sequence& se
   return Ok();
 }
 
-Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in,
-              const Console& console) {
+Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in, Console* console) {
   const std::string source = flags.input == "-" ? "stdin" : flags.input;
   const ValueType& type = artifact.graph().inputs[0].type;
   const bool streams = IsStreamable(artifact.graph());
+  if (flags.budget_us && !streams) {
+    return InvalidArgument(
+        flags.network +
+        ": --budget-us needs a network that runs step by step, and this one has a "
+        "reverse direction or a decoder");
+  }
   SessionOptions options;
   options.target = flags.target;
   options.threads = flags.threads;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
-  Runner runner(artifact, flags, std::move(session), console);
+  if (flags.budget_us) ESPALIER_RETURN_IF_ERROR(SetBudget(artifact, flags, &session));
+  Runner runner(artifact, flags, std::move(session), *console);
   Sequence sequence;
   int64_t line_number = 0;
   int64_t steps = 0;
@@ -194,7 +234,7 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in,
   const auto end_sequence = [&]() -> Status {
     if (streams) return runner.EndSequence();
     if (sequence.steps == 0) return Ok();
-    ESPALIER_RETURN_IF_ERROR(RunWhole(artifact, flags, sequence, index++, console));
+    ESPALIER_RETURN_IF_ERROR(RunWhole(artifact, flags, sequence, index++, *console));
     sequence = Sequence();
     return Ok();
   };
@@ -214,7 +254,9 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in,
   }
   if (in->bad()) return IoError(source + ": cannot be read to its end");
   if (steps == 0) return InvalidArgument(source + ": at least 1 step expected, 0 found");
-  return end_sequence();
+  ESPALIER_RETURN_IF_ERROR(end_sequence());
+  if (flags.budget_us) console->Note(runner.BudgetText());
+  return Ok();
 }
 
 Status Run(const Flags& flags, Console* console) {
@@ -223,10 +265,10 @@ Status Run(const Flags& flags, Console* console) {
     ESPALIER_RETURN_IF_ERROR(CheckGolden(artifact, flags.target));
     console->Note(flags.network + ": the golden sample comes out as it was compiled");
   }
-  if (flags.input == "-") return RunAll(artifact, flags, &std::cin, *console);
+  if (flags.input == "-") return RunAll(artifact, flags, &std::cin, console);
   std::ifstream file(flags.input);
   if (!file) return IoError(flags.input + ": cannot open");
-  return RunAll(artifact, flags, &file, *console);
+  return RunAll(artifact, flags, &file, console);
 }
 
 }  // namespace
@@ -241,6 +283,9 @@ Action AddRun(CLI::App* app) {
   app->add_option("--input", flags->input, "File of steps, - for stdin")->capture_default_str();
   app->add_flag("--stream", flags->stream, "Print the output after every step");
   app->add_flag("--check", flags->check, "First check the golden sample that the file carries");
+  app->add_option("--budget-us", flags->budget_us,
+                  "Microseconds that a step may take: thresholds of delta are raised where one "
+                  "takes longer");
   AddTargetOption(app, &flags->target);
   AddThreadsOption(app, &flags->threads, "Threads that share large matrices")
       ->capture_default_str();

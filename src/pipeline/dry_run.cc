@@ -123,6 +123,21 @@ Status CheckRegularizers(const Graph& graph, const StageSpec& stage) {
   return Ok();
 }
 
+// Sequences can end early where the network answers for a sequence and can do so at any step.
+Status CheckEarlyEnds(const Graph& graph, const TaskInfo& task, const StageSpec& stage) {
+  const char* key = stage.evaluate.exit.has_value()   ? "exit"
+                    : stage.train.random_prefix > 0.0 ? "random_prefix"
+                                                      : nullptr;
+  if (key == nullptr) return Ok();
+  if (task.output.layout != Layout::kVector) {
+    return InvalidArgument(StrCat(key, ": a task with a label a sequence expected, ", task.name,
+                                  ", with a label at each step, found"));
+  }
+  if (!stage.evaluate.exit || IsStreamable(graph)) return Ok();
+  return InvalidArgument(
+      "exit: a model without a reverse direction expected, since that needs the whole sequence");
+}
+
 }  // namespace
 
 Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
@@ -144,6 +159,7 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
     distillation.temperature = stage.teacher.temperature;
     ESPALIER_RETURN_IF_ERROR(
         ValidateForMetric(task.metric, stage.train, distillation).WithContext(where));
+    ESPALIER_RETURN_IF_ERROR(CheckEarlyEnds(graph, task, stage).WithContext(where));
     if (stage.kind == StageKind::kPrune) {
       stage.train.epochs = 0;
       stage.regularizers.clear();

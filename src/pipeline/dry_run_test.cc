@@ -25,6 +25,23 @@ TEST(DryRun, PassesWhatFits) {
                      "prune: {name: b, granularity: slot_8x8, sparsity: 0.5, epochs: 3}, compile"));
 }
 
+TEST(DryRun, RefusesEarlyEndsThatCannotBe) {
+  EXPECT_OK(DryRunOf(kModel, "train: {random_prefix: 0.5}, compile, evaluate: {exit: {hold: 2}}"));
+  ExpectError(DryRunOf("lstm: {hidden: 8, direction: bidirectional}, last_step, gemm: 10",
+                       "train, compile, evaluate: {exit: {hold: 2}}"),
+              Code::kInvalidArgument, {"stages[2].evaluate", "exit", "reverse direction"});
+  const auto text = [](const std::string& stages) {
+    return DryRun(ValueOrDie(ParseRecipe("{task: lm-words, model: [embedding: 4, lstm: 4, "
+                                         "tied_gemm], stages: [" +
+                                         stages + "]}")))
+        .status();
+  };
+  ExpectError(text("train: {random_prefix: 0.5}"), Code::kInvalidArgument,
+              {"stages[0].train", "random_prefix", "lm-words"});
+  ExpectError(text("train, compile, evaluate: {exit: {hold: 2}}"), Code::kInvalidArgument,
+              {"stages[2].evaluate", "exit", "lm-words"});
+}
+
 TEST(DryRun, SaysWhatEachTensorAndGateWillLose) {
   const std::vector<PlannedStage> stages = ValueOrDie(
       Planned(kModel,

@@ -29,4 +29,17 @@ Status ReadDynamic(const YAML::Node& node, const std::string& path,
   return Ok();
 }
 
+Status ReadExit(const YAML::Node& node, const std::string& path, std::optional<ExitRule>* rule) {
+  if (!node.IsDefined() || node.IsNull()) return Ok();
+  ExitRule read;
+  YamlMap map(node, path);
+  map.Read("confidence", &read.confidence);
+  map.Read("hold", &read.hold);
+  map.Read("every", &read.every);
+  ESPALIER_RETURN_IF_ERROR(map.Finish());
+  ESPALIER_RETURN_IF_ERROR(ValidateExitRule(read).WithContext(path));
+  *rule = read;
+  return Ok();
+}
+
 }  // namespace espalier

@@ -70,38 +70,121 @@ Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) 
   return Ok();
 }
 
+Status CheckEnd(const DynamicUse& use, const Dataset& dataset) {
+  if (!(use.after > 0.0 && use.after <= 1.0)) {
+    return InvalidArgument(
+        StrCat("exit after: a share in (0, 1] of the steps expected, ", use.after, " found"));
+  }
+  if (!use.exit && use.after == 1.0) return Ok();
+  if (use.exit && use.after < 1.0) {
+    return InvalidArgument("early exit: a confidence or a share of the steps expected, both found");
+  }
+  if (use.exit && dataset.is_regression()) {
+    return InvalidArgument("early exit: a data set of classes expected, a regression found");
+  }
+  if (dataset.labelled == Layout::kVector) return Ok();
+  return InvalidArgument(
+      "early exit: a data set with a label a sequence expected, one with a label at each step "
+      "found");
+}
+
+BatchView SequenceOf(const Dataset& dataset, int64_t i) {
+  BatchView view;
+  view.steps = dataset.length(i);
+  view.size = 1;
+  const auto first = static_cast<size_t>(dataset.offsets[static_cast<size_t>(i)]);
+  const auto count = static_cast<size_t>(view.steps);
+  if (dataset.input.element == Element::kI32) {
+    view.ids = std::span(dataset.ids).subspan(first, count);
+  } else {
+    const auto width = static_cast<size_t>(dataset.input.features);
+    view.features = std::span(dataset.features).subspan(first * width, count * width);
+  }
+  return view;
+}
+
 }  // namespace
 
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
                                     const SessionOptions& session_options, DynamicUse* dynamic) {
   ESPALIER_RETURN_IF_ERROR(CheckFits(artifact, dataset));
+  DynamicUse unused;
+  if (dynamic == nullptr) dynamic = &unused;
+  ESPALIER_RETURN_IF_ERROR(CheckEnd(*dynamic, dataset));
   const int64_t batch_size = EvaluationBatch(dataset, kBatchSize);
   int64_t longest = 1;
   for (int64_t i = 0; i < dataset.size(); ++i) longest = std::max(longest, dataset.length(i));
   SessionOptions options = session_options;
   options.max_batch = batch_size;
   options.max_steps = longest;
+  if (dynamic->exit) {
+    options.max_batch = 1;
+    options.max_steps = std::clamp<int64_t>(dynamic->exit->every, 1, longest);
+  }
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
 
-  if (dynamic != nullptr && dynamic->changes_rules()) {
+  if (dynamic->changes_rules()) {
     ESPALIER_RETURN_IF_ERROR(ChangeRules(artifact.graph(), *dynamic, &session));
   }
 
   Scorer scorer(dataset, FormOf(artifact.graph()));
   const auto width = static_cast<size_t>(dataset.output_size());
+  const bool ends_early = dynamic->exit.has_value() || dynamic->after < 1.0;
+  if (ends_early) dynamic->steps.assign(static_cast<size_t>(dataset.size()), 0);
+  for (int64_t i = 0; dynamic->exit && i < dataset.size(); ++i) {
+    ExitRule rule = *dynamic->exit;
+    rule.every = std::min(rule.every, longest);
+    ExitResult result;
+    session.Reset();
+    ESPALIER_RETURN_IF_ERROR(session.RunUntil(SequenceOf(dataset, i), rule, &result));
+    scorer.Add(static_cast<size_t>(i), session.Output(0));
+    dynamic->steps[static_cast<size_t>(i)] = result.steps;
+  }
+  std::vector<std::vector<int64_t>> epoch;
+  if (!dynamic->exit) epoch = MakeEpoch(dataset, {batch_size, 1}, nullptr);
   LabelledBatch batch;
-  for (const std::vector<int64_t>& indices : MakeEpoch(dataset, {batch_size, 1}, nullptr)) {
+  for (const std::vector<int64_t>& indices : epoch) {
     MakeBatch(dataset, indices, &batch);
+    for (size_t b = 0; ends_early && b < indices.size(); ++b) {
+      int32_t& length = batch.batch.lengths[b];
+      length = static_cast<int32_t>(std::ceil(dynamic->after * length));
+      dynamic->steps[static_cast<size_t>(indices[b])] = length;
+    }
     session.Reset();
     ESPALIER_RETURN_IF_ERROR(session.Run(ViewOf(batch.batch)));
     ForEachLabel(dataset, batch, [&](size_t row_index, size_t label_index) {
       scorer.Add(label_index, session.Output(0).subspan(row_index * width, width));
     });
   }
-  for (size_t i = 0; dynamic != nullptr && i < session.dynamic_layers(); ++i) {
+  for (size_t i = 0; i < session.dynamic_layers(); ++i) {
     dynamic->activity.push_back(session.Activity(i));
   }
   return scorer.Finish();
+}
+
+StepsRun StepsRunOf(const Dataset& dataset, std::span<const int64_t> steps) {
+  StepsRun run;
+  int64_t total = 0;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    total += steps[i];
+    if (steps[i] < dataset.length(static_cast<int64_t>(i))) ++run.cut;
+  }
+  run.share = static_cast<double>(total) /
+              static_cast<double>(std::max<int64_t>(1, dataset.offsets.back()));
+  std::vector<int64_t> sorted(steps.begin(), steps.end());
+  std::sort(sorted.begin(), sorted.end());
+  const auto rank = [&](size_t percent) {
+    return sorted[(sorted.size() * percent + 99) / 100 - 1];
+  };
+  run.p50 = rank(50);
+  run.p95 = rank(95);
+  return run;
+}
+
+std::string StepsRunText(const Dataset& dataset, const StepsRun& run) {
+  return StrCat(std::round(run.share * 1000.0) / 10.0, " % of the steps; a sequence ", run.p50,
+                " (p50), ", run.p95, " (p95); ", run.cut, " of ", dataset.size(),
+                " ended before their last");
 }
 
 namespace {

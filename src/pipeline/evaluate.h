@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,32 @@ struct DynamicUse {
   std::map<std::string, LayerRules> rules;  // by layer, in the place of its own, before the above
   std::vector<LayerActivity> activity;      // out: what each did; names are the artifact's
 
+  // Of data sets with a label a sequence: each ends where the network is sure, alone in its batch,
+  std::optional<ExitRule> exit;
+  // or all after this share of their steps, in (0, 1], rounded up: what an exit is to be held
+  // against.
+  double after = 1.0;
+  std::vector<int64_t> steps;  // out, with an exit or a share below 1: that were run, [N]
+
   bool changes_rules() const { return delta_x || delta_h || no_skip || !rules.empty(); }
 };
 
+// How long the sequences of an evaluation were.
+struct StepsRun {
+  double share = 1.0;  // of all steps
+  int64_t p50 = 0;     // of a sequence, nearest rank
+  int64_t p95 = 0;
+  int64_t cut = 0;  // sequences that did not run to their end
+};
+// Precondition: steps is [N], N > 0.
+StepsRun StepsRunOf(const Dataset& dataset, std::span<const int64_t> steps);
+// e.g. "43.1 % of the steps; a sequence 40 (p50), 98 (p95); 512 of 600 ended before their last".
+std::string StepsRunText(const Dataset& dataset, const StepsRun& run);
+
 // Runs every sequence through a Session in batches; of `session_options`, B and T are set here. No
-// logits are kept. Errors: what Session says, of rules too; kInvalidArgument if the artifact does
-// not read the data set's input or its first output is not the data set's.
+// logits are kept. Errors: what Session says, of rules and exits too; kInvalidArgument for an early
+// end of a data set with a label at each step, both kinds of it or a share out of range, and if the
+// artifact does not read the data set's input or its first output is not the data set's.
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
                                     const SessionOptions& session_options,
                                     DynamicUse* dynamic = nullptr);

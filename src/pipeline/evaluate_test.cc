@@ -157,6 +157,70 @@ class EvaluateArtifactTest : public ::testing::Test {
 
 TEST_F(EvaluateArtifactTest, PredictsWhatLibtorchPredicts) { ExpectSame(); }
 
+// Each sequence as the data set that has nothing of it but the steps that were run.
+Dataset Cut(const Dataset& dataset, const std::vector<int64_t>& steps) {
+  Dataset cut = dataset;
+  cut.features.clear();
+  cut.offsets = {0};
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const auto first = dataset.features.begin() + dataset.offsets[i] * 5;
+    cut.features.insert(cut.features.end(), first, first + steps[i] * 5);
+    cut.offsets.push_back(cut.offsets.back() + steps[i]);
+  }
+  return cut;
+}
+
+TEST_F(EvaluateArtifactTest, EndsSequencesWhereTheNetworkIsSure) {
+  DynamicUse use;
+  use.exit = ExitRule{0.4f, 2, 2};
+  const Evaluation exit = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}, &use));
+  ASSERT_EQ(use.steps.size(), 50u);
+  const StepsRun run = StepsRunOf(dataset_, use.steps);
+  EXPECT_GT(run.cut, 0);
+  EXPECT_LT(run.cut, 50);
+  const Evaluation expected =
+      ValueOrDie(EvaluateArtifact(Compiled(), Cut(dataset_, use.steps), {}));
+  EXPECT_EQ(exit.predictions, expected.predictions);
+  EXPECT_NEAR(exit.loss, expected.loss, 1e-6);
+}
+
+TEST_F(EvaluateArtifactTest, EndsAllSequencesAfterAShareOfTheirSteps) {
+  DynamicUse use;
+  use.after = 0.5;
+  const Evaluation half = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}, &use));
+  for (size_t i = 0; i < 50; ++i) {
+    EXPECT_EQ(use.steps[i], (dataset_.length(static_cast<int64_t>(i)) + 1) / 2);
+  }
+  const Evaluation expected =
+      ValueOrDie(EvaluateArtifact(Compiled(), Cut(dataset_, use.steps), {}));
+  EXPECT_EQ(half.predictions, expected.predictions);
+}
+
+TEST_F(EvaluateArtifactTest, RefusesEarlyEndsThatCannotBe) {
+  DynamicUse use;
+  const auto error = [&] { return EvaluateArtifact(Compiled(), dataset_, {}, &use).status(); };
+  use.after = 0.0;
+  ExpectError(error(), Code::kInvalidArgument, {"exit after", "(0, 1]", "0 found"});
+  use.after = 0.5;
+  use.exit = ExitRule();
+  ExpectError(error(), Code::kInvalidArgument, {"early exit", "both found"});
+  use.after = 1.0;
+  UseText("embedding:6 lstm:6 tied_gemm");
+  ExpectError(error(), Code::kInvalidArgument, {"early exit", "a label a sequence expected"});
+}
+
+TEST(StepsRun, CountsWhatWasRun) {
+  Dataset dataset;
+  dataset.offsets = {0, 10, 20, 30, 40};
+  const StepsRun run = StepsRunOf(dataset, std::vector<int64_t>{10, 1, 5, 4});
+  EXPECT_DOUBLE_EQ(run.share, 0.5);
+  EXPECT_EQ(run.p50, 4);
+  EXPECT_EQ(run.p95, 10);
+  EXPECT_EQ(run.cut, 3);
+  EXPECT_EQ(StepsRunText(dataset, run),
+            "50 % of the steps; a sequence 4 (p50), 10 (p95); 3 of 4 ended before their last");
+}
+
 // Ids in, a label a step out, the table of the Embedding also as the last layer's matrix.
 TEST_F(EvaluateArtifactTest, PredictsEachStepAsLibtorchDoes) {
   UseText("embedding:6 lstm:6 tied_gemm");

@@ -3,6 +3,7 @@
 #define ESPALIER_PIPELINE_RECIPE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "prune/dynamic.h"
 #include "prune/plan.h"
 #include "prune/regularizer.h"
+#include "runtime/early_exit.h"
 #include "train/trainer.h"
 
 namespace espalier {
@@ -65,6 +67,10 @@ struct CompileSpec {
   int64_t batched_rows = 16;
 };
 
+struct EvaluateSpec {
+  std::optional<ExitRule> exit;  // the compiled network once more, with early exit
+};
+
 struct BenchSpec {
   int64_t repetitions = 200;
   bool onnxruntime = true;  // time ONNX Runtime too, where it is installed
@@ -85,6 +91,7 @@ struct StageSpec {
   TeacherSpec teacher;                        // prune
   ThresholdSpec thresholds;                   // thresholds
   CompileSpec compile;                        // compile
+  EvaluateSpec evaluate;                      // evaluate
   BenchSpec bench;                            // bench
 };
 

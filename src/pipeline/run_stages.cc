@@ -323,6 +323,25 @@ void SetMetrics(const Evaluation& evaluation, ModelRecord* model) {
   model->confusion = evaluation.confusion;
 }
 
+// The compiled network once more, with early exit; beside it all sequences cut after the same share
+// of their steps, which an exit has to be better than.
+Status EvaluateExit(const Artifact& artifact, const Dataset& test, const ExitRule& rule,
+                    RecipeRun* run) {
+  DynamicUse use;
+  use.exit = rule;
+  ESPALIER_ASSIGN_OR_RETURN(const Evaluation exit,
+                            EvaluateArtifact(artifact, test, OwnSession(*run), &use));
+  const StepsRun steps = StepsRunOf(test, use.steps);
+  DynamicUse control;
+  control.after = std::clamp(steps.share, 1e-6, 1.0);
+  ESPALIER_ASSIGN_OR_RETURN(const Evaluation cut,
+                            EvaluateArtifact(artifact, test, OwnSession(*run), &control));
+  run->Note(StrCat("early exit: ", run->task.metric.name, " ", exit.metric, " with ",
+                   StepsRunText(test, steps), "; ", cut.metric,
+                   " where all end after that share of theirs"));
+  return Ok();
+}
+
 Status EvaluateStage(RecipeRun* run, size_t index) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
   ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
@@ -356,6 +375,10 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
         StrCat("the compiled file and the masked network in libtorch differ on the test split by "
                "more than rounding: ",
                AgreementText(agreement)));
+  }
+  if (const auto& exit = run->recipe.stages[index].evaluate.exit) {
+    ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
+    ESPALIER_RETURN_IF_ERROR(EvaluateExit(artifact, data->test, *exit, run));
   }
   SetMetrics(dense_result, &run->record.models[kDense]);
   SetMetrics(compiled, &run->record.models[kPruned]);

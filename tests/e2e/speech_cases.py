@@ -18,8 +18,16 @@ stages:
   - prune: {name: slots, granularity: slot_8x8, sparsity: 0.4, epochs: 5, batch_size: 16,
             learning_rate: 0.005, schedule: {name: cubic, end_epoch: 2, every_steps: 4}}
   - compile: {name: pruned}
-  - evaluate
+  - evaluate: {exit: {confidence: 0.7, hold: 2, every: 5}}
   - bench: {repetitions: 5, onnxruntime: false}
+"""
+
+DELTA_RECIPE = """
+task: speech-keywords
+model: [{gru: 24}, mean_over_time, {gemm: 10}]
+stages:
+  - train: {epochs: 1, random_prefix: 0.5, dynamic: [{name: delta, x: 0.2, h: 0.1}]}
+  - compile: {name: delta}
 """
 
 
@@ -47,6 +55,49 @@ class Speech(Case):
         task = json.loads((self.path("speech") / "run.json").read_text())["task"]
         self.assertEqual((task["train"], task["valid"], task["test"]), (160, 60, 60))
         self.assertEqual(task["classes"], list(tones.WORDS))
+
+        self.assertIn("early exit: accuracy", flow.stderr)
+        stages = json.loads((self.path("speech") / "run.json").read_text())["stages"]
+        self.assertIn("exit", json.dumps([s for s in stages if s["kind"] == "evaluate"]))
+        network = self.path("speech") / "pruned.esp"
+        task = ("--task", "speech-keywords", "--data", self.tones)
+        exit_flags = ("--exit-confidence", "0.7", "--exit-hold", "2", "--exit-every", "5")
+        early = json.loads(self.good("eval", network, *task, *exit_flags, "--validation",
+                                     "--json").stdout)
+        self.assertEqual(early["split"], "validation")
+        self.assertLess(early["steps"]["share"], 1.0)
+        self.assertGreater(early["steps"]["ended_early"], 0)
+        half = json.loads(self.good("eval", network, *task, "--exit-after", "0.5",
+                                    "--json").stdout)
+        self.assertAlmostEqual(half["steps"]["share"], 0.5, delta=0.02)
+        for parts, flags in (
+                (["exit: hold", "0 found"], [*exit_flags, "--exit-hold", "0"]),
+                (["--exit-confidence beside them expected"], ["--exit-hold", "2"]),
+                (["confidence in (0, 1]", "1.5 found"], ["--exit-confidence", "1.5"]),
+                (["(0, 1] of the steps", "0 found"], ["--exit-after", "0"]),
+                (["both found"], [*exit_flags, "--exit-after", "0.5"])):
+            self.bad(parts, "eval", network, *task, *flags)
+        self.bad(["dense.onnx", "compiled networks (.esp)"], "eval",
+                 self.path("speech") / "dense.onnx", *task, *exit_flags)
+        self.bad(["a layer that has delta expected, none found"], "run", network, "--budget-us",
+                 "50", stdin="0\n")
+
+    def test_runs_within_a_budget(self):
+        recipe = self.path("delta.yaml")
+        recipe.write_text(DELTA_RECIPE)
+        self.good("recipe", "run", recipe, "--run", self.path("delta"), "--data", self.tones)
+        network = self.path("delta") / "delta.esp"
+        steps = "\n".join([" ".join(["0.5"] * 32)] * 50) + "\n"
+        plain = self.good("run", network, stdin=steps)
+        hour = self.good("run", network, "--budget-us", "3.6e9", stdin=steps)
+        self.assertEqual(hour.stdout, plain.stdout)
+        self.assertIn("0 of 50 steps late", hour.stderr)
+        self.assertIn("0 with raised thresholds", hour.stderr)
+        self.bad(["--budget-us: 0.001 us a step cannot be kept", "a smaller network"], "run",
+                 network, "--budget-us", "0.001", stdin=steps)
+        for wrong in ("0", "-5", "nan"):
+            self.bad(["--budget-us: a time above 0", f"{wrong} found"], "run", network,
+                     "--budget-us", wrong, stdin=steps)
 
     def test_a_changed_recording_trains_again(self):
         self.assertEqual(self.speech_run("speech_again").returncode, 0)
