@@ -172,7 +172,7 @@ Dataset Cut(const Dataset& dataset, const std::vector<int64_t>& steps) {
 
 TEST_F(EvaluateArtifactTest, EndsSequencesWhereTheNetworkIsSure) {
   DynamicUse use;
-  use.exit = ExitRule{0.4f, 2, 2};
+  use.exit = ExitRule{0.34f, 2, 2};
   const Evaluation exit = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}, &use));
   ASSERT_EQ(use.steps.size(), 50u);
   const StepsRun run = StepsRunOf(dataset_, use.steps);
