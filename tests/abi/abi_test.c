@@ -367,11 +367,11 @@ int main(int argc, char** argv) {
   runs_in_given_memory(model);
   runs_a_pool(model);
   names_errors(model);
+  stops_when_sure(model);
+  keeps_a_budget(model, argv[2]);
   espalier_model_free(model);
   opens_memory(argv[1]);
   prunes_over_time(argv[2]);
-  stops_when_sure(model);
-  keeps_a_budget(model, argv[2]);
   printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }
