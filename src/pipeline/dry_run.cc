@@ -133,6 +133,9 @@ Status CheckEarlyEnds(const Graph& graph, const TaskInfo& task, const StageSpec&
     return InvalidArgument(StrCat(key, ": a task with a label a sequence expected, ", task.name,
                                   ", with a label at each step, found"));
   }
+  if (task.metric.is_regression) {
+    return InvalidArgument(StrCat(key, ": a task of classes expected, ", task.name, " found"));
+  }
   if (!stage.evaluate.exit || IsStreamable(graph)) return Ok();
   return InvalidArgument(
       "exit: a model without a reverse direction expected, since that needs the whole sequence");

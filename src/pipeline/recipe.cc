@@ -15,6 +15,7 @@
 #include "pipeline/regularizer_keys.h"
 #include "pipeline/sensitivity.h"
 #include "pipeline/threshold_keys.h"
+#include "pipeline/train_keys.h"
 #include "pipeline/yaml_reader.h"
 #include "prune/schedule.h"
 #include "tasks/task.h"
@@ -24,25 +25,6 @@ namespace {
 
 constexpr const char* kKindNames[] = {"train",   "prune",    "compact", "thresholds",
                                       "compile", "evaluate", "bench"};
-
-Status ReadLearningRate(const YAML::Node& node, const std::string& path, LearningRate* rate) {
-  if (node.IsDefined() && node.IsScalar()) {  // learning_rate: 0.001
-    if (!YAML::convert<double>::decode(node, rate->peak)) {
-      return InvalidArgument(path + ": a number or a mapping expected, " + DescribeYaml(node) +
-                             " found");
-    }
-    return Ok();
-  }
-  YamlMap map(node, path);
-  map.ReadName("schedule", ParseLrSchedule, &rate->schedule);
-  map.Read("peak", &rate->peak);
-  map.Read("factor", &rate->factor);
-  map.Read("every_epochs", &rate->every_epochs);
-  map.Read("warmup", &rate->warmup);
-  map.Read("initial_div", &rate->initial_div);
-  map.Read("final_div", &rate->final_div);
-  return map.Finish();
-}
 
 Status Expected(const std::string& path, const std::string& expected, const std::string& found) {
   return InvalidArgument(path + ": " + expected + " expected, " + found + " found");
@@ -56,34 +38,6 @@ Status CheckAtLeast(const YamlMap& map, const char* key, int64_t least, int64_t 
 Status CheckShare(const YamlMap& map, const char* key, double value) {
   if (value >= 0.0 && value <= 1.0) return Ok();
   return Expected(map.PathOf(key), "a share in [0, 1]", StrCat(value));
-}
-
-// The keys that train stages and prune stages (for their fine-tuning) share.
-Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* options) {
-  map->Read("epochs", &options->epochs);
-  map->Read("batch_size", &options->batch_size);
-  map->ReadName("optimizer", ParseOptimizer, &options->optimizer.kind);
-  map->Read("beta1", &options->optimizer.beta1);
-  map->Read("beta2", &options->optimizer.beta2);
-  map->Read("epsilon", &options->optimizer.epsilon);
-  map->Read("momentum", &options->optimizer.momentum);
-  map->Read("nesterov", &options->optimizer.nesterov);
-  map->Read("average_after", &options->optimizer.average_after);
-  map->Read("weight_decay", &options->optimizer.weight_decay);
-  map->Read("clip_norm", &options->clip_norm);
-  map->Read("label_smoothing", &options->label_smoothing);
-  map->Read("random_prefix", &options->random_prefix);
-  map->Read("update_penalty", &options->update_penalty);
-  map->Read("delta_penalty", &options->delta_penalty);
-  map->ReadName("weight_type", ParseWeightType, &options->weight_type);
-  map->Read("patience", &options->patience);
-  ESPALIER_RETURN_IF_ERROR(ReadLearningRate(map->Take("learning_rate"),
-                                            map->PathOf("learning_rate"), &options->learning_rate));
-  ESPALIER_RETURN_IF_ERROR(map->status());
-  ESPALIER_RETURN_IF_ERROR(CheckAtLeast(*map, "epochs", fewest_epochs, options->epochs));
-  TrainOptions checked = *options;
-  checked.epochs = std::max<int64_t>(1, checked.epochs);
-  return ValidateOptions(checked).WithContext(map->path());
 }
 
 Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainOptions& train,

@@ -534,7 +534,7 @@ Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
   const ThresholdSpec& spec = options.spec;
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, WithThresholdsOfZero(given, spec));
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(given, spec));
-  if (valid.labels.empty()) {
+  if (valid.label_count() == 0) {
     return InvalidArgument("a validation split with sequences expected, none found");
   }
   if (layers.empty() && spec.sent) {

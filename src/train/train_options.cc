@@ -292,6 +292,7 @@ Status ValidateForMetric(const Metric& metric, const TrainOptions& options,
         StrCat(field, ": none expected in a regression, which has no classes, ", value, " found"));
   };
   if (options.label_smoothing != 0.0) return refuse("label_smoothing", options.label_smoothing);
+  if (options.random_prefix != 0.0) return refuse("random_prefix", options.random_prefix);
   if (distillation.temperature == Distillation().temperature) return Ok();
   return refuse("distillation.temperature", distillation.temperature);
 }

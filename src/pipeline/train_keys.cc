@@ -1,0 +1,61 @@
+#include "pipeline/train_keys.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace espalier {
+namespace {
+
+Status ReadLearningRate(const YAML::Node& node, const std::string& path, LearningRate* rate) {
+  if (node.IsDefined() && node.IsScalar()) {  // learning_rate: 0.001
+    if (!YAML::convert<double>::decode(node, rate->peak)) {
+      return InvalidArgument(path + ": a number or a mapping expected, " + DescribeYaml(node) +
+                             " found");
+    }
+    return Ok();
+  }
+  YamlMap map(node, path);
+  map.ReadName("schedule", ParseLrSchedule, &rate->schedule);
+  map.Read("peak", &rate->peak);
+  map.Read("factor", &rate->factor);
+  map.Read("every_epochs", &rate->every_epochs);
+  map.Read("warmup", &rate->warmup);
+  map.Read("initial_div", &rate->initial_div);
+  map.Read("final_div", &rate->final_div);
+  return map.Finish();
+}
+
+}  // namespace
+
+Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* options) {
+  map->Read("epochs", &options->epochs);
+  map->Read("batch_size", &options->batch_size);
+  map->ReadName("optimizer", ParseOptimizer, &options->optimizer.kind);
+  map->Read("beta1", &options->optimizer.beta1);
+  map->Read("beta2", &options->optimizer.beta2);
+  map->Read("epsilon", &options->optimizer.epsilon);
+  map->Read("momentum", &options->optimizer.momentum);
+  map->Read("nesterov", &options->optimizer.nesterov);
+  map->Read("average_after", &options->optimizer.average_after);
+  map->Read("weight_decay", &options->optimizer.weight_decay);
+  map->Read("clip_norm", &options->clip_norm);
+  map->Read("label_smoothing", &options->label_smoothing);
+  map->Read("random_prefix", &options->random_prefix);
+  map->Read("update_penalty", &options->update_penalty);
+  map->Read("delta_penalty", &options->delta_penalty);
+  map->ReadName("weight_type", ParseWeightType, &options->weight_type);
+  map->Read("patience", &options->patience);
+  ESPALIER_RETURN_IF_ERROR(ReadLearningRate(map->Take("learning_rate"),
+                                            map->PathOf("learning_rate"), &options->learning_rate));
+  ESPALIER_RETURN_IF_ERROR(map->status());
+  if (options->epochs < fewest_epochs) {
+    return InvalidArgument(StrCat(map->PathOf("epochs"), ": at least ", fewest_epochs,
+                                  " expected, ", options->epochs, " found"));
+  }
+  TrainOptions checked = *options;
+  checked.epochs = std::max<int64_t>(1, checked.epochs);
+  return ValidateOptions(checked).WithContext(map->path());
+}
+
+}  // namespace espalier
