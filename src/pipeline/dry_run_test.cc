@@ -156,6 +156,8 @@ Status ForecastDryRun(const std::string& stages) {
 TEST(DryRun, RefusesWhatOnlyClassesHaveInARegression) {
   EXPECT_OK(
       ForecastDryRun("train, prune: {name: a, epochs: 1, distillation: {stage: train}}, compile"));
+  ExpectError(ForecastDryRun("train, compile, evaluate: {exit: {confidence: 0.9}}"),
+              Code::kInvalidArgument, {"exit", "classes", "forecast"});
   ExpectError(ForecastDryRun("train, prune: {name: a, epochs: 1, label_smoothing: 0.1}"),
               Code::kInvalidArgument, {"stages[1].prune", "label_smoothing", "regression"});
   ExpectError(
