@@ -78,10 +78,10 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
                            ": --delta-x, --delta-h and --no-skip are for compiled networks "
                            "(.esp); an .onnx file has its own rules");
   }
-  if (flags.dynamic.exit || flags.dynamic.after != 1.0) {
+  if (flags.dynamic.exit || flags.dynamic.after != 1.0 || flags.dynamic.drop != 0.0) {
     return InvalidArgument(path +
-                           ": --exit-confidence and --exit-after are for compiled networks (.esp); "
-                           "an .onnx file runs whole sequences");
+                           ": --exit-confidence, --exit-after and --drop-steps are for compiled "
+                           "networks (.esp); an .onnx file runs whole sequences");
   }
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ImportOnnxFile(path));
   EvaluateOptions options;
@@ -133,9 +133,8 @@ Status Run(Flags flags, Console* console) {
                {"loss", evaluation.loss}, {"class_metric", evaluation.class_metric}};
   AddAbsoluteError(task.metric, evaluation, &json);
   json.update(found);
-  std::string text =
-      StrCat(flags.input, ": ", MetricText(task.metric, evaluation), " on ", split.label_count(), " ",
-             flags.split(), " ", counted, "\n", activity);
+  std::string text = StrCat(flags.input, ": ", MetricText(task.metric, evaluation), " on ",
+                            split.label_count(), " ", flags.split(), " ", counted, "\n", activity);
   if (!flags.against.empty()) {
     Flags own = flags;  // with its own rules
     own.dynamic = DynamicUse();
@@ -181,6 +180,10 @@ Action AddEval(CLI::App* app) {
   app->add_option("--exit-every", flags->exit_every, "Steps from one look to the next (1)");
   app->add_option("--exit-after", flags->dynamic.after,
                   "End all sequences after this share of their steps, to compare an exit with");
+  app->add_option("--drop-steps", flags->dynamic.drop,
+                  "Leave out this share of the steps at random, to compare skipping with");
+  AddSeedOption(app, &flags->dynamic.drop_seed, "Of the steps that are left out")
+      ->capture_default_str();
   app->add_flag("--validation", flags->is_valid,
                 "The validation split, for choices, in the place of the test split");
   AddTargetOption(app, &flags->target);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/rng.h"
 #include "base/strings.h"
 #include "report/text.h"
 #include "runtime/session.h"
@@ -75,9 +76,16 @@ Status CheckEnd(const DynamicUse& use, const Dataset& dataset) {
     return InvalidArgument(
         StrCat("exit after: a share in (0, 1] of the steps expected, ", use.after, " found"));
   }
-  if (!use.exit && use.after == 1.0) return Ok();
-  if (use.exit && use.after < 1.0) {
-    return InvalidArgument("early exit: a confidence or a share of the steps expected, both found");
+  if (!(use.drop >= 0.0 && use.drop < 1.0)) {
+    return InvalidArgument(
+        StrCat("drop: a share in [0, 1) of the steps expected, ", use.drop, " found"));
+  }
+  const int ways = (use.exit ? 1 : 0) + (use.after < 1.0 ? 1 : 0) + (use.drop > 0.0 ? 1 : 0);
+  if (ways == 0) return Ok();
+  if (ways > 1) {
+    return InvalidArgument(
+        "early exit: one of a confidence, a share of the steps and dropped steps expected, more "
+        "found");
   }
   if (use.exit && dataset.is_regression()) {
     return InvalidArgument("early exit: a data set of classes expected, a regression found");
@@ -86,6 +94,27 @@ Status CheckEnd(const DynamicUse& use, const Dataset& dataset) {
   return InvalidArgument(
       "early exit: a data set with a label a sequence expected, one with a label at each step "
       "found");
+}
+
+// Leaves out each step with probability `share`, but for the last one of a sequence.
+void DropSteps(double share, Rng* rng, Batch* batch) {
+  const auto size = static_cast<size_t>(batch->size);
+  const auto move = [&](auto* values, size_t from, size_t to, size_t b) {
+    const size_t width = values->size() / (static_cast<size_t>(batch->steps) * size);
+    std::copy_n(values->begin() + static_cast<ptrdiff_t>((from * size + b) * width), width,
+                values->begin() + static_cast<ptrdiff_t>((to * size + b) * width));
+  };
+  for (size_t b = 0; b < size; ++b) {
+    const auto length = static_cast<size_t>(batch->lengths[b]);
+    size_t kept = 0;
+    for (size_t t = 0; t < length; ++t) {
+      if (t + 1 < length && rng->Uniform() < share) continue;
+      move(&batch->features, t, kept, b);
+      move(&batch->ids, t, kept, b);
+      ++kept;
+    }
+    batch->lengths[b] = static_cast<int32_t>(kept);
+  }
 }
 
 BatchView SequenceOf(const Dataset& dataset, int64_t i) {
@@ -129,7 +158,7 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
 
   Scorer scorer(dataset, FormOf(artifact.graph()));
   const auto width = static_cast<size_t>(dataset.output_size());
-  const bool ends_early = dynamic->exit.has_value() || dynamic->after < 1.0;
+  const bool ends_early = dynamic->exit || dynamic->after < 1.0 || dynamic->drop > 0.0;
   if (ends_early) dynamic->steps.assign(static_cast<size_t>(dataset.size()), 0);
   for (int64_t i = 0; dynamic->exit && i < dataset.size(); ++i) {
     ExitRule rule = *dynamic->exit;
@@ -143,8 +172,10 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
   std::vector<std::vector<int64_t>> epoch;
   if (!dynamic->exit) epoch = MakeEpoch(dataset, {batch_size, 1}, nullptr);
   LabelledBatch batch;
+  Rng rng(dynamic->drop_seed);
   for (const std::vector<int64_t>& indices : epoch) {
     MakeBatch(dataset, indices, &batch);
+    if (dynamic->drop > 0.0) DropSteps(dynamic->drop, &rng, &batch.batch);
     for (size_t b = 0; ends_early && b < indices.size(); ++b) {
       int32_t& length = batch.batch.lengths[b];
       length = static_cast<int32_t>(std::ceil(dynamic->after * length));

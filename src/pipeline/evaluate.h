@@ -29,7 +29,10 @@ struct DynamicUse {
   // or all after this share of their steps, in (0, 1], rounded up: what an exit is to be held
   // against.
   double after = 1.0;
-  std::vector<int64_t> steps;  // out, with an exit or a share below 1: that were run, [N]
+  // Or each without a random share of its steps, in [0, 1): what skipping is to be held against.
+  double drop = 0.0;
+  uint64_t drop_seed = 1;
+  std::vector<int64_t> steps;  // out, with one of these: that were run, [N]
 
   bool changes_rules() const { return delta_x || delta_h || no_skip || !rules.empty(); }
 };

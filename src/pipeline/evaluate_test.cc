@@ -196,6 +196,30 @@ TEST_F(EvaluateArtifactTest, EndsAllSequencesAfterAShareOfTheirSteps) {
   EXPECT_EQ(half.predictions, expected.predictions);
 }
 
+// Of constant features any steps will do, so that the result is that of as many first ones.
+TEST_F(EvaluateArtifactTest, DropsAShareOfTheSteps) {
+  for (size_t i = 0; i < 50; ++i) {
+    const auto first = dataset_.features.begin() + dataset_.offsets[i] * 5;
+    for (int64_t k = 5; k < dataset_.length(static_cast<int64_t>(i)) * 5; ++k) {
+      first[k] = first[k % 5];
+    }
+  }
+  DynamicUse use;
+  use.drop = 0.5;
+  const Evaluation dropped = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}, &use));
+  EXPECT_NEAR(StepsRunOf(dataset_, use.steps).share, 0.5, 0.2);
+  const Evaluation expected =
+      ValueOrDie(EvaluateArtifact(Compiled(), Cut(dataset_, use.steps), {}));
+  EXPECT_EQ(dropped.predictions, expected.predictions);
+  EXPECT_NEAR(dropped.loss, expected.loss, 1e-6);
+  const std::vector<int64_t> steps = std::move(use.steps);
+  ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}, &use));
+  EXPECT_EQ(use.steps, steps);
+  use.drop_seed = 2;
+  ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}, &use));
+  EXPECT_NE(use.steps, steps);
+}
+
 TEST_F(EvaluateArtifactTest, RefusesEarlyEndsThatCannotBe) {
   DynamicUse use;
   const auto error = [&] { return EvaluateArtifact(Compiled(), dataset_, {}, &use).status(); };
@@ -203,8 +227,13 @@ TEST_F(EvaluateArtifactTest, RefusesEarlyEndsThatCannotBe) {
   ExpectError(error(), Code::kInvalidArgument, {"exit after", "(0, 1]", "0 found"});
   use.after = 0.5;
   use.exit = ExitRule();
-  ExpectError(error(), Code::kInvalidArgument, {"early exit", "both found"});
+  ExpectError(error(), Code::kInvalidArgument, {"early exit", "more found"});
   use.after = 1.0;
+  use.exit.reset();
+  use.drop = 1.0;
+  ExpectError(error(), Code::kInvalidArgument, {"drop", "[0, 1)", "1 found"});
+  use.drop = 0.0;
+  use.exit = ExitRule();
   UseText("embedding:6 lstm:6 tied_gemm");
   ExpectError(error(), Code::kInvalidArgument, {"early exit", "a label a sequence expected"});
 }

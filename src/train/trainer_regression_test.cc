@@ -129,7 +129,7 @@ TEST_P(TrainerRegressionTest, RefusesWhatOnlyClassesHave) {
   options_.label_smoothing = 0.0;
   options_.random_prefix = 0.5;
   ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
-              {"random_prefix", "regression", "0.5 found"});
+              {"random_prefix", "0.5 found"});
   options_.random_prefix = 0.0;
   job_.distillation = {&job_.graph, 0.5, 3.0};
   ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
