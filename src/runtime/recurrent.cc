@@ -255,9 +255,9 @@ void MultiplyChanges(const DynamicLayer& dynamic, const DeltaProduct& product, c
   // What is added and taken off again leaves its rounding: a spike is multiplied anew, when it
   // comes and when it goes. False for NaN.
   constexpr float kLargestChange = 256.0f;
-  const bool is_small = std::all_of(dynamic.changes, dynamic.changes + count,
-                                    [](float change) { return std::abs(change) < kLargestChange; });
-  if (is_fresh && is_small && count <= product.most_columns) {
+  const auto is_small = [](float change) { return std::abs(change) < kLargestChange; };
+  if (is_fresh && count <= product.most_columns &&
+      std::all_of(dynamic.changes, dynamic.changes + count, is_small)) {
     const size_t done =
         product.add(product.columns, {dynamic.columns, dynamic.changes, count, memory});
     dynamic.counters->multiply_adds += done;
