@@ -60,7 +60,8 @@ TEST_F(RunBenchTest, TimesSequencesAndSteps) {
   EXPECT_GT(system.us_per_sequence.median, 0.0);
   EXPECT_LE(system.us_per_sequence.p25, system.us_per_sequence.p75);
   ASSERT_TRUE(system.us_per_step.has_value());
-  EXPECT_LT(system.us_per_step->median, system.us_per_sequence.median);
+  // Quartiles, since another program may take the core for most of one of the two.
+  EXPECT_LT(system.us_per_step->p25, system.us_per_sequence.p75);
 }
 
 TEST_F(RunBenchTest, RefusesASystemThatIsWrongInTheLastSequenceOnly) {
