@@ -33,6 +33,8 @@ class Lab:
         result = self.work / f"{stem}.json"
         if not result.exists():
             made = self.espalier(*arguments, "-o", self.path(stem), may_refuse=may_refuse)
+            if "refused" in made:  # asked again next time: data may be there by then
+                return made
             result.write_text(json.dumps(made))
         return json.loads(result.read_text())
 

@@ -146,6 +146,18 @@ class Runner {
                   " late with the highest; at the end raised by a factor of ", report.factor);
   }
 
+  // The same, last of the lines of --json.
+  Json BudgetJson() const {
+    const BudgetReport& report = session_.Budget();
+    return {{"budget_ns", report.step_ns},
+            {"steps", report.steps},
+            {"raised", report.raised},
+            {"late", report.late},
+            {"late_at_most", report.late_at_most},
+            {"slowest_ns", report.slowest_ns},
+            {"factor", report.factor}};
+  }
+
   Status EndSequence() {
     if (!any_) return Ok();
     if (is_vector_ && !flags_.stream) ESPALIER_RETURN_IF_ERROR(Print());
@@ -255,7 +267,11 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in, Co
   if (in->bad()) return IoError(source + ": cannot be read to its end");
   if (steps == 0) return InvalidArgument(source + ": at least 1 step expected, 0 found");
   ESPALIER_RETURN_IF_ERROR(end_sequence());
-  if (flags.budget_us) console->Note(runner.BudgetText());
+  if (flags.budget_us) {
+    console->Note(runner.BudgetText());
+    if (console->json)
+      ESPALIER_RETURN_IF_ERROR(console->Result("", {{"budget", runner.BudgetJson()}}));
+  }
   return Ok();
 }
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/strings.h"
 #include "command.h"
@@ -14,15 +15,15 @@ namespace {
 
 struct Flags {
   std::string input;
-  std::string output;
+  std::optional<std::string> output;
   DataOptions data;
   ThresholdOptions options;
 };
 
 Status Find(Flags flags, Console* console) {
   ESPALIER_RETURN_IF_ERROR(ValidateThresholds(flags.options.spec));
-  if (!flags.output.empty()) {
-    ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kOnnx));
+  if (flags.output) {
+    ESPALIER_RETURN_IF_ERROR(CheckOutput(*flags.output, NetworkFile::kOnnx));
   }
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
   ESPALIER_RETURN_IF_ERROR(WithThresholdsOfZero(graph, flags.options.spec).status());
@@ -32,11 +33,10 @@ Status Find(Flags flags, Console* console) {
     console->Note("thresholds: " + PointText(data.valid.metric.name, point));
     return !stop->load();
   };
+  flags.options.is_cancelled = [stop] { return stop->load(); };
   ESPALIER_ASSIGN_OR_RETURN(const FoundThresholds found,
                             FindThresholds(graph, data.valid, flags.options));
-  if (!flags.output.empty()) {
-    ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(found.graph, flags.output));
-  }
+  if (flags.output) ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(found.graph, *flags.output));
   return console->Result(ThresholdsTable(found.curve), Json::parse(ThresholdsJson(found.curve)));
 }
 
@@ -60,7 +60,8 @@ Action AddThresholds(CLI::App* app) {
                   "against thresholds of 0");
   app->add_option("--sent", spec.sent, "Target: the largest share of columns of x and h sent");
   app->add_option("--multiply-adds", spec.multiply_adds,
-                  "Target: the largest share of multiply-adds done");
+                  "Target: the largest share of multiply-adds done, in a compiled copy; another "
+                  "compile that chooses other formats does some percent more or fewer");
   app->add_option("--layers", spec.layers,
                   "Patterns of recurrent layers' names; default: those with delta, or if there are "
                   "none, those that do not skip");

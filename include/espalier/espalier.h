@@ -221,7 +221,7 @@ ESPALIER_API espalier_status espalier_session_set_rules(espalier_session* sessio
 typedef struct espalier_budget {
   int64_t step_ns; /* that a step may take, at least 1 */
   float most;      /* largest factor by which thresholds are raised, in (1, 1000]; 0 is 8 */
-  float base_x;    /* of thresholds of 0, at least 0: what a factor of 2 makes of them, e.g. 0.05 */
+  float base_x;    /* of thresholds of 0: what a factor of 2 makes of them; 0 is 0.05 */
   float base_h;
 } espalier_budget;
 
@@ -238,9 +238,10 @@ typedef struct espalier_budget_report {
 
 /* Holds the time of each run, by step, against a budget: thresholds of layers with delta are raised
  * when a step took more than 0.9 of it, and come down slowly, in the end to what was compiled or
- * set, while steps take less than 0.6. It keeps no promise: a step that is late is late. Reads the
- * steady clock twice a run, which is no system call where the C library has it mapped. NULL: no
- * budget, and the rules as compiled or set. ESPALIER_UNSUPPORTED if no layer has delta. */
+ * set, while steps take less than 0.6. Rules that are read meanwhile are the raised ones: set them
+ * again only without a budget. It keeps no promise: a step that is late is late. Reads the steady
+ * clock twice a run, which is no system call where the C library has it mapped. NULL: no budget,
+ * and the rules as compiled or set. ESPALIER_UNSUPPORTED if no layer has delta. */
 ESPALIER_API espalier_status espalier_session_set_budget(espalier_session* session,
                                                          const espalier_budget* budget,
                                                          espalier_error* error_out);

@@ -136,6 +136,13 @@ Status CheckEarlyEnds(const Graph& graph, const TaskInfo& task, const StageSpec&
   if (task.metric.is_regression) {
     return InvalidArgument(StrCat(key, ": a task of classes expected, ", task.name, " found"));
   }
+  const bool squashes = std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
+    return node.output == graph.outputs[0] &&
+           (node.op == Op::kSigmoid || node.op == Op::kTanh || node.op == Op::kRelu);
+  });
+  if (stage.evaluate.exit && squashes) {
+    return InvalidArgument("exit: a model that ends in logits or softmax expected");
+  }
   if (!stage.evaluate.exit || IsStreamable(graph)) return Ok();
   return InvalidArgument(
       "exit: a model without a reverse direction expected, since that needs the whole sequence");

@@ -153,6 +153,12 @@ Status ForecastDryRun(const std::string& stages) {
       .status();
 }
 
+TEST(DryRun, RefusesAnExitByWhatAreNoLogits) {
+  ExpectError(DryRunOf("gru: 24, last_step, gemm: 10, sigmoid",
+                       "train, compile, evaluate: {exit: {confidence: 0.9}}"),
+              Code::kInvalidArgument, {"exit", "logits or softmax"});
+}
+
 TEST(DryRun, RefusesWhatOnlyClassesHaveInARegression) {
   EXPECT_OK(
       ForecastDryRun("train, prune: {name: a, epochs: 1, distillation: {stage: train}}, compile"));

@@ -96,7 +96,7 @@ Status CheckEnd(const DynamicUse& use, const Dataset& dataset) {
       "found");
 }
 
-// Leaves out each step with probability `share`, but for the last one of a sequence.
+// Leaves out a share of the steps, but never the last one of a sequence.
 void DropSteps(double share, Rng* rng, Batch* batch) {
   const auto size = static_cast<size_t>(batch->size);
   const auto move = [&](auto* values, size_t from, size_t to, size_t b) {
@@ -106,9 +106,11 @@ void DropSteps(double share, Rng* rng, Batch* batch) {
   };
   for (size_t b = 0; b < size; ++b) {
     const auto length = static_cast<size_t>(batch->lengths[b]);
+    const double rate =
+        share * static_cast<double>(length) / static_cast<double>(std::max<size_t>(2, length) - 1);
     size_t kept = 0;
     for (size_t t = 0; t < length; ++t) {
-      if (t + 1 < length && rng->Uniform() < share) continue;
+      if (t + 1 < length && rng->Uniform() < rate) continue;
       move(&batch->features, t, kept, b);
       move(&batch->ids, t, kept, b);
       ++kept;
@@ -178,7 +180,7 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
     if (dynamic->drop > 0.0) DropSteps(dynamic->drop, &rng, &batch.batch);
     for (size_t b = 0; ends_early && b < indices.size(); ++b) {
       int32_t& length = batch.batch.lengths[b];
-      length = static_cast<int32_t>(std::ceil(dynamic->after * length));
+      length = std::max<int32_t>(1, static_cast<int32_t>(std::lround(dynamic->after * length)));
       dynamic->steps[static_cast<size_t>(indices[b])] = length;
     }
     session.Reset();
@@ -231,14 +233,17 @@ void ComparePredictions(const Evaluation& a, const Evaluation& b, Agreement* agr
   }
 }
 
-// The standard deviation; not 0, so that it can divide.
+// The standard deviation, or a hundredth of the root mean square where that is more: rounding goes
+// with the size of outputs that hardly differ. Not 0, so that it can divide.
 double SpreadOf(const std::vector<float>& values) {
-  double sum = 0.0, squares = 0.0;
+  const auto count = static_cast<double>(values.size());
+  double sum = 0.0, squares = 0.0, variance = 0.0;
   for (const float value : values) sum += value;
-  const double mean = sum / static_cast<double>(values.size());
-  for (const float value : values) squares += (value - mean) * (value - mean);
+  for (const float value : values) squares += static_cast<double>(value) * value;
+  const double mean = sum / count;
+  for (const float value : values) variance += (value - mean) * (value - mean) / count;
   const double least = std::numeric_limits<float>::min();
-  return std::max(std::sqrt(squares / static_cast<double>(values.size())), least);
+  return std::max({std::sqrt(variance), 0.01 * std::sqrt(squares / count), least});
 }
 
 void CompareOutputs(const Evaluation& a, const Evaluation& b, Agreement* agreement) {

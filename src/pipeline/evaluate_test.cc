@@ -78,6 +78,16 @@ TEST(Compare, AgreesWhereOutputsDifferByRounding) {
   EXPECT_GT(agreement.largest_gap, 0.0);
 }
 
+TEST(Compare, MeasuresConstantOutputsByTheirSize) {
+  Evaluation a;
+  a.outputs = {2.0f, 2.0f, 2.0f};
+  Evaluation b = a;
+  b.outputs[1] = 2.0000005f;
+  EXPECT_EQ(Compare(a, b).differences, 0);
+  b.outputs[1] = 2.00001f;
+  EXPECT_EQ(Compare(a, b).differences, 1);
+}
+
 TEST(Compare, CountsAnOutputThatIsNanAsDifferent) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   EXPECT_EQ(Compare(Outputs(0.0f), Outputs(nan)).differences, 1);

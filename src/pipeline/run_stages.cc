@@ -241,9 +241,12 @@ Status ThresholdsStage(RecipeRun* run, size_t index) {
   ThresholdOptions options;
   options.spec = run->recipe.stages[index].thresholds;
   options.target = run->target;
-  options.progress = [run](const ThresholdPoint& point) {
+  options.is_cancelled = [run] {
+    return run->hooks.cancel != nullptr && run->hooks.cancel->load();
+  };
+  options.progress = [run, &options](const ThresholdPoint& point) {
     run->Note(PointText(run->task.metric.name, point));
-    return run->hooks.cancel == nullptr || !run->hooks.cancel->load();
+    return !options.is_cancelled();
   };
   Result<FoundThresholds> found = FindThresholds(graph, data->valid, options);
   if (found.status().code() == Code::kCancelled) return Interrupted(*run, "with this stage");

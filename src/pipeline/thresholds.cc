@@ -295,6 +295,9 @@ Status Search::Run() {
   ESPALIER_ASSIGN_OR_RETURN(exact_, Measure(0.0, true));
   chosen_ = exact_;
   const bool limits_loss = options_.spec.loss.has_value();
+  if (limits_loss && std::isnan(points_[exact_].metric)) {
+    return InvalidArgument("loss: a finite metric without thresholds expected, nan found");
+  }
   if (!limits_loss && Meets(exact_)) return Ok();
   size_t below = exact_;  // the largest factor before the target is passed
   size_t above = exact_;  // the smallest one behind it; below: there is none
@@ -312,6 +315,11 @@ Status Search::Run() {
   }
   if (!limits_loss && above == exact_) return CannotMeet();
   chosen_ = limits_loss ? below : above;
+  // Small thresholds can add more columns than a whole product costs.
+  for (size_t i = 0; limits_loss && i < points_.size(); ++i) {
+    const bool is_less = points_[i].multiply_adds < points_[chosen_].multiply_adds;
+    if (points_[i].skips && is_less && Meets(i)) chosen_ = i;
+  }
   return Ok();
 }
 
@@ -439,13 +447,16 @@ StepTimes TimesOf(std::vector<double> us) {
 
 // All in turn: some steps of each after some that are not timed, which bring its weights back to
 // the caches.
-Status TimeInTurn(const Stream& stream, int64_t timed_steps, std::vector<Timed>* all) {
+Status TimeInTurn(const Stream& stream, const ThresholdOptions& options, std::vector<Timed>* all) {
   constexpr int64_t kWarmCalls = 8;
   constexpr int64_t kTimedCalls = 64;
   const FlushDenormals flush;
   for (Timed& timed : *all) timed.session.Reset();
   int64_t first = 0;
-  for (int64_t done = 0; done < timed_steps; done += kTimedCalls * stream.steps_per_call) {
+  for (int64_t done = 0; done < options.timed_steps; done += kTimedCalls * stream.steps_per_call) {
+    if (options.is_cancelled && options.is_cancelled()) {
+      return Cancelled("stopped before the points were timed");
+    }
     for (Timed& timed : *all) {
       for (int64_t i = 0; i < kWarmCalls + kTimedCalls; ++i) {
         const BatchView view = stream.CallAt((first + i) % stream.calls);
@@ -487,7 +498,7 @@ Status TimePoints(const Search& search, const Graph& graph, const Artifact& arti
     }
     ESPALIER_RETURN_IF_ERROR(Verify(own, stream, &timed));
   }
-  ESPALIER_RETURN_IF_ERROR(TimeInTurn(stream, options.timed_steps, &all));
+  ESPALIER_RETURN_IF_ERROR(TimeInTurn(stream, options, &all));
   for (size_t i = 0; i < curve->points.size(); ++i) {
     curve->points[i].us_per_step = TimesOf(std::move(all[i].us));
   }

@@ -52,6 +52,7 @@ struct ThresholdOptions {
   int64_t timed_steps = 4000;  // of each point; 0: nothing is timed
   // Told of each point that was measured; returns false to stop.
   std::function<bool(const ThresholdPoint& point)> progress;
+  std::function<bool()> is_cancelled;  // asked while points are timed; empty: no
 };
 
 struct FoundThresholds {

@@ -352,8 +352,8 @@ espalier_status espalier_session_set_budget(espalier_session* session,
     espalier::BudgetOptions options;
     options.step_ns = budget->step_ns;
     if (budget->most != 0.0f) options.most = budget->most;
-    options.base_x = budget->base_x;
-    options.base_h = budget->base_h;
+    if (budget->base_x != 0.0f) options.base_x = budget->base_x;
+    if (budget->base_h != 0.0f) options.base_h = budget->base_h;
     return session->session.SetBudget(options);
   });
 }

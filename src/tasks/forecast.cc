@@ -25,6 +25,7 @@
 #include <cmath>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <utility>
 
@@ -65,6 +66,7 @@ Result<Options> ParseOptions(const std::string& name) {
   };
   Options options;
   bool has_variables = false;
+  std::set<std::string> seen;
   std::istringstream in(name);
   std::string part;
   std::getline(in, part, ':');
@@ -72,11 +74,17 @@ Result<Options> ParseOptions(const std::string& name) {
     const size_t split = part.find('=');
     const std::string key = part.substr(0, split);
     const std::string value = split == std::string::npos ? "" : part.substr(split + 1);
+    if (split != std::string::npos && !seen.insert(key).second) {
+      return InvalidArgument("task '" + name + "': " + key + " expected once, twice found");
+    }
     if (split == std::string::npos) {
       if (i > 0 || !read(part, &options.horizon)) return bad(part);
     } else if (key == "window" || key == "variables") {
       has_variables = has_variables || key == "variables";
       if (!read(value, key == "window" ? &options.window : &options.variables)) return bad(part);
+    } else if (key == "file" && value.find('/') != std::string::npos) {
+      return InvalidArgument("task '" + name + "': file= with a name in the folder expected, '" +
+                             value + "' found");
     } else if ((key == "column" || key == "file") && !value.empty()) {
       (key == "column" ? options.column : options.file) = value;
     } else {

@@ -130,6 +130,10 @@ TEST_F(Forecast, RefusesOptionsThatAreNone) {
   }
   ExpectError(FindTask("forecast:24:column=OT:variables=2").status(), Code::kInvalidArgument,
               {"both found"});
+  ExpectError(FindTask("forecast:window=8:window=9").status(), Code::kInvalidArgument,
+              {"window expected once"});
+  ExpectError(FindTask("forecast:file=../a.csv").status(), Code::kInvalidArgument,
+              {"a name in the folder", "'../a.csv' found"});
   ExpectError(FindTask("mnist-rows:24").status(), Code::kInvalidArgument,
               {"'mnist-rows:24'", "one of forecast, "});
 }

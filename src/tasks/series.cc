@@ -16,7 +16,7 @@ namespace espalier {
 namespace {
 
 std::string_view WithoutBlanks(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r";
+  constexpr std::string_view kBlanks = " \t\r\n";
   text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
   return text.substr(0, text.find_last_not_of(kBlanks) + 1);
 }
@@ -55,6 +55,16 @@ bool IsTimeName(std::string name) {
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
+// Of the variables; the time may have none, as an index that pandas writes.
+Status CheckNames(const std::vector<std::string>& names) {
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    if (name->empty()) return BadFormat("a name of each variable expected, an empty one found");
+    if (std::find(names.begin(), name, *name) == name) continue;
+    return BadFormat("names that differ expected, '" + *name + "' found twice");
+  }
+  return Ok();
+}
+
 // The column of the time, or the number of columns if none is.
 size_t TimeColumn(const std::vector<std::string>& names, const std::vector<std::string>& first) {
   for (size_t i = 0; i < names.size(); ++i) {
@@ -79,7 +89,7 @@ Result<Series> ReadSeries(const std::string& path) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     const std::string_view line = WithoutBlanks(rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (line.empty() && rest.empty()) break;
+    if (line.empty() && WithoutBlanks(rest).empty()) break;
     SplitCells(line, &cells);
     const std::string where = StrCat(path, ": line ", number);
     if (number == 1) {
@@ -102,6 +112,7 @@ Result<Series> ReadSeries(const std::string& path) {
       }
       series.names = names;
       series.names.erase(series.names.begin() + static_cast<ptrdiff_t>(time));
+      ESPALIER_RETURN_IF_ERROR(CheckNames(series.names).WithContext(path + ": line 1"));
     }
     for (size_t i = 0; i < cells.size(); ++i) {
       if (i == time) continue;

@@ -64,6 +64,16 @@ TEST_F(SeriesTest, RefusesAFileThatIsNoTable) {
   ExpectError(ReadSeries(dir_.path("b.csv")).status(), Code::kIo, {"b.csv"});
 }
 
+TEST_F(SeriesTest, RefusesVariablesThatCannotBeTold) {
+  ExpectError(Read("date,a,a\nt,1,2\n").status(), Code::kBadFormat, {"line 1", "'a' found twice"});
+  ExpectError(Read("date,a,\nt,1,2\n").status(), Code::kBadFormat, {"line 1", "empty"});
+  EXPECT_EQ(ValueOrDie(Read(",a\nt,1\n")).names, std::vector<std::string>{"a"});
+}
+
+TEST_F(SeriesTest, LeavesOutEmptyLinesAtTheEnd) {
+  EXPECT_EQ(ValueOrDie(Read("date,a\nt,1\n\n \n\n")).values, std::vector<double>{1});
+}
+
 TEST_F(SeriesTest, SelectsOneVariable) {
   const Series series = ValueOrDie(Read("date,a,OT\nt,1,2\nt,3,4\n"));
   EXPECT_EQ(ValueOrDie(SelectVariable(series, "OT")).values, (std::vector<double>{2, 4}));
