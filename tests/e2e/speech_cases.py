@@ -71,11 +71,12 @@ class Speech(Case):
                                     "--json").stdout)
         self.assertAlmostEqual(half["steps"]["share"], 0.5, delta=0.02)
         for parts, flags in (
-                (["exit: hold", "0 found"], [*exit_flags, "--exit-hold", "0"]),
+                (["exit: hold", "0 found"], ["--exit-confidence", "0.7", "--exit-hold", "0"]),
                 (["--exit-confidence beside them expected"], ["--exit-hold", "2"]),
                 (["confidence in (0, 1]", "1.5 found"], ["--exit-confidence", "1.5"]),
                 (["(0, 1] of the steps", "0 found"], ["--exit-after", "0"]),
-                (["both found"], [*exit_flags, "--exit-after", "0.5"])):
+                (["more found"], [*exit_flags, "--exit-after", "0.5"]),
+                (["drop: a share in [0, 1)", "1 found"], ["--drop-steps", "1"])):
             self.bad(parts, "eval", network, *task, *flags)
         self.bad(["dense.onnx", "compiled networks (.esp)"], "eval",
                  self.path("speech") / "dense.onnx", *task, *exit_flags)
