@@ -40,7 +40,10 @@ Json ActivityJson(const LayerActivity& activity) {
           {"delta_h", activity.rules.delta_h},
           {"skip", activity.rules.skip},
           {"steps", counters.steps},
+          {"banks", activity.rules.banks},
           {"skipped", counters.skipped},
+          {"units", counters.units},
+          {"units_run", counters.units_run},
           {"x_columns", counters.x_columns},
           {"x_sent", counters.x_sent},
           {"h_columns", counters.h_columns},
@@ -75,7 +78,7 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
   }
   if (flags.dynamic.changes_rules()) {
     return InvalidArgument(path +
-                           ": --delta-x, --delta-h and --no-skip are for compiled networks "
+                           ": --delta-x, --delta-h, --no-skip and --no-banks are for compiled networks "
                            "(.esp); an .onnx file has its own rules");
   }
   if (flags.dynamic.exit || flags.dynamic.after != 1.0 || flags.dynamic.drop != 0.0) {
@@ -174,6 +177,7 @@ Action AddEval(CLI::App* app) {
                   "Threshold for changes of x, in every layer with delta, in the place of its own");
   app->add_option("--delta-h", flags->dynamic.delta_h, "The same for changes of h");
   app->add_flag("--no-skip", flags->dynamic.no_skip, "Every step is an update");
+  app->add_flag("--no-banks", flags->dynamic.no_banks, "All banks of units run at every step");
   app->add_option("--exit-confidence", flags->exit_confidence,
                   "End each sequence once a class has this probability, in (0, 1]");
   app->add_option("--exit-hold", flags->exit_hold, "At so many looks in a row (1)");

@@ -47,6 +47,10 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
     if (node.recurrent_dropout > 0.0)
       text += StrCat(", recurrent dropout ", node.recurrent_dropout);
     if (node.skip) text += ", skips steps";
+    if (node.banks.has_value()) {
+      text += StrCat(", runs ", node.banks->top > 0 ? StrCat(node.banks->top, " of its ") : "some of its ",
+                     BankCountOf(node), " banks of ", node.banks->size, " units");
+    }
     if (node.delta.has_value()) {
       text +=
           StrCat(", sends changes of at least ", node.delta->x, " of x and ", node.delta->h,
@@ -125,6 +129,9 @@ Json NodeJson(const Node& node, const std::map<std::string, ValueType>& types) {
     json["direction"] = DirectionName(node.direction);
     if (node.projection_size > 0) json["projection"] = node.projection_size;
     if (node.skip) json["skip"] = true;
+    if (node.banks.has_value()) {
+      json["banks"] = {{"size", node.banks->size}, {"top", node.banks->top}};
+    }
     if (node.delta.has_value()) {
       json["delta"] = {{"x", node.delta->x}, {"h", node.delta->h}, {"bank", node.delta->bank}};
     }

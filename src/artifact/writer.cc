@@ -4,9 +4,11 @@
 
 #include "artifact/artifact.h"
 #include "artifact/layout.h"
+#include "artifact/sections.h"
 #include "base/bytes.h"
 #include "base/strings.h"
 #include "espalier/espalier.h"
+#include "formats/sections.h"
 #include "model/serialize.h"
 
 namespace espalier {
@@ -95,9 +97,9 @@ Result<AlignedBuffer<std::byte>> Write(const Graph& graph, const ArtifactContent
     Choice choice = it == content.choices.end() ? Choice() : it->second;
     if (it == content.choices.end() && part.by_column) choice.spec = kColumnsSpec;
     const Tensor& weight = graph.weights.at(part.weight);
-    Result<EncodedMatrix> matrix = Encode(
+    Result<EncodedMatrix> matrix = EncodeInSections(
         choice.spec, {weight.values.data() + part.first_row * part.cols, part.rows, part.cols},
-        choice.x_scale);
+        SectionStarts(graph, part), choice.x_scale);
     if (!matrix.ok()) return matrix.status().WithContext(part.name);
     WriteMatrixRecord(part, *matrix, choice, &writer);
     matrices.push_back(*std::move(matrix));

@@ -41,6 +41,10 @@ TEST(OnnxRules, ReadsDynamicPruningBack) {
   options.delta.reset();
   options.projection_size = 3;
   builder.Recurrent(CellKind::kLstmCell, 4, options);
+  options.projection_size = 0;
+  options.direction = Direction::kBidirectional;
+  options.banks = UnitBanks{4, 1};
+  builder.Recurrent(CellKind::kLstmCell, 6, options);
   const Graph graph = ValueOrDie(builder.LastStep().Gemm(2).Finish());
   EXPECT_EQ(ValueOrDie(ImportOnnx(ValueOrDie(ExportOnnx(graph)))), graph);
 }
@@ -51,7 +55,11 @@ TEST(OnnxRules, RefusesRulesThatAreDamaged) {
   GraphBuilder::RecurrentOptions options;
   options.delta = Delta{0.125, 0.25, 4};
   options.skip = true;
-  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 2, options).Finish());
+  builder.Recurrent(CellKind::kGruCell, 2, options);
+  options.delta.reset();
+  options.skip = false;
+  options.banks = UnitBanks{3, 2};
+  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kRnnTanhCell, 6, options).Finish());
   const auto expect = [&](const std::string& from, const std::string& to,
                           const std::vector<std::string>& parts) {
     std::vector<std::byte> bytes = ValueOrDie(ExportOnnx(graph));
@@ -72,6 +80,20 @@ TEST(OnnxRules, RefusesRulesThatAreDamaged) {
       "0",
       {"espalier.delta.bank.gru0", "1 to 256"});
   expect("skip.gru0.weight_skip", "skip.gru0.weight_skap", {"skip.gru0.weight_skip", "missing"});
+  expect("banks.rnn_tanh0.bias", "banks.rnn_tanh0.bios",
+         {"banks.rnn_tanh0.bias_banks", "missing"});
+  expect(
+      "banks.size.rnn_tanh0\x12\x01"
+      "3",
+      "banks.size.rnn_tanh0\x12\x01"
+      "7",
+      {"espalier.banks.size.rnn_tanh0", "1 to 6", "7 found"});
+  expect(
+      "banks.size.rnn_tanh0\x12\x01"
+      "3",
+      "banks.size.rnn_tanh0\x12\x01"
+      "1",
+      {"espalier.banks.", "rnn_tanh0", "a multiple of 6 numbers", "2 found"});
 }
 
 TEST(OnnxEverything, ReadsTheLeanFormBackAsTheSameNetwork) {

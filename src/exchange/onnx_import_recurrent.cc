@@ -155,6 +155,40 @@ Status OnnxImporter::ImportRecurrent(const OnnxNode& node) {
   return is_lstm ? Define(node, node.output(2), {Role::kEndC, "", index}) : Ok();
 }
 
+Result<int64_t> OnnxImporter::MetadataCount(const std::string& key, int64_t least,
+                                            int64_t most) const {
+  ESPALIER_ASSIGN_OR_RETURN(const double value, Metadata(key, static_cast<double>(least)));
+  if (value >= static_cast<double>(least) && value <= static_cast<double>(most) &&
+      value == std::floor(value)) {
+    return static_cast<int64_t>(value);
+  }
+  return BadFormat(StrCat("metadata 'espalier.", key, "': ", least, " to ", most, " expected, ",
+                          value, " found"));
+}
+
+Status OnnxImporter::ReadBanks(Node* made, TensorStore* weights) const {
+  if (MetadataText("banks.size." + made->name) == nullptr) return Ok();
+  UnitBanks& banks = made->banks.emplace();
+  ESPALIER_ASSIGN_OR_RETURN(banks.size,
+                            MetadataCount("banks.size." + made->name, 1, made->hidden_size));
+  const int64_t count = BankCountOf(*made);
+  ESPALIER_ASSIGN_OR_RETURN(banks.top, MetadataCount("banks.top." + made->name, 0, count));
+  for (const RecurrentDirection& direction : DirectionsOf(*made)) {
+    for (const std::string& name :
+         {direction.weight_banks_ih, direction.weight_banks_hh, direction.bias_banks}) {
+      ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> values, MetadataList("banks." + name));
+      const auto size = static_cast<int64_t>(values.size());
+      if (size % count != 0) {
+        return BadFormat(StrCat("metadata 'espalier.banks.", name, "': a multiple of ", count,
+                                " numbers expected, ", size, " found"));
+      }
+      const bool is_bias = name == direction.bias_banks;
+      (*weights)[name] = is_bias ? Tensor({size}, values) : Tensor({count, size / count}, values);
+    }
+  }
+  return Ok();
+}
+
 Status OnnxImporter::ReadRules(Node* made, TensorStore* weights) const {
   ESPALIER_ASSIGN_OR_RETURN(made->recurrent_dropout,
                             Metadata("recurrent_dropout." + made->name, 0.0));
@@ -162,13 +196,10 @@ Status OnnxImporter::ReadRules(Node* made, TensorStore* weights) const {
     Delta& delta = made->delta.emplace();
     ESPALIER_ASSIGN_OR_RETURN(delta.x, Metadata("delta.x." + made->name, 0.0));
     ESPALIER_ASSIGN_OR_RETURN(delta.h, Metadata("delta.h." + made->name, 0.0));
-    ESPALIER_ASSIGN_OR_RETURN(const double bank, Metadata("delta.bank." + made->name, 1.0));
-    if (!(bank >= 1.0 && bank <= static_cast<double>(kMostDeltaBank) && bank == std::floor(bank))) {
-      return BadFormat(StrCat("metadata 'espalier.delta.bank.", made->name, "': 1 to ",
-                              kMostDeltaBank, " expected, ", bank, " found"));
-    }
-    delta.bank = static_cast<int64_t>(bank);
+    ESPALIER_ASSIGN_OR_RETURN(delta.bank,
+                              MetadataCount("delta.bank." + made->name, 1, kMostDeltaBank));
   }
+  ESPALIER_RETURN_IF_ERROR(ReadBanks(made, weights));
   const std::string first = "skip." + made->name + ".bias_skip";
   made->skip = MetadataText(first) != nullptr || MetadataText(first + "_reverse") != nullptr;
   if (!made->skip) return Ok();

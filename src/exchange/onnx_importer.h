@@ -165,7 +165,10 @@ class OnnxImporter {
   const std::string* MetadataText(const std::string& key) const;
   Result<double> Metadata(const std::string& key, double fallback) const;
   Result<std::vector<float>> MetadataList(const std::string& key) const;
-  // Dropout and dynamic pruning of a recurrent node; adds the weights of what skips.
+  // A whole number in [least, most]; `least` if there is none. Errors: kBadFormat.
+  Result<int64_t> MetadataCount(const std::string& key, int64_t least, int64_t most) const;
+  Status ReadBanks(Node* made, TensorStore* weights) const;
+  // Dropout and dynamic pruning of a recurrent node; adds the weights of what skips or has banks.
   Status ReadRules(Node* made, TensorStore* weights) const;
 
   const onnx::ModelProto& model_;

@@ -15,13 +15,22 @@ std::vector<std::pair<std::string, std::string>> RulesOf(const Graph& graph, con
     rules.emplace_back("delta.h." + node.name, ExactText(node.delta->h));
     rules.emplace_back("delta.bank." + node.name, std::to_string(node.delta->bank));
   }
+  if (node.banks.has_value()) {
+    rules.emplace_back("banks.size." + node.name, std::to_string(node.banks->size));
+    rules.emplace_back("banks.top." + node.name, std::to_string(node.banks->top));
+  }
+  const auto add = [&](const char* rule, const std::string& name) {
+    if (name.empty()) return;
+    std::vector<std::string> texts;
+    for (const float value : graph.weights.at(name).values) texts.push_back(ExactText(value));
+    rules.emplace_back(StrCat(rule, ".", name), StrJoin(texts, " "));
+  };
   for (const RecurrentDirection& direction : DirectionsOf(node)) {
-    for (const std::string& name : {direction.weight_skip, direction.bias_skip}) {
-      if (name.empty()) continue;
-      std::vector<std::string> texts;
-      for (const float value : graph.weights.at(name).values) texts.push_back(ExactText(value));
-      rules.emplace_back("skip." + name, StrJoin(texts, " "));
-    }
+    add("skip", direction.weight_skip);
+    add("skip", direction.bias_skip);
+    add("banks", direction.weight_banks_ih);
+    add("banks", direction.weight_banks_hh);
+    add("banks", direction.bias_banks);
   }
   return rules;
 }

@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "formats/format_ops.h"
 #include "formats/row_scales.h"
+#include "formats/sections.h"
 
 namespace espalier {
 namespace {
@@ -81,8 +82,9 @@ Status CheckValues(const FormatSpec& spec, const MatrixView& matrix) {
 }
 
 // The whole numbers, and before them what makes weights of them.
+template <typename EncodeBody>
 Result<AlignedBuffer<std::byte>> EncodeI8(const FormatSpec& spec, const MatrixView& matrix,
-                                          float x_scale) {
+                                          float x_scale, const EncodeBody& encode) {
   const auto cols = static_cast<size_t>(matrix.cols);
   const size_t header_bytes = RowScalesBytes(matrix.rows);
   AlignedBuffer<float> scale(RowScaleCount(matrix.rows));
@@ -99,7 +101,7 @@ Result<AlignedBuffer<std::byte>> EncodeI8(const FormatSpec& spec, const MatrixVi
   }
   ESPALIER_ASSIGN_OR_RETURN(
       const AlignedBuffer<std::byte> body,
-      OpsOf(spec.id).encode(spec, {numbers.data(), matrix.rows, matrix.cols}));
+      encode(spec, MatrixView{numbers.data(), matrix.rows, matrix.cols}));
   AlignedBuffer<std::byte> bytes(header_bytes + body.size());
   std::byte* to = bytes.data();
   std::memcpy(to, &x_scale, sizeof(x_scale));
@@ -203,18 +205,38 @@ Result<FormatSpec> FindFormat(const std::string& name) {
                                 "' found", DidYouMean(name, names)));
 }
 
-Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix, float x_scale) {
+namespace {
+
+template <typename EncodeBody>
+Result<EncodedMatrix> EncodeBy(const FormatSpec& spec, MatrixView matrix, float x_scale,
+                               const EncodeBody& encode) {
   ESPALIER_RETURN_IF_ERROR(CheckSpec(spec, matrix.rows, matrix.cols, InvalidArgument));
   ESPALIER_RETURN_IF_ERROR(CheckValues(spec, matrix));
   try {
-    auto bytes = spec.type == WeightType::kI8 ? EncodeI8(spec, matrix, x_scale)
-                                              : OpsOf(spec.id).encode(spec, matrix);
+    auto bytes = spec.type == WeightType::kI8 ? EncodeI8(spec, matrix, x_scale, encode)
+                                              : encode(spec, matrix);
     if (!bytes.ok()) return bytes.status();
     return EncodedMatrix{spec, matrix.rows, matrix.cols, *std::move(bytes)};
   } catch (const std::bad_alloc&) {
     return OutOfMemory(StrCat("format ", FormatName(spec), ": no memory for a matrix of ",
                               matrix.rows, "x", matrix.cols));
   }
+}
+
+}  // namespace
+
+Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix, float x_scale) {
+  return EncodeBy(spec, matrix, x_scale, [](const FormatSpec& body_spec, MatrixView body) {
+    return OpsOf(body_spec.id).encode(body_spec, body);
+  });
+}
+
+Result<EncodedMatrix> EncodeInSections(const FormatSpec& spec, MatrixView matrix,
+                                       std::span<const int64_t> starts, float x_scale) {
+  if (spec.id != FormatId::k_slot) return Encode(spec, matrix, x_scale);
+  return EncodeBy(spec, matrix, x_scale, [starts](const FormatSpec& body_spec, MatrixView body) {
+    return EncodeSlotInSections(body_spec, body, starts);
+  });
 }
 
 Status Validate(const EncodedView& matrix) {

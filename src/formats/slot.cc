@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "formats/format_ops.h"
+#include "formats/sections.h"
 
 namespace espalier {
 namespace {
@@ -122,6 +123,14 @@ class SlotWriter {
 };
 
 Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView matrix) {
+  const int64_t whole[] = {0};
+  return EncodeSlotInSections(spec, matrix, whole);
+}
+
+}  // namespace
+
+Result<AlignedBuffer<std::byte>> EncodeSlotInSections(const FormatSpec& spec, MatrixView matrix,
+                                                      std::span<const int64_t> starts) {
   if (matrix.cols > kMaxCols) {
     return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxCols, " columns can be stored, ",
                               matrix.cols, " found"));
@@ -134,28 +143,42 @@ Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView m
   }
   std::vector<uint32_t> order(strips.size());
   std::iota(order.begin(), order.end(), 0u);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](uint32_t a, uint32_t b) { return strips[a].size() > strips[b].size(); });
+  const auto section_of = [&](uint32_t strip) {
+    return std::upper_bound(starts.begin(), starts.end(), int64_t{strip} * spec.strip_rows);
+  };
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    const auto section_a = section_of(a), section_b = section_of(b);
+    return section_a != section_b ? section_a < section_b : strips[a].size() > strips[b].size();
+  });
 
   const size_t group_strips = SlotGroupOf(static_cast<size_t>(spec.strip_rows));
-  std::vector<uint64_t> starts = {0};
+  // Of the group that begins at a place: those of its longest strip, which is its first but where
+  // sections meet.
+  const auto rounds_of = [&](size_t place) {
+    size_t most = 0;
+    for (size_t p = place; p < std::min(order.size(), place + group_strips); ++p) {
+      most = std::max(most, strips[order[p]].size());
+    }
+    return most;
+  };
+  std::vector<uint64_t> group_starts = {0};
   for (size_t place = 0; place < order.size(); place += group_strips) {
-    starts.push_back(starts.back() + strips[order[place]].size());
+    group_starts.push_back(group_starts.back() + rounds_of(place));
   }
-  const uint64_t rounds = starts.back();
+  const uint64_t rounds = group_starts.back();
   if (rounds > kMaxRounds) {
     return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxRounds, " rounds can be stored, ",
                               rounds, " found"));
   }
-  const SlotLayout layout(spec, matrix.rows, rounds, rounds - starts[starts.size() - 2]);
+  const SlotLayout layout(spec, matrix.rows, rounds, rounds - group_starts[group_starts.size() - 2]);
   AlignedBuffer<std::byte> bytes(layout.end);
-  std::transform(starts.begin(), starts.end(), reinterpret_cast<uint32_t*>(bytes.data()),
+  std::transform(group_starts.begin(), group_starts.end(), reinterpret_cast<uint32_t*>(bytes.data()),
                  [](uint64_t start) { return static_cast<uint32_t>(start); });
   std::copy(order.begin(), order.end(), reinterpret_cast<uint32_t*>(bytes.data() + layout.strip));
   SlotWriter writer(spec, layout, bytes.data());
   for (size_t place = 0; place < order.size(); place += group_strips) {
     const size_t end = std::min(order.size(), place + group_strips);
-    for (size_t round = 0; round < strips[order[place]].size(); ++round) {
+    for (size_t round = 0; round < rounds_of(place); ++round) {
       for (size_t p = place; p < end; ++p) {
         writer.AppendOrPad(strips[order[p]], round);
       }
@@ -163,6 +186,8 @@ Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView m
   }
   return bytes;
 }
+
+namespace {
 
 // Every lane of every slot must name a column of the matrix, also the lanes of rows past the last:
 // kernels read x there.

@@ -59,6 +59,7 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
   node.projection_size = options.projection_size;
   node.delta = options.delta;
   node.skip = options.skip;
+  node.banks = options.banks;
   node.inputs.insert(node.inputs.end(), options.start.begin(), options.start.end());
   const int64_t rows = InfoOf(cell).gates * std::max<int64_t>(hidden_size, 0);
   const float bound = 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(hidden_size, 1)));
@@ -80,6 +81,14 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
       graph_.weights[direction.weight_skip] =
           Uniform({std::max<int64_t>(StateSizeOf(node), 0)}, bound);
       graph_.weights[direction.bias_skip] = Tensor({1}, {1.0f});
+    }
+    if (node.banks.has_value() && node.banks->size >= 1) {
+      const int64_t banks = std::max<int64_t>(BankCountOf(node), 0);
+      graph_.weights[direction.weight_banks_ih] = Uniform({banks, inputs}, bound);
+      graph_.weights[direction.weight_banks_hh] =
+          Uniform({banks, std::max<int64_t>(hidden_size, 0)}, bound);
+      graph_.weights[direction.bias_banks] =
+          Tensor({banks}, std::vector<float>(static_cast<size_t>(banks), 1.0f));
     }
   }
   return *this;

@@ -31,6 +31,7 @@ class GraphBuilder {
     std::vector<std::string> start = {};  // values that it starts from: h, and c of an LSTM
     std::optional<Delta> delta = {};
     bool skip = false;  // bias_skip begins as 1, so that nearly every step is an update
+    std::optional<UnitBanks> banks = {};  // bias_banks begins as 1, so that most run
   };
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options);
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size);

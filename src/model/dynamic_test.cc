@@ -1,4 +1,4 @@
-// Delta and skipped updates in the reference executor, by hand and by what they must not change.
+// Delta, skipped updates and banks of units in the reference executor, by hand and by what they must not change.
 #include <cmath>
 #include <limits>
 
@@ -97,6 +97,53 @@ TEST(Skip, ReadsTheStateThatItMade) {
   EXPECT_EQ(OutputOf(graph, {1, 1.5f, 3, 4, 1}), (std::vector<float>{1, 1.5f, 3, 3, 1}));
 }
 
+// Two units, h = relu(x) and relu(-x), each a bank; the scores are x + bias and -x.
+Graph TwoBanks(int64_t top, float bias) {
+  Rng rng(1);
+  GraphBuilder builder("two", {"x", {Element::kF32, Layout::kSequence, 1}}, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.banks = UnitBanks{1, top};
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kRnnReluCell, 2, options).Finish());
+  const std::string name = "rnn_relu0.";
+  graph.weights.at(name + "weight_ih").values = {1.0f, -1.0f};
+  graph.weights.at(name + "weight_hh").values = {0.0f, 0.0f, 0.0f, 0.0f};
+  graph.weights.at(name + "bias_ih").values = {0.0f, 0.0f};
+  graph.weights.at(name + "bias_hh").values = {0.0f, 0.0f};
+  graph.weights.at(name + "weight_banks_ih").values = {1.0f, -1.0f};
+  graph.weights.at(name + "weight_banks_hh").values = {0.0f, 0.0f, 0.0f, 0.0f};
+  graph.weights.at(name + "bias_banks").values = {bias, 0.0f};
+  return graph;
+}
+
+TEST(Banks, RunWhereTheirScoreIsAbove0) {
+  EXPECT_EQ(OutputOf(TwoBanks(0, 0.0f), {2, -3, 0, 1}),
+            (std::vector<float>{2, 0, 2, 3, 2, 3, 1, 3}));
+}
+
+TEST(Banks, RunWhereTheirScoreIsAmongTheLargest) {
+  EXPECT_EQ(OutputOf(TwoBanks(1, 0.0f), {2, -3, 0, -1}),  // of equal scores the first
+            (std::vector<float>{2, 0, 2, 3, 0, 3, 0, 1}));
+  EXPECT_EQ(OutputOf(TwoBanks(2, -9.0f), {2, -3}), (std::vector<float>{2, 0, 0, 3}));
+}
+
+TEST(Banks, ReadTheStateOfTheStepBefore) {
+  Graph graph = TwoBanks(0, 0.0f);
+  graph.weights.at("rnn_relu0.weight_banks_hh").values = {-1.0f, 0.0f, 2.0f, 0.0f};
+  // Scores x - h0 and 2 h0 - x: both above 0 at the second step, the second alone at the third.
+  EXPECT_EQ(OutputOf(graph, {2, 3, 1}), (std::vector<float>{2, 0, 3, 0, 3, 0}));
+  graph.weights.at("rnn_relu0.weight_ih").values = {1.0f, 1.0f};
+  EXPECT_EQ(OutputOf(graph, {2, 3, 1}), (std::vector<float>{2, 0, 3, 3, 3, 1}));
+}
+
+TEST(Banks, RunForNaN) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const int64_t top : {0, 1}) {
+    const std::vector<float> h = OutputOf(TwoBanks(top, 0.0f), {nan});
+    EXPECT_TRUE(std::isnan(h[0])) << top;
+    EXPECT_EQ(std::isnan(h[1]), top == 0);
+  }
+}
+
 // With rules that never hold anything back a network is the plain one, to the bit in the reference.
 TEST(Dynamic, WithoutThresholdsIsThePlainNetwork) {
   for (const CellInfo& cell : kCells) {
@@ -134,8 +181,13 @@ Graph Busy(uint64_t seed) {
   options.skip = true;
   builder.Recurrent(CellKind::kLstmCell, 5, options);
   builder.Recurrent(CellKind::kGruCell, 6, WithDelta({0.05, 0.05, 4}));
+  options.delta.reset();
+  options.banks = UnitBanks{3, 0};
+  builder.Recurrent(CellKind::kGruCell, 7, options);
   Graph graph = ValueOrDie(builder.Finish());
   graph.weights.at("lstm0.bias_skip").values = {-1.0f};
+  graph.weights.at("gru1.bias_skip").values = {-0.2f};
+  graph.weights.at("gru1.bias_banks").values = {0.0f, 0.1f, -0.1f};
   return graph;
 }
 
@@ -187,6 +239,21 @@ TEST(Dynamic, RefusesWhatCannotBe) {
   node = plain;
   node.skip = true;
   expect(node, Code::kInvalidArgument, {"rnn_relu0.", "_skip"});
+  node = plain;
+  node.banks = UnitBanks{2, 0};
+  expect(node, Code::kInvalidArgument, {"rnn_relu0.banks.size", "1 to 1", "2 found"});
+  node.banks = UnitBanks{1, 2};
+  expect(node, Code::kInvalidArgument, {"rnn_relu0.banks.top", "0 to 1", "2 found"});
+  node.banks = UnitBanks{1, 0};
+  expect(node, Code::kInvalidArgument, {"rnn_relu0.", "banks"});
+  node.delta = Delta{};
+  expect(node, Code::kUnsupported, {"rnn_relu0.banks", "banks or delta", "both"});
+  node.delta.reset();
+  node.cell = CellKind::kGruResetBeforeCell;
+  expect(node, Code::kUnsupported, {"banks", "gru_reset_before", "r * h"});
+  node.cell = CellKind::kLstmCell;
+  node.projection_size = 1;
+  expect(node, Code::kUnsupported, {"rnn_relu0.banks", "without a projection"});
 }
 
 }  // namespace

@@ -240,7 +240,7 @@ std::vector<std::byte> BytesOf(const Graph& graph) {
 }
 
 // Of a Recurrent node, version 1 lacks the 8 bytes of projection_size, 1 and 2 lack end_c, which is
-// 4 bytes if it is empty, and all three the 2 bytes of skip and has_delta.
+// 4 bytes if it is empty, 1 to 3 the 2 bytes of skip and has_delta, and all four that of has_banks.
 TEST(Serialize, ReadsGraphsOfOlderVersions) {
   Rng rng(7);
   GraphBuilder builder("old", kInput, &rng);
@@ -250,11 +250,11 @@ TEST(Serialize, ReadsGraphsOfOlderVersions) {
   other.nodes[0].projection_size = -1;  // 8 bytes that are found by comparing
   const std::vector<std::byte> marked = BytesOf(other);
   const auto at = std::mismatch(bytes.begin(), bytes.end(), marked.begin()).first - bytes.begin();
-  for (const int version : {1, 2, 3}) {
+  for (const int version : {1, 2, 3, 4}) {
     std::vector<std::byte> old = bytes;
     old[0] = static_cast<std::byte>(version);
-    const auto first = old.begin() + at + (version == 1 ? 0 : version == 2 ? 8 : 12);
-    old.erase(first, old.begin() + at + 14);
+    const int known = version == 1 ? 0 : version == 2 ? 8 : version == 3 ? 12 : 14;
+    old.erase(old.begin() + at + known, old.begin() + at + 15);
     ByteReader reader(old);
     EXPECT_TRUE(ValueOrDie(ReadGraph(&reader)) == graph) << version;
     EXPECT_EQ(reader.remaining(), 0u);

@@ -135,6 +135,28 @@ Status CheckSkip(const Node& node) {
                             "starts from values of the graph found"));
 }
 
+Status CheckBanks(const Node& node) {
+  if (!node.banks.has_value()) return Ok();
+  const auto bound = [&](const char* what, int64_t value, int64_t least, int64_t most) -> Status {
+    if (value >= least && value <= most) return Ok();
+    return InvalidArgument(StrCat(node.name, ".banks.", what, ": ", least, " to ", most,
+                                  " expected, ", value, " found"));
+  };
+  ESPALIER_RETURN_IF_ERROR(bound("size", node.banks->size, 1, node.hidden_size));
+  ESPALIER_RETURN_IF_ERROR(bound("top", node.banks->top, 0, BankCountOf(node)));
+  const auto refuse = [&](const std::string& expected, const std::string& found) {
+    return Unsupported(StrCat(node.name, ".banks: ", expected, " expected, ", found, " found"));
+  };
+  if (InfoOf(node.cell).reset_before) {
+    return refuse("a cell that multiplies h",
+                  std::string(InfoOf(node.cell).name) + ", which multiplies r * h,");
+  }
+  if (node.projection_size > 0) return refuse("a layer without a projection", "one with");
+  if (node.delta.has_value()) return refuse("banks or delta", "both");
+  if (!StartsFromValues(node)) return Ok();
+  return refuse("a layer with a state of its own", "one that starts from values of the graph");
+}
+
 Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, ValueType* out,
                       Shapes* shapes) {
   const ValueType& in = inputs[0];
@@ -144,6 +166,7 @@ Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, Va
   ESPALIER_RETURN_IF_ERROR(CheckRate(node.name + ".recurrent_dropout", node.recurrent_dropout));
   ESPALIER_RETURN_IF_ERROR(CheckDelta(node));
   ESPALIER_RETURN_IF_ERROR(CheckSkip(node));
+  ESPALIER_RETURN_IF_ERROR(CheckBanks(node));
   const int64_t rows = InfoOf(node.cell).gates * node.hidden_size;
   for (const RecurrentDirection& direction : DirectionsOf(node)) {
     (*shapes)[direction.weight_ih] = {rows, in.features};
@@ -159,6 +182,12 @@ Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, Va
     if (node.skip) {
       (*shapes)[direction.weight_skip] = {StateSizeOf(node)};
       (*shapes)[direction.bias_skip] = {1};
+    }
+    if (node.banks.has_value()) {
+      const int64_t banks = BankCountOf(node);
+      (*shapes)[direction.weight_banks_ih] = {banks, in.features};
+      (*shapes)[direction.weight_banks_hh] = {banks, node.hidden_size};
+      (*shapes)[direction.bias_banks] = {banks};
     }
   }
   const int64_t width = node.direction == Direction::kBidirectional ? 2 : 1;
@@ -429,6 +458,11 @@ std::vector<RecurrentDirection> DirectionsOf(const Node& node) {
       out.rest = name("rest");
       out.gain = name("gain");
     }
+    if (node.banks.has_value()) {
+      out.weight_banks_ih = name("weight_banks_ih");
+      out.weight_banks_hh = name("weight_banks_hh");
+      out.bias_banks = name("bias_banks");
+    }
     directions.push_back(std::move(out));
   };
   if (node.direction != Direction::kReverse) add(false);
@@ -498,14 +532,22 @@ bool IsStreamable(const Graph& graph) {
 }
 
 bool IsDynamic(const Graph& graph) {
-  return std::any_of(graph.nodes.begin(), graph.nodes.end(),
-                     [](const Node& node) { return node.delta.has_value() || node.skip; });
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) {
+    return node.delta.has_value() || node.skip || node.banks.has_value();
+  });
 }
 
 std::vector<std::string> PrunableWeights(const Graph& graph) {
+  std::set<std::string> choosers;
+  for (const Node& node : graph.nodes) {
+    if (!node.banks.has_value()) continue;
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      choosers.insert({direction.weight_banks_ih, direction.weight_banks_hh});
+    }
+  }
   std::vector<std::string> names;
   for (const auto& [name, tensor] : graph.weights) {
-    if (IsMatrix(tensor)) names.push_back(name);
+    if (IsMatrix(tensor) && !choosers.contains(name)) names.push_back(name);
   }
   return names;
 }

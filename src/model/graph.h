@@ -11,7 +11,8 @@
 //              and the same with suffix "_reverse" for the reverse direction. With a projection
 //              .weight_hr [P, H], and weight_hh is [G*H, P]; of a cell with peepholes
 //              .weight_peephole [3*H], gates i f o; of one that skips .weight_skip [H] or [P] and
-//              .bias_skip [1]
+//              .bias_skip [1]; of one with N banks .weight_banks_ih [N, I], .weight_banks_hh [N, H]
+//              and .bias_banks [N]
 //   Gemm       <node>.weight [O, I]  .bias [O]; a tied one has no weight of its own but reads that
 //   of
 //              an Embedding, [V, F], as [O, I] (WeightOf)
@@ -95,6 +96,20 @@ struct Delta {
 };
 inline constexpr int64_t kMostDeltaBank = 256;
 
+// Banks of units of a Recurrent node, of which a step runs those that it asks for itself
+// (conditional computation: Bengio et al. 2015, arXiv:1511.06297, section 3; in time, Jernite et al.
+// 2017, arXiv:1611.06188, where the leading units run):
+//   score = weight_banks_ih x + bias_banks + weight_banks_hh h     [N], N = ceil(H / size)
+// with the h of the step before. Bank n has the units [n size, n size + size) and runs where
+// score[n] > 0 or, with a `top` of k, where it is among the k largest (of equal ones the first).
+// NaN is larger than any number. The units of a bank that does not run keep their h and c.
+struct UnitBanks {
+  int64_t size = 32;  // in [1, H]
+  int64_t top = 0;    // in [0, N]; 0: by the sign of the score
+
+  bool operator==(const UnitBanks&) const = default;
+};
+
 struct Node {
   std::string name;  // unique; the prefix of its weights' names
   Op op = Op::kGemm;
@@ -131,6 +146,10 @@ struct Node {
   // sequence, so that its first step is one of the others. (The paper's update gate is 1 - rest.)
   // Not of a node that starts from values.
   bool skip = false;
+
+  // Of a cell that multiplies h, without a projection and without delta, and not of a node that
+  // starts from values. In a step that is skipped no bank runs.
+  std::optional<UnitBanks> banks;
 
   // Conv1d only: y[t] = b + sum_k W[:, k*I : (k+1)*I] x[t - (K-1-k)*D], K taps that lie D steps
   // apart: causal, so T stays T. Steps before the first are those of the state. Both in
@@ -196,6 +215,7 @@ struct RecurrentDirection {
   std::string weight_hr;               // "" without a projection
   std::string weight_peephole;         // "" where the cell has none
   std::string weight_skip, bias_skip;  // "" unless the node skips
+  std::string weight_banks_ih, weight_banks_hh, bias_banks;  // "" without banks
   std::string h, c;                    // state names; c is "" where the cell has none
   std::string x_sent, h_sent;          // state names; "" without delta
   std::string rest, gain;              // state names; "" unless the node skips
@@ -207,6 +227,11 @@ std::vector<RecurrentDirection> DirectionsOf(const Node& node);
 // Features of h, of one direction: P with a projection, else H. Precondition: as DirectionsOf.
 inline int64_t StateSizeOf(const Node& node) {
   return node.projection_size > 0 ? node.projection_size : node.hidden_size;
+}
+
+// N of a node with banks.
+inline int64_t BankCountOf(const Node& node) {
+  return (node.hidden_size + node.banks->size - 1) / node.banks->size;
 }
 
 // The name of the matrix that a Gemm, Conv1d or Embedding reads. Precondition: node is one.
@@ -242,11 +267,12 @@ std::vector<StateSpec> StatesOf(const Graph& graph);
 // True if no node needs the whole sequence at once, so that chunks and single steps are possible.
 bool IsStreamable(const Graph& graph);
 
-// True if a node has delta or skips: rounding may then make an executor send or skip what another
+// True if a node has delta, skips or has banks: rounding may then make an executor send or skip what another
 // does not.
 bool IsDynamic(const Graph& graph);
 
-// Names of the weights that the pruner may cut: all matrices, no biases.
+// Names of the weights that the pruner may cut: all matrices, no biases and nothing that chooses
+// banks.
 std::vector<std::string> PrunableWeights(const Graph& graph);
 
 // nullptr if there is none.

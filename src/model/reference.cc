@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/strings.h"
 #include "cells/double_math.h"
@@ -179,6 +180,38 @@ void SetGain(const RecurrentDirection& direction, const std::vector<double>& h, 
   *run->StateRow(direction.rest, b) = 1.0f - gain;
 }
 
+// Which units a step runs (graph.h, UnitBanks); empty: all.
+std::vector<bool> RunningUnits(const Node& node, const RecurrentDirection& direction,
+                               const std::vector<double>& x, const std::vector<double>& h,
+                               const Products& products) {
+  if (!node.banks.has_value()) return {};
+  const int64_t banks = BankCountOf(node);
+  std::vector<double> from_x(static_cast<size_t>(banks)), from_h(from_x.size());
+  products.MatVec(direction.weight_banks_ih, direction.bias_banks, {0, banks}, x, from_x.data());
+  products.MatVec(direction.weight_banks_hh, "", {0, banks}, h, from_h.data());
+  std::vector<float> score(from_x.size());
+  for (size_t n = 0; n < score.size(); ++n) score[n] = static_cast<float>(from_x[n] + from_h[n]);
+  const auto is_larger = [&](size_t a, size_t b) {
+    if (std::isnan(score[a]) || std::isnan(score[b])) {
+      return std::isnan(score[a]) && !std::isnan(score[b]);
+    }
+    return score[a] > score[b];
+  };
+  std::vector<size_t> order(score.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), is_larger);
+  std::vector<bool> units(static_cast<size_t>(node.hidden_size));
+  for (size_t i = 0; i < order.size(); ++i) {
+    const auto top = static_cast<size_t>(node.banks->top);
+    if (top > 0 ? i >= top : score[order[i]] <= 0.0f) continue;
+    const auto size = static_cast<size_t>(node.banks->size);
+    const size_t first = order[i] * size;
+    std::fill(units.begin() + static_cast<ptrdiff_t>(first),
+              units.begin() + static_cast<ptrdiff_t>(std::min(first + size, units.size())), true);
+  }
+  return units;
+}
+
 // One direction of a Recurrent node: the node's inputs, and where it writes, from column
 // number * StateSizeOf on.
 struct DirectionRun {
@@ -205,7 +238,14 @@ void Update(const Node& node, const RecurrentDirection& direction, const float* 
     Send(delta->x, delta->bank, run->StateRow(direction.x_sent, b), &x);
     Send(delta->h, delta->bank, run->StateRow(direction.h_sent, b), &read_h);
   }
+  const LayerState before = *state;
+  const std::vector<bool> runs = RunningUnits(node, direction, x, before.h, run->products);
   CellStepOf(run->products, node.cell, direction, x, read_h, state);
+  for (size_t k = 0; k < runs.size(); ++k) {
+    if (runs[k]) continue;
+    state->h[k] = before.h[k];
+    if (!before.c.empty()) state->c[k] = before.c[k];
+  }
   SetGain(direction, state->h, b, run);
 }
 

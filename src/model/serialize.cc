@@ -7,7 +7,7 @@
 namespace espalier {
 namespace {
 
-constexpr uint32_t kVersion = 4;
+constexpr uint32_t kVersion = 5;
 constexpr uint32_t kOldestVersion = 1;
 constexpr size_t kMaxNameBytes = 4096;
 constexpr uint32_t kMaxRank = 8;
@@ -47,16 +47,27 @@ void WriteNames(const std::vector<std::string>& names, ByteWriter* writer) {
   for (const std::string& name : names) writer->WriteString(name);
 }
 
-Status ReadDynamic(ByteReader* reader, Node* node) {
+Status ReadBanks(ByteReader* reader, Node* node) {
+  uint8_t has_banks = 0;
+  ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".has_banks", 2, &has_banks));
+  if (has_banks == 0) return Ok();
+  UnitBanks& banks = node->banks.emplace();
+  ESPALIER_RETURN_IF_ERROR(reader->Read("node.banks.size", &banks.size));
+  return reader->Read("node.banks.top", &banks.top);
+}
+
+Status ReadDynamic(ByteReader* reader, uint32_t version, Node* node) {
   uint8_t has_delta = 0, skips = 0;
   ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".skip", 2, &skips));
   node->skip = skips != 0;
   ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".has_delta", 2, &has_delta));
-  if (has_delta == 0) return Ok();
-  Delta& delta = node->delta.emplace();
-  ESPALIER_RETURN_IF_ERROR(reader->Read("node.delta.x", &delta.x));
-  ESPALIER_RETURN_IF_ERROR(reader->Read("node.delta.h", &delta.h));
-  return reader->Read("node.delta.bank", &delta.bank);
+  if (has_delta != 0) {
+    Delta& delta = node->delta.emplace();
+    ESPALIER_RETURN_IF_ERROR(reader->Read("node.delta.x", &delta.x));
+    ESPALIER_RETURN_IF_ERROR(reader->Read("node.delta.h", &delta.h));
+    ESPALIER_RETURN_IF_ERROR(reader->Read("node.delta.bank", &delta.bank));
+  }
+  return version < 5 ? Ok() : ReadBanks(reader, node);
 }
 
 Status ReadNode(ByteReader* reader, uint32_t version, Node* node) {
@@ -76,7 +87,7 @@ Status ReadNode(ByteReader* reader, uint32_t version, Node* node) {
       ESPALIER_RETURN_IF_ERROR(reader->Read("node.projection_size", &node->projection_size));
       if (version < 3) return Ok();
       ESPALIER_RETURN_IF_ERROR(reader->ReadString("node.end_c", kMaxNameBytes, &node->end_c));
-      return version < 4 ? Ok() : ReadDynamic(reader, node);
+      return version < 4 ? Ok() : ReadDynamic(reader, version, node);
     case Op::kGemm:
       if (version < 3) return Ok();
       return reader->ReadString("node.tied", kMaxNameBytes, &node->tied);
@@ -107,10 +118,15 @@ void WriteNode(const Node& node, ByteWriter* writer) {
       writer->WriteString(node.end_c);
       writer->Write(static_cast<uint8_t>(node.skip));
       writer->Write(static_cast<uint8_t>(node.delta.has_value()));
-      if (!node.delta.has_value()) return;
-      writer->Write(node.delta->x);
-      writer->Write(node.delta->h);
-      writer->Write(node.delta->bank);
+      if (node.delta.has_value()) {
+        writer->Write(node.delta->x);
+        writer->Write(node.delta->h);
+        writer->Write(node.delta->bank);
+      }
+      writer->Write(static_cast<uint8_t>(node.banks.has_value()));
+      if (!node.banks.has_value()) return;
+      writer->Write(node.banks->size);
+      writer->Write(node.banks->top);
       return;
     case Op::kGemm: writer->WriteString(node.tied); return;
     case Op::kConv1d:

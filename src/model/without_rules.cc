@@ -7,11 +7,15 @@ Graph WithoutRules(const Graph& graph) {
   for (Node& node : plain.nodes) {
     if (node.op != Op::kRecurrent) continue;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      plain.weights.erase(direction.weight_skip);
-      plain.weights.erase(direction.bias_skip);
+      for (const std::string& name : {direction.weight_skip, direction.bias_skip,
+                                      direction.weight_banks_ih, direction.weight_banks_hh,
+                                      direction.bias_banks}) {
+        plain.weights.erase(name);
+      }
     }
     node.delta.reset();
     node.skip = false;
+    node.banks.reset();
   }
   return plain;
 }

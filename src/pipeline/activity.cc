@@ -82,8 +82,11 @@ ActivityRecord RecordOf(const LayerActivity& activity) {
   record.delta_x = static_cast<double>(activity.rules.delta_x);
   record.delta_h = static_cast<double>(activity.rules.delta_h);
   record.skip = activity.rules.skip;
+  record.banks = activity.rules.banks;
   record.steps = static_cast<int64_t>(counters.steps);
   record.skipped = static_cast<int64_t>(counters.skipped);
+  record.units = static_cast<int64_t>(counters.units);
+  record.units_run = static_cast<int64_t>(counters.units_run);
   record.x_columns = static_cast<int64_t>(counters.x_columns);
   record.x_sent = static_cast<int64_t>(counters.x_sent);
   record.h_columns = static_cast<int64_t>(counters.h_columns);
@@ -111,9 +114,10 @@ Status AddActivityMaps(const Artifact& artifact, const Dataset& dataset,
     map.sequence = sequence;
     map.steps = steps;
     map.inputs = WidthOf(session, direction.x_sent);
-    map.units = WidthOf(session, direction.h_sent);
+    const std::string& units = record.banks ? direction.h : direction.h_sent;
+    map.units = WidthOf(session, units);
     watches.push_back({SentWatch(direction.x_sent, map.inputs, steps),
-                       SentWatch(direction.h_sent, map.units, steps),
+                       SentWatch(units, map.units, steps),
                        {},
                        0});
   }

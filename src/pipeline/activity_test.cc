@@ -18,6 +18,8 @@ class AddActivityMapsTest : public ::testing::Test {
     graph_ = ValueOrDie(WithDynamic(graph_, rules));
     for (auto& [name, weight] : graph_.weights) {
       if (name.ends_with(".bias_skip")) weight.values = {-0.5f};
+      if (name.find("_banks") == std::string::npos) continue;
+      for (float& value : weight.values) value = static_cast<float>(rng_.Normal());
     }
     dataset_.input = graph_.inputs[0].type;
     dataset_.classes = 3;
@@ -82,6 +84,19 @@ TEST_F(AddActivityMapsTest, ShowsOnlyUpdatesOfALayerWithoutDelta) {
   EXPECT_TRUE(map.h_sent.empty());
   EXPECT_TRUE(MaskBit(map.updates, 0));  // the first step always is one
   EXPECT_EQ(CountOf(map.updates, 10), 10 - records[0].skipped);
+}
+
+TEST_F(AddActivityMapsTest, ShowsWhichUnitsOfBanksRan) {
+  Use("gru:7 last_step gemm:3", {{.name = "banks", .layers = {"gru0"}, .banks = {3, 0}}});
+  const std::vector<ActivityRecord> records = Records();
+  const ActivityMap& map = records[0].map.value();
+  EXPECT_TRUE(records[0].banks);
+  EXPECT_EQ(records[0].units, 70);
+  EXPECT_GT(records[0].units_run, 0);
+  EXPECT_LT(records[0].units_run, 70);
+  EXPECT_EQ(map.inputs, 0);
+  EXPECT_EQ(map.units, 7);
+  EXPECT_EQ(CountOf(map.h_sent, 70), records[0].units_run);
 }
 
 TEST_F(AddActivityMapsTest, ShowsNothingOfANetworkThatCannotStream) {

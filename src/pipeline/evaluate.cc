@@ -45,7 +45,7 @@ Status CheckFits(const Artifact& artifact, const Dataset& dataset) {
 
 // Each in the layers that can follow it.
 Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) {
-  bool sends = false, skips = false;
+  bool sends = false, skips = false, has_banks = false;
   for (size_t i = 0; i < session->dynamic_layers(); ++i) {
     const LayerActivity layer = session->Activity(i);
     const Node& node = *FindNode(graph, std::string(layer.layer));
@@ -56,8 +56,10 @@ Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) 
       rules.delta_h = use.delta_h.value_or(rules.delta_h);
     }
     if (use.no_skip) rules.skip = false;
+    if (use.no_banks) rules.banks = false;
     sends |= node.delta.has_value();
     skips |= node.skip;
+    has_banks |= node.banks.has_value();
     ESPALIER_RETURN_IF_ERROR(session->SetRules(layer.layer, rules));
   }
   if ((use.delta_x || use.delta_h) && !sends) {
@@ -67,6 +69,9 @@ Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) 
   }
   if (use.no_skip && !skips) {
     return InvalidArgument("no skipping: a network with a layer that skips expected, none found");
+  }
+  if (use.no_banks && !has_banks) {
+    return InvalidArgument("no banks: a network with a layer that has banks expected, none found");
   }
   return Ok();
 }

@@ -235,6 +235,8 @@ Result<size_t> Search::Measure(double factor, bool skips) {
   const auto add = [](const LayerCounters& from, LayerCounters* to) {
     to->steps += from.steps;
     to->skipped += from.skipped;
+    to->units += from.units;
+    to->units_run += from.units_run;
     to->x_columns += from.x_columns;
     to->x_sent += from.x_sent;
     to->h_columns += from.h_columns;

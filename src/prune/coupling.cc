@@ -181,6 +181,13 @@ class AxisWalker {
         coupling_.weights[direction.weight_skip] = {h, {}, true};
         coupling_.weights[direction.bias_skip] = {{-1}, {}};
       }
+      if (node.banks.has_value()) {
+        const Axis banks(Idx(BankCountOf(node)), -1);
+        coupling_.weights[direction.weight_banks_ih] = {banks, in};
+        coupling_.weights[direction.weight_banks_hh] = {banks, h};
+        coupling_.weights[direction.bias_banks] = {banks, {}};
+        Pin(h, "is in a bank of " + node.name + ", which it would shift");
+      }
       if (!StartsFromValues(node)) {
         coupling_.states[direction.h] = h;
         if (!direction.c.empty()) coupling_.states[direction.c] = units;

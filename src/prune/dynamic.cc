@@ -35,10 +35,27 @@ Status ValidateDynamic(const DynamicSpec& spec) {
                                     " found"));
     }
   }
-  const int64_t most = method->reads_thresholds ? kMostDeltaBank : 1;
-  if (spec.bank >= 1 && spec.bank <= most) return Ok();
-  return InvalidArgument(StrCat("dynamic method ", spec.name, ": bank: 1 to ", most, " expected, ",
-                                spec.bank, " found"));
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  const UnitBanks none;
+  const struct {
+    const char* name;
+    int64_t value, least, most, unread;  // unread: what it is where the method does not read it
+    bool is_read;
+  } kCounts[] = {{"bank", spec.bank, 1, kMostDeltaBank, 1, method->reads_thresholds},
+                 {"size", spec.banks.size, 1, kMost, none.size, method->reads_banks},
+                 {"top", spec.banks.top, 0, kMost, none.top, method->reads_banks}};
+  for (const auto& count : kCounts) {
+    const std::string where = StrCat("dynamic method ", spec.name, ": ", count.name, ": ");
+    if (!count.is_read && count.value != count.unread) {
+      return InvalidArgument(
+          StrCat(where, "nothing, since it reads none, expected, ", count.value, " found"));
+    }
+    if (count.value >= count.least && count.value <= count.most) continue;
+    const std::string range = count.most == kMost ? StrCat("at least ", count.least)
+                                                  : StrCat(count.least, " to ", count.most);
+    return InvalidArgument(StrCat(where, range, " expected, ", count.value, " found"));
+  }
+  return Ok();
 }
 
 Result<Graph> WithDynamic(const Graph& graph, std::span<const DynamicSpec> specs) {

@@ -1,6 +1,7 @@
 // Dynamic methods: a layer that does less at some time steps. A method puts its rules, and weights
 // of its own, into a graph; the executors follow them (model/graph.h). What it leaves before any
-// training computes what the graph computed before, or differs by what its thresholds allow.
+// training computes what the graph computed before, or differs by what its thresholds, or the banks
+// that it is told to leave out, allow.
 #ifndef ESPALIER_PRUNE_DYNAMIC_H_
 #define ESPALIER_PRUNE_DYNAMIC_H_
 
@@ -20,6 +21,7 @@ struct DynamicSpec {
   std::vector<std::string> layers = {"*"};  // patterns of recurrent nodes' names
   double x = 0.0, h = 0.0;                  // delta: thresholds, >= 0
   int64_t bank = 1;                         // delta: features that are sent together
+  UnitBanks banks = {};                     // banks: size and top
 
   bool operator==(const DynamicSpec&) const = default;
 };
@@ -29,6 +31,7 @@ struct DynamicMethod {
   const char* formula;  // as in docs/methods.md
   const char* source;
   bool reads_thresholds;  // x, h and bank
+  bool reads_banks;       // size and top
   // Puts its rules into a Recurrent node of the graph.
   Status (*apply)(const DynamicSpec& spec, Node* node, TensorStore* weights);
 };

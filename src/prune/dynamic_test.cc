@@ -1,5 +1,7 @@
 #include "prune/dynamic.h"
 
+#include <gmock/gmock.h>
+
 #include <cmath>
 
 #include "model/build.h"
@@ -36,7 +38,9 @@ TEST(Dynamic, PutsItsRulesIntoTheLayersThatAreNamed) {
 // Before training a layer that skips does not: sigmoid(1) is above a half.
 TEST(Dynamic, BeginsAsTheNetworkThatItIsPutInto) {
   const Graph graph = TwoLayers();
-  const DynamicSpec specs[] = {{.name = "delta"}, {.name = "skip"}};
+  const DynamicSpec specs[] = {{.name = "delta", .layers = {"lstm0"}},
+                               {.name = "skip"},
+                               {.name = "banks", .layers = {"gru0"}, .banks = {3, 0}}};
   const Graph changed = ValueOrDie(WithDynamic(graph, specs));
   Rng rng(2);
   const Batch batch = RandomBatch(graph, 7, 4, 0, &rng);
@@ -50,6 +54,10 @@ TEST(Dynamic, KeepsWhatWasLearnedWhenItIsPutInAgain) {
   Graph graph = ValueOrDie(WithDynamic(TwoLayers(), specs));
   graph.weights.at("gru0.weight_skip").values = {1, 2, 3, 4};
   EXPECT_EQ(ValueOrDie(WithDynamic(graph, specs)), graph);
+  const DynamicSpec banks[] = {{.name = "banks", .layers = {"gru0"}, .banks = {2, 0}}};
+  graph = ValueOrDie(WithDynamic(graph, banks));
+  graph.weights.at("gru0.bias_banks").values = {1, 2};
+  EXPECT_EQ(ValueOrDie(WithDynamic(graph, banks)), graph);
 }
 
 TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
@@ -57,9 +65,17 @@ TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
     ExpectError(WithDynamic(TwoLayers(), std::span(&spec, 1)).status(), Code::kInvalidArgument,
                 parts);
   };
-  expect({.name = "skp"}, {"'skp'", "delta, skip", "did you mean 'skip'"});
+  expect({.name = "skp"}, {"'skp'", "delta, skip, banks", "did you mean 'skip'"});
   expect({.name = "skip", .x = 0.1}, {"skip", "x", "reads none", "0.1"});
-  expect({.name = "skip", .bank = 2}, {"skip", "bank", "1 to 1", "2"});
+  expect({.name = "skip", .bank = 2}, {"skip", "bank", "reads none", "2"});
+  expect({.name = "skip", .banks = {8, 0}}, {"skip", "size", "reads none", "8"});
+  expect({.name = "delta", .banks = {32, 1}}, {"delta", "top", "reads none", "1"});
+  expect({.name = "banks", .bank = 2}, {"banks", "bank", "reads none", "2"});
+  expect({.name = "banks", .banks = {0, 0}}, {"banks", "size", "at least 1", "0"});
+  expect({.name = "banks", .banks = {2, -1}}, {"banks", "top", "at least 0", "-1"});
+  expect({.name = "banks", .banks = {8, 0}}, {"lstm0.banks.size", "1 to 5", "8"});
+  expect({.name = "banks", .layers = {"gru0"}, .banks = {2, 3}},
+         {"gru0.banks.top", "0 to 2", "3"});
   expect({.name = "delta", .h = -1.0}, {"delta", "h", "at least 0", "-1"});
   expect({.name = "delta", .x = std::nan("")}, {"delta", "x", "nan"});
   expect({.name = "delta", .bank = 1000}, {"bank", "1 to 256", "1000"});
@@ -135,6 +151,41 @@ TEST(Dynamic, UnitsOfABankStay) {
   Keep keep(coupling.groups.size(), 1);
   keep[static_cast<size_t>(coupling.layers.back().groups[0])] = 0;
   ExpectError(ValidateKeep(coupling, keep), Code::kInvalidArgument, {"gru0", "bank of gru0"});
+}
+
+// Units of a layer with banks stay; those of the layer that it reads go with their columns of the
+// scores.
+TEST(Dynamic, BanksLetTheUnitsThatTheyReadGo) {
+  const DynamicSpec specs[] = {{.name = "banks", .layers = {"gru0"}, .banks = {2, 0}}};
+  Graph graph = ValueOrDie(WithDynamic(TwoLayers(), specs));
+  EXPECT_THAT(PrunableWeights(graph), ::testing::Not(::testing::Contains("gru0.weight_banks_ih")));
+  Rng rng(4);
+  for (auto& [name, weight] : graph.weights) {
+    if (name.find("_banks") == std::string::npos) continue;
+    for (float& value : weight.values) value = rng.Uniform(-1.0f, 1.0f);
+  }
+  const Coupling coupling = ValueOrDie(FindCoupling(graph));
+  Keep keep(coupling.groups.size(), 1);
+  keep[static_cast<size_t>(coupling.layers.back().groups[0])] = 0;
+  ExpectError(ValidateKeep(coupling, keep), Code::kInvalidArgument, {"gru0", "bank of gru0"});
+  keep.assign(coupling.groups.size(), 1);
+  for (const UnitLayer& layer : coupling.layers) {
+    if (layer.node == "lstm0") keep[static_cast<size_t>(layer.groups[1])] = 0;
+  }
+  Graph masked = graph;
+  for (const auto& [name, mask] : UnitMasks(coupling, keep)) {
+    std::vector<float>& values = masked.weights.at(name).values;
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= mask.keep[i];
+  }
+  const Graph compact = ValueOrDie(Compact(graph, coupling, keep));
+  EXPECT_EQ(compact.weights.at("gru0.weight_banks_ih").shape, (std::vector<int64_t>{2, 8}));
+  EXPECT_EQ(compact.weights.at("gru0.weight_banks_hh"), graph.weights.at("gru0.weight_banks_hh"));
+  const Batch batch = RandomBatch(graph, 9, 3, 0, &rng);
+  StateSet states = ZeroStates(graph, 3), compact_states = ZeroStates(compact, 3);
+  EXPECT_LT(MaxAbsDifference(
+                ValueOrDie(RunReference(masked, batch, &states)).at(graph.outputs[0]).values,
+                ValueOrDie(RunReference(compact, batch, &compact_states)).at(graph.outputs[0]).values),
+            1e-6);
 }
 
 }  // namespace

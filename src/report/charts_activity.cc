@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kMostRows = 384;  // of a map; more features share rows
 constexpr char kAvoided[] = "multiply-adds";
-constexpr char kReason[] = "steps, columns";
+constexpr char kReason[] = "steps, units, columns";
 
 double ShareOf(int64_t part, int64_t whole) {
   return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
@@ -70,12 +70,14 @@ Json GridOf(const Picture& picture) {
 }
 
 // Vega's own raster, as of masks (charts_weights.cc), over an axis of steps.
-Chart MapChart(const std::string& layer, const char* what, const Picture& picture) {
+// `happened`: what happened to them where the picture is filled, e.g. "sent".
+Chart MapChart(const std::string& layer, const char* what, const char* happened,
+               const Picture& picture) {
   int64_t sent = 0;
   for (int64_t i = 0; i < picture.features; ++i) sent += picture.CountOf(i);
   const std::string share = FormatPercent(ShareOf(sent, picture.features * picture.steps), 1);
   const std::string description =
-      StrCat("Which of ", picture.features, " ", what, " of ", layer, " were sent at each of ",
+      StrCat("Which of ", picture.features, " ", what, " of ", layer, " ", happened, " at each of ",
              picture.steps, " steps, the most active on top: ", share, " of them.");
   const int64_t height = std::clamp<int64_t>(2 * picture.features, 60, 280);
   const std::string size = "isFinite(containerSize()[0]) ? containerSize()[0] : 600";
@@ -120,7 +122,7 @@ Chart MapChart(const std::string& layer, const char* what, const Picture& pictur
       {"marks",
        {{{"type", "rect"}, {"from", {{"data", "maps"}}}, {"encode", {{"update", back}}}},
         {{"type", "image"}, {"from", {{"data", "maps"}}}, {"encode", {{"update", image}}}}}}};
-  return {StrCat(layer, ": ", what, " sent, ", picture.features, " over ", picture.steps,
+  return {StrCat(layer, ": ", what, " that ", happened, ", ", picture.features, " over ", picture.steps,
                  " steps, the most active on top"),
           description, std::move(spec)};
 }
@@ -146,16 +148,18 @@ Chart StepsChart(const ActivityRecord& record) {
     }
     for (size_t i = 0; i < 2; ++i) {
       if (pictures[i].features == 0) continue;
+      const char* what = record.banks ? "units" : i == 0 ? "x" : "h";
       lines.push_back({{"step", static_cast<double>(t) + 0.5},
-                       {"columns", i == 0 ? "x" : "h"},
+                       {"columns", what},
                        {"sent", ShareOf(pictures[i].CountAt(t), pictures[i].features)}});
     }
   }
   const bool has_lines = !lines.empty();
+  const std::string share =
+      record.banks ? ": share of the units that ran" : ": share of the columns sent";
   const std::string title =
-      layer + (!has_lines        ? ": steps that were updates"
-               : skipped.empty() ? ": share of the columns sent at each step"
-                                 : ": share of the columns sent at each step, pale where skipped");
+      !has_lines ? layer + ": steps that were updates"
+                 : StrCat(layer, share, " at each step", skipped.empty() ? "" : ", pale where skipped");
   const std::string description =
       StrCat(title, ", ", map.steps, " steps of one sequence, ", skipped.size(), " skipped.");
   Json spec = NewSpec(description, has_lines ? 130 : 46);
@@ -174,6 +178,8 @@ Chart StepsChart(const ActivityRecord& record) {
                            {"mark", {{"type", "rect"}, {"fill", "var(--mask-gone)"}}},
                            {"encoding", {{"x", from}, {"x2", {{"field", "to"}}}}}});
   if (has_lines) {
+    const Json what = record.banks ? Json{"units"} : Json{"x", "h"};
+    const Json colors = record.banks ? Json{"var(--accent)"} : Json{"var(--dense)", "var(--accent)"};
     Json step = x;
     step["field"] = "step";
     spec["layer"].push_back(
@@ -188,7 +194,7 @@ Chart StepsChart(const ActivityRecord& record) {
            {"color",
             {{"field", "columns"},
              {"type", "nominal"},
-             {"scale", {{"domain", {"x", "h"}}, {"range", {"var(--dense)", "var(--accent)"}}}}}},
+             {"scale", {{"domain", what}, {"range", colors}}}}},
            {"tooltip",
             {{{"field", "columns"}, {"type", "nominal"}},
              {{"field", "sent"}, {"type", "quantitative"}, {"format", ".1%"}}}}}}});
@@ -294,6 +300,9 @@ std::vector<Chart> LeftOutCharts(const ModelRecord& model) {
     if (record.skip) {
       bars.push_back({"steps", kReason, ShareOf(record.skipped, record.steps)});
     }
+    if (record.units > 0) {
+      bars.push_back({"units", kReason, 1.0 - ShareOf(record.units_run, record.units)});
+    }
     if (record.x_columns == 0) continue;
     bars.push_back({"columns of x", kReason, 1.0 - ShareOf(record.x_sent, record.x_columns)});
     bars.push_back({"columns of h", kReason, 1.0 - ShareOf(record.h_sent, record.h_columns)});
@@ -312,10 +321,13 @@ std::vector<Chart> ActivityCharts(const ModelRecord& model) {
     const ActivityMap& map = *record.map;
     charts.push_back(StepsChart(record));
     if (map.inputs > 0) {
-      charts.push_back(MapChart(LayerName(record), "inputs", {map.x_sent, map.inputs, map.steps}));
+      charts.push_back(MapChart(LayerName(record), "inputs", "were sent",
+                                {map.x_sent, map.inputs, map.steps}));
     }
     if (map.units > 0) {
-      charts.push_back(MapChart(LayerName(record), "units", {map.h_sent, map.units, map.steps}));
+      charts.push_back(MapChart(LayerName(record), "units",
+                                record.banks ? "ran" : "were sent",
+                                {map.h_sent, map.units, map.steps}));
     }
   }
   return charts;

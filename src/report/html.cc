@@ -194,8 +194,8 @@ void Page::Activity() {
   if (!has_activity && !record_.thresholds) return;
   page_.OpenSection(
       "activity", "What it leaves out, step by step",
-      "Dynamic pruning: a step of a layer is skipped, or only the columns of x and h that changed "
-      "enough are sent to its products. Counted on the test split; the pictures are of one "
+      "Dynamic pruning: a step of a layer is skipped, or runs only some of its units, or only the "
+      "columns of x and h that changed enough are sent to its products. Counted on the test split; the pictures are of one "
       "sequence "
       "of it.");
   std::vector<Chart> charts;

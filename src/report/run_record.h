@@ -97,10 +97,10 @@ struct ActivityMap {
   int64_t sequence = 0;          // index in the test split
   int64_t steps = 0;             // T, of the sequence or of its beginning
   int64_t inputs = 0;            // I; 0 without delta
-  int64_t units = 0;             // H (or P); 0 without delta
+  int64_t units = 0;             // H (or P); 0 without delta and banks
   std::vector<uint8_t> updates;  // [T], the steps that were not skipped
   std::vector<uint8_t> x_sent;   // [I, T], where a column was sent that had changed
-  std::vector<uint8_t> h_sent;   // [H, T]
+  std::vector<uint8_t> h_sent;   // [H, T]; of a layer with banks, where a unit changed
 };
 
 // Of one direction of a recurrent layer with dynamic pruning, on the test split; see LayerActivity
@@ -110,8 +110,11 @@ struct ActivityRecord {
   bool reverse = false;
   double delta_x = 0.0, delta_h = 0.0;
   bool skip = false;
+  bool banks = false;
   int64_t steps = 0;
   int64_t skipped = 0;
+  int64_t units = 0;
+  int64_t units_run = 0;
   int64_t x_columns = 0;
   int64_t x_sent = 0;
   int64_t h_columns = 0;

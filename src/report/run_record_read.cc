@@ -190,6 +190,11 @@ Status ReadActivity(const ObjectReader& object, ActivityRecord* activity) {
   ESPALIER_RETURN_IF_ERROR(object.Flag("skip", &activity->skip));
   ESPALIER_RETURN_IF_ERROR(object.Count("steps", &activity->steps));
   ESPALIER_RETURN_IF_ERROR(object.Count("skipped", &activity->skipped));
+  if (object.Find("banks") != nullptr) {  // records of before have none
+    ESPALIER_RETURN_IF_ERROR(object.Flag("banks", &activity->banks));
+    ESPALIER_RETURN_IF_ERROR(object.Count("units", &activity->units));
+    ESPALIER_RETURN_IF_ERROR(object.Count("units_run", &activity->units_run));
+  }
   ESPALIER_RETURN_IF_ERROR(object.Count("x_columns", &activity->x_columns));
   ESPALIER_RETURN_IF_ERROR(object.Count("x_sent", &activity->x_sent));
   ESPALIER_RETURN_IF_ERROR(object.Count("h_columns", &activity->h_columns));

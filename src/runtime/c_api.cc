@@ -312,9 +312,12 @@ espalier_status espalier_session_activity(const espalier_session* session, size_
     const auto count = [](uint64_t value) { return static_cast<int64_t>(value); };
     *activity_out = {found.layer.data(),
                      found.reverse ? 1 : 0,
-                     {found.rules.delta_x, found.rules.delta_h, found.rules.skip ? 1 : 0},
+                     {found.rules.delta_x, found.rules.delta_h, found.rules.skip ? 1 : 0,
+                      found.rules.banks ? 1 : 0},
                      count(counters.steps),
                      count(counters.skipped),
+                     count(counters.units),
+                     count(counters.units_run),
                      count(counters.x_columns),
                      count(counters.x_sent),
                      count(counters.h_columns),
@@ -336,7 +339,8 @@ espalier_status espalier_session_set_rules(espalier_session* session, const char
     ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
     ESPALIER_RETURN_IF_ERROR(WantPointer(layer, "layer"));
     ESPALIER_RETURN_IF_ERROR(WantPointer(rules, "rules"));
-    return session->session.SetRules(layer, {rules->delta_x, rules->delta_h, rules->skip != 0});
+    return session->session.SetRules(
+        layer, {rules->delta_x, rules->delta_h, rules->skip != 0, rules->banks != 0});
   });
 }
 

@@ -1,5 +1,5 @@
-// Dynamic pruning at run time: what may be set, and what was saved. See model/graph.h, Delta and
-// Node::skip.
+// Dynamic pruning at run time: what may be set, and what was saved. See model/graph.h, Delta,
+// Node::skip and UnitBanks.
 #ifndef ESPALIER_RUNTIME_DYNAMIC_H_
 #define ESPALIER_RUNTIME_DYNAMIC_H_
 
@@ -12,7 +12,8 @@ namespace espalier {
 struct LayerRules {
   float delta_x = 0.0f;  // thresholds
   float delta_h = 0.0f;
-  bool skip = false;  // false: every step is an update
+  bool skip = false;   // false: every step is an update
+  bool banks = false;  // false: all units run
 };
 
 // Of one direction of a Recurrent node with dynamic pruning, over all streams, since the session
@@ -20,11 +21,13 @@ struct LayerRules {
 struct LayerCounters {
   uint64_t steps = 0;      // of all sequences
   uint64_t skipped = 0;    // of these, those that were no update
+  uint64_t units = 0;      // units of layers with banks in updates, and how many of them ran
+  uint64_t units_run = 0;
   uint64_t x_columns = 0;  // columns of weight_ih in updates, and how many of them were sent
   uint64_t x_sent = 0;
   uint64_t h_columns = 0;  // of weight_hh
   uint64_t h_sent = 0;
-  uint64_t multiply_adds = 0;          // done in both products, padding included
+  uint64_t multiply_adds = 0;          // done in both products and to choose banks, with padding
   uint64_t multiply_adds_without = 0;  // of as many steps without rules
 };
 

@@ -95,7 +95,31 @@ struct DeltaProduct {
   size_t plain_multiply_adds = 0;
 };
 
-// Dynamic pruning of one direction of a Recurrent node: model/graph.h, Delta and Node::skip.
+// A product of a layer with banks.
+struct BankProduct {
+  Product plain;
+  size_t groups = 0;  // row groups
+  // [groups, BankLayer::words]: the banks that have rows in a group, one a bit.
+  const uint64_t* banks_of_group = nullptr;
+};
+
+// Of a layer whose steps choose banks of units: model/graph.h, UnitBanks.
+struct BankLayer {
+  size_t count = 0;  // N; 0: none
+  size_t size = 0;
+  size_t top = 0;
+  size_t units = 0;                // H
+  size_t words = 0;                // of 64 bits, one a bank
+  Product score_x, score_h;        // scores from x and from h
+  size_t multiply_adds = 0;        // of both
+  size_t input_multiply_adds = 0;  // of weight_ih, all of it
+  BankProduct input, recurrent;
+  RowBuffer scores, scores_h;  // scratch of B rows of N
+  uint64_t* runs = nullptr;    // scratch: [B, words], and a row for the union of them
+  uint32_t* order = nullptr;   // scratch: [N]
+};
+
+// Dynamic pruning of one direction of a Recurrent node: model/graph.h, Delta, Node::skip, UnitBanks.
 struct DynamicLayer {
   std::string_view node;
   bool reverse = false;
@@ -108,6 +132,7 @@ struct DynamicLayer {
   const float* weight_skip = nullptr;  // [H] or [P]
   float bias_skip = 0.0f;
   RowBuffer rest, gain;  // states of what skips
+  BankLayer banks;
   bool has_delta = false;
   size_t bank = 1;
   SendFn send = nullptr;

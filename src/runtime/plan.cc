@@ -12,6 +12,10 @@
 namespace espalier {
 namespace {
 
+constexpr size_t kBankBits = 64;  // of BankLayer::runs
+
+constexpr size_t DivideUp(size_t value, size_t divisor) { return (value + divisor - 1) / divisor; }
+
 constexpr size_t kAlignmentFloats = kAlignmentBytes / sizeof(float);
 
 // Calls visit(product, rows of one sequence's step) for every product of the program.
@@ -24,6 +28,8 @@ void EachProduct(const Program& program, const Visit& visit) {
       visit(layer.recurrent);
       if (layer.candidate.matrix != nullptr) visit(layer.candidate);
       if (layer.projection.matrix != nullptr) visit(layer.projection);
+      if (layer.has_banks) visit(layer.bank_input);
+      if (layer.has_banks) visit(layer.bank_recurrent);
     }
   }
 }
@@ -231,8 +237,10 @@ class Planner {
 
   void MakeDynamicScratch() {
     size_t features = 0;
+    size_t banks = 0;
     EachLayer(program_, [&](const ProgramNode&, const ProgramLayer& layer) {
       if (!layer.is_dynamic()) return;
+      if (layer.has_banks) banks = std::max(banks, CountBanks(layer));
       features =
           std::max({features, static_cast<size_t>(layer.input.matrix->view.cols), layer.width});
     });
@@ -242,6 +250,51 @@ class Planner {
     gathered_x_ = Rows(options_.max_batch, features);
     columns_ = arena_->Take<int32_t>(features + kMoreWritten);
     changes_ = arena_->Take<float>(features + kMoreWritten);
+    if (banks == 0) return;
+    bank_scores_ = Rows(options_.max_batch, banks);
+    bank_scores_h_ = Rows(options_.max_batch, banks);
+    bank_runs_ = arena_->Take<uint64_t>((options_.max_batch + 1) * DivideUp(banks, kBankBits));
+    bank_order_ = arena_->Take<uint32_t>(banks);
+  }
+
+  static size_t CountBanks(const ProgramLayer& layer) {
+    return static_cast<size_t>(layer.bank_recurrent.matrix->view.rows);
+  }
+
+  BankProduct MakeBankProduct(const ProgramLayer& spec, const ProgramProduct& plain) {
+    BankProduct product;
+    const EncodedView& view = plain.matrix->view;
+    product.plain = MakeProduct(plain);
+    product.groups = RowGroups(view);
+    const size_t words = DivideUp(CountBanks(spec), kBankBits);
+    uint64_t* banks = arena_->Take<uint64_t>(product.groups * words);
+    product.banks_of_group = banks;
+    if (banks == nullptr) return product;
+    for (int64_t row = 0; row < view.rows; ++row) {
+      const size_t bank = static_cast<size_t>(row) % spec.units / static_cast<size_t>(spec.banks.size);
+      banks[GroupOfRow(view, row) * words + bank / kBankBits] |= uint64_t{1} << bank % kBankBits;
+    }
+    return product;
+  }
+
+  BankLayer MakeBanks(const ProgramLayer& spec) {
+    BankLayer banks;
+    banks.count = CountBanks(spec);
+    banks.size = static_cast<size_t>(spec.banks.size);
+    banks.top = static_cast<size_t>(spec.banks.top);
+    banks.units = spec.units;
+    banks.words = DivideUp(banks.count, kBankBits);
+    banks.score_x = MakeProduct(spec.bank_input);
+    banks.score_h = MakeProduct(spec.bank_recurrent);
+    banks.multiply_adds = WorkOf(spec.bank_input) + WorkOf(spec.bank_recurrent);
+    banks.input_multiply_adds = WorkOf(spec.input);
+    banks.input = MakeBankProduct(spec, spec.input);
+    banks.recurrent = MakeBankProduct(spec, spec.recurrent);
+    banks.scores = Narrowed(bank_scores_, banks.count);
+    banks.scores_h = Narrowed(bank_scores_h_, banks.count);
+    banks.runs = bank_runs_;
+    banks.order = bank_order_;
+    return banks;
   }
 
   DeltaProduct MakeDeltaProduct(const ProgramProduct& plain, const ProgramProduct& columns) {
@@ -277,6 +330,10 @@ class Planner {
       layer.rest = State(spec.rest);
       layer.gain = State(spec.rest + 1);
       rules.skip = true;
+    }
+    if (spec.has_banks) {
+      layer.banks = MakeBanks(spec);
+      rules.banks = true;
     }
     if (spec.has_delta) {
       const size_t rows = static_cast<size_t>(InfoOf(node.cell).gates) * spec.units;
@@ -433,6 +490,9 @@ class Planner {
   RowBuffer gathered_x_;
   int32_t* columns_ = nullptr;
   float* changes_ = nullptr;
+  RowBuffer bank_scores_, bank_scores_h_;
+  uint64_t* bank_runs_ = nullptr;
+  uint32_t* bank_order_ = nullptr;
 };
 
 }  // namespace
@@ -469,6 +529,11 @@ Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRul
     if (each.weight_skip == nullptr && rules.skip) {
       return Unsupported(StrCat("layer '", layer,
                                 "': has no weights for skipping; give it skip "
+                                "and train it before it is compiled"));
+    }
+    if (each.banks.count == 0 && rules.banks) {
+      return Unsupported(StrCat("layer '", layer,
+                                "': has no weights that choose banks of units; give it banks "
                                 "and train it before it is compiled"));
     }
   }

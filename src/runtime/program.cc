@@ -92,6 +92,12 @@ class Resolver {
         layer.bias_skip = *Vector(direction.bias_skip);
         layer.rest = TakeStates(2);
       }
+      if (node.banks.has_value()) {
+        layer.has_banks = true;
+        layer.banks = *node.banks;
+        layer.bank_input = ProductOf(direction.weight_banks_ih, direction.bias_banks);
+        layer.bank_recurrent.matrix = &artifact_.matrix(direction.weight_banks_hh);
+      }
       program_.hidden = std::max({program_.hidden, layer.units, layer.width});
     }
     const auto hidden = static_cast<size_t>(node.hidden_size);

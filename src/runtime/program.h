@@ -46,8 +46,11 @@ struct ProgramLayer {
   const float* weight_skip = nullptr;               // [H] or [P], or nullptr
   float bias_skip = 0.0f;
   size_t rest = 0;  // index of the state; gain is the next
+  bool has_banks = false;
+  UnitBanks banks;
+  ProgramProduct bank_input, bank_recurrent;  // scores; the second has no bias
 
-  bool is_dynamic() const { return has_delta || weight_skip != nullptr; }
+  bool is_dynamic() const { return has_delta || weight_skip != nullptr || has_banks; }
 };
 
 // y = (x - mean) / sqrt(variance + epsilon) * weight + bias

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "runtime/banks.h"
+
 namespace espalier {
 namespace {
 
@@ -92,11 +94,20 @@ RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run, const S
   return h;
 }
 
-// What comes after the products of a step: ax(i) and ah(i) are those of row i. A sequence that has
-// ended is left as it is.
-template <typename Ax, typename Ah>
+// Of a step all of whose units run.
+struct AllRun {
+  template <typename Visit>
+  void operator()(const Units& units, const Visit& visit) const {
+    visit(units);
+  }
+};
+
+// What comes after the products of a step: ax(i) and ah(i) are those of row i, and
+// each_running(units, visit) calls visit for those of the units that run. A sequence that has ended
+// is left as it is.
+template <typename Ax, typename Ah, typename EachRunning = AllRun>
 void FinishStep(const Operation& op, const RunContext& run, const StepRows& rows, const Ax& ax,
-                const Ah& ah) {
+                const Ah& ah, const EachRunning& each_running = {}) {
   const RecurrentLayer& layer = op.recurrent;
   const size_t hidden = layer.units;
   const bool is_projected = layer.projection.matmul != nullptr;
@@ -129,10 +140,11 @@ void FinishStep(const Operation& op, const RunContext& run, const StepRows& rows
   }
   EachUnit(run, rows.count, hidden, [&](const Units& units) {
     if (!is_live(units.i)) return;
-    const GateStepArgs args = args_of(units);
-    layer.gate_step(args);
+    each_running(units, [&](const Units& running) { layer.gate_step(args_of(running)); });
     if (is_projected) return;
-    CopyFloats(args.h, args.hidden, out_of(rows.SequenceOf(units.i)) + units.first);
+    const size_t b = rows.SequenceOf(units.i);
+    CopyFloats(StateOf(layer, run, layer.h, b) + units.first, units.end - units.first,
+               out_of(b) + units.first);
   });
   if (!is_projected) return;
   layer.projection.Run(run.team, layer.cell_h, layer.projected, rows.count);
@@ -297,6 +309,33 @@ RowBuffer InputRows(const Operation& op, const RunContext& run, const StepRows& 
   return x;
 }
 
+// The products of a step and what comes after them, of the banks that run. `ax_ahead`: its input
+// products where all of them have been made.
+template <typename AxAhead>
+void RunBanks(const Operation& op, const RunContext& run, const StepRows& rows,
+              const AxAhead* ax_ahead) {
+  const RecurrentLayer& layer = op.recurrent;
+  const BankLayer& banks = layer.dynamic->banks;
+  LayerCounters& counters = *layer.dynamic->counters;
+  const RowBuffer x = InputRows(op, run, rows);
+  const RowBuffer h = HiddenRows(layer, run, rows);
+  ChooseBanks(banks, x, h, rows.count, &counters);
+  if (ax_ahead == nullptr) {
+    counters.multiply_adds += MultiplyBanks(banks, banks.input, run.team, x, layer.ax, rows.count);
+  } else {
+    counters.multiply_adds += rows.count * banks.input_multiply_adds;
+  }
+  counters.multiply_adds += MultiplyBanks(banks, banks.recurrent, run.team, h, layer.ah, rows.count);
+  FinishStep(
+      op, run, rows,
+      [&](size_t i) { return ax_ahead == nullptr ? layer.ax.row(i) : (*ax_ahead)(i); },
+      [&](size_t i) { return layer.ah.row(i); },
+      [&](const Units& units, const auto& visit) {
+        EachRunningUnits(banks, units.i, units.first, units.end,
+                         [&](size_t first, size_t end) { visit({units.i, first, end}); });
+      });
+}
+
 // With rules: the sequences of a step whose state changes, one step after the other.
 void RunDynamic(const Operation& op, const RunContext& run) {
   const RecurrentLayer& layer = op.recurrent;
@@ -306,12 +345,18 @@ void RunDynamic(const Operation& op, const RunContext& run) {
   InputProducts inputs(op, run);
   bool is_ahead = false;
   size_t updates = 0, steps = 0;  // of the chunk
+  const LayerCounters& counters = *dynamic.counters;
+  uint64_t units = counters.units, units_run = counters.units_run;  // before the chunk
   for (size_t s = 0; s < run.max_length; ++s) {
     if (s % inputs.chunk() == 0) {
+      const bool most_run = (counters.units_run - units_run) * 2 > counters.units - units;
       is_ahead = !dynamic.has_delta && inputs.chunk() > 1 &&
-                 (!dynamic.rules->skip || updates * 8 > steps * 7);
+                 (!dynamic.rules->skip || updates * 8 > steps * 7) &&
+                 (!dynamic.rules->banks || most_run);
       if (is_ahead) inputs.Multiply(s);
       updates = steps = 0;
+      units = counters.units;
+      units_run = counters.units_run;
     }
     StepRows rows{s};
     size_t live = 0;
@@ -332,6 +377,9 @@ void RunDynamic(const Operation& op, const RunContext& run) {
         return [&run, &rows, &memory](size_t i) { return run.StateOf(memory, rows.SequenceOf(i)); };
       };
       FinishStep(op, run, rows, row_of(dynamic.input_memory), row_of(dynamic.recurrent_memory));
+    } else if (dynamic.rules->banks) {
+      const auto ahead = [&](size_t i) { return inputs.Row(s, rows.SequenceOf(i)); };
+      RunBanks(op, run, rows, is_ahead ? &ahead : nullptr);
     } else {
       if (!is_ahead) {
         layer.input.Run(run.team, InputRows(op, run, rows), layer.ax, rows.count);

@@ -107,7 +107,7 @@ at::Tensor HiddenLoss(const TorchTensors& values, const Batch& batch, const Teac
   return total / static_cast<double>(std::max<size_t>(1, teaching.hidden.size()));
 }
 
-// See TrainOptions::update_penalty: the mean over the directions that skip.
+// See TrainOptions::update_penalty: the mean over the directions that leave something out.
 at::Tensor UpdatePenalty(const std::vector<at::Tensor>& updates) {
   at::Tensor total = at::zeros({});
   for (const at::Tensor& update : updates) total = total + update.mean();

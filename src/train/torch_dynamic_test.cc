@@ -1,4 +1,4 @@
-// Delta and skipped updates in the autograd executor.
+// Delta, skipped updates and banks of units in the autograd executor.
 #include <cmath>
 
 #include "model/build.h"
@@ -24,9 +24,10 @@ std::vector<float> ValuesOf(const at::Tensor& tensor) {
 }
 
 struct Case {
-  CellKind cell;
-  Direction direction;
-  bool has_delta, skips;
+  CellKind cell = CellKind::kLstmCell;
+  Direction direction = Direction::kForward;
+  bool has_delta = false, skips = false;
+  std::optional<UnitBanks> banks = {};
 };
 
 Graph NetworkOf(const Case& which) {
@@ -36,11 +37,13 @@ Graph NetworkOf(const Case& which) {
   options.direction = which.direction;
   if (which.has_delta) options.delta = Delta{0.4, 0.08, 1};
   options.skip = which.skips;
+  options.banks = which.banks;
   builder.Recurrent(which.cell, 7, options);
   if (which.has_delta) options.delta->bank = 3;
   Graph graph = ValueOrDie(builder.Recurrent(which.cell, 4, options).Finish());
   for (auto& [name, weight] : graph.weights) {
     if (name.find("bias_skip") != std::string::npos) weight.values = {-0.8f};
+    if (name.find("bias_banks") != std::string::npos) weight.values.assign(weight.size(), 0.05f);
   }
   return graph;
 }
@@ -49,10 +52,16 @@ Graph NetworkOf(const Case& which) {
 // threshold within rounding here.
 TEST(TorchDynamic, EqualsTheReference) {
   for (const CellInfo& cell : kCells) {
-    for (const auto& [has_delta, skips] : {std::pair{true, false}, {false, true}, {true, true}}) {
-      if (has_delta && cell.reset_before) continue;
+    const UnitBanks threes{3, 0}, top_two{2, 1};
+    for (const Case& rules : {Case{.has_delta = true}, Case{.skips = true},
+                              Case{.has_delta = true, .skips = true}, Case{.banks = threes},
+                              Case{.skips = true, .banks = threes}, Case{.banks = top_two}}) {
+      if (cell.reset_before && (rules.has_delta || rules.banks.has_value())) continue;
       for (const Direction direction : {Direction::kForward, Direction::kBidirectional}) {
-        const Graph graph = NetworkOf({cell.kind, direction, has_delta, skips});
+        Case which = rules;
+        which.cell = cell.kind;
+        which.direction = direction;
+        const Graph graph = NetworkOf(which);
         Rng rng(3);
         for (const int64_t min_length : {9, 0}) {
           const Batch batch = RandomBatch(graph, 9, 4, min_length, &rng);
@@ -145,6 +154,49 @@ TEST(TorchDynamic, SkipPassesItsGradientStraightThrough) {
   EXPECT_NEAR(ValuesOf(weights.at("rnn_relu0.bias_skip").grad())[0], (3.0 - 1.0) * slope, 1e-6);
   // weight_skip reads h0 = 1.
   EXPECT_NEAR(ValuesOf(weights.at("rnn_relu0.weight_skip").grad())[0], (3.0 - 1.0) * slope, 1e-6);
+}
+
+// One unit, a bank, h = relu(x): it does not run at the second step. With r for the rounded gate of
+// its score s, h1 = r x1 + (1 - r) x0, and r passes the gradient of sigmoid(s).
+TEST(TorchDynamic, BanksPassTheirGradientStraightThrough) {
+  Rng rng(6);
+  GraphBuilder builder("one", {"x", {Element::kF32, Layout::kSequence, 1}}, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.banks = UnitBanks{1, 0};
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kRnnReluCell, 1, options).Finish());
+  for (const auto& [name, value] : {std::pair{"weight_ih", 1.0f},
+                                    {"weight_hh", 0.0f},
+                                    {"bias_ih", 0.0f},
+                                    {"bias_hh", 0.0f},
+                                    {"weight_banks_ih", 0.5f},
+                                    {"weight_banks_hh", -2.0f},
+                                    {"bias_banks", 0.25f}}) {
+    graph.weights.at(std::string("rnn_relu0.") + name).values = {value};
+  }
+  const Batch batch{2, 1, {1.0f, 3.0f}, {}, {2}};
+  const TorchTensors weights = TensorsOf(graph);
+  std::vector<at::Tensor> updates;
+  const TorchTensors values =
+      Forward(graph, weights, batch, nullptr, {CellPath::kFused, nullptr, &updates});
+  const at::Tensor& h = values.at(graph.outputs[0]);
+  EXPECT_EQ(ValuesOf(h), (std::vector<float>{1.0f, 1.0f}));
+  ASSERT_EQ(updates.size(), 1u);
+  EXPECT_EQ(ValuesOf(updates[0]), (std::vector<float>{1.0f, 0.0f}));
+  h.select(0, 1).sum().backward();
+  const auto slope = [](double score) {
+    const double gate = 1.0 / (1.0 + std::exp(-score));
+    return gate * (1.0 - gate);
+  };
+  // d h1 / d s1 = (x1 - h0) slope, s1 = 0.5 * 3 - 2 h0 + 0.25 = -0.25. h0 = x0 whatever r0 is but
+  // for its gradient (x0 - 0) slope(s0), s0 = 0.75, which h1 passes on as (1 - r1) - 2 d h1 / d s1.
+  const double at_1 = (3.0 - 1.0) * slope(-0.25);
+  const double at_0 = 1.0 * slope(0.75) * (1.0 - 2.0 * at_1);
+  const auto gradient = [&](const char* name) {
+    return ValuesOf(weights.at(std::string("rnn_relu0.") + name).grad())[0];
+  };
+  EXPECT_NEAR(gradient("bias_banks"), at_1 + at_0, 1e-6);
+  EXPECT_NEAR(gradient("weight_banks_ih"), 3.0 * at_1 + 1.0 * at_0, 1e-6);
+  EXPECT_NEAR(gradient("weight_banks_hh"), 1.0 * at_1, 1e-6);
 }
 
 }  // namespace

@@ -32,9 +32,10 @@ struct ForwardOptions {
   CellPath path = CellPath::kFused;
   // Draws the dropout masks while training; nullptr: dropout and recurrent dropout do nothing.
   Rng* dropout = nullptr;
-  // If set, gets for each direction that skips [N, 1] over its valid steps: 1 for an update, 0 for
-  // a skip, with the gradient of the paper's update gate (straight-through: Campos et al. 2018,
-  // arXiv:1708.06834, section 3.1).
+  // If set, gets for each direction that skips or has banks [N, 1] over its valid steps: the share
+  // of the banks that ran, or without banks 1 for an update, and 0 for a skip; with the gradient of
+  // the paper's update gate (straight-through: Campos et al. 2018, arXiv:1708.06834, section 3.1)
+  // and of the sigmoids of the banks' scores.
   std::vector<at::Tensor>* updates = nullptr;
 };
 
@@ -61,6 +62,7 @@ struct CellWeights {
   at::Tensor weight_ih, weight_hh, bias_ih, bias_hh;
   at::Tensor weight_hr = {}, weight_peephole = {};  // undefined where the layer has none
   at::Tensor weight_skip = {}, bias_skip = {};
+  at::Tensor weight_banks_ih = {}, weight_banks_hh = {}, bias_banks = {};
 };
 struct CellRun {
   at::Tensor rows;  // in: [N, I]; out: [N, H], or [N, P] with a projection
@@ -68,13 +70,16 @@ struct CellRun {
                     // without a cell state
   // States of delta and of skipped updates (model/graph.h); undefined without.
   at::Tensor x_sent = {}, h_sent = {}, rest = {}, gain = {};
-  at::Tensor updates = {};  // out: see ForwardOptions; undefined if nothing skips
+  at::Tensor updates = {};  // out: see ForwardOptions; undefined if nothing is left out
 };
 // What a step does beside the cell: model/graph.h.
 struct StepRules {
   CellKind cell = CellKind::kLstmCell;
   std::optional<Delta> delta = {};
   bool skip = false;
+  std::optional<UnitBanks> banks = {};
+
+  bool leaves_out() const { return skip || banks.has_value(); }
 };
 // `dropout`: as h, factors of the hidden state where weight_hh reads it, or undefined. (The
 // interpolation of a GRU sees the hidden state itself.)

@@ -82,11 +82,41 @@ at::Tensor Send(const at::Tensor& values, const at::Tensor& sent, double thresho
   return at::where(is_due, values, sent);
 }
 
+// *made where `gate` is 1, `old` where it is 0. Nothing to do for a state that is not there.
+void Choose(const at::Tensor& gate, const at::Tensor& old, at::Tensor* made) {
+  if (made->defined()) *made = gate * *made + (1.0 - gate) * old;
+}
+
 // 1 where a step is an update and 0 where not, with the gradient of 1 - rest.
 at::Tensor UpdateOf(const at::Tensor& rest) {
   const at::Tensor gate = 1.0 - rest;
   const at::Tensor rounded = at::gt(rest.detach(), 0.5).logical_not().to(at::kFloat);
   return gate + (rounded - gate).detach();
+}
+
+// [n, N]: 1 where a bank runs and 0 where not (UnitBanks), with the gradient of the sigmoid of its
+// score.
+at::Tensor RunningBanks(const at::Tensor& scores, int64_t top) {
+  at::Tensor runs;
+  {
+    const at::NoGradGuard no_gradient;
+    if (top == 0) {
+      runs = at::gt(scores, 0.0).logical_or(at::isnan(scores)).to(at::kFloat);
+    } else {
+      const at::Tensor order = std::get<1>(at::sort(scores, /*stable=*/true, 1, true));
+      runs = at::zeros_like(scores).scatter(1, order.narrow(1, 0, top), 1.0);
+    }
+  }
+  const at::Tensor gate = at::sigmoid(scores);
+  return gate + (runs - gate).detach();
+}
+
+// [n, N] by bank to [n, H] by unit.
+at::Tensor UnitsOf(const at::Tensor& banks, int64_t size, int64_t hidden) {
+  return banks.unsqueeze(2)
+      .expand({banks.size(0), banks.size(1), size})
+      .reshape({banks.size(0), -1})
+      .narrow(1, 0, hidden);
 }
 
 // The products of a cell.
@@ -149,6 +179,12 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
   const bool reads_at_once = !delta.has_value();
   const std::vector<at::Tensor> inputs =
       (reads_at_once ? products.Input(start.rows) : start.rows).split_with_sizes(step_sizes);
+  const auto& banks = rules.banks;
+  std::vector<at::Tensor> bank_inputs;
+  if (banks.has_value()) {
+    bank_inputs = at::addmm(w.bias_banks, start.rows, w.weight_banks_ih.t())
+                      .split_with_sizes(step_sizes);
+  }
   EndStates ended;
   std::vector<at::Tensor> outputs, updates;
   for (size_t step = 0; step < step_sizes.size(); ++step) {
@@ -165,30 +201,37 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
     }
     if (dropout.defined()) read_h = read_h * dropout.narrow(0, 0, size);
     next.cell = products.Step(ax, read_h, state.cell);
+    at::Tensor share;  // of the layer that is updated
+    if (banks.has_value()) {
+      const at::Tensor runs = RunningBanks(
+          at::addmm(bank_inputs[step], state.cell.h, w.weight_banks_hh.t()), banks->top);
+      const at::Tensor units = UnitsOf(runs, banks->size, state.cell.h.size(1));
+      Choose(units, state.cell.h, &next.cell.h);
+      Choose(units, state.cell.c, &next.cell.c);
+      share = runs.mean(1, /*keepdim=*/true);
+    }
     if (rules.skip) {
       const at::Tensor update = UpdateOf(state.rest);
       const at::Tensor skip = 1.0 - update;
-      const auto choose = [&](at::Tensor* made, const at::Tensor& old) {
-        if (made->defined()) *made = update * *made + skip * old;
-      };
-      choose(&next.cell.h, state.cell.h);
-      choose(&next.cell.c, state.cell.c);
-      choose(&next.x_sent, state.x_sent);
-      choose(&next.h_sent, state.h_sent);
+      Choose(update, state.cell.h, &next.cell.h);
+      Choose(update, state.cell.c, &next.cell.c);
+      Choose(update, state.x_sent, &next.x_sent);
+      Choose(update, state.h_sent, &next.h_sent);
+      share = share.defined() ? update * share : update;
       const at::Tensor gain =
           at::sigmoid(at::addmv(w.bias_skip, next.cell.h, w.weight_skip)).unsqueeze(1);
       next.gain = update * gain + skip * state.gain;
       next.rest =
           update * (1.0 - next.gain) + skip * (state.rest - at::minimum(next.gain, state.rest));
-      updates.push_back(update);
     }
+    if (rules.leaves_out()) updates.push_back(share);
     state = std::move(next);
     outputs.push_back(state.cell.h);
   }
   StepState end = ended.Join(state);
   CellRun run{at::cat(outputs, 0), end.cell.h, end.cell.c, end.x_sent,
               end.h_sent,          end.rest,   end.gain};
-  if (rules.skip) run.updates = at::cat(updates, 0);
+  if (rules.leaves_out()) run.updates = at::cat(updates, 0);
   return run;
 }
 
@@ -201,7 +244,9 @@ CellWeights CellWeightsOf(const RecurrentDirection& direction, const TorchTensor
   return {weights.at(direction.weight_ih), weights.at(direction.weight_hh),
           weights.at(direction.bias_ih),   weights.at(direction.bias_hh),
           optional(direction.weight_hr),   optional(direction.weight_peephole),
-          optional(direction.weight_skip), optional(direction.bias_skip)};
+          optional(direction.weight_skip), optional(direction.bias_skip),
+          optional(direction.weight_banks_ih), optional(direction.weight_banks_hh),
+          optional(direction.bias_banks)};
 }
 
 CellRun RunCellTextual(const StepRules& rules, const CellWeights& weights, const CellRun& start,
@@ -219,7 +264,8 @@ CellRun RunCellTextual(const StepRules& rules, const CellWeights& weights, const
 CellRun RunCellFused(const StepRules& rules, const CellWeights& w, const CellRun& start,
                      const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
   const CellKind cell = rules.cell;
-  const bool is_plain = !w.weight_hr.defined() && !rules.delta.has_value() && !rules.skip;
+  const bool is_plain =
+      !w.weight_hr.defined() && !rules.delta.has_value() && !rules.leaves_out();
   if (!is_plain) return RunCellTextual(rules, w, start, step_sizes, dropout);
   if (cell == CellKind::kLstmCell) return RunLstm(w, start, step_sizes, dropout);
   // libtorch's own forms for equal lengths; its packed ones are slower than the textual form, as

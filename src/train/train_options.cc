@@ -147,6 +147,9 @@ std::string DescribeLayers(const Graph& graph) {
                  node.recurrent_dropout,
                  node.projection_size > 0 ? StrCat(" projection ", node.projection_size) : "",
                  node.skip ? " skip" : "",
+                 node.banks.has_value()
+                     ? StrCat(" banks ", node.banks->size, " top ", node.banks->top)
+                     : "",
                  node.delta.has_value() ? StrCat(" delta ", Exact(node.delta->x), " ",
                                                  Exact(node.delta->h), " bank ", node.delta->bank)
                                         : "",

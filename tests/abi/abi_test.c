@@ -234,7 +234,7 @@ static void prunes_over_time(const char* path) {
   float x[4 * 6];
   size_t i = 0;
   espalier_layer_activity activity;
-  espalier_layer_rules rules = {0.0f, 0.0f, 0};
+  espalier_layer_rules rules = {0.0f, 0.0f, 0, 0};
   espalier_error error;
   espalier_model* model = open_model(path);
   espalier_session* session = NULL;
@@ -265,6 +265,11 @@ static void prunes_over_time(const char* path) {
   rules.skip = 1;
   expect(espalier_session_set_rules(session, "lstm0", &rules, &error) == ESPALIER_UNSUPPORTED,
          "no weights for skipping");
+  rules.skip = 0;
+  rules.banks = 1;
+  expect(espalier_session_set_rules(session, "lstm0", &rules, &error) == ESPALIER_UNSUPPORTED,
+         "no weights for banks");
+  expect(activity.rules.banks == 0 && activity.units == 0 && activity.units_run == 0, "banks");
   expect(espalier_session_set_rules(session, "gru0", &rules, &error) == ESPALIER_INVALID_ARGUMENT,
          "no such layer");
   expect(espalier_session_activity(session, 1, &activity, NULL) == ESPALIER_INVALID_ARGUMENT,

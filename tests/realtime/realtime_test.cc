@@ -237,7 +237,13 @@ TEST(RealtimeDynamic, RunsUntilItIsSureAndWithinABudget) {
   GraphBuilder::RecurrentOptions recurrent;
   recurrent.delta = Delta{0.1, 0.1, 1};
   recurrent.skip = true;
-  builder.Recurrent(CellKind::kGruCell, 12, recurrent).MeanOverTime().Gemm(5);
+  builder.Recurrent(CellKind::kGruCell, 12, recurrent);
+  for (const int64_t top : {0, 2}) {
+    recurrent.delta.reset();
+    recurrent.banks = UnitBanks{3, top};
+    builder.Recurrent(CellKind::kGruCell, 12, recurrent);
+  }
+  builder.MeanOverTime().Gemm(5);
   const Artifact artifact = ArtifactOf(ValueOrDie(builder.Finish()), "csr");
   SessionOptions options;
   options.max_steps = 2;

@@ -142,8 +142,17 @@ std::vector<uint8_t> Sent(int64_t rows, int64_t steps, Rng* rng) {
 
 // A layer that sends changes and one that skips, and how the thresholds of the first were found.
 void Dynamic(Rng* rng, RunRecord* record, ModelRecord* model) {
-  ActivityRecord delta{"lstm0", false,   0.21,     0.08,    false,     280000,     0,
-                       7840000, 2010000, 28000000, 3900000, 900000000, 2600000000, {}};
+  ActivityRecord delta;
+  delta.layer = "lstm0";
+  delta.delta_x = 0.21;
+  delta.delta_h = 0.08;
+  delta.steps = 280000;
+  delta.x_columns = 7840000;
+  delta.x_sent = 2010000;
+  delta.h_columns = 28000000;
+  delta.h_sent = 3900000;
+  delta.multiply_adds = 900000000;
+  delta.multiply_adds_without = 2600000000;
   delta.map = ActivityMap{17,
                           28,
                           28,
@@ -151,12 +160,32 @@ void Dynamic(Rng* rng, RunRecord* record, ModelRecord* model) {
                           PackMask(std::vector<uint8_t>(28, 1)),
                           Sent(28, 28, rng),
                           Sent(100, 28, rng)};
-  ActivityRecord skip{"lstm1", false, 0.0, 0.0, true,       280000,     170000,
-                      0,       0,     0,   0,   1020000000, 2600000000, {}};
+  ActivityRecord skip;
+  skip.layer = "lstm1";
+  skip.skip = true;
+  skip.steps = 280000;
+  skip.skipped = 170000;
+  skip.multiply_adds = 1020000000;
+  skip.multiply_adds_without = 2600000000;
   std::vector<uint8_t> updates;
   for (int t = 0; t < 28; ++t) updates.push_back(t % 3 == 0 || t == 10);
   skip.map = ActivityMap{17, 28, 0, 0, PackMask(updates), {}, {}};
-  model->activity = {delta, skip};
+  ActivityRecord banks;
+  banks.layer = "lstm2";
+  banks.banks = true;
+  banks.steps = 280000;
+  banks.units = 28000000;
+  banks.units_run = 9100000;
+  banks.multiply_adds = 930000000;
+  banks.multiply_adds_without = 2600000000;
+  banks.map = ActivityMap{17,
+                          28,
+                          0,
+                          100,
+                          PackMask(std::vector<uint8_t>(28, 1)),
+                          {},
+                          Sent(100, 28, rng)};
+  model->activity = {delta, skip, banks};
   ThresholdCurve& curve = record->thresholds.emplace();
   curve.target = "loss";
   curve.most = 0.01;

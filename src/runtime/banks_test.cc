@@ -1,0 +1,155 @@
+// Sessions of layers with banks of units against the reference executor and against plain sessions.
+#include "runtime/banks.h"
+
+#include <gtest/gtest.h>
+
+#include "model/without_rules.h"
+#include "runtime/session_test_support.h"
+
+namespace espalier {
+namespace {
+
+using namespace ::espalier::testing;
+
+// Two layers of a cell, sparse, with an output at each step. 21 units are banks of 5 and one of 1,
+// so that banks begin and end within row groups.
+Graph Network(CellKind cell, int64_t top, bool skip = false,
+              Direction direction = Direction::kForward) {
+  Rng rng(21);
+  GraphBuilder builder("banks", kFeatures, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.direction = direction;
+  options.skip = skip;
+  options.banks = UnitBanks{5, top};
+  builder.Recurrent(cell, 21, options);
+  options.banks->size = 4;
+  builder.Recurrent(cell, 10, options);
+  Graph graph = ValueOrDie(builder.Gemm(4).Finish());
+  ZeroRandomWeights(0.6, &rng, &graph);
+  for (auto& [name, weight] : graph.weights) {
+    if (name.find("bias_skip") != std::string::npos) weight.values = {-0.8f};
+    if (name.find("bias_banks") != std::string::npos) {
+      for (float& value : weight.values) value = rng.Uniform(-0.2f, 0.2f);
+    }
+  }
+  return graph;
+}
+
+std::vector<CellKind> CellsWithBanks() {
+  std::vector<CellKind> cells;
+  for (const CellInfo& info : kCells) {
+    if (!info.reset_before) cells.push_back(info.kind);
+  }
+  return cells;
+}
+
+class BanksOnEveryTarget : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Targets, BanksOnEveryTarget, ::testing::ValuesIn(Targets()),
+                         [](const auto& test) { return test.param; });
+
+// Of random lengths and states, in batches of many sequences. No score meets 0, or another that is
+// as large, within rounding here.
+TEST_P(BanksOnEveryTarget, EqualTheReference) {
+  for (const CellKind cell : CellsWithBanks()) {
+    for (const int64_t top : {0, 1, 2}) {
+      for (const bool skip : {false, true}) {
+        const Graph graph = Network(cell, top, skip, Direction::kBidirectional);
+        for (const FormatSpec& spec : {FormatSpec{FormatId::k_slot, 8, 8}, FormatSpec()}) {
+          const Artifact artifact = ArtifactOf(graph, spec);
+          Session session = SessionOf(artifact, 5, 12, GetParam());
+          Rng rng(7);
+          for (int repetition = 0; repetition < 4; ++repetition) {
+            const int64_t size = 1 + static_cast<int64_t>(rng.Below(5));
+            const StateSet start =
+                skip ? ZeroStates(graph, size) : RandomStates(graph, size, &rng);
+            ExpectMatchesReference(Fitted(graph, spec), RandomBatch(graph, 12, size, 0, &rng),
+                                   start, &session);
+          }
+          const LayerCounters& counters = session.Activity(0).counters;
+          EXPECT_GT(counters.units_run, 0u);
+          EXPECT_LT(counters.units_run, counters.units);
+          EXPECT_EQ(counters.units, (counters.steps - counters.skipped) * 21);
+        }
+      }
+    }
+  }
+}
+
+// Whole, in chunks and step by step, alone and beside others: the same bits. Of whole sequences
+// input products are made ahead once most banks run.
+TEST(Banks, GiveTheSameInChunksAndBatches) {
+  for (const float bias : {0.0f, 0.5f}) {
+    Graph graph = Network(CellKind::kGruCell, 0);
+    for (const char* name : {"gru0.bias_banks", "gru1.bias_banks"}) {
+      for (float& value : graph.weights.at(name).values) value += bias;
+    }
+    const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+    Rng rng(9);
+    const Batch batch = RandomBatch(graph, 48, 1, 48, &rng);
+    Session whole = SessionOf(artifact, 1, 48);
+    ASSERT_OK(whole.Run(ViewOf(batch)));
+    const std::span<const float> expected = whole.Output(0);
+    for (const int64_t chunk : {1, 5, 8}) {
+      Session session = SessionOf(artifact, 1, 48);
+      std::vector<float> found;
+      for (int64_t step = 0; step < 48; step += chunk) {
+        const Batch part = Chunk(graph, batch, step, std::min<int64_t>(chunk, 48 - step));
+        ASSERT_OK(session.Run(ViewOf(part)));
+        found.insert(found.end(), session.Output(0).begin(), session.Output(0).end());
+      }
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), found.begin(), found.end()))
+          << chunk;
+    }
+    Batch three = RandomBatch(graph, 48, 3, 48, &rng);
+    for (size_t t = 0; t < 48; ++t) {
+      std::copy_n(batch.features.begin() + static_cast<ptrdiff_t>(t * 13), 13,
+                  three.features.begin() + static_cast<ptrdiff_t>((t * 3 + 1) * 13));
+    }
+    Session together = SessionOf(artifact, 3, 48);
+    ASSERT_OK(together.Run(ViewOf(three)));
+    for (size_t t = 0; t < 48; ++t) {
+      EXPECT_TRUE(std::equal(expected.begin() + static_cast<ptrdiff_t>(t * 4),
+                             expected.begin() + static_cast<ptrdiff_t>(t * 4 + 4),
+                             together.Output(0).begin() + static_cast<ptrdiff_t>((t * 3 + 1) * 4)))
+          << t;
+    }
+  }
+}
+
+TEST(Banks, RulesOffIsThePlainSession) {
+  const Graph graph = Network(CellKind::kLstmCell, 1);
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+  const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), {FormatId::k_slot, 8, 8});
+  Session off = SessionOf(artifact, 3, 9);
+  Session plain = SessionOf(plain_artifact, 3, 9);
+  for (const char* layer : {"lstm0", "lstm1"}) ASSERT_OK(off.SetRules(layer, LayerRules()));
+  Rng rng(10);
+  const Batch batch = RandomBatch(graph, 9, 3, 0, &rng);
+  ASSERT_OK(off.Run(ViewOf(batch)));
+  ASSERT_OK(plain.Run(ViewOf(batch)));
+  ExpectNear({plain.Output(0).begin(), plain.Output(0).end()}, off.Output(0), kTolerance,
+             "rules off");
+  EXPECT_EQ(off.Activity(0).counters.units, 0u);
+  EXPECT_EQ(off.Activity(0).counters.multiply_adds, off.Activity(0).counters.multiply_adds_without);
+  ExpectError(plain.SetRules("lstm0", {0.0f, 0.0f, false, true}), Code::kInvalidArgument,
+              {"lstm0", "no such layer"});
+}
+
+// In a format whose row groups are banks, a top of 1 of 4 multiplies a quarter.
+TEST(Banks, MultiplyOnlyWhatRuns) {
+  Rng rng(3);
+  GraphBuilder builder("quarter", kFeatures, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.banks = UnitBanks{16, 1};
+  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 64, options).Finish());
+  const Artifact artifact = ArtifactOf(graph, FormatSpec());
+  Session session = SessionOf(artifact, 1, 1);
+  ASSERT_OK(session.Step(RandomBatch(graph, 1, 1, 1, &rng).features));
+  const LayerCounters& counters = session.Activity(0).counters;
+  constexpr uint64_t kScores = 16 * (13 + 64);  // 4 rows, stored as 16
+  EXPECT_EQ(counters.units_run, 16u);
+  EXPECT_EQ(counters.multiply_adds, counters.multiply_adds_without / 4 + kScores);
+}
+
+}  // namespace
+}  // namespace espalier
