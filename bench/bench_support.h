@@ -1,4 +1,4 @@
-// What the benches share: ending on an error, and matrices that look pruned.
+// What the benches share: ending on an error, quantiles, and matrices that look pruned.
 #ifndef ESPALIER_BENCH_BENCH_SUPPORT_H_
 #define ESPALIER_BENCH_BENCH_SUPPORT_H_
 
@@ -25,10 +25,20 @@ namespace espalier {
   std::exit(1);
 }
 
+inline void DieUnlessOk(const Status& status) {
+  if (!status.ok()) Die(status.message());
+}
+
 template <typename T>
 T ValueOrDie(Result<T> result) {
   if (!result.ok()) Die(result.status().message());
   return *std::move(result);
+}
+
+// Precondition: not empty.
+inline double Quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
 }
 
 // A random matrix of which about `density` is kept, in the pieces that the format stores. Full for

@@ -29,10 +29,6 @@
 namespace espalier {
 namespace {
 
-void DieUnlessOk(const Status& status) {
-  if (!status.ok()) Die(status.message());
-}
-
 struct Options {
   int repetitions = 25;
   int64_t threads = 2;
@@ -107,11 +103,6 @@ double StepUs(Session* session, const std::vector<float>& x, int steps) {
   const Stopwatch watch;
   for (int i = 0; i < steps; ++i) DieUnlessOk(session->Step(std::span<const float>(x)));
   return watch.ElapsedNs() / 1e3 / steps;
-}
-
-double Quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
 }
 
 void TimeThreads(const Options& options, int64_t hidden) {

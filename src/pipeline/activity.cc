@@ -6,6 +6,7 @@
 #include <string>
 
 #include "model/graph.h"
+#include "pipeline/evaluate.h"
 
 namespace espalier {
 namespace {
@@ -63,15 +64,6 @@ int64_t MedianSequence(const Dataset& dataset) {
                        [&](int64_t i) { return dataset.length(i) == length; });
 }
 
-Status StepOf(const Dataset& dataset, int64_t step, Session* session) {
-  const auto at = static_cast<size_t>(step);
-  if (dataset.input.element == Element::kI32) {
-    return session->Step(std::span(dataset.ids).subspan(at, 1));
-  }
-  const auto features = static_cast<size_t>(dataset.input.features);
-  return session->Step(std::span(dataset.features).subspan(at * features, features));
-}
-
 }  // namespace
 
 ActivityRecord RecordOf(const LayerActivity& activity) {
@@ -122,7 +114,7 @@ Status AddActivityMaps(const Artifact& artifact, const Dataset& dataset,
                        0});
   }
   for (int64_t t = 0; t < steps; ++t) {
-    ESPALIER_RETURN_IF_ERROR(StepOf(dataset, first + t, &session));
+    ESPALIER_RETURN_IF_ERROR(session.Run(StepsOf(dataset, first + t, 1)));
     for (size_t i = 0; i < watches.size(); ++i) {
       LayerWatch& watch = watches[i];
       const uint64_t skipped = session.Activity(i).counters.skipped;

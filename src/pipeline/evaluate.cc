@@ -6,6 +6,8 @@
 
 #include "base/rng.h"
 #include "base/strings.h"
+#include "model/reference.h"
+#include "pipeline/bench.h"
 #include "report/text.h"
 #include "runtime/session.h"
 
@@ -124,22 +126,56 @@ void DropSteps(double share, Rng* rng, Batch* batch) {
   }
 }
 
-BatchView SequenceOf(const Dataset& dataset, int64_t i) {
+}  // namespace
+
+BatchView StepsOf(const Dataset& dataset, int64_t first, int64_t count) {
   BatchView view;
-  view.steps = dataset.length(i);
+  view.steps = count;
   view.size = 1;
-  const auto first = static_cast<size_t>(dataset.offsets[static_cast<size_t>(i)]);
-  const auto count = static_cast<size_t>(view.steps);
+  const auto begin = static_cast<size_t>(first);
+  const auto steps = static_cast<size_t>(count);
   if (dataset.input.element == Element::kI32) {
-    view.ids = std::span(dataset.ids).subspan(first, count);
+    view.ids = std::span(dataset.ids).subspan(begin, steps);
   } else {
     const auto width = static_cast<size_t>(dataset.input.features);
-    view.features = std::span(dataset.features).subspan(first * width, count * width);
+    view.features = std::span(dataset.features).subspan(begin * width, steps * width);
   }
   return view;
 }
 
-}  // namespace
+BatchView SequenceOf(const Dataset& dataset, int64_t i) {
+  return StepsOf(dataset, dataset.offsets[static_cast<size_t>(i)], dataset.length(i));
+}
+
+Status CheckAgainstReference(const Graph& graph, std::span<const BatchView> calls,
+                             Session* session) {
+  StateSet states = ZeroStates(graph, 1);
+  std::map<std::string, Value> values;
+  session->Reset();
+  for (const BatchView& view : calls) {
+    Batch batch;
+    batch.steps = view.steps;
+    batch.size = 1;
+    batch.features.assign(view.features.begin(), view.features.end());
+    batch.ids.assign(view.ids.begin(), view.ids.end());
+    batch.lengths = {static_cast<int32_t>(view.steps)};
+    ESPALIER_ASSIGN_OR_RETURN(values, RunReference(graph, batch, &states));
+    ESPALIER_RETURN_IF_ERROR(session->Run(view));
+  }
+  const Value& value = values.at(graph.outputs[0]);
+  const auto count = static_cast<size_t>(value.type.features);
+  const std::span<const float> found = session->Output(0).last(count);
+  const std::span<const float> expected = std::span(value.values).last(count);
+  double gap = 0.0, size = 0.0;
+  for (size_t i = 0; i < count; ++i) {
+    gap += std::pow(static_cast<double>(expected[i]) - static_cast<double>(found[i]), 2.0);
+    size += std::pow(static_cast<double>(expected[i]), 2.0);
+  }
+  const double most = IsDynamic(graph) ? kDynamicRmsTolerance : 1e-4;
+  if (std::sqrt(gap) <= most * std::sqrt(size) + 1e-6) return Ok();
+  return Internal(StrCat("an rms error of at most ", most, " of the reference's rms expected, ",
+                         std::sqrt(gap / size), " found"));
+}
 
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
                                     const SessionOptions& session_options, DynamicUse* dynamic) {

@@ -11,6 +11,7 @@
 
 #include "artifact/artifact.h"
 #include "base/status.h"
+#include "model/graph.h"
 #include "runtime/session.h"
 #include "tasks/dataset.h"
 #include "tasks/evaluation.h"
@@ -58,11 +59,27 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
                                     const SessionOptions& session_options,
                                     DynamicUse* dynamic = nullptr);
 
+// `count` steps of the data set from its step `first` on, as one sequence, which may be a part of
+// one or several in a row. The data set must outlive it.
+BatchView StepsOf(const Dataset& dataset, int64_t first, int64_t count);
+// Sequence i.
+BatchView SequenceOf(const Dataset& dataset, int64_t i);
+
+// Runs `calls` one after the other from zero states, each of one sequence, and compares the last
+// row of the first output with the reference's: by root mean square they are at most 1e-4 of it
+// apart, or kDynamicRmsTolerance if the graph, which is the session's, is dynamic. Errors:
+// kInternal for more; what Session and RunReference say.
+Status CheckAgainstReference(const Graph& graph, std::span<const BatchView> calls,
+                             Session* session);
+
 // Two networks that compute the same function differ only by rounding. So only where the two best
 // logits are this close may the classes that they predict differ; and the outputs of a regression
 // differ by at most so many standard deviations of all its outputs.
 inline constexpr double kTieMargin = 1e-4;
 inline constexpr double kOutputTolerance = 1e-4;
+// But where a threshold of dynamic pruning decides, rounding may decide otherwise: at most this
+// share of all differs beyond that.
+inline constexpr double kMostByThresholds = 0.01;
 
 // Of classes, one prediction a label is compared; of a regression, every number of every output, in
 // standard deviations of all outputs of `a`.

@@ -368,9 +368,7 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
   }
   ESPALIER_RETURN_IF_ERROR(AddActivityMaps(artifact, data->test, OwnSession(*run), &activity));
   const Agreement agreement = Compare(masked_result, compiled);
-  // Where x is rounded too, other predictions are its price and no fault; and where a threshold
-  // decides, rounding may decide otherwise, though seldom.
-  constexpr double kMostByThresholds = 0.01;
+  // Where x is rounded too, other predictions are its price and no fault.
   const double most =
       IsDynamic(masked) ? kMostByThresholds * static_cast<double>(agreement.count) : 0.0;
   if (static_cast<double>(agreement.unexplained) > most && type != WeightType::kI8) {

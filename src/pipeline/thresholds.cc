@@ -13,7 +13,6 @@
 #include "base/strings.h"
 #include "model/reference.h"
 #include "model/without_rules.h"
-#include "pipeline/bench.h"
 #include "pipeline/evaluate.h"
 #include "prune/patterns.h"
 #include "runtime/denormals.h"
@@ -384,18 +383,7 @@ struct Stream {
   int64_t calls = 0;
 
   BatchView CallAt(int64_t call) const {
-    const auto first = static_cast<size_t>(call * steps_per_call);
-    const auto steps = static_cast<size_t>(steps_per_call);
-    BatchView view;
-    view.steps = steps_per_call;
-    view.size = 1;
-    if (data.input.element == Element::kI32) {
-      view.ids = std::span(data.ids).subspan(first, steps);
-    } else {
-      const auto features = static_cast<size_t>(data.input.features);
-      view.features = std::span(data.features).subspan(first * features, steps * features);
-    }
-    return view;
+    return StepsOf(data, call * steps_per_call, steps_per_call);
   }
 };
 
@@ -405,38 +393,13 @@ struct Timed {
   std::vector<double> us;  // of each call, for a step
 };
 
-// Runs the stream's first steps from zero states and compares the last output with the reference's.
-Status Verify(const Graph& graph, const Stream& stream, Timed* timed) {
+// By the stream's first steps.
+Status Verify(const Graph& graph, const Stream& stream, Session* session) {
   constexpr int64_t kVerifiedSteps = 200;
-  const int64_t calls =
-      std::clamp<int64_t>(kVerifiedSteps / stream.steps_per_call, 1, stream.calls);
-  StateSet states = ZeroStates(graph, 1);
-  std::map<std::string, Value> values;
-  timed->session.Reset();
-  for (int64_t call = 0; call < calls; ++call) {
-    const BatchView view = stream.CallAt(call);
-    Batch batch;
-    batch.steps = view.steps;
-    batch.size = 1;
-    batch.features.assign(view.features.begin(), view.features.end());
-    batch.ids.assign(view.ids.begin(), view.ids.end());
-    batch.lengths = {static_cast<int32_t>(view.steps)};
-    ESPALIER_ASSIGN_OR_RETURN(values, RunReference(graph, batch, &states));
-    ESPALIER_RETURN_IF_ERROR(timed->session.Run(view));
-  }
-  const Value& value = values.at(graph.outputs[0]);
-  const auto count = static_cast<size_t>(value.type.features);
-  const std::span<const float> found = timed->session.Output(0).last(count);
-  const std::span<const float> expected = std::span(value.values).last(count);
-  double gap = 0.0, size = 0.0;
-  for (size_t i = 0; i < count; ++i) {
-    gap += std::pow(static_cast<double>(expected[i]) - static_cast<double>(found[i]), 2.0);
-    size += std::pow(static_cast<double>(expected[i]), 2.0);
-  }
-  const double most = IsDynamic(graph) ? kDynamicRmsTolerance : 1e-4;
-  if (std::sqrt(gap) <= most * std::sqrt(size) + 1e-6) return Ok();
-  return Internal(StrCat("an rms error of at most ", most, " of the reference's rms expected, ",
-                         std::sqrt(gap / size), " found"));
+  std::vector<BatchView> calls(static_cast<size_t>(
+      std::clamp<int64_t>(kVerifiedSteps / stream.steps_per_call, 1, stream.calls)));
+  for (size_t i = 0; i < calls.size(); ++i) calls[i] = stream.CallAt(static_cast<int64_t>(i));
+  return CheckAgainstReference(graph, calls, session);
 }
 
 StepTimes TimesOf(std::vector<double> us) {
@@ -498,7 +461,7 @@ Status TimePoints(const Search& search, const Graph& graph, const Artifact& arti
       own = search.GraphAt(curve->points[i]);
       if (!curve->points[i].skips) own = WithoutRules(own);  // thresholds of 0
     }
-    ESPALIER_RETURN_IF_ERROR(Verify(own, stream, &timed));
+    ESPALIER_RETURN_IF_ERROR(Verify(own, stream, &timed.session));
   }
   ESPALIER_RETURN_IF_ERROR(TimeInTurn(stream, options, &all));
   for (size_t i = 0; i < curve->points.size(); ++i) {
