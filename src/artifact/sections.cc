@@ -2,17 +2,15 @@
 
 namespace espalier {
 
-std::vector<int64_t> SectionStarts(const Graph& graph, const MatrixPart& part) {
+std::vector<int32_t> SectionsOf(const Graph& graph, const MatrixPart& part) {
   const Node* owner = FindOwner(graph, part.weight);
-  const int64_t gates = owner == nullptr ? 0 : GatesOfWeight(*owner, part.weight);
-  if (gates == 0 || !owner->banks.has_value()) return {0};
-  std::vector<int64_t> starts;
-  for (int64_t gate = 0; gate < gates; ++gate) {
-    for (int64_t unit = 0; unit < owner->hidden_size; unit += owner->banks->size) {
-      starts.push_back(gate * owner->hidden_size + unit);
-    }
+  const bool is_by_gate = owner != nullptr && GatesOfWeight(*owner, part.weight) > 0;
+  if (!is_by_gate || !owner->banks.has_value()) return {};
+  std::vector<int32_t> sections;
+  for (int64_t row = part.first_row; row < part.first_row + part.rows; ++row) {
+    sections.push_back(static_cast<int32_t>(row % owner->hidden_size / owner->banks->size));
   }
-  return starts;
+  return sections;
 }
 
 }  // namespace espalier

@@ -10,9 +10,9 @@
 
 namespace espalier {
 
-// The first rows of the sections of a part: the banks (model/graph.h, UnitBanks) of each gate in
-// turn; {0} for a matrix of which all rows are multiplied.
-std::vector<int64_t> SectionStarts(const Graph& graph, const MatrixPart& part);
+// The section of each row of a part: the bank (model/graph.h, UnitBanks) of its unit, in all gates;
+// empty for a matrix of which all rows are multiplied.
+std::vector<int32_t> SectionsOf(const Graph& graph, const MatrixPart& part);
 
 }  // namespace espalier
 

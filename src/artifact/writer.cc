@@ -99,7 +99,7 @@ Result<AlignedBuffer<std::byte>> Write(const Graph& graph, const ArtifactContent
     const Tensor& weight = graph.weights.at(part.weight);
     Result<EncodedMatrix> matrix = EncodeInSections(
         choice.spec, {weight.values.data() + part.first_row * part.cols, part.rows, part.cols},
-        SectionStarts(graph, part), choice.x_scale);
+        SectionsOf(graph, part), choice.x_scale);
     if (!matrix.ok()) return matrix.status().WithContext(part.name);
     WriteMatrixRecord(part, *matrix, choice, &writer);
     matrices.push_back(*std::move(matrix));

@@ -232,10 +232,10 @@ Result<EncodedMatrix> Encode(const FormatSpec& spec, MatrixView matrix, float x_
 }
 
 Result<EncodedMatrix> EncodeInSections(const FormatSpec& spec, MatrixView matrix,
-                                       std::span<const int64_t> starts, float x_scale) {
+                                       std::span<const int32_t> sections, float x_scale) {
   if (spec.id != FormatId::k_slot) return Encode(spec, matrix, x_scale);
-  return EncodeBy(spec, matrix, x_scale, [starts](const FormatSpec& body_spec, MatrixView body) {
-    return EncodeSlotInSections(body_spec, body, starts);
+  return EncodeBy(spec, matrix, x_scale, [sections](const FormatSpec& body_spec, MatrixView body) {
+    return EncodeSlotInSections(body_spec, body, sections);
   });
 }
 

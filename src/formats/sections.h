@@ -9,15 +9,16 @@
 
 namespace espalier {
 
-// As Encode. `starts`: the first rows of sections, ascending from 0. Where a format orders rows
-// (slot), those of a section come one after the other, and sections in their order, so that as few
-// row groups as possible have rows of two. Errors: as Encode.
+// As Encode. `sections`: [rows], the section of each row; empty: all are of one. Where a format
+// orders rows (slot: strips, each of the section of its first row), those of a section come one
+// after the other, and sections in their order, so that few row groups have rows of two. Errors: as
+// Encode.
 Result<EncodedMatrix> EncodeInSections(const FormatSpec& spec, MatrixView matrix,
-                                       std::span<const int64_t> starts, float x_scale = 0.0f);
+                                       std::span<const int32_t> sections, float x_scale = 0.0f);
 
 // Of slot.cc.
 Result<AlignedBuffer<std::byte>> EncodeSlotInSections(const FormatSpec& spec, MatrixView matrix,
-                                                      std::span<const int64_t> starts);
+                                                      std::span<const int32_t> sections);
 
 }  // namespace espalier
 

@@ -123,14 +123,13 @@ class SlotWriter {
 };
 
 Result<AlignedBuffer<std::byte>> EncodeSlot(const FormatSpec& spec, MatrixView matrix) {
-  const int64_t whole[] = {0};
-  return EncodeSlotInSections(spec, matrix, whole);
+  return EncodeSlotInSections(spec, matrix, {});
 }
 
 }  // namespace
 
 Result<AlignedBuffer<std::byte>> EncodeSlotInSections(const FormatSpec& spec, MatrixView matrix,
-                                                      std::span<const int64_t> starts) {
+                                                      std::span<const int32_t> sections) {
   if (matrix.cols > kMaxCols) {
     return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxCols, " columns can be stored, ",
                               matrix.cols, " found"));
@@ -144,10 +143,11 @@ Result<AlignedBuffer<std::byte>> EncodeSlotInSections(const FormatSpec& spec, Ma
   std::vector<uint32_t> order(strips.size());
   std::iota(order.begin(), order.end(), 0u);
   const auto section_of = [&](uint32_t strip) {
-    return std::upper_bound(starts.begin(), starts.end(), int64_t{strip} * spec.strip_rows);
+    const size_t row = size_t{strip} * static_cast<size_t>(spec.strip_rows);
+    return sections.empty() ? 0 : sections[row];
   };
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    const auto section_a = section_of(a), section_b = section_of(b);
+    const int32_t section_a = section_of(a), section_b = section_of(b);
     return section_a != section_b ? section_a < section_b : strips[a].size() > strips[b].size();
   });
 
