@@ -49,13 +49,15 @@ using AddColumnsFn = size_t (*)(const EncodedView& w, const AddColumnsArgs& args
 
 // Sends what has changed of `size` values (model/graph.h, Delta): replaces those of `sent`, and
 // writes to `cols` and `d` which they are, ascending, and by how much they changed. Returns how
-// many. `cols` and `d` have room for `size` and 16 more, which may be written.
+// many. Of more than `most` it need not say which: `cols` and `d` are then of no meaning. They have
+// room for `size` and 16 more, which may be written.
 struct SendArgs {
   const float* values = nullptr;
   float* sent = nullptr;
   size_t size = 0;
   float threshold = 0.0f;
   size_t bank = 1;
+  size_t most = 0;
   int32_t* cols = nullptr;
   float* d = nullptr;
 };

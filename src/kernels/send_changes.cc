@@ -58,39 +58,81 @@ struct SetLanesFirst {
 template <size_t N>
 constexpr SetLanesFirst<N> kSetLanesFirst;
 
+using D = hn::CappedTag<float, 16>;
+constexpr size_t kLanes = hn::MaxLanes(D());
+
+hn::Mask<D> DueLanes(hn::Vec<D> change, float threshold) {
+  return hn::Not(hn::Lt(hn::Abs(change), hn::Set(D(), threshold)));  // NaN is
+}
+
+// How many are due of the features before the last whole vector's end.
+size_t CountDue(const SendArgs& args) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  auto counts = hn::Zero(di);
+  for (size_t first = 0; first + kLanes <= args.size; first += kLanes) {
+    const auto change = hn::Sub(hn::LoadU(d, args.values + first), hn::LoadU(d, args.sent + first));
+    const auto is_due = hn::RebindMask(di, DueLanes(change, args.threshold));
+    counts = hn::Sub(counts, hn::VecFromMask(di, is_due));  // -1 where it is
+  }
+  return static_cast<size_t>(hn::GetLane(hn::SumOfLanes(di, counts)));
+}
+
+// Sends those of the features before the last whole vector's end that are due, and says neither
+// which nor how many.
+void Replace(const SendArgs& args) {
+  const D d;
+  for (size_t first = 0; first + kLanes <= args.size; first += kLanes) {
+    const auto values = hn::LoadU(d, args.values + first);
+    const auto sent = hn::LoadU(d, args.sent + first);
+    const auto is_due = DueLanes(hn::Sub(values, sent), args.threshold);
+    hn::StoreU(hn::IfThenElse(is_due, values, sent), d, args.sent + first);
+  }
+}
+
+// As send_changes, of the features before the last whole vector's end.
+size_t SendVectors(const SendArgs& args) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  size_t count = 0;
+  for (size_t first = 0; first + kLanes <= args.size; first += kLanes) {
+    const auto values = hn::LoadU(d, args.values + first);
+    const auto sent = hn::LoadU(d, args.sent + first);
+    const auto change = hn::Sub(values, sent);
+    const auto is_due = DueLanes(change, args.threshold);
+    if (hn::AllFalse(d, is_due)) continue;
+    hn::StoreU(hn::IfThenElse(is_due, values, sent), d, args.sent + first);
+    uint8_t bytes[8] = {};
+    hn::StoreMaskBits(d, is_due, bytes);
+    const unsigned due = bytes[0] | unsigned{bytes[1]} << 8;
+    const auto cols = hn::Iota(di, static_cast<int32_t>(first));
+    // Whole vectors are written, since there is room.
+    if constexpr (kLanes == 4 || kLanes == 8) {
+      const int32_t* order = kSetLanesFirst < kLanes == 8 ? 8 : 4 >.lanes[due];
+      hn::StoreU(hn::TableLookupLanes(cols, hn::SetTableIndices(di, order)), di, args.cols + count);
+      hn::StoreU(hn::TableLookupLanes(change, hn::SetTableIndices(d, order)), d, args.d + count);
+    } else {
+      hn::StoreU(hn::Compress(cols, hn::RebindMask(di, is_due)), di, args.cols + count);
+      hn::StoreU(hn::Compress(change, is_due), d, args.d + count);
+    }
+    count += static_cast<size_t>(std::popcount(due));
+  }
+  return count;
+}
+
 }  // namespace
 
 size_t send_changes(const SendArgs& args) {
-  const hn::CappedTag<float, 16> d;
-  const hn::RebindToSigned<decltype(d)> di;
-  constexpr size_t kLanes = hn::MaxLanes(decltype(d)());
   size_t count = 0;
   size_t first = 0;
   if (args.bank == 1) {
-    const auto threshold = hn::Set(d, args.threshold);
-    for (; first + kLanes <= args.size; first += kLanes) {
-      const auto values = hn::LoadU(d, args.values + first);
-      const auto sent = hn::LoadU(d, args.sent + first);
-      const auto change = hn::Sub(values, sent);
-      const auto is_due = hn::Not(hn::Lt(hn::Abs(change), threshold));  // NaN is
-      if (hn::AllFalse(d, is_due)) continue;
-      hn::StoreU(hn::IfThenElse(is_due, values, sent), d, args.sent + first);
-      uint8_t bytes[8] = {};
-      hn::StoreMaskBits(d, is_due, bytes);
-      const unsigned due = bytes[0] | unsigned{bytes[1]} << 8;
-      const auto cols = hn::Iota(di, static_cast<int32_t>(first));
-      // Whole vectors are written, since there is room.
-      if constexpr (kLanes == 4 || kLanes == 8) {
-        const int32_t* order = kSetLanesFirst < kLanes == 8 ? 8 : 4 >.lanes[due];
-        hn::StoreU(hn::TableLookupLanes(cols, hn::SetTableIndices(di, order)), di,
-                   args.cols + count);
-        hn::StoreU(hn::TableLookupLanes(change, hn::SetTableIndices(d, order)), d, args.d + count);
-      } else {
-        hn::StoreU(hn::Compress(cols, hn::RebindMask(di, is_due)), di, args.cols + count);
-        hn::StoreU(hn::Compress(change, is_due), d, args.d + count);
-      }
-      count += static_cast<size_t>(std::popcount(due));
+    if (args.most < args.size) count = CountDue(args);
+    if (count > args.most) {
+      Replace(args);
+    } else {
+      count = SendVectors(args);
     }
+    first = args.size / kLanes * kLanes;
   }
   for (; first < args.size; first += args.bank) {
     const size_t end = std::min(args.size, first + args.bank);

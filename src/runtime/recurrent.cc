@@ -260,15 +260,16 @@ void MultiplyChanges(const DynamicLayer& dynamic, const DeltaProduct& product, c
                      float threshold, float* sent, float* memory, bool is_fresh,
                      const SentCounters& counters) {
   const auto size = static_cast<size_t>(product.plain.weight.cols);
-  const size_t count =
-      dynamic.send({values, sent, size, threshold, dynamic.bank, dynamic.columns, dynamic.changes});
+  const size_t most = is_fresh ? product.most_columns : 0;  // more are not added one by one
+  const size_t count = dynamic.send(
+      {values, sent, size, threshold, dynamic.bank, most, dynamic.columns, dynamic.changes});
   *counters.columns += size;
   *counters.sent += count;
   // What is added and taken off again leaves its rounding: a spike is multiplied anew, when it
   // comes and when it goes. False for NaN.
   constexpr float kLargestChange = 256.0f;
   const auto is_small = [](float change) { return std::abs(change) < kLargestChange; };
-  if (is_fresh && count <= product.most_columns &&
+  if (is_fresh && count <= most &&
       std::all_of(dynamic.changes, dynamic.changes + count, is_small)) {
     const size_t done =
         product.add(product.columns, {dynamic.columns, dynamic.changes, count, memory});
