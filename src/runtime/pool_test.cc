@@ -117,6 +117,22 @@ TEST(StreamPool, KeepsThePastOfEachStream) {
   Crowd(artifact, 20, 2).Live(20);
 }
 
+TEST(StreamPool, FollowsTheRulesOfEachStream) {
+  Rng rng(5);
+  GraphBuilder builder("rules", kFeatures, &rng);
+  GraphBuilder::RecurrentOptions delta, skip, banks;
+  delta.delta = Delta{0.4, 0.1, 1};
+  skip.skip = banks.skip = true;
+  banks.banks = UnitBanks{5, 0};
+  builder.Recurrent(CellKind::kGruCell, 17, delta).Recurrent(CellKind::kLstmCell, 9, skip);
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 21, banks).Finish());
+  graph.weights.at("lstm0.bias_skip").values = {-0.8f};
+  graph.weights.at("gru1.bias_skip").values = {-0.3f};
+  graph.weights.at("gru1.bias_banks").values = {0.0f, 0.1f, -0.1f, 0.05f, 0.0f};
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+  Crowd(artifact, 12, 6).Live(30);
+}
+
 TEST(StreamPool, SharesItsWorkAmongThreads) {
   Rng rng(3);
   GraphBuilder builder("large", {"x", {Element::kF32, Layout::kSequence, 40}}, &rng);
