@@ -93,7 +93,8 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   add("--random-prefix", &options.random_prefix,
       "Share of an epoch's sequences that are cut to their first steps, for early exit");
   add("--update-penalty", &options.update_penalty,
-      "Times the share of steps that are updates, of layers that skip");
+      "Times the share of steps that are updates and of banks that run, of layers that skip or "
+      "have banks");
   add("--delta-penalty", &options.delta_penalty,
       "Times the mean change of h, of layers with delta");
   add("--weight-type", &flags->weight_type,

@@ -77,9 +77,10 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
     return evaluation;
   }
   if (flags.dynamic.changes_rules()) {
-    return InvalidArgument(path +
-                           ": --delta-x, --delta-h, --no-skip and --no-banks are for compiled networks "
-                           "(.esp); an .onnx file has its own rules");
+    return InvalidArgument(
+        path +
+        ": --delta-x, --delta-h, --no-skip and --no-banks are for compiled networks "
+        "(.esp); an .onnx file has its own rules");
   }
   if (flags.dynamic.exit || flags.dynamic.after != 1.0 || flags.dynamic.drop != 0.0) {
     return InvalidArgument(path +

@@ -48,7 +48,8 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
       text += StrCat(", recurrent dropout ", node.recurrent_dropout);
     if (node.skip) text += ", skips steps";
     if (node.banks.has_value()) {
-      text += StrCat(", runs ", node.banks->top > 0 ? StrCat(node.banks->top, " of its ") : "some of its ",
+      text += StrCat(", runs ",
+                     node.banks->top > 0 ? StrCat(node.banks->top, " of its ") : "some of its ",
                      BankCountOf(node), " banks of ", node.banks->size, " units");
     }
     if (node.delta.has_value()) {

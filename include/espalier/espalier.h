@@ -178,8 +178,8 @@ ESPALIER_API espalier_status espalier_session_state_set(espalier_session* sessio
                                                         espalier_error* error_out);
 
 /* Dynamic pruning of a layer: thresholds below which changes of its input x and of its state h are
- * not multiplied, finite and >= 0, whether it may skip steps, and whether a step may leave out banks
- * of units (0 or 1). All 0: the plain layer.
+ * not multiplied, finite and >= 0, whether it may skip steps, and whether a step may leave out
+ * banks of units (0 or 1). All 0: the plain layer.
  */
 typedef struct espalier_layer_rules {
   float delta_x;
@@ -195,7 +195,8 @@ typedef struct espalier_layer_activity {
   espalier_layer_rules rules;
   int64_t steps;   /* of all streams */
   int64_t skipped; /* of these, those that left the state as it was */
-  /* Units in the other steps of a layer with banks, and how many of them were in a bank that ran. */
+  /* Units in the other steps of a layer with banks, and how many of them were in a bank that ran.
+   */
   int64_t units;
   int64_t units_run;
   /* Columns of the input matrix in the other steps, and how many were sent: where many are, all are

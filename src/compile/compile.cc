@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "artifact/sections.h"
 #include "base/strings.h"
 #include "compile/tuner.h"
 #include "formats/row_scales.h"
@@ -69,7 +70,7 @@ MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& type
     return IsMultiplied(graph, part.weight) ? MatrixUse::kBatched : MatrixUse::kLookup;
   }
   if (node.op == Op::kRecurrent) {
-    if (node.delta.has_value()) return MatrixUse::kSingle;
+    if (node.delta.has_value() || node.banks.has_value()) return MatrixUse::kSingle;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       if (direction.weight_hh == part.weight) return MatrixUse::kSingle;
     }
@@ -124,9 +125,10 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
   }
   Tuner exact_tuner(exact_options, kernels);
   for (const MatrixPart& part : parts) {
-    const MatrixView matrix{
-        graph.weights.at(part.weight).values.data() + part.first_row * part.cols, part.rows,
-        part.cols};
+    const TunedPart tuned{part.name,
+                          {graph.weights.at(part.weight).values.data() + part.first_row * part.cols,
+                           part.rows, part.cols},
+                          SectionsOf(graph, part)};
     const FormatSpec* forced = ForcedFormat(options, part);
     const bool is_exact = FindOwner(graph, part.weight)->delta.has_value();
     Tuner& chooser = is_exact ? exact_tuner : tuner;
@@ -141,10 +143,9 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
                                     FormatName(*forced), " found"));
     }
     ESPALIER_ASSIGN_OR_RETURN(Choice choice,
-                              forced != nullptr ? chooser.Force(part.name, matrix, *forced)
-                              : part.by_column
-                                  ? chooser.ByColumn(part.name, matrix)
-                                  : chooser.Choose(part.name, matrix, UseOf(graph, types, part)));
+                              forced != nullptr ? chooser.Force(tuned, *forced)
+                              : part.by_column  ? chooser.ByColumn(tuned)
+                                                : chooser.Choose(tuned, UseOf(graph, types, part)));
     options.log.Info(StrCat("choice matrix=", part.name, " format=", FormatName(choice.spec),
                             " kernel=", choice.kernel, " ns=", choice.ns));
     const auto x_scale = options.x_scales.find(part.name);

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "compile/product.h"
 #include "formats/row_scales.h"
+#include "formats/sections.h"
 #include "kernels/quantize.h"
 
 namespace espalier {
@@ -43,19 +44,19 @@ Tuner::Tuner(const CompileOptions& options, const KernelTable* kernels)
   }
 }
 
-Result<Tuner::Entry> Tuner::Prepare(const std::string& name, MatrixView matrix,
-                                    const FormatSpec& spec) {
+Result<Tuner::Entry> Tuner::Prepare(const TunedPart& part, const FormatSpec& spec) {
   Entry entry;
   entry.spec = spec;
-  const auto calibrated = options_.x_scales.find(name);
+  const auto calibrated = options_.x_scales.find(part.name);
   const float x_scale = calibrated == options_.x_scales.end() ? 0.0f : calibrated->second;
-  ESPALIER_ASSIGN_OR_RETURN(entry.encoded, Encode(spec, matrix, x_scale));
+  ESPALIER_ASSIGN_OR_RETURN(entry.encoded,
+                            EncodeInSections(spec, part.matrix, part.sections, x_scale));
   entry.matmul = kernels_->find_matmul(spec);
   if (entry.matmul == nullptr) {
     return Unsupported(
         StrCat("target ", kernels_->target, " has no kernel for format ", FormatName(spec)));
   }
-  ESPALIER_RETURN_IF_ERROR(Verify(name, matrix, entry));
+  ESPALIER_RETURN_IF_ERROR(Verify(part.name, part.matrix, entry));
   return entry;
 }
 
@@ -166,17 +167,17 @@ Choice Tuner::Rank(MatrixUse use, std::vector<Entry> entries,
   return choice;
 }
 
-Result<Choice> Tuner::Choose(const std::string& name, MatrixView matrix, MatrixUse use) {
+Result<Choice> Tuner::Choose(const TunedPart& part, MatrixUse use) {
   std::vector<Entry> entries;
   std::vector<Candidate> refused;
   for (const FormatSpec& spec : candidates_) {
-    Result<Entry> entry = Prepare(name, matrix, spec);
+    Result<Entry> entry = Prepare(part, spec);
     if (entry.ok()) {
       entries.push_back(*std::move(entry));
       continue;
     }
     const bool may_be_missing = entry.status().code() == Code::kUnsupported && !entries.empty();
-    if (!may_be_missing) return entry.status().WithContext(name);
+    if (!may_be_missing) return entry.status().WithContext(part.name);
     refused.push_back({spec, 0.0, 0, entry.status().message()});
   }
   const int64_t count = use == MatrixUse::kSingle ? 1 : options_.batched_rows;
@@ -188,26 +189,26 @@ Result<Choice> Tuner::Choose(const std::string& name, MatrixView matrix, MatrixU
   }
   for (const Entry& entry : entries) {
     if (!options_.log.Wants(LogLevel::kDebug)) break;
-    options_.log.Debug(StrCat("candidate matrix=", name, " format=", FormatName(entry.spec),
+    options_.log.Debug(StrCat("candidate matrix=", part.name, " format=", FormatName(entry.spec),
                               " ns=", entry.ns, " bytes=", entry.encoded.bytes.size()));
   }
   return Rank(use, std::move(entries), std::move(refused));
 }
 
-Result<Choice> Tuner::ByColumn(const std::string& name, MatrixView matrix) {
+Result<Choice> Tuner::ByColumn(const TunedPart& part) {
   FormatSpec spec = kColumnsSpec;
   if (options_.weights == WeightType::kBf16) spec.type = WeightType::kBf16;
-  Result<Entry> entry = Prepare(name, matrix, spec);
-  if (!entry.ok()) return entry.status().WithContext(name);
+  Result<Entry> entry = Prepare(part, spec);
+  if (!entry.ok()) return entry.status().WithContext(part.name);
   std::vector<Entry> entries;
   entries.push_back(*std::move(entry));
   if (options_.tuning == Tuning::kMeasure) Measure(1, &entries);
   return Choice{spec, kernels_->matmul_name(spec), entries.front().ns, {}};
 }
 
-Result<Choice> Tuner::Force(const std::string& name, MatrixView matrix, const FormatSpec& spec) {
-  const Result<Entry> entry = Prepare(name, matrix, spec);
-  if (!entry.ok()) return entry.status().WithContext(name);
+Result<Choice> Tuner::Force(const TunedPart& part, const FormatSpec& spec) {
+  const Result<Entry> entry = Prepare(part, spec);
+  if (!entry.ok()) return entry.status().WithContext(part.name);
   return Choice{spec, kernels_->matmul_name(spec), 0.0, {}};
 }
 

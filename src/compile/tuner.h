@@ -24,17 +24,24 @@ enum class MatrixUse {
   kBatched,  // multiplies the x of all steps at once
 };
 
+// A part of a matrix, and the section of each of its rows (formats/sections.h), or none.
+struct TunedPart {
+  std::string name;
+  MatrixView matrix;
+  std::vector<int32_t> sections;
+};
+
 class Tuner {
  public:
   // `options` must outlive the tuner and must have been checked.
   Tuner(const CompileOptions& options, const KernelTable* kernels);
 
   // Errors: as Compile. Throws std::bad_alloc.
-  Result<Choice> Choose(const std::string& name, MatrixView matrix, MatrixUse use);
+  Result<Choice> Choose(const TunedPart& part, MatrixUse use);
   // For a part by columns, timed as a product of one x with all of them. Errors: as Compile.
-  Result<Choice> ByColumn(const std::string& name, MatrixView matrix);
+  Result<Choice> ByColumn(const TunedPart& part);
   // The choice without a choice: `spec`, verified. Errors: as Compile.
-  Result<Choice> Force(const std::string& name, MatrixView matrix, const FormatSpec& spec);
+  Result<Choice> Force(const TunedPart& part, const FormatSpec& spec);
 
  private:
   struct Entry {
@@ -46,7 +53,7 @@ class Tuner {
   };
 
   // Encodes, finds the kernel and verifies it.
-  Result<Entry> Prepare(const std::string& name, MatrixView matrix, const FormatSpec& spec);
+  Result<Entry> Prepare(const TunedPart& part, const FormatSpec& spec);
   Status Verify(const std::string& name, MatrixView matrix, const Entry& entry);
   void Measure(size_t count, std::vector<Entry>* entries);
   // Gives each its time of `count` rows of x in the costs; those that these lack are refused. Dense

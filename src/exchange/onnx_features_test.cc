@@ -80,8 +80,7 @@ TEST(OnnxRules, RefusesRulesThatAreDamaged) {
       "0",
       {"espalier.delta.bank.gru0", "1 to 256"});
   expect("skip.gru0.weight_skip", "skip.gru0.weight_skap", {"skip.gru0.weight_skip", "missing"});
-  expect("banks.rnn_tanh0.bias", "banks.rnn_tanh0.bios",
-         {"banks.rnn_tanh0.bias_banks", "missing"});
+  expect("banks.rnn_tanh0.bias", "banks.rnn_tanh0.bios", {"banks.rnn_tanh0.bias_banks", "missing"});
   expect(
       "banks.size.rnn_tanh0\x12\x01"
       "3",

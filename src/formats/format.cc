@@ -99,9 +99,8 @@ Result<AlignedBuffer<std::byte>> EncodeI8(const FormatSpec& spec, const MatrixVi
       offset[row] -= 128 * static_cast<int32_t>(number);
     }
   }
-  ESPALIER_ASSIGN_OR_RETURN(
-      const AlignedBuffer<std::byte> body,
-      encode(spec, MatrixView{numbers.data(), matrix.rows, matrix.cols}));
+  ESPALIER_ASSIGN_OR_RETURN(const AlignedBuffer<std::byte> body,
+                            encode(spec, MatrixView{numbers.data(), matrix.rows, matrix.cols}));
   AlignedBuffer<std::byte> bytes(header_bytes + body.size());
   std::byte* to = bytes.data();
   std::memcpy(to, &x_scale, sizeof(x_scale));

@@ -170,9 +170,11 @@ Result<AlignedBuffer<std::byte>> EncodeSlotInSections(const FormatSpec& spec, Ma
     return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxRounds, " rounds can be stored, ",
                               rounds, " found"));
   }
-  const SlotLayout layout(spec, matrix.rows, rounds, rounds - group_starts[group_starts.size() - 2]);
+  const SlotLayout layout(spec, matrix.rows, rounds,
+                          rounds - group_starts[group_starts.size() - 2]);
   AlignedBuffer<std::byte> bytes(layout.end);
-  std::transform(group_starts.begin(), group_starts.end(), reinterpret_cast<uint32_t*>(bytes.data()),
+  std::transform(group_starts.begin(), group_starts.end(),
+                 reinterpret_cast<uint32_t*>(bytes.data()),
                  [](uint64_t start) { return static_cast<uint32_t>(start); });
   std::copy(order.begin(), order.end(), reinterpret_cast<uint32_t*>(bytes.data() + layout.strip));
   SlotWriter writer(spec, layout, bytes.data());

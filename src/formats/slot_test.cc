@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/row_scales.h"
+#include "formats/sections.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -32,6 +33,42 @@ TEST(SlotFormat, SpendsFourAndAHalfBytesAWeightOnAMatrixPrunedInSlots) {
   const size_t slots = 4 * 8;
   EXPECT_EQ(StoredCount(encoded.view()), slots * 16);
   EXPECT_EQ(encoded.bytes.size(), 64 + 64 + slots * (16 * 4 + 8 + 2));
+}
+
+// Strips of 8 rows with 1 to 12 weights in each row, of three sections in turn: sorted they would
+// all be mixed.
+TEST(SlotFormat, KeepsSectionsTogether) {
+  for (const FormatSpec& spec : {FormatSpec{FormatId::k_slot, 8, 16},
+                                 FormatSpec{FormatId::k_slot, 64, 64, WeightType::kI8, 4}}) {
+    const int64_t strip_rows = spec.strip_rows;
+    Tensor matrix({12 * strip_rows, 16});
+    std::vector<int32_t> sections;
+    for (int64_t row = 0; row < matrix.dim(0); ++row) {
+      const int64_t strip = row / strip_rows;
+      sections.push_back(static_cast<int32_t>(strip % 3));
+      for (int64_t col = 0; col <= (strip * 5) % 12; ++col) {
+        matrix.values[static_cast<size_t>(row * 16 + col)] = 1.0f;
+      }
+    }
+    const EncodedMatrix encoded = ValueOrDie(EncodeInSections(spec, ViewOf(matrix), sections));
+    ASSERT_OK(Validate(encoded.view()));
+    std::vector<float> decoded(matrix.size());
+    Decode(encoded.view(), decoded.data());
+    EXPECT_EQ(decoded, matrix.values);
+    size_t last = 0;
+    for (int32_t section = 0; section < 3; ++section) {
+      for (int64_t row = 0; row < matrix.dim(0); ++row) {
+        if (sections[static_cast<size_t>(row)] != section) continue;
+        const size_t group = GroupOfRow(encoded.view(), row);
+        const size_t groups = RowGroups(encoded.view()) / 3;
+        EXPECT_EQ(group / groups, static_cast<size_t>(section));
+        last = std::max(last, group);
+      }
+    }
+    EXPECT_EQ(last, RowGroups(encoded.view()) - 1);
+    EXPECT_EQ(EncodeInSections(spec, ViewOf(matrix), {})->bytes.size(),
+              Encode(spec, ViewOf(matrix))->bytes.size());
+  }
 }
 
 constexpr FormatSpec kWideSlot = {FormatId::k_slot, 64, 16};

@@ -1,4 +1,5 @@
-// Delta, skipped updates and banks of units in the reference executor, by hand and by what they must not change.
+// Delta, skipped updates and banks of units in the reference executor, by hand and by what they
+// must not change.
 #include <cmath>
 #include <limits>
 

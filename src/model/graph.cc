@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <set>
 
 #include "base/strings.h"
+#include "model/rules.h"
 
 namespace espalier {
 namespace {
@@ -106,57 +106,6 @@ Status CheckStart(const Node& node, const std::vector<ValueType>& in) {
   return Ok();
 }
 
-Status CheckDelta(const Node& node) {
-  if (!node.delta.has_value()) return Ok();
-  for (const auto& [what, threshold] :
-       {std::pair{".delta.x", node.delta->x}, {".delta.h", node.delta->h}}) {
-    if (threshold >= 0.0 && threshold <= double{std::numeric_limits<float>::max()}) continue;
-    return InvalidArgument(
-        StrCat(node.name, what, ": a threshold of at least 0 expected, ", threshold, " found"));
-  }
-  if (node.delta->bank < 1 || node.delta->bank > kMostDeltaBank) {
-    return InvalidArgument(StrCat(node.name, ".delta.bank: 1 to ", kMostDeltaBank, " expected, ",
-                                  node.delta->bank, " found"));
-  }
-  if (InfoOf(node.cell).reset_before) {
-    return Unsupported(StrCat(node.name, ".delta: a cell that multiplies h expected, ",
-                              InfoOf(node.cell).name, ", which multiplies r * h, found"));
-  }
-  if (!StartsFromValues(node)) return Ok();
-  return Unsupported(StrCat(node.name,
-                            ".delta: a layer with a state of its own expected, one that "
-                            "starts from values of the graph found"));
-}
-
-Status CheckSkip(const Node& node) {
-  if (!node.skip || !StartsFromValues(node)) return Ok();
-  return Unsupported(StrCat(node.name,
-                            ".skip: a layer with a state of its own expected, one that "
-                            "starts from values of the graph found"));
-}
-
-Status CheckBanks(const Node& node) {
-  if (!node.banks.has_value()) return Ok();
-  const auto bound = [&](const char* what, int64_t value, int64_t least, int64_t most) -> Status {
-    if (value >= least && value <= most) return Ok();
-    return InvalidArgument(StrCat(node.name, ".banks.", what, ": ", least, " to ", most,
-                                  " expected, ", value, " found"));
-  };
-  ESPALIER_RETURN_IF_ERROR(bound("size", node.banks->size, 1, node.hidden_size));
-  ESPALIER_RETURN_IF_ERROR(bound("top", node.banks->top, 0, BankCountOf(node)));
-  const auto refuse = [&](const std::string& expected, const std::string& found) {
-    return Unsupported(StrCat(node.name, ".banks: ", expected, " expected, ", found, " found"));
-  };
-  if (InfoOf(node.cell).reset_before) {
-    return refuse("a cell that multiplies h",
-                  std::string(InfoOf(node.cell).name) + ", which multiplies r * h,");
-  }
-  if (node.projection_size > 0) return refuse("a layer without a projection", "one with");
-  if (node.delta.has_value()) return refuse("banks or delta", "both");
-  if (!StartsFromValues(node)) return Ok();
-  return refuse("a layer with a state of its own", "one that starts from values of the graph");
-}
-
 Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, ValueType* out,
                       Shapes* shapes) {
   const ValueType& in = inputs[0];
@@ -164,9 +113,7 @@ Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, Va
   ESPALIER_RETURN_IF_ERROR(CheckSizes(node));
   ESPALIER_RETURN_IF_ERROR(CheckStart(node, inputs));
   ESPALIER_RETURN_IF_ERROR(CheckRate(node.name + ".recurrent_dropout", node.recurrent_dropout));
-  ESPALIER_RETURN_IF_ERROR(CheckDelta(node));
-  ESPALIER_RETURN_IF_ERROR(CheckSkip(node));
-  ESPALIER_RETURN_IF_ERROR(CheckBanks(node));
+  ESPALIER_RETURN_IF_ERROR(CheckRules(node));
   const int64_t rows = InfoOf(node.cell).gates * node.hidden_size;
   for (const RecurrentDirection& direction : DirectionsOf(node)) {
     (*shapes)[direction.weight_ih] = {rows, in.features};

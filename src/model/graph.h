@@ -97,8 +97,8 @@ struct Delta {
 inline constexpr int64_t kMostDeltaBank = 256;
 
 // Banks of units of a Recurrent node, of which a step runs those that it asks for itself
-// (conditional computation: Bengio et al. 2015, arXiv:1511.06297, section 3; in time, Jernite et al.
-// 2017, arXiv:1611.06188, where the leading units run):
+// (conditional computation: Bengio et al. 2015, arXiv:1511.06297, section 3; in time, Jernite et
+// al. 2017, arXiv:1611.06188, where the leading units run):
 //   score = weight_banks_ih x + bias_banks + weight_banks_hh h     [N], N = ceil(H / size)
 // with the h of the step before. Bank n has the units [n size, n size + size) and runs where
 // score[n] > 0 or, with a `top` of k, where it is among the k largest (of equal ones the first).
@@ -212,13 +212,13 @@ struct StateSpec {
 struct RecurrentDirection {
   bool reverse = false;
   std::string weight_ih, weight_hh, bias_ih, bias_hh;
-  std::string weight_hr;               // "" without a projection
-  std::string weight_peephole;         // "" where the cell has none
-  std::string weight_skip, bias_skip;  // "" unless the node skips
+  std::string weight_hr;                                     // "" without a projection
+  std::string weight_peephole;                               // "" where the cell has none
+  std::string weight_skip, bias_skip;                        // "" unless the node skips
   std::string weight_banks_ih, weight_banks_hh, bias_banks;  // "" without banks
-  std::string h, c;                    // state names; c is "" where the cell has none
-  std::string x_sent, h_sent;          // state names; "" without delta
-  std::string rest, gain;              // state names; "" unless the node skips
+  std::string h, c;            // state names; c is "" where the cell has none
+  std::string x_sent, h_sent;  // state names; "" without delta
+  std::string rest, gain;      // state names; "" unless the node skips
 };
 
 // Forward first. Precondition: node.op is kRecurrent.
@@ -267,8 +267,8 @@ std::vector<StateSpec> StatesOf(const Graph& graph);
 // True if no node needs the whole sequence at once, so that chunks and single steps are possible.
 bool IsStreamable(const Graph& graph);
 
-// True if a node has delta, skips or has banks: rounding may then make an executor send or skip what another
-// does not.
+// True if a node has delta, skips or has banks: rounding may then make an executor send or skip
+// what another does not.
 bool IsDynamic(const Graph& graph);
 
 // Names of the weights that the pruner may cut: all matrices, no biases and nothing that chooses

@@ -7,9 +7,9 @@ Graph WithoutRules(const Graph& graph) {
   for (Node& node : plain.nodes) {
     if (node.op != Op::kRecurrent) continue;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      for (const std::string& name : {direction.weight_skip, direction.bias_skip,
-                                      direction.weight_banks_ih, direction.weight_banks_hh,
-                                      direction.bias_banks}) {
+      for (const std::string& name :
+           {direction.weight_skip, direction.bias_skip, direction.weight_banks_ih,
+            direction.weight_banks_hh, direction.bias_banks}) {
         plain.weights.erase(name);
       }
     }

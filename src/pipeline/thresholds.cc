@@ -60,7 +60,7 @@ Result<std::set<std::string>> LayersOf(const Graph& graph, const ThresholdSpec& 
     if (!IsRecurrent(node)) continue;
     all.push_back(node.name);
     if (node.delta.has_value()) with_delta.push_back(node.name);
-    if (!node.skip) updating.push_back(node.name);
+    if (!node.skip && !node.banks.has_value()) updating.push_back(node.name);
   }
   if (all.empty()) {
     return InvalidArgument("a network with a recurrent layer expected, none found");
@@ -191,9 +191,11 @@ class Search {
 std::map<std::string, LayerRules> Search::RulesAt(const ThresholdPoint& point) const {
   std::map<std::string, LayerRules> rules;
   for (const Node& node : graph_.nodes) {
-    if (!IsRecurrent(node) || !(node.delta.has_value() || node.skip)) continue;
+    if (!IsRecurrent(node)) continue;
+    if (!node.delta.has_value() && !node.skip && !node.banks.has_value()) continue;
     LayerRules& layer = rules[node.name];
     layer.skip = node.skip && point.skips;
+    layer.banks = node.banks.has_value();
     if (node.delta.has_value()) {
       layer.delta_x = static_cast<float>(node.delta->x);
       layer.delta_h = static_cast<float>(node.delta->h);
@@ -436,6 +438,18 @@ Status TimeInTurn(const Stream& stream, const ThresholdOptions& options, std::ve
   return Ok();
 }
 
+Graph WithoutSkipping(Graph graph) {
+  for (Node& node : graph.nodes) {
+    if (!IsRecurrent(node)) continue;
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      graph.weights.erase(direction.weight_skip);
+      graph.weights.erase(direction.bias_skip);
+    }
+    node.skip = false;
+  }
+  return graph;
+}
+
 // Fills the times of the curve.
 Status TimePoints(const Search& search, const Graph& graph, const Artifact& artifact,
                   const Dataset& valid, const ThresholdOptions& options, ThresholdCurve* curve) {
@@ -459,7 +473,7 @@ Status TimePoints(const Search& search, const Graph& graph, const Artifact& arti
         ESPALIER_RETURN_IF_ERROR(timed.session.SetRules(layer, rules));
       }
       own = search.GraphAt(curve->points[i]);
-      if (!curve->points[i].skips) own = WithoutRules(own);  // thresholds of 0
+      if (!curve->points[i].skips) own = WithoutSkipping(own);
     }
     ESPALIER_RETURN_IF_ERROR(Verify(own, stream, &timed.session));
   }

@@ -175,6 +175,28 @@ TEST_F(FindThresholdsTest, ShowANetworkThatSkipsWithAndWithoutIt) {
   EXPECT_GT(Find().graph.nodes[0].delta->x, 0.0);
 }
 
+// Banks, and layers that skip, stay as they are beside a layer with thresholds: each point is
+// verified.
+TEST_F(FindThresholdsTest, LeaveBanksAsTheyAre) {
+  Use("gru:12 gru:8 lstm:6 last_step gemm:3");
+  const DynamicSpec specs[] = {{.name = "delta", .layers = {"lstm0"}},
+                               {.name = "banks", .layers = {"gru*"}, .banks = {4, 0}},
+                               {.name = "skip", .layers = {"gru1"}}};
+  graph_ = ValueOrDie(WithDynamic(graph_, specs));
+  Rng rng(6);
+  for (auto& [name, weight] : graph_.weights) {
+    if (name.find("_banks") == std::string::npos) continue;
+    for (float& value : weight.values) value = rng.Uniform(-0.5f, 0.5f);
+  }
+  graph_.weights.at("gru1.bias_skip").values = {-0.5f};
+  valid_.labels = EvaluationOf(graph_).predictions;
+  options_.spec.loss = 0.05;
+  options_.timed_steps = 100;
+  const FoundThresholds found = Find();
+  EXPECT_TRUE(FindNode(found.graph, "gru0")->banks.has_value());
+  EXPECT_TRUE(found.curve.points[found.curve.chosen].us_per_step.has_value());
+}
+
 TEST_F(FindThresholdsTest, TimeEveryPointAndTheNetworkWithoutRules) {
   for (const char* layers : {"gru:12 last_step gemm:3", "gru:8:bidirectional last_step gemm:3"}) {
     Use(layers);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <limits>
 
 #include "model/build.h"
 #include "prune/compact.h"
@@ -58,6 +59,13 @@ TEST(Dynamic, KeepsWhatWasLearnedWhenItIsPutInAgain) {
   graph = ValueOrDie(WithDynamic(graph, banks));
   graph.weights.at("gru0.bias_banks").values = {1, 2};
   EXPECT_EQ(ValueOrDie(WithDynamic(graph, banks)), graph);
+  const DynamicSpec top[] = {{.name = "banks", .layers = {"gru0"}, .banks = {2, 1}}};
+  Graph with_top = ValueOrDie(WithDynamic(graph, top));
+  EXPECT_EQ(with_top.weights, graph.weights);
+  EXPECT_EQ(FindNode(with_top, "gru0")->banks, (UnitBanks{2, 1}));
+  const DynamicSpec other[] = {{.name = "banks", .layers = {"gru0"}, .banks = {3, 0}}};
+  ExpectError(WithDynamic(graph, other).status(), Code::kInvalidArgument,
+              {"gru0.banks.size", "2, as the layer has", "3 found"});
 }
 
 TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
@@ -74,8 +82,9 @@ TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
   expect({.name = "banks", .banks = {0, 0}}, {"banks", "size", "at least 1", "0"});
   expect({.name = "banks", .banks = {2, -1}}, {"banks", "top", "at least 0", "-1"});
   expect({.name = "banks", .banks = {8, 0}}, {"lstm0.banks.size", "1 to 5", "8"});
-  expect({.name = "banks", .layers = {"gru0"}, .banks = {2, 3}},
-         {"gru0.banks.top", "0 to 2", "3"});
+  expect({.name = "banks", .layers = {"gru0"}, .banks = {2, 3}}, {"gru0.banks.top", "0 to 2", "3"});
+  expect({.name = "banks", .banks = {std::numeric_limits<int64_t>::max(), 0}},
+         {"lstm0.banks.size", "1 to 5"});
   expect({.name = "delta", .h = -1.0}, {"delta", "h", "at least 0", "-1"});
   expect({.name = "delta", .x = std::nan("")}, {"delta", "x", "nan"});
   expect({.name = "delta", .bank = 1000}, {"bank", "1 to 256", "1000"});
@@ -182,10 +191,11 @@ TEST(Dynamic, BanksLetTheUnitsThatTheyReadGo) {
   EXPECT_EQ(compact.weights.at("gru0.weight_banks_hh"), graph.weights.at("gru0.weight_banks_hh"));
   const Batch batch = RandomBatch(graph, 9, 3, 0, &rng);
   StateSet states = ZeroStates(graph, 3), compact_states = ZeroStates(compact, 3);
-  EXPECT_LT(MaxAbsDifference(
-                ValueOrDie(RunReference(masked, batch, &states)).at(graph.outputs[0]).values,
-                ValueOrDie(RunReference(compact, batch, &compact_states)).at(graph.outputs[0]).values),
-            1e-6);
+  EXPECT_LT(
+      MaxAbsDifference(
+          ValueOrDie(RunReference(masked, batch, &states)).at(graph.outputs[0]).values,
+          ValueOrDie(RunReference(compact, batch, &compact_states)).at(graph.outputs[0]).values),
+      1e-6);
 }
 
 }  // namespace

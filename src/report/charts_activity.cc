@@ -122,8 +122,8 @@ Chart MapChart(const std::string& layer, const char* what, const char* happened,
       {"marks",
        {{{"type", "rect"}, {"from", {{"data", "maps"}}}, {"encode", {{"update", back}}}},
         {{"type", "image"}, {"from", {{"data", "maps"}}}, {"encode", {{"update", image}}}}}}};
-  return {StrCat(layer, ": ", what, " that ", happened, ", ", picture.features, " over ", picture.steps,
-                 " steps, the most active on top"),
+  return {StrCat(layer, ": ", what, " that ", happened, ", ", picture.features, " over ",
+                 picture.steps, " steps, the most active on top"),
           description, std::move(spec)};
 }
 
@@ -156,10 +156,10 @@ Chart StepsChart(const ActivityRecord& record) {
   }
   const bool has_lines = !lines.empty();
   const std::string share =
-      record.banks ? ": share of the units that ran" : ": share of the columns sent";
-  const std::string title =
-      !has_lines ? layer + ": steps that were updates"
-                 : StrCat(layer, share, " at each step", skipped.empty() ? "" : ", pale where skipped");
+      record.banks ? ": share of the units that changed" : ": share of the columns sent";
+  const std::string title = !has_lines ? layer + ": steps that were updates"
+                                       : StrCat(layer, share, " at each step",
+                                                skipped.empty() ? "" : ", pale where skipped");
   const std::string description =
       StrCat(title, ", ", map.steps, " steps of one sequence, ", skipped.size(), " skipped.");
   Json spec = NewSpec(description, has_lines ? 130 : 46);
@@ -179,7 +179,8 @@ Chart StepsChart(const ActivityRecord& record) {
                            {"encoding", {{"x", from}, {"x2", {{"field", "to"}}}}}});
   if (has_lines) {
     const Json what = record.banks ? Json{"units"} : Json{"x", "h"};
-    const Json colors = record.banks ? Json{"var(--accent)"} : Json{"var(--dense)", "var(--accent)"};
+    const Json colors =
+        record.banks ? Json{"var(--accent)"} : Json{"var(--dense)", "var(--accent)"};
     Json step = x;
     step["field"] = "step";
     spec["layer"].push_back(
@@ -321,12 +322,11 @@ std::vector<Chart> ActivityCharts(const ModelRecord& model) {
     const ActivityMap& map = *record.map;
     charts.push_back(StepsChart(record));
     if (map.inputs > 0) {
-      charts.push_back(MapChart(LayerName(record), "inputs", "were sent",
-                                {map.x_sent, map.inputs, map.steps}));
+      charts.push_back(
+          MapChart(LayerName(record), "inputs", "were sent", {map.x_sent, map.inputs, map.steps}));
     }
     if (map.units > 0) {
-      charts.push_back(MapChart(LayerName(record), "units",
-                                record.banks ? "ran" : "were sent",
+      charts.push_back(MapChart(LayerName(record), "units", record.banks ? "changed" : "were sent",
                                 {map.h_sent, map.units, map.steps}));
     }
   }

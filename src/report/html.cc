@@ -195,7 +195,8 @@ void Page::Activity() {
   page_.OpenSection(
       "activity", "What it leaves out, step by step",
       "Dynamic pruning: a step of a layer is skipped, or runs only some of its units, or only the "
-      "columns of x and h that changed enough are sent to its products. Counted on the test split; the pictures are of one "
+      "columns of x and h that changed enough are sent to its products. Counted on the test split; "
+      "the pictures are of one "
       "sequence "
       "of it.");
   std::vector<Chart> charts;

@@ -59,30 +59,55 @@ void ChooseBanks(const BankLayer& banks, const RowBuffer& x, const RowBuffer& h,
   }
 }
 
-size_t MultiplyBanks(const BankLayer& banks, const BankProduct& product, ThreadTeam* team,
-                     const RowBuffer& x, const RowBuffer& y, size_t count) {
-  const EncodedView& weight = product.plain.weight;
-  const uint64_t* any = banks.runs + count * banks.words;
+namespace {
+
+// Calls visit(first, end) for the row groups of [begin, end) to be multiplied, piece by piece:
+// those that hold a row of a bank of `any`; in one piece where each call rounds or gathers x.
+template <typename Visit>
+void EachDue(const BankLayer& banks, const BankProduct& product, const uint64_t* any, size_t begin,
+             size_t end, const Visit& visit) {
   const auto is_due = [&](size_t group) {
     return Share(any, product.banks_of_group + group * banks.words, banks.words);
   };
-  size_t work = 0;
-  for (size_t first = 0; first < product.groups;) {  // groups that follow each other are one product
-    if (!is_due(first)) {
-      ++first;
-      continue;
-    }
-    size_t end = first + 1;
-    while (end < product.groups && is_due(end)) ++end;
-    work += count * (WorkBefore(weight, end) - WorkBefore(weight, first));
-    if (first == 0 && end == product.groups) {
-      product.plain.Run(team, x, y, count);
-    } else {
-      product.plain.matmul(
-          weight, {x.data, x.stride, product.plain.bias, y.data, y.stride, count, first, end});
-    }
-    first = end;
+  while (begin < end && !is_due(begin)) ++begin;
+  if (begin == end) return;
+  const FormatSpec& spec = product.plain.weight.spec;
+  if (spec.type == WeightType::kI8 || spec.id == FormatId::k_compact) {
+    while (!is_due(end - 1)) --end;
+    visit(begin, end);
+    return;
   }
+  while (begin < end) {
+    size_t stop = begin + 1;
+    while (stop < end && is_due(stop)) ++stop;
+    visit(begin, stop);
+    begin = stop;
+    while (begin < end && !is_due(begin)) ++begin;
+  }
+}
+
+}  // namespace
+
+size_t MultiplyBanks(const BankLayer& banks, const BankProduct& product, ThreadTeam* team,
+                     const RowBuffer& x, const RowBuffer& y, size_t count) {
+  const Product& plain = product.plain;
+  const uint64_t* any = banks.runs + count * banks.words;
+  const auto multiply = [&](size_t begin, size_t end) {
+    EachDue(banks, product, any, begin, end, [&](size_t first, size_t stop) {
+      plain.matmul(plain.weight,
+                   {x.data, x.stride, plain.bias, y.data, y.stride, count, first, stop});
+    });
+  };
+  if (plain.IsShared(team, count)) {
+    team->For(ChunksPerThread(plain.weight.spec),
+              [&](size_t chunk) { multiply(plain.cuts[chunk], plain.cuts[chunk + 1]); });
+  } else {
+    multiply(0, product.groups);
+  }
+  size_t work = 0;
+  EachDue(banks, product, any, 0, product.groups, [&](size_t first, size_t stop) {
+    work += count * (WorkBefore(plain.weight, stop) - WorkBefore(plain.weight, first));
+  });
   return work;
 }
 

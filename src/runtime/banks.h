@@ -1,4 +1,5 @@
-// Banks of units (model/graph.h, UnitBanks) at run time: which run, and products of their rows only.
+// Banks of units (model/graph.h, UnitBanks) at run time: which run, and products of their rows
+// only.
 #ifndef ESPALIER_RUNTIME_BANKS_H_
 #define ESPALIER_RUNTIME_BANKS_H_
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "model/without_rules.h"
 #include "runtime/session_test_support.h"
 
@@ -54,14 +56,15 @@ TEST_P(BanksOnEveryTarget, EqualTheReference) {
     for (const int64_t top : {0, 1, 2}) {
       for (const bool skip : {false, true}) {
         const Graph graph = Network(cell, top, skip, Direction::kBidirectional);
-        for (const FormatSpec& spec : {FormatSpec{FormatId::k_slot, 8, 8}, FormatSpec()}) {
+        for (const FormatSpec& spec :
+             {FormatSpec{FormatId::k_slot, 8, 8}, FormatSpec{FormatId::k_slot, 64, 16},
+              FormatSpec{FormatId::k_blocked, 4, 4}, FormatSpec{FormatId::k_csr}, FormatSpec()}) {
           const Artifact artifact = ArtifactOf(graph, spec);
           Session session = SessionOf(artifact, 5, 12, GetParam());
           Rng rng(7);
           for (int repetition = 0; repetition < 4; ++repetition) {
             const int64_t size = 1 + static_cast<int64_t>(rng.Below(5));
-            const StateSet start =
-                skip ? ZeroStates(graph, size) : RandomStates(graph, size, &rng);
+            const StateSet start = skip ? ZeroStates(graph, size) : RandomStates(graph, size, &rng);
             ExpectMatchesReference(Fitted(graph, spec), RandomBatch(graph, 12, size, 0, &rng),
                                    start, &session);
           }
@@ -116,6 +119,56 @@ TEST(Banks, GiveTheSameInChunksAndBatches) {
   }
 }
 
+// A layer so wide that its input products are made 20 or so steps at a time, and ahead once most
+// banks run.
+TEST(Banks, MultiplyInputsAheadWhereMostRun) {
+  Rng rng(4);
+  GraphBuilder builder("wide", kFeatures, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.banks = UnitBanks{32, 0};
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 512, options).Finish());
+  Tensor& bias = graph.weights.at("gru0.bias_banks");
+  bias.values.assign(bias.size(), 2.0f);
+  bias.values[3] = -2.0f;  // does not run
+  const Artifact artifact = ArtifactOf(graph, FormatSpec());
+  const Batch batch = RandomBatch(graph, 100, 1, 100, &rng);
+  Session whole = SessionOf(artifact, 1, 100);
+  Session steps = SessionOf(artifact, 1, 1);
+  ASSERT_OK(whole.Run(ViewOf(batch)));
+  const std::span<const float> expected = whole.Output(0);
+  for (int64_t step = 0; step < 100; ++step) {
+    ASSERT_OK(steps.Step(std::span(batch.features).subspan(static_cast<size_t>(step * 13), 13)));
+    ASSERT_TRUE(std::equal(steps.Output(0).begin(), steps.Output(0).end(),
+                           expected.begin() + static_cast<ptrdiff_t>(step * 512)))
+        << step;
+  }
+  // All rows of weight_ih where they were made ahead, which steps never do.
+  const LayerCounters& ahead = whole.Activity(0).counters;
+  const LayerCounters& alone = steps.Activity(0).counters;
+  EXPECT_EQ(ahead.units_run, alone.units_run);
+  EXPECT_GT(ahead.units_run, ahead.units / 2);
+  EXPECT_GT(ahead.multiply_adds, alone.multiply_adds);
+}
+
+TEST(Banks, RunForNaNAndPoisonOnlyTheirStream) {
+  for (const int64_t top : {0, 2}) {
+    const Graph graph = Network(CellKind::kGruCell, top);
+    const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+    Session session = SessionOf(artifact, 2, 4);
+    Session clean = SessionOf(artifact, 2, 4);
+    Rng rng(6);
+    Batch batch = RandomBatch(graph, 4, 2, 4, &rng);
+    ASSERT_OK(clean.Run(ViewOf(batch)));
+    for (size_t i = 0; i < 13; ++i) batch.features[i] = std::numeric_limits<float>::quiet_NaN();
+    ASSERT_OK(session.Run(ViewOf(batch)));
+    const size_t last = 3 * 2 * 4;
+    EXPECT_TRUE(std::isnan(session.Output(0)[last])) << top;
+    for (size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(session.Output(0)[last + 4 + i], clean.Output(0)[last + 4 + i]) << top;
+    }
+  }
+}
+
 TEST(Banks, RulesOffIsThePlainSession) {
   const Graph graph = Network(CellKind::kLstmCell, 1);
   const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
@@ -135,20 +188,33 @@ TEST(Banks, RulesOffIsThePlainSession) {
               {"lstm0", "no such layer"});
 }
 
-// In a format whose row groups are banks, a top of 1 of 4 multiplies a quarter.
+// Where row groups do not have rows of two banks, a top of 1 of 4 multiplies about a quarter.
 TEST(Banks, MultiplyOnlyWhatRuns) {
   Rng rng(3);
   GraphBuilder builder("quarter", kFeatures, &rng);
   GraphBuilder::RecurrentOptions options;
-  options.banks = UnitBanks{16, 1};
-  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 64, options).Finish());
-  const Artifact artifact = ArtifactOf(graph, FormatSpec());
-  Session session = SessionOf(artifact, 1, 1);
-  ASSERT_OK(session.Step(RandomBatch(graph, 1, 1, 1, &rng).features));
-  const LayerCounters& counters = session.Activity(0).counters;
-  constexpr uint64_t kScores = 16 * (13 + 64);  // 4 rows, stored as 16
-  EXPECT_EQ(counters.units_run, 16u);
-  EXPECT_EQ(counters.multiply_adds, counters.multiply_adds_without / 4 + kScores);
+  options.banks = UnitBanks{32, 1};
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 128, options).Finish());
+  for (const char* name : {"gru0.weight_ih", "gru0.weight_hh"}) {
+    for (float& value : graph.weights.at(name).values) {
+      if (rng.Uniform() < 0.8) value = 0.0f;
+    }
+  }
+  for (const FormatSpec& spec : {FormatSpec(), FormatSpec{FormatId::k_slot, 8, 16}}) {
+    const Artifact artifact = ArtifactOf(graph, spec);
+    Session session = SessionOf(artifact, 1, 1);
+    ASSERT_OK(session.Step(RandomBatch(graph, 1, 1, 1, &rng).features));
+    const LayerCounters& counters = session.Activity(0).counters;
+    uint64_t scores = 0;
+    for (const char* name : {"gru0.weight_banks_ih", "gru0.weight_banks_hh"}) {
+      const EncodedView view = artifact.matrix(name).view;
+      scores += WorkBefore(view, RowGroups(view));
+    }
+    const auto share = static_cast<double>(counters.multiply_adds - scores) /
+                       static_cast<double>(counters.multiply_adds_without);
+    EXPECT_EQ(counters.units_run, 32u);
+    EXPECT_NEAR(share, 0.25, 0.02) << FormatName(spec);
+  }
 }
 
 }  // namespace

@@ -19,9 +19,9 @@ struct LayerRules {
 // Of one direction of a Recurrent node with dynamic pruning, over all streams, since the session
 // was made or its counters were reset.
 struct LayerCounters {
-  uint64_t steps = 0;      // of all sequences
-  uint64_t skipped = 0;    // of these, those that were no update
-  uint64_t units = 0;      // units of layers with banks in updates, and how many of them ran
+  uint64_t steps = 0;    // of all sequences
+  uint64_t skipped = 0;  // of these, those that were no update
+  uint64_t units = 0;    // units of layers with banks in updates, and how many of them ran
   uint64_t units_run = 0;
   uint64_t x_columns = 0;  // columns of weight_ih in updates, and how many of them were sent
   uint64_t x_sent = 0;

@@ -182,9 +182,13 @@ bool PaysToShare(size_t weight_bytes, size_t count) {
   return weight_bytes * count >= kLeastBytes;
 }
 
+bool Product::IsShared(const ThreadTeam* team, size_t count) const {
+  return team != nullptr && cuts != nullptr && PaysToShare(weight.bytes.size(), count);
+}
+
 void Product::Run(ThreadTeam* team, const RowBuffer& x, const RowBuffer& y, size_t count) const {
   MatMulArgs args{x.data, x.stride, bias, y.data, y.stride, count};
-  if (team == nullptr || cuts == nullptr || !PaysToShare(weight.bytes.size(), count)) {
+  if (!IsShared(team, count)) {
     matmul(weight, args);
     return;
   }

@@ -78,6 +78,8 @@ struct Product {
   // nullptr if it is not shared.
   const size_t* cuts = nullptr;
 
+  // Whether `count` rows are multiplied by the team, chunk by chunk.
+  bool IsShared(const ThreadTeam* team, size_t count) const;
   // For `count` rows, on the team if that pays.
   void Run(ThreadTeam* team, const RowBuffer& x, const RowBuffer& y, size_t count) const;
 };
@@ -119,7 +121,8 @@ struct BankLayer {
   uint32_t* order = nullptr;   // scratch: [N]
 };
 
-// Dynamic pruning of one direction of a Recurrent node: model/graph.h, Delta, Node::skip, UnitBanks.
+// Dynamic pruning of one direction of a Recurrent node: model/graph.h, Delta, Node::skip,
+// UnitBanks.
 struct DynamicLayer {
   std::string_view node;
   bool reverse = false;

@@ -271,7 +271,8 @@ class Planner {
     product.banks_of_group = banks;
     if (banks == nullptr) return product;
     for (int64_t row = 0; row < view.rows; ++row) {
-      const size_t bank = static_cast<size_t>(row) % spec.units / static_cast<size_t>(spec.banks.size);
+      const size_t bank =
+          static_cast<size_t>(row) % spec.units / static_cast<size_t>(spec.banks.size);
       banks[GroupOfRow(view, row) * words + bank / kBankBits] |= uint64_t{1} << bank % kBankBits;
     }
     return product;

@@ -326,14 +326,16 @@ void RunBanks(const Operation& op, const RunContext& run, const StepRows& rows,
   } else {
     counters.multiply_adds += rows.count * banks.input_multiply_adds;
   }
-  counters.multiply_adds += MultiplyBanks(banks, banks.recurrent, run.team, h, layer.ah, rows.count);
+  counters.multiply_adds +=
+      MultiplyBanks(banks, banks.recurrent, run.team, h, layer.ah, rows.count);
   FinishStep(
       op, run, rows,
       [&](size_t i) { return ax_ahead == nullptr ? layer.ax.row(i) : (*ax_ahead)(i); },
       [&](size_t i) { return layer.ah.row(i); },
       [&](const Units& units, const auto& visit) {
-        EachRunningUnits(banks, units.i, units.first, units.end,
-                         [&](size_t first, size_t end) { visit({units.i, first, end}); });
+        EachRunningUnits(banks, units.i, units.first, units.end, [&](size_t first, size_t end) {
+          visit({units.i, first, end});
+        });
       });
 }
 
@@ -347,7 +349,7 @@ void RunDynamic(const Operation& op, const RunContext& run) {
   bool is_ahead = false;
   size_t updates = 0, steps = 0;  // of the chunk
   const LayerCounters& counters = *dynamic.counters;
-  uint64_t units = counters.units, units_run = counters.units_run;  // before the chunk
+  uint64_t units = 0, units_run = 0;  // before the chunk before
   for (size_t s = 0; s < run.max_length; ++s) {
     if (s % inputs.chunk() == 0) {
       const bool most_run = (counters.units_run - units_run) * 2 > counters.units - units;

@@ -398,10 +398,11 @@ Status Session::SetBudget(const BudgetOptions& options) {
   }
   const std::span<const DynamicLayer> layers = impl_->engine.plan.dynamic_layers;
   if (std::none_of(layers.begin(), layers.end(), [](const auto& each) { return each.has_delta; })) {
-    return Unsupported(StrCat(
-        "budget: a network with a layer that has delta expected, ",
-        layers.empty() ? "none" : "only layers that skip, which makes steps fewer and not shorter,",
-        " found; give it delta, with thresholds of 0 if need be, before it is compiled"));
+    return Unsupported(
+        StrCat("budget: a network with a layer that has delta expected, ",
+               layers.empty() ? "none"
+                              : "only layers that skip steps or choose banks, without thresholds,",
+               " found; give it delta, with thresholds of 0 if need be, before it is compiled"));
   }
   impl_->budget = BudgetController(options);
   impl_->RaiseThresholds();

@@ -13,10 +13,13 @@ using namespace ::espalier::testing;
 constexpr int64_t kInput = 70;
 
 // Large enough that products are shared in every format, ragged enough that chunks are not.
-Graph LargeLayer(CellKind cell, Direction direction) {
+Graph LargeLayer(CellKind cell, Direction direction, std::optional<UnitBanks> banks = {}) {
   Rng rng(21);
   GraphBuilder builder("large", {"x", {Element::kF32, Layout::kSequence, kInput}}, &rng);
-  builder.Recurrent(cell, 317, {direction, 0.0});
+  GraphBuilder::RecurrentOptions options;
+  options.direction = direction;
+  options.banks = banks;
+  builder.Recurrent(cell, 317, options);
   const std::string sequence = builder.value();
   Graph graph = ValueOrDie(builder.LastStep().Gemm(9).Finish());
   graph.outputs.push_back(sequence);
@@ -64,6 +67,12 @@ TEST(SessionThreads, GiveTheSameBitsInEveryCell) {
   for (const CellInfo& info : kCells) {
     SCOPED_TRACE(info.name);
     ExpectSameRuns(LargeLayer(info.kind, Direction::kForward), FormatSpec());
+  }
+}
+
+TEST(SessionThreads, GiveTheSameBitsWithBanks) {
+  for (const FormatSpec& spec : {FormatSpec(), FormatSpec{FormatId::k_slot, 8, 8}}) {
+    ExpectSameRuns(LargeLayer(CellKind::kGruCell, Direction::kForward, UnitBanks{32, 4}), spec);
   }
 }
 

@@ -53,9 +53,9 @@ Graph NetworkOf(const Case& which) {
 TEST(TorchDynamic, EqualsTheReference) {
   for (const CellInfo& cell : kCells) {
     const UnitBanks threes{3, 0}, top_two{2, 1};
-    for (const Case& rules : {Case{.has_delta = true}, Case{.skips = true},
-                              Case{.has_delta = true, .skips = true}, Case{.banks = threes},
-                              Case{.skips = true, .banks = threes}, Case{.banks = top_two}}) {
+    for (const Case& rules :
+         {Case{.has_delta = true}, Case{.skips = true}, Case{.has_delta = true, .skips = true},
+          Case{.banks = threes}, Case{.skips = true, .banks = threes}, Case{.banks = top_two}}) {
       if (cell.reset_before && (rules.has_delta || rules.banks.has_value())) continue;
       for (const Direction direction : {Direction::kForward, Direction::kBidirectional}) {
         Case which = rules;

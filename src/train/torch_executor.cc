@@ -170,7 +170,7 @@ class Execution {
     const auto run = options_.path == CellPath::kFused ? RunCellFused : RunCellTextual;
     const StepRules rules{node.cell, node.delta, node.skip, node.banks};
     const CellRun end = run(rules, weights, start, packing_.step_sizes, dropout);
-    if (options_.updates != nullptr && rules.leaves_out()) {
+    if (options_.updates != nullptr && rules.chooses_share()) {
       options_.updates->push_back(end.updates);
     }
     // Sequences without a step end where they start.

@@ -32,10 +32,10 @@ struct ForwardOptions {
   CellPath path = CellPath::kFused;
   // Draws the dropout masks while training; nullptr: dropout and recurrent dropout do nothing.
   Rng* dropout = nullptr;
-  // If set, gets for each direction that skips or has banks [N, 1] over its valid steps: the share
-  // of the banks that ran, or without banks 1 for an update, and 0 for a skip; with the gradient of
-  // the paper's update gate (straight-through: Campos et al. 2018, arXiv:1708.06834, section 3.1)
-  // and of the sigmoids of the banks' scores.
+  // If set, gets for each direction that skips or has banks, but for a `top`, [N, 1] over its valid
+  // steps: the share of the banks that ran, or without 1 for an update, and 0 for a skip; with the
+  // gradient of the paper's update gate (straight-through: Campos et al. 2018, arXiv:1708.06834,
+  // section 3.1) and of the sigmoids of the banks' scores.
   std::vector<at::Tensor>* updates = nullptr;
 };
 
@@ -80,6 +80,8 @@ struct StepRules {
   std::optional<UnitBanks> banks = {};
 
   bool leaves_out() const { return skip || banks.has_value(); }
+  // Whether it says itself how much it leaves out.
+  bool chooses_share() const { return skip || (banks.has_value() && banks->top == 0); }
 };
 // `dropout`: as h, factors of the hidden state where weight_hh reads it, or undefined. (The
 // interpolation of a GRU sees the hidden state itself.)

@@ -182,8 +182,8 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
   const auto& banks = rules.banks;
   std::vector<at::Tensor> bank_inputs;
   if (banks.has_value()) {
-    bank_inputs = at::addmm(w.bias_banks, start.rows, w.weight_banks_ih.t())
-                      .split_with_sizes(step_sizes);
+    bank_inputs =
+        at::addmm(w.bias_banks, start.rows, w.weight_banks_ih.t()).split_with_sizes(step_sizes);
   }
   EndStates ended;
   std::vector<at::Tensor> outputs, updates;
@@ -208,7 +208,7 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
       const at::Tensor units = UnitsOf(runs, banks->size, state.cell.h.size(1));
       Choose(units, state.cell.h, &next.cell.h);
       Choose(units, state.cell.c, &next.cell.c);
-      share = runs.mean(1, /*keepdim=*/true);
+      if (banks->top == 0) share = runs.mean(1, /*keepdim=*/true);
     }
     if (rules.skip) {
       const at::Tensor update = UpdateOf(state.rest);
@@ -224,14 +224,14 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
       next.rest =
           update * (1.0 - next.gain) + skip * (state.rest - at::minimum(next.gain, state.rest));
     }
-    if (rules.leaves_out()) updates.push_back(share);
+    if (rules.chooses_share()) updates.push_back(share);
     state = std::move(next);
     outputs.push_back(state.cell.h);
   }
   StepState end = ended.Join(state);
   CellRun run{at::cat(outputs, 0), end.cell.h, end.cell.c, end.x_sent,
               end.h_sent,          end.rest,   end.gain};
-  if (rules.leaves_out()) run.updates = at::cat(updates, 0);
+  if (rules.chooses_share()) run.updates = at::cat(updates, 0);
   return run;
 }
 
@@ -241,10 +241,10 @@ CellWeights CellWeightsOf(const RecurrentDirection& direction, const TorchTensor
   const auto optional = [&](const std::string& name) {
     return name.empty() ? at::Tensor() : weights.at(name);
   };
-  return {weights.at(direction.weight_ih), weights.at(direction.weight_hh),
-          weights.at(direction.bias_ih),   weights.at(direction.bias_hh),
-          optional(direction.weight_hr),   optional(direction.weight_peephole),
-          optional(direction.weight_skip), optional(direction.bias_skip),
+  return {weights.at(direction.weight_ih),     weights.at(direction.weight_hh),
+          weights.at(direction.bias_ih),       weights.at(direction.bias_hh),
+          optional(direction.weight_hr),       optional(direction.weight_peephole),
+          optional(direction.weight_skip),     optional(direction.bias_skip),
           optional(direction.weight_banks_ih), optional(direction.weight_banks_hh),
           optional(direction.bias_banks)};
 }
@@ -264,8 +264,7 @@ CellRun RunCellTextual(const StepRules& rules, const CellWeights& weights, const
 CellRun RunCellFused(const StepRules& rules, const CellWeights& w, const CellRun& start,
                      const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
   const CellKind cell = rules.cell;
-  const bool is_plain =
-      !w.weight_hr.defined() && !rules.delta.has_value() && !rules.leaves_out();
+  const bool is_plain = !w.weight_hr.defined() && !rules.delta.has_value() && !rules.leaves_out();
   if (!is_plain) return RunCellTextual(rules, w, start, step_sizes, dropout);
   if (cell == CellKind::kLstmCell) return RunLstm(w, start, step_sizes, dropout);
   // libtorch's own forms for equal lengths; its packed ones are slower than the textual form, as

@@ -142,18 +142,17 @@ std::string DescribeLayers(const Graph& graph) {
   for (const Node& node : graph.nodes) {
     std::string layer = node.name;
     if (node.op == Op::kRecurrent) {
-      layer +=
-          StrCat("(", node.hidden_size, " ", DirectionName(node.direction), " recurrent_dropout ",
-                 node.recurrent_dropout,
-                 node.projection_size > 0 ? StrCat(" projection ", node.projection_size) : "",
-                 node.skip ? " skip" : "",
-                 node.banks.has_value()
-                     ? StrCat(" banks ", node.banks->size, " top ", node.banks->top)
-                     : "",
-                 node.delta.has_value() ? StrCat(" delta ", Exact(node.delta->x), " ",
-                                                 Exact(node.delta->h), " bank ", node.delta->bank)
-                                        : "",
-                 ")");
+      layer += StrCat(
+          "(", node.hidden_size, " ", DirectionName(node.direction), " recurrent_dropout ",
+          node.recurrent_dropout,
+          node.projection_size > 0 ? StrCat(" projection ", node.projection_size) : "",
+          node.skip ? " skip" : "",
+          node.banks.has_value() ? StrCat(" banks ", node.banks->size, " top ", node.banks->top)
+                                 : "",
+          node.delta.has_value() ? StrCat(" delta ", Exact(node.delta->x), " ",
+                                          Exact(node.delta->h), " bank ", node.delta->bank)
+                                 : "",
+          ")");
     } else if (node.op == Op::kConv1d) {
       layer += StrCat("(", node.kernel_size, " dilation ", node.dilation, ")");
     } else if (node.op == Op::kLayerNorm) {

@@ -100,8 +100,8 @@ struct TrainOptions {
   // result are of rounded ones. Biases stay f32, and x is not rounded.
   WeightType weight_type = WeightType::kF32;
   // Added to the loss: so much times the mean share of steps that are updates, and in these of the
-  // banks that run, over the directions that skip or have banks (Campos et al. 2018,
-  // arXiv:1708.06834, eq. 11, there the sum of updates), at least 0.
+  // banks that run, over the directions that skip or have banks without a `top` (Campos et al.
+  // 2018, arXiv:1708.06834, eq. 11, there the sum of updates), at least 0.
   double update_penalty = 0.0;
   // Added to the loss: so much times the mean |h[t] - h[t-1]| over valid steps, features and nodes
   // with delta (Neil et al. 2017, arXiv:1612.05571, section 3.4), at least 0.

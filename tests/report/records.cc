@@ -178,13 +178,8 @@ void Dynamic(Rng* rng, RunRecord* record, ModelRecord* model) {
   banks.units_run = 9100000;
   banks.multiply_adds = 930000000;
   banks.multiply_adds_without = 2600000000;
-  banks.map = ActivityMap{17,
-                          28,
-                          0,
-                          100,
-                          PackMask(std::vector<uint8_t>(28, 1)),
-                          {},
-                          Sent(100, 28, rng)};
+  banks.map =
+      ActivityMap{17, 28, 0, 100, PackMask(std::vector<uint8_t>(28, 1)), {}, Sent(100, 28, rng)};
   model->activity = {delta, skip, banks};
   ThresholdCurve& curve = record->thresholds.emplace();
   curve.target = "loss";

@@ -14,7 +14,11 @@ Status Apply(const DynamicSpec& spec, Node* node, TensorStore* /*weights*/) {
 }  // namespace
 
 const DynamicMethod delta = {
-    "delta", "v' = |v - v'| < threshold ? v' : v, for v = x, h; W v' is kept and changed",
-    "Neil et al. 2017, arXiv:1612.05571, section 3.2", true, false, Apply};
+    "delta",
+    "v' = |v - v'| < threshold ? v' : v, for v = x, h; W v' is kept and changed",
+    "Neil et al. 2017, arXiv:1612.05571, section 3.2",
+    true,
+    false,
+    Apply};
 
 }  // namespace espalier::dynamic
