@@ -130,7 +130,8 @@ class Speech(Case):
             recording.write_bytes(good)
 
     def test_the_recipes_are_good(self):
-        for name in ("speech-keywords", "speech-keywords-lstm", "speech-keywords-quick"):
+        for name in ("speech-keywords", "speech-keywords-delta", "speech-keywords-lstm",
+                     "speech-keywords-quick"):
             self.good("recipe", "check", SOURCE / "recipes" / f"{name}.yaml")
 
     def unpack(self, packed, out):
