@@ -66,10 +66,10 @@ void Compare(const CostTable& costs, const KernelTable* kernels, Numbers* errors
         for (const double density : kDensities) {
           Tensor weights = RandomMatrix(pieces, shape.rows, shape.cols, density, &rng);
           RoundMatrix(type, shape.cols, weights.values);
-          const MatrixView matrix{weights.values.data(), shape.rows, shape.cols};
+          const TunedPart part{"w", {weights.values.data(), shape.rows, shape.cols}, {}};
           const auto choose = [&](Tuning tuning) {
             options.tuning = tuning;
-            return ValueOrDie(Tuner(options, kernels).Choose("w", matrix, MatrixUse::kBatched));
+            return ValueOrDie(Tuner(options, kernels).Choose(part, MatrixUse::kBatched));
           };
           const Times measured = TimesOf(choose(Tuning::kMeasure));
           const Choice chosen = choose(Tuning::kCosts);

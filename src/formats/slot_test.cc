@@ -50,6 +50,7 @@ TEST(SlotFormat, KeepsSectionsTogether) {
         matrix.values[static_cast<size_t>(row * 16 + col)] = 1.0f;
       }
     }
+    RoundMatrix(spec.type, 16, matrix.values);
     const EncodedMatrix encoded = ValueOrDie(EncodeInSections(spec, ViewOf(matrix), sections));
     ASSERT_OK(Validate(encoded.view()));
     std::vector<float> decoded(matrix.size());

@@ -328,7 +328,7 @@ static void keeps_a_budget(const espalier_model* plain, const char* dynamic_path
   espalier_budget budget = {1, 0.0f, 0.05f, 0.05f};
   espalier_budget_report report;
   espalier_layer_activity activity;
-  espalier_layer_rules rules = {0.5f, 0.0f, 0};
+  espalier_layer_rules rules = {0.5f, 0.0f, 0, 0};
   espalier_batch batch = {1, 1, NULL, NULL, NULL};
   espalier_model* model = open_model(dynamic_path);
   espalier_session* session = NULL;
