@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Hidden units of a word language model by group lasso (Wen et al. 2018, arXiv:1709.05027), with controls.
+"""Hidden units of a word language model that go for good (Wen et al. 2018, arXiv:1709.05027), with controls.
 
-For each seed one dense network is trained, then trained on for the rest of the budget: dense; with the
-proximal group lasso over hidden units until a share of each layer's units is cut; or with as many units
-cut at random. What is left is compacted. Beside it a dense network of that size is trained from scratch
-with the whole budget. Printed: perplexity on the validation split, and on the test split, looked at once,
-when all is trained. What is done is kept in --work and not done again.
+For each seed one dense network is trained. It is then trained on for the same number of epochs: as it is;
+or with a share of each layer's units gone and the rest compacted, so that its epochs are cheaper. Which
+ones go: those that a regularizer over hidden units has made the smallest, in the first of these epochs
+(proximal group lasso, and gates, Louizos et al. 2018, arXiv:1712.01312); the smallest as they are; or any.
+Beside them a dense network of that size is trained from scratch with the whole budget. Printed:
+perplexity on the validation split, and on the test split, looked at once, when all is trained. What is
+done is kept in --work and not done again.
 
 example: bench/iss_table.py build/release/cli/espalier --work /tmp/iss --data data/king-james --jobs 2
 """
@@ -15,10 +17,13 @@ import concurrent.futures
 
 from lab import Lab, mean_and_spread
 
-TRAIN = ["--batch-size", 20, "--learning-rate", 0.004, "--lr-schedule", "one_cycle", "--warmup", 0.1,
-         "--clip-norm", 1]
-TUNE = ["--batch-size", 20, "--learning-rate", 0.002, "--lr-schedule", "one_cycle", "--warmup", 0.05,
-        "--clip-norm", 1]
+RATE = ["--lr-schedule", "one_cycle", "--clip-norm", 1]
+TRAIN = [*RATE, "--learning-rate", 0.004, "--warmup", 0.1]
+TUNE = [*RATE, "--learning-rate", 0.002, "--warmup", 0.05]
+
+ROWS = {"on": "dense, trained on", "lasso": "units by group lasso", "gates": "units by learned gates",
+        "smallest": "smallest units, at once", "random": "random units, at once",
+        "small": "as small, from scratch"}
 
 
 class Experiment:
@@ -26,37 +31,44 @@ class Experiment:
         self.options = options
         self.lab = Lab(options.espalier, options.work)
         self.task = ["--task", "lm-words", "--data", options.data]
+        self.batch = ["--batch-size", options.batch_size]
 
     def model(self, units):
         embedding, lower, upper = units
-        return (f"embedding:{embedding} dropout:0.2 lstm:{lower} dropout:0.2 lstm:{upper} dropout:0.2 "
-                "tied_gemm")
+        dropout = f"dropout:{self.options.dropout}"
+        return f"embedding:{embedding} {dropout} lstm:{lower} {dropout} lstm:{upper} {dropout} tied_gemm"
 
     def left(self):
         return [n - int(self.options.sparsity * n + 1e-6) for n in self.options.units]
 
-    def run(self, seed):
-        first, rest = self.options.epochs
-        lab, units = self.lab, self.options.units
+    def run(self, work):
+        row, seed = work
+        first, cut, rest = self.options.epochs
+        lab, path = self.lab, self.lab.path
+        if row in ("dense", "small"):
+            units, epochs = (self.options.units, first) if row == "dense" else (self.left(), first + cut + rest)
+            lab.make(f"{row}-{seed}", "train", "--model", self.model(units), "--epochs", epochs, "--seed", seed,
+                     *self.task, *self.batch, *TRAIN)
+            return
 
-        def trained(stem, units, epochs):
-            lab.make(f"{stem}-{seed}", "train", "--model", self.model(units), "--epochs", epochs, "--seed", seed,
-                     *self.task, *TRAIN)
+        def on(start, epochs):
+            lab.make(f"{row}-{seed}", "prune", path(start), "--sparsity", 0, "--epochs", epochs, "--seed", seed,
+                     *self.task, *self.batch, *TUNE)
 
-        def tuned(stem, *how):
-            lab.make(f"{stem}-{seed}", "prune", lab.path(f"dense-{seed}"), "--epochs", rest, "--seed", seed, *how,
-                     *self.task, *TUNE)
-
-        cut = ["--granularity", "unit", "--sparsity", self.options.sparsity, "--schedule", "one_shot",
-               "--ramp-begin", rest / 2, "--ramp-end", rest / 2]
-        trained("dense", units, first)
-        tuned("on", "--sparsity", 0)
-        tuned("iss", *cut, "--regularizer", f"proximal_group_lasso={self.options.strength}",
-              "--regularizer-warmup", rest / 6)
-        tuned("random", *cut, "--criterion", "random")
-        trained("small", self.left(), first + rest)
-        for stem in ("iss", "random"):
-            lab.make(f"{stem}-compact-{seed}", "compact", lab.path(f"{stem}-{seed}"))
+        if row == "on":
+            on(f"dense-{seed}", cut + rest)
+            return
+        how = ["--granularity", "unit", "--sparsity", self.options.sparsity]
+        learned = {"lasso": ["--regularizer", f"proximal_group_lasso={self.options.lasso}"],
+                   "gates": ["--regularizer", f"hard_concrete={self.options.gates}", "--regularizer-speed", 30]}
+        if row in learned:
+            how += ["--schedule", "one_shot", "--ramp-begin", cut, "--ramp-end", cut, "--epochs", cut,
+                    "--seed", seed, "--regularizer-warmup", cut / 6, *learned[row], *self.task, *self.batch, *TUNE]
+        elif row == "random":
+            how += ["--criterion", "random", "--seed", seed]
+        lab.make(f"{row}-cut-{seed}", "prune", path(f"dense-{seed}"), *how)
+        lab.make(f"{row}-compact-{seed}", "compact", path(f"{row}-cut-{seed}"))
+        on(f"{row}-compact-{seed}", rest if row in learned else cut + rest)
 
 
 def main():
@@ -66,28 +78,31 @@ def main():
     parser.add_argument("--work", required=True, help="folder for networks and results; kept")
     parser.add_argument("--data", required=True, help="folder of lm-words")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--units", type=int, nargs=3, default=[128, 256, 128],
+    parser.add_argument("--units", type=int, nargs=3, default=[64, 128, 64],
                         help="features of the embedding, units of the two layers")
-    parser.add_argument("--epochs", type=int, nargs=2, default=[4, 3], help="dense, and after it")
+    parser.add_argument("--dropout", type=float, default=0.3, help="of all networks, the small ones too")
+    parser.add_argument("--batch-size", type=int, default=5)
+    parser.add_argument("--epochs", type=int, nargs=3, default=[30, 5, 10],
+                        help="dense; then with a regularizer; then of what is left")
     parser.add_argument("--sparsity", type=float, default=0.5, help="share of each layer's units")
-    parser.add_argument("--strength", type=float, default=0.5, help="of the group lasso")
-    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
+    parser.add_argument("--lasso", type=float, default=4, help="strength of the group lasso")
+    parser.add_argument("--gates", type=float, default=0.001, help="strength of the gates' penalty")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
     parser.add_argument("--without-test", action="store_true", help="leave the test split alone")
     options = parser.parse_args()
     experiment = Experiment(options)
     lab = experiment.lab
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(experiment.run, options.seeds))
+        for rows in (["dense"], options.rows):
+            list(pool.map(experiment.run, [(row, seed) for row in rows for seed in options.seeds]))
     print("| | validation | test |\n|---|---|---|")
-    for name, stem, file in (("dense, trained on", "on", "on"),
-                             ("units cut by group lasso", "iss", "iss-compact"),
-                             ("units cut at random", "random", "random-compact"),
-                             ("as small, trained from scratch", "small", "small")):
-        valid = [lab.make(f"{stem}-{seed}")["valid_metric"] for seed in options.seeds]
+    for row in options.rows:
+        valid = [lab.make(f"{row}-{seed}")["valid_metric"] for seed in options.seeds]
         test = [] if options.without_test else [
-            lab.espalier("eval", lab.path(f"{file}-{seed}"), *experiment.task)["perplexity"]
+            lab.espalier("eval", lab.path(f"{row}-{seed}"), *experiment.task)["perplexity"]
             for seed in options.seeds]
-        print(f"| {name} | {mean_and_spread(valid, 1)} | {mean_and_spread(test, 1) if test else '-'} |")
+        print(f"| {ROWS[row]} | {mean_and_spread(valid, 1)} | {mean_and_spread(test, 1) if test else '-'} |")
 
 
 if __name__ == "__main__":
