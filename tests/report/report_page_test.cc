@@ -80,14 +80,15 @@ class ReportPage : public ::testing::Test {
 TEST_F(ReportPage, ShowsAWholeRun) {
   const RunRecord record = FullRecord();
   // 4 of training, sparsity, 2 masks (the third matrix has no zeros), what was left out, 3 of a
-  // layer's steps and 1 of another's, 2 of thresholds, 2 times, 2 sizes, classes, 2 confusion
-  // matrices.
-  Open("full", record, 21,
+  // layer's steps, 1 of another's and 2 of a third's, 2 of thresholds, 2 times, 2 sizes, classes, 2
+  // confusion matrices.
+  Open("full", record, 23,
        {"quickstart", FormatMetric("accuracy", record.summary->pruned.metric),
         FormatMetric("accuracy", record.summary->dense.metric),
         FormatPercent(record.summary->weights_removed, 1), "3.16", "4.50", "51,234", "331,211",
         "slot_8x16", "25.6 % of the columns of x and 13.9 % of h sent",
-        "60.7 % of the steps skipped", "to lose at most 1.0 % of the accuracy", "AMD EPYC 7763",
+        "60.7 % of the steps skipped", "32.5 % of the units run",
+        "to lose at most 1.0 % of the accuracy", "AMD EPYC 7763",
         "espalier recipe run recipes/quickstart.yaml"});
 }
 
