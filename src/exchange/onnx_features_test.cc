@@ -92,7 +92,7 @@ TEST(OnnxRules, RefusesRulesThatAreDamaged) {
       "3",
       "banks.size.rnn_tanh0\x12\x01"
       "1",
-      {"espalier.banks.", "rnn_tanh0", "a multiple of 6 numbers", "2 found"});
+      {"espalier.banks.", "rnn_tanh0", "a multiple of 6 numbers", "4 found"});
 }
 
 TEST(OnnxEverything, ReadsTheLeanFormBackAsTheSameNetwork) {
