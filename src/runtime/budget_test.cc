@@ -214,7 +214,7 @@ TEST_F(SessionBudget, IsRefusedWhereNothingCanBeRaised) {
     EXPECT_EQ(
         status.message(),
         std::string("budget: a network with a layer that has delta expected, ") +
-            (skip ? "only layers that skip, which makes steps fewer and not shorter," : "none") +
+            (skip ? "only layers that skip steps or choose banks, without thresholds," : "none") +
             " found; give it delta, with thresholds of 0 if need be, before it is compiled");
   }
 }
