@@ -37,14 +37,6 @@ Graph Network(CellKind cell, int64_t top, bool skip = false,
   return graph;
 }
 
-std::vector<CellKind> CellsWithBanks() {
-  std::vector<CellKind> cells;
-  for (const CellInfo& info : kCells) {
-    if (!info.reset_before) cells.push_back(info.kind);
-  }
-  return cells;
-}
-
 class BanksOnEveryTarget : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Targets, BanksOnEveryTarget, ::testing::ValuesIn(Targets()),
                          [](const auto& test) { return test.param; });
@@ -52,7 +44,7 @@ INSTANTIATE_TEST_SUITE_P(Targets, BanksOnEveryTarget, ::testing::ValuesIn(Target
 // Of random lengths and states, in batches of many sequences. No score meets 0, or another that is
 // as large, within rounding here.
 TEST_P(BanksOnEveryTarget, EqualTheReference) {
-  for (const CellKind cell : CellsWithBanks()) {
+  for (const CellKind cell : CellsThatMultiplyH()) {
     for (const int64_t top : {0, 1, 2}) {
       for (const bool skip : {false, true}) {
         const Graph graph = Network(cell, top, skip, Direction::kBidirectional);

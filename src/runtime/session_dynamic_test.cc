@@ -32,14 +32,6 @@ Graph Network(CellKind cell, const Rules& rules, Direction direction = Direction
   return graph;
 }
 
-std::vector<CellKind> CellsWithDelta() {
-  std::vector<CellKind> cells;
-  for (const CellInfo& info : kCells) {
-    if (!info.reset_before) cells.push_back(info.kind);
-  }
-  return cells;
-}
-
 class DynamicOnEveryTarget : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Targets, DynamicOnEveryTarget, ::testing::ValuesIn(Targets()),
                          [](const auto& test) { return test.param; });
@@ -47,7 +39,7 @@ INSTANTIATE_TEST_SUITE_P(Targets, DynamicOnEveryTarget, ::testing::ValuesIn(Targ
 // Of random lengths and states, in batches of many sequences. A threshold that a value meets within
 // rounding would send it in one and not in the other: none of these does.
 TEST_P(DynamicOnEveryTarget, DeltaEqualsTheReference) {
-  for (const CellKind cell : CellsWithDelta()) {
+  for (const CellKind cell : CellsThatMultiplyH()) {
     for (const Delta& delta : {Delta{0.4, 0.1, 1}, Delta{0.8, 0.15, 4}, Delta{0.0, 0.0, 1}}) {
       const Graph graph = Network(cell, {delta, false}, Direction::kBidirectional);
       const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});

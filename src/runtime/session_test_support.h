@@ -27,6 +27,15 @@ inline constexpr double kI8Tolerance = 1e-2;
 inline const GraphInput kFeatures = {"x", {Element::kF32, Layout::kSequence, 13}};
 inline const GraphInput kIds = {"ids", {Element::kI32, Layout::kSequence, 23}};
 
+// Those that can have delta and banks: all but one that resets before, which multiplies r * h.
+inline std::vector<CellKind> CellsThatMultiplyH() {
+  std::vector<CellKind> cells;
+  for (const CellInfo& info : kCells) {
+    if (!info.reset_before) cells.push_back(info.kind);
+  }
+  return cells;
+}
+
 // Two layers of one cell, ragged sizes, the sequence and its last step as outputs.
 inline Graph TwoLayers(CellKind cell, Direction direction, double sparsity) {
   Rng rng(11);
