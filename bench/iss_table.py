@@ -5,9 +5,10 @@ For each seed one dense network is trained. It is then trained on for the same n
 or with a share of each layer's units gone and the rest compacted, so that its epochs are cheaper. Which
 ones go: those that a regularizer over hidden units has made the smallest, in the first of these epochs
 (proximal group lasso, and gates, Louizos et al. 2018, arXiv:1712.01312); the smallest as they are; or any.
-Beside them a dense network of that size is trained from scratch with the whole budget. Printed:
-perplexity on the validation split, and on the test split, looked at once, when all is trained. What is
-done is kept in --work and not done again.
+In these epochs all of them learn from the dense network, too (--teacher-weight). Beside them two dense
+networks of that size are trained from scratch with the whole budget, one of them with the same teacher.
+Printed: perplexity on the validation split, and on the test split, looked at once, when all is trained.
+What is done is kept in --work and not done again.
 
 example: bench/iss_table.py build/release/cli/espalier --work /tmp/iss --data data/king-james --jobs 2
 """
@@ -23,7 +24,7 @@ TUNE = [*RATE, "--learning-rate", 0.002, "--warmup", 0.05]
 
 ROWS = {"on": "dense, trained on", "lasso": "units by group lasso", "gates": "units by learned gates",
         "smallest": "smallest units, at once", "random": "random units, at once",
-        "small": "as small, from scratch"}
+        "small": "as small, from scratch", "small-taught": "as small, from scratch, with the teacher"}
 
 
 class Experiment:
@@ -45,15 +46,24 @@ class Experiment:
         row, seed = work
         first, cut, rest = self.options.epochs
         lab, path = self.lab, self.lab.path
+        teacher = ["--teacher", path(f"dense-{seed}"), "--teacher-weight", self.options.teacher_weight]
+        if self.options.teacher_weight == 0:
+            teacher = []
         if row in ("dense", "small"):
             units, epochs = (self.options.units, first) if row == "dense" else (self.left(), first + cut + rest)
             lab.make(f"{row}-{seed}", "train", "--model", self.model(units), "--epochs", epochs, "--seed", seed,
                      *self.task, *self.batch, *TRAIN)
             return
 
-        def on(start, epochs):
+        def on(start, epochs, rates=TUNE):
             lab.make(f"{row}-{seed}", "prune", path(start), "--sparsity", 0, "--epochs", epochs, "--seed", seed,
-                     *self.task, *self.batch, *TUNE)
+                     *self.task, *self.batch, *rates, *teacher)
+
+        if row == "small-taught":
+            lab.make(f"{row}-start-{seed}", "train", "--model", self.model(self.left()), "--epochs", 1, "--seed", seed,
+                     *self.task, *self.batch, *RATE, "--learning-rate", 0.001)
+            on(f"{row}-start-{seed}", first + cut + rest - 1, TRAIN)
+            return
 
         if row == "on":
             on(f"dense-{seed}", cut + rest)
@@ -63,7 +73,8 @@ class Experiment:
                    "gates": ["--regularizer", f"hard_concrete={self.options.gates}", "--regularizer-speed", 30]}
         if row in learned:
             how += ["--schedule", "one_shot", "--ramp-begin", cut, "--ramp-end", cut, "--epochs", cut,
-                    "--seed", seed, "--regularizer-warmup", cut / 6, *learned[row], *self.task, *self.batch, *TUNE]
+                    "--seed", seed, "--regularizer-warmup", cut / 6, *learned[row], *self.task, *self.batch, *TUNE,
+                    *teacher]
         elif row == "random":
             how += ["--criterion", "random", "--seed", seed]
         lab.make(f"{row}-cut-{seed}", "prune", path(f"dense-{seed}"), *how)
@@ -78,15 +89,17 @@ def main():
     parser.add_argument("--work", required=True, help="folder for networks and results; kept")
     parser.add_argument("--data", required=True, help="folder of lm-words")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--units", type=int, nargs=3, default=[64, 128, 64],
+    parser.add_argument("--units", type=int, nargs=3, default=[256, 256, 256],
                         help="features of the embedding, units of the two layers")
-    parser.add_argument("--dropout", type=float, default=0.3, help="of all networks, the small ones too")
+    parser.add_argument("--dropout", type=float, default=0.5, help="of all networks, the small ones too")
     parser.add_argument("--batch-size", type=int, default=5)
-    parser.add_argument("--epochs", type=int, nargs=3, default=[30, 5, 10],
+    parser.add_argument("--epochs", type=int, nargs=3, default=[20, 4, 12],
                         help="dense; then with a regularizer; then of what is left")
     parser.add_argument("--sparsity", type=float, default=0.5, help="share of each layer's units")
     parser.add_argument("--lasso", type=float, default=4, help="strength of the group lasso")
     parser.add_argument("--gates", type=float, default=0.001, help="strength of the gates' penalty")
+    parser.add_argument("--teacher-weight", type=float, default=0.7,
+                        help="share of the dense network's loss after it is trained; 0: no teacher")
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
     parser.add_argument("--without-test", action="store_true", help="leave the test split alone")

@@ -242,7 +242,8 @@ void Page::Speed() {
 }
 
 void Page::Classes() {
-  if (IsRegression()) return;  // it has none
+  const Metric* metric = FindMetric(record_.task.metric);
+  if (metric != nullptr && !(*metric == kAccuracy)) return;  // nothing is counted by class
   page_.OpenSection("classes", "Class by class",
                     "On the test sequences, which no decision looked at.");
   const std::vector<Chart> classes = ClassCharts(record_);

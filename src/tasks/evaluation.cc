@@ -54,7 +54,7 @@ Evaluation Scorer::Finish() {
   const auto count = static_cast<double>(std::max<int64_t>(1, dataset_.label_count()));
   evaluation_.loss /= count;
   evaluation_.mean_absolute_error /= count;
-  Score score = ScoreOf(evaluation_.predictions, evaluation_.loss, dataset_);
+  Score score = ScoreOf(evaluation_.predictions, evaluation_.margins, evaluation_.loss, dataset_);
   evaluation_.metric = score.metric;
   evaluation_.class_metric = std::move(score.class_metric);
   evaluation_.confusion = std::move(score.confusion);

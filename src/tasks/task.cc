@@ -63,9 +63,47 @@ double CrossEntropy(const float* logits, int64_t count, int32_t label) {
   return std::log(sum) + peak - static_cast<double>(logits[label]);
 }
 
-Score ScoreOf(const std::vector<int32_t>& predictions, double loss, const Dataset& dataset) {
+namespace {
+
+// By ranks (Hanley and McNeil 1982): the share of pairs of one sequence of either class in which the
+// second class' is ahead, a tie being half a pair. A row without a prediction is behind in all of
+// its pairs. 0.5 without any pair.
+double AreaUnderRoc(const std::vector<int32_t>& predictions, const std::vector<float>& margins,
+                    const std::vector<int32_t>& labels) {
+  std::vector<std::pair<float, int32_t>> ranked;  // the lead of class 1, the label
+  ranked.reserve(labels.size());
+  constexpr float kBehind = std::numeric_limits<float>::infinity();
+  for (size_t i = 0; i < labels.size(); ++i) {
+    const float lead = predictions[i] < 0 ? (labels[i] == 1 ? -kBehind : kBehind)
+                                          : (predictions[i] == 1 ? margins[i] : -margins[i]);
+    ranked.emplace_back(lead, labels[i]);
+  }
+  std::sort(ranked.begin(), ranked.end());
+  double below = 0.0, pairs_won = 0.0, positives = 0.0;  // of class 0, so far
+  for (size_t i = 0; i < ranked.size();) {
+    double ties = 0.0, hits = 0.0;
+    size_t end = i;
+    for (; end < ranked.size() && ranked[end].first == ranked[i].first; ++end) {
+      (ranked[end].second == 1 ? hits : ties) += 1.0;
+    }
+    pairs_won += hits * (below + 0.5 * ties);
+    below += ties;
+    positives += hits;
+    i = end;
+  }
+  const double pairs = below * positives;
+  return pairs == 0.0 ? 0.5 : pairs_won / pairs;
+}
+
+}  // namespace
+
+Score ScoreOf(const std::vector<int32_t>& predictions, const std::vector<float>& margins,
+              double loss, const Dataset& dataset) {
   if (dataset.metric == kPerplexity) return {std::exp(loss), {}, {}};
   if (dataset.metric == kMeanSquaredError) return {loss, {}, {}};
+  if (dataset.metric == kAuroc) {
+    return {AreaUnderRoc(predictions, margins, dataset.labels), {}, {}};
+  }
   const auto classes = static_cast<size_t>(dataset.classes);
   const auto share = [](int64_t part, int64_t all) {
     return all == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(all);

@@ -66,10 +66,11 @@ struct Score {
   std::vector<std::vector<int64_t>> confusion;  // [true][predicted], counts
 };
 // predictions: the class at each label, or -1 for none (ArgMax of a NaN), which is wrong and in
-// no cell of the confusion; `loss`: the mean over the labels of the cross-entropy, or of a
-// regression's squared error. Precondition: as many predictions as labels of classes, each below
-// their number.
-Score ScoreOf(const std::vector<int32_t>& predictions, double loss, const Dataset& dataset);
+// no cell of the confusion; margins: by how much it is ahead of the second (Margin); `loss`: the
+// mean over the labels of the cross-entropy, or of a regression's squared error. Precondition: as
+// many predictions and margins as labels of classes, each prediction below the number of these.
+Score ScoreOf(const std::vector<int32_t>& predictions, const std::vector<float>& margins,
+              double loss, const Dataset& dataset);
 
 }  // namespace espalier
 

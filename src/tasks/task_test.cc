@@ -33,31 +33,56 @@ Dataset Labels(std::vector<int32_t> labels, int64_t classes) {
 }
 
 TEST(ScoreOf, CountsWhatWasTakenForWhat) {
-  const Score score = ScoreOf({0, 1, 1, 1}, 0.0, Labels({0, 0, 1, 1}, 2));
+  const Score score = ScoreOf({0, 1, 1, 1}, {1, 1, 1, 1}, 0.0, Labels({0, 0, 1, 1}, 2));
   EXPECT_EQ(score.metric, 0.75);
   EXPECT_EQ(score.class_metric, (std::vector<double>{0.5, 1.0}));
   EXPECT_EQ(score.confusion, (std::vector<std::vector<int64_t>>{{1, 1}, {0, 2}}));
 }
 
 TEST(ScoreOf, CountsNoPredictionAsWrong) {
-  const Score score = ScoreOf({-1, 0}, 0.0, Labels({0, 0}, 2));
+  const Score score = ScoreOf({-1, 0}, {0, 1}, 0.0, Labels({0, 0}, 2));
   EXPECT_EQ(score.metric, 0.5);
   EXPECT_EQ(score.class_metric[0], 0.5);
   EXPECT_EQ(score.confusion[0], (std::vector<int64_t>{1, 0}));
 }
 
 TEST(ScoreOf, IsZeroForAClassWithoutSequences) {
-  const Score score = ScoreOf({0}, 0.0, Labels({0}, 2));
+  const Score score = ScoreOf({0}, {1}, 0.0, Labels({0}, 2));
   EXPECT_EQ(score.class_metric[1], 0.0);
 }
 
 TEST(ScoreOf, IsThePerplexityOfTheLossWhereThatIsTheMetric) {
   Dataset dataset = Labels({0, 1}, 2);
   dataset.metric = kPerplexity;
-  const Score score = ScoreOf({0, 0}, std::log(5.0), dataset);
+  const Score score = ScoreOf({0, 0}, {1, 1}, std::log(5.0), dataset);
   EXPECT_DOUBLE_EQ(score.metric, 5.0);
   EXPECT_TRUE(score.class_metric.empty());
   EXPECT_TRUE(score.confusion.empty());
+}
+
+Dataset Roc(std::vector<int32_t> labels) {
+  Dataset dataset = Labels(std::move(labels), 2);
+  dataset.metric = kAuroc;
+  return dataset;
+}
+
+// Leads of class 1: -2, 1 (of class 0) and 1, 3 (of class 1): of four pairs three are won and one
+// is a tie.
+TEST(ScoreOf, IsTheShareOfPairsInTheRightOrder) {
+  const Score score = ScoreOf({0, 1, 1, 1}, {2, 1, 1, 3}, 0.0, Roc({0, 0, 1, 1}));
+  EXPECT_EQ(score.metric, 0.875);
+  EXPECT_TRUE(score.class_metric.empty());
+  EXPECT_TRUE(score.confusion.empty());
+  EXPECT_EQ(ScoreOf({0, 0, 1, 0}, {1, 2, 1, 3}, 0.0, Roc({1, 1, 0, 0})).metric, 0.5);
+}
+
+TEST(ScoreOf, LosesThePairsOfARowWithoutAPrediction) {
+  EXPECT_EQ(ScoreOf({0, -1, 1, 1}, {2, 0, 1, 3}, 0.0, Roc({0, 0, 1, 1})).metric, 0.5);
+  EXPECT_EQ(ScoreOf({0, 0, -1, 1}, {2, 1, 0, 3}, 0.0, Roc({0, 0, 1, 1})).metric, 0.5);
+}
+
+TEST(ScoreOf, SaysNothingWithoutPairs) {
+  EXPECT_EQ(ScoreOf({0, 1}, {2, 1}, 0.0, Roc({1, 1})).metric, 0.5);
 }
 
 TEST(Margin, IsTheGapToTheSecondLargest) {
@@ -98,6 +123,7 @@ TEST(Metric, MindsHalfAPointOrOnePercent) {
 TEST(Metric, IsFoundByItsName) {
   EXPECT_EQ(FindMetric("perplexity"), &kPerplexity);
   EXPECT_EQ(FindMetric("mse"), &kMeanSquaredError);
+  EXPECT_EQ(FindMetric("auroc"), &kAuroc);
   EXPECT_EQ(FindMetric("F1"), nullptr);
 }
 

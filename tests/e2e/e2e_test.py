@@ -11,6 +11,7 @@ import unittest
 from bad_input_cases import BadInput, Interrupted
 from command_cases import Commands
 from forecast_cases import Forecast
+from icu_cases import IcuMortality
 from recipe_cases import Recipe
 from speech_cases import Speech
 from text_cases import Text
