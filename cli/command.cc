@@ -97,6 +97,8 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
       "have banks");
   add("--delta-penalty", &options.delta_penalty,
       "Times the mean change of h, of layers with delta");
+  add("--send-penalty", &options.send_penalty,
+      "Times the share of x and h that layers with delta send; their thresholds are then learned");
   add("--weight-type", &flags->weight_type,
       "Train for matrices rounded to it (straight-through): f32, bf16 or i8");
   app->add_option("--regularizer", flags->regularizers,

@@ -42,6 +42,7 @@ Json TrainJson(const TrainOptions& options) {
   json["random_prefix"] = options.random_prefix;
   json["update_penalty"] = options.update_penalty;
   json["delta_penalty"] = options.delta_penalty;
+  json["send_penalty"] = options.send_penalty;
   json["weight_type"] = WeightTypeName(options.weight_type);
   json["patience"] = options.patience;
   return json;

@@ -44,6 +44,7 @@ Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* optio
   map->Read("random_prefix", &options->random_prefix);
   map->Read("update_penalty", &options->update_penalty);
   map->Read("delta_penalty", &options->delta_penalty);
+  map->Read("send_penalty", &options->send_penalty);
   map->ReadName("weight_type", ParseWeightType, &options->weight_type);
   map->Read("patience", &options->patience);
   ESPALIER_RETURN_IF_ERROR(ReadLearningRate(map->Take("learning_rate"),

@@ -101,7 +101,7 @@ Result<Stay> ReadStay(const std::string& path) {
     const std::optional<size_t> hour = HourOf(Take(&line, ','));
     const std::string_view name = Take(&line, ',');
     const auto value = NumberOf<double>(line);
-    if (!hour || !value || std::abs(*value) > std::numeric_limits<float>::max()) {
+    if (!hour || !value || !(std::abs(*value) <= std::numeric_limits<float>::max())) {
       return BadFormat(StrCat(path, ": line ", number,
                               ": hh:mm up to 48:00, a parameter and a finite number, ",
                               "between commas, expected, '", found, "' found"));

@@ -127,7 +127,7 @@ TEST_F(IcuMortality, NamesTheLineThatIsWrong) {
   refuses("1:75,HR,70", {"1:75"});
   refuses("00:10,Heart,70", {"a parameter of the challenge", "'Heart'"});
   refuses("00:00,ICUType,5", {"ICUType 1, 2, 3 or 4", "'5'"});
-  refuses("", {"hh:mm"});
+  refuses("\n00:10,HR,70", {"hh:mm"});
 }
 
 TEST_F(IcuMortality, NamesTheOutcomeThatIsWrong) {

@@ -114,6 +114,13 @@ at::Tensor UpdatePenalty(const std::vector<at::Tensor>& updates) {
   return total / static_cast<double>(std::max<size_t>(1, updates.size()));
 }
 
+// See TrainOptions::send_penalty: the mean over the directions with delta.
+at::Tensor SendPenalty(const std::vector<at::Tensor>& sends) {
+  at::Tensor total = at::zeros({});
+  for (const at::Tensor& share : sends) total = total + share.mean();
+  return total / static_cast<double>(std::max<size_t>(1, sends.size()));
+}
+
 // See TrainOptions::delta_penalty: the mean over the nodes with delta.
 at::Tensor DeltaPenalty(const Graph& graph, const TorchTensors& values, const Batch& batch) {
   at::Tensor total = at::zeros({});
@@ -143,7 +150,26 @@ struct Autograd::Impl {
   std::vector<WeightSlice> slices;
   AlignedBuffer<float> weights;
   AlignedBuffer<float> gradient;
-  TorchTensors tensors;  // views of `weights`, whose gradients are views of `gradient`
+  TorchTensors tensors;     // views of `weights`, whose gradients are views of `gradient`
+  size_t graph_slices = 0;  // the first ones; the others are of thresholds
+
+  // fn(node, its thresholds of x and h), of those that are learned.
+  template <class Fn>
+  void EachThresholds(const Fn& fn) {
+    auto slice = slices.begin() + static_cast<ptrdiff_t>(graph_slices);
+    for (Node& node : graph.nodes) {
+      if (slice == slices.end()) return;
+      if (slice->name != ThresholdsName(node)) continue;
+      fn(&node, weights.data() + slice->offset);
+      ++slice;
+    }
+  }
+  // A step may have taken them below 0, which says the same.
+  void ClampThresholds() {
+    EachThresholds([](Node* /*node*/, float* thresholds) {
+      for (int i = 0; i < 2; ++i) thresholds[i] = std::max(0.0f, thresholds[i]);
+    });
+  }
 
   void MakeTensors() {
     for (const WeightSlice& slice : slices) {
@@ -160,7 +186,7 @@ struct Autograd::Impl {
 Autograd::Autograd(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Autograd::~Autograd() = default;
 
-Result<std::unique_ptr<Autograd>> Autograd::Create(const Graph& graph) {
+Result<std::unique_ptr<Autograd>> Autograd::Create(const Graph& graph, bool learns_thresholds) {
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(graph));
   if (graph.inputs.size() != 1) {
     return Unsupported(
@@ -185,11 +211,18 @@ Result<std::unique_ptr<Autograd>> Autograd::Create(const Graph& graph) {
     impl->slices.push_back({name, tensor.shape, offset, tensor.size()});
     offset = RoundUp(offset + tensor.size(), kSliceElements);
   }
+  impl->graph_slices = impl->slices.size();
+  for (const Node& node : graph.nodes) {
+    if (!learns_thresholds || !node.delta.has_value()) continue;
+    impl->slices.push_back({ThresholdsName(node), {2}, offset, 2});
+    offset += kSliceElements;
+  }
   Autograd autograd(std::move(impl));
   const Status status = Guarded([&] {
     autograd.impl_->weights = AlignedBuffer<float>(offset);
     autograd.impl_->gradient = AlignedBuffer<float>(offset);
     autograd.SetWeights(graph.weights);
+    autograd.SetThresholds(graph);
     autograd.impl_->MakeTensors();
     return Ok();
   });
@@ -203,8 +236,12 @@ std::span<float> Autograd::weights() { return impl_->weights; }
 std::span<float> Autograd::gradient() { return impl_->gradient; }
 
 Graph Autograd::ToGraph() const {
+  impl_->EachThresholds([](Node* node, const float* thresholds) {
+    node->delta->x = std::max(0.0, static_cast<double>(thresholds[0]));
+    node->delta->h = std::max(0.0, static_cast<double>(thresholds[1]));
+  });
   Graph graph = impl_->graph;
-  for (const WeightSlice& slice : impl_->slices) {
+  for (const WeightSlice& slice : std::span(impl_->slices).first(impl_->graph_slices)) {
     const float* begin = impl_->weights.data() + slice.offset;
     graph.weights[slice.name] = Tensor(slice.shape, std::vector<float>(begin, begin + slice.size));
   }
@@ -225,8 +262,17 @@ std::vector<float> Autograd::FlatKeep(const MaskSet& masks) const {
   return flat;
 }
 
+void Autograd::SetThresholds(const Graph& graph) {
+  impl_->EachThresholds([&](const Node* node, float* thresholds) {
+    const auto from = std::find_if(graph.nodes.begin(), graph.nodes.end(),
+                                   [&](const Node& other) { return other.name == node->name; });
+    thresholds[0] = static_cast<float>(from->delta->x);
+    thresholds[1] = static_cast<float>(from->delta->h);
+  });
+}
+
 void Autograd::SetWeights(const TensorStore& weights) {
-  for (const WeightSlice& slice : impl_->slices) {
+  for (const WeightSlice& slice : std::span(impl_->slices).first(impl_->graph_slices)) {
     const std::vector<float>& values = weights.at(slice.name).values;
     std::copy(values.begin(), values.end(), impl_->weights.data() + slice.offset);
   }
@@ -237,9 +283,10 @@ Result<double> Autograd::LossAndGradient(const LabelledBatch& batch, const LossO
   double value = 0.0;
   const Status status = Guarded([&] {
     std::fill(impl_->gradient.begin(), impl_->gradient.end(), 0.0f);
-    std::vector<at::Tensor> updates;
+    impl_->ClampThresholds();
+    std::vector<at::Tensor> updates, sends;
     const TorchTensors values = Forward(impl_->graph, impl_->tensors, batch.batch, nullptr,
-                                        {CellPath::kFused, dropout, &updates});
+                                        {CellPath::kFused, dropout, &updates, &sends});
     at::Tensor result = Loss(values.at(impl_->logits), batch, loss);
     if (loss.hidden != nullptr) {
       result = result + HiddenLoss(values, batch.batch, *loss.hidden) * loss.hidden_weight;
@@ -249,6 +296,7 @@ Result<double> Autograd::LossAndGradient(const LabelledBatch& batch, const LossO
     if (loss.delta_penalty > 0.0) {
       result = result + DeltaPenalty(impl_->graph, values, batch.batch) * loss.delta_penalty;
     }
+    if (loss.send_penalty > 0.0) result = result + SendPenalty(sends) * loss.send_penalty;
     result.backward();
     return Ok();
   });

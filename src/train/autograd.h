@@ -47,16 +47,20 @@ struct LossOptions {
   // teacher's features are chosen, not mapped). nullptr: nothing.
   const Teaching* hidden = nullptr;
   double hidden_weight = 0.0;
-  // See TrainOptions. Both are left out of the loss that is returned.
+  // See TrainOptions. All are left out of the loss that is returned.
   double update_penalty = 0.0;
   double delta_penalty = 0.0;
+  double send_penalty = 0.0;
 };
 
 class Autograd {
  public:
   // Copies the weights. Errors: kInvalidArgument if the graph is not valid or its first output is
   // not f32; kUnsupported if it has other than one input.
-  static Result<std::unique_ptr<Autograd>> Create(const Graph& graph);
+  // With learns_thresholds those of nodes with delta are weights, too: a slice of [2] for each
+  // node, under ThresholdsName, after those of graph.weights.
+  static Result<std::unique_ptr<Autograd>> Create(const Graph& graph,
+                                                  bool learns_thresholds = false);
   ~Autograd();
 
   // The logits: [B, classes] or [T, B, classes]; of a regression its numbers in their place.
@@ -65,11 +69,12 @@ class Autograd {
   const std::vector<WeightSlice>& slices() const;
   std::span<float> weights();
   std::span<float> gradient();
-  // The graph with the present weights.
+  // The graph with the present weights and thresholds.
   Graph ToGraph() const;
   // A factor for each of weights(), 1 = keep and 0 = gone, 1 where no mask is; empty without masks.
   std::vector<float> FlatKeep(const MaskSet& masks) const;
   void SetWeights(const TensorStore& weights);  // precondition: the graph's names and shapes
+  void SetThresholds(const Graph& graph);       // those that are learned; precondition: its nodes
 
   // Returns the mean loss over the labels of a batch and leaves its gradient in gradient(). Dropout
   // masks are drawn from `dropout`. Precondition: the batch fits the graph. Errors: kOutOfMemory;

@@ -11,7 +11,7 @@ namespace espalier {
 namespace {
 
 constexpr char kMagic[8] = {'E', 'S', 'P', 'T', 'R', 'A', 'I', 'N'};
-constexpr uint32_t kVersion = 3;
+constexpr uint32_t kVersion = 4;
 constexpr size_t kMaxTextBytes = 1 << 16;
 constexpr uint32_t kMaxRank = 8;
 
@@ -161,7 +161,7 @@ void WriteState(const TrainState& state, ByteWriter* writer) {
   for (const TrainEpoch& epoch : state.epochs) writer->Write(epoch);
   writer->Write(state.best_epoch);
   writer->Write(state.best_metric);
-  WriteTensors(state.best_weights, writer);
+  if (state.best_epoch > 0) WriteGraph(state.best, writer);
 }
 
 Status ReadRng(ByteReader* reader, const char* field, Rng* rng) {
@@ -205,11 +205,25 @@ Status ReadState(ByteReader* reader, TrainState* state) {
   ESPALIER_RETURN_IF_ERROR(ReadElements(reader, "epochs", epochs, &state->epochs));
   ESPALIER_RETURN_IF_ERROR(reader->Read("best_epoch", &state->best_epoch));
   ESPALIER_RETURN_IF_ERROR(reader->Read("best_metric", &state->best_metric));
-  ESPALIER_ASSIGN_OR_RETURN(state->best_weights, ReadTensors(reader));
+  if (state->best_epoch > 0) {
+    ESPALIER_ASSIGN_OR_RETURN(state->best, ReadGraph(reader));
+  }
   return Ok();
 }
 
 }  // namespace
+
+bool IsTrainingOf(const Graph& start, const Graph& graph, bool learns_thresholds) {
+  Graph expected = start;
+  expected.weights = graph.weights;
+  for (size_t i = 0; learns_thresholds && i < graph.nodes.size(); ++i) {
+    if (i == expected.nodes.size()) return false;
+    std::optional<Delta>& delta = expected.nodes[i].delta;
+    const std::optional<Delta>& learned = graph.nodes[i].delta;
+    if (delta.has_value() && learned.has_value()) *delta = {learned->x, learned->h, delta->bank};
+  }
+  return graph == expected && ValidateGraph(graph).ok();
+}
 
 Status SaveCheckpoint(const std::string& path, const TrainIdentity& identity,
                       const TrainState& state) {

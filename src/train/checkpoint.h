@@ -1,5 +1,5 @@
 // A training checkpoint: everything that the next step depends on, in one file.
-//   magic "ESPTRAIN" | u32 version (3) | u32 CRC-32C of the payload | u64 payload bytes | payload
+//   magic "ESPTRAIN" | u32 version (4) | u32 CRC-32C of the payload | u64 payload bytes | payload
 // payload (texts: u32 length and bytes; vectors: u64 count and elements; little-endian):
 //   u32 entries of the identity { text key, text value }
 //   | graph (model/serialize.h) | i64 optimiser steps | f32 first moment[] | f32 second moment[]
@@ -9,7 +9,7 @@
 //   rng[4] | f32 movement[] | f32 momentum[] (both empty unless the pruner needs them) | i64 step |
 //   i64 epoch | i64 batches done in the epoch | u64 order rng[4] | u64 dropout rng[4] | f64 loss
 //   sum | i64 labels | f64 seconds of the epoch | u32 epochs { as TrainEpoch } | i64 best epoch
-//   | f64 best metric | best weights
+//   | f64 best metric | best graph, if there is a best epoch
 // masks: u32 count { text name, u32 rank, i64 dims[rank], u8 keep[] }
 #ifndef ESPALIER_TRAIN_CHECKPOINT_H_
 #define ESPALIER_TRAIN_CHECKPOINT_H_
@@ -57,8 +57,12 @@ struct TrainState {
   std::vector<TrainEpoch> epochs;
   int64_t best_epoch = 0;  // 0: none yet
   double best_metric = 0.0;
-  TensorStore best_weights;
+  Graph best;  // the network of that epoch
 };
+
+// Is `graph` a valid network that `start` can have become: the same but for weights and, with
+// learns_thresholds, thresholds of delta?
+bool IsTrainingOf(const Graph& start, const Graph& graph, bool learns_thresholds);
 
 // Errors: kIo.
 Status SaveCheckpoint(const std::string& path, const TrainIdentity& identity,

@@ -122,6 +122,73 @@ TEST(TorchDynamic, DeltaHasTheGradientOfFiniteDifferences) {
   }
 }
 
+// Those of the node itself, too large here to send anything, are not looked at.
+TEST(TorchDynamic, LearnedThresholdsSendWhatThoseOfTheNodeDo) {
+  for (const Direction direction : {Direction::kForward, Direction::kBidirectional}) {
+    const Graph graph = NetworkOf({.direction = direction, .has_delta = true});
+    Rng rng(3);
+    const Batch batch = RandomBatch(graph, 9, 4, 0, &rng);
+    const TorchTensors expected =
+        Forward(graph, TensorsOf(graph), batch, nullptr, ForwardOptions());
+    TorchTensors weights = TensorsOf(graph);
+    Graph others = graph;
+    for (Node& node : others.nodes) {
+      weights[ThresholdsName(node)] =
+          at::tensor({static_cast<float>(node.delta->x), static_cast<float>(node.delta->h)});
+      node.delta->x = node.delta->h = 7.0;
+    }
+    std::vector<at::Tensor> sends;
+    ForwardOptions options;
+    options.sends = &sends;
+    const TorchTensors values = Forward(others, weights, batch, nullptr, options);
+    for (const auto& [name, value] : expected) {
+      EXPECT_EQ(ValuesOf(values.at(name)), ValuesOf(value)) << name;
+    }
+    EXPECT_EQ(sends.size(), direction == Direction::kForward ? 2u : 4u);
+    for (const at::Tensor& share : sends) {
+      EXPECT_GT(share.mean().item<float>(), 0.05f);
+      EXPECT_LT(share.mean().item<float>(), 0.9f);
+    }
+  }
+}
+
+// One unit, h = relu(x sent), one step: with s' for the derivative of the sigmoid of width 0.1, the
+// gradient of a threshold is -s'(|x| - threshold) / 0.1 times x where h reads x, and a half where
+// the penalty counts x and h.
+TEST(TorchDynamic, ThresholdsHaveTheGradientOfASigmoid) {
+  Rng rng(6);
+  GraphBuilder builder("one", {"x", {Element::kF32, Layout::kSequence, 1}}, &rng);
+  GraphBuilder::RecurrentOptions recurrent;
+  recurrent.delta = Delta{0.0, 0.0, 1};
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kRnnReluCell, 1, recurrent).Finish());
+  for (auto& [name, weight] : graph.weights) {
+    weight.values.assign(weight.size(), name.find("weight_ih") != std::string::npos ? 2.0f : 0.0f);
+    if (name.find("bias_ih") != std::string::npos) weight.values = {1.0f};
+  }
+  Batch batch = RandomBatch(graph, 1, 1, 1, &rng);
+  for (const float x : {0.35f, 0.2f, -0.2f}) {
+    batch.features = {x};
+    TorchTensors weights = TensorsOf(graph);
+    const at::Tensor thresholds = at::tensor({0.3f, 0.3f}).requires_grad_(true);
+    weights[ThresholdsName(graph.nodes[0])] = thresholds;
+    std::vector<at::Tensor> sends;
+    ForwardOptions options;
+    options.sends = &sends;
+    const TorchTensors values = Forward(graph, weights, batch, nullptr, options);
+    EXPECT_FLOAT_EQ(values.at(graph.outputs[0]).item<float>(), x > 0.3f ? 1.7f : 1.0f);
+    EXPECT_EQ(sends.at(0).item<float>(), x > 0.3f ? 0.5f : 0.0f);
+    values.at(graph.outputs[0]).sum().backward({}, /*retain_graph=*/true);
+    const double sigmoid = 1.0 / (1.0 + std::exp(-(std::abs(double{x}) - 0.3) / 0.1));
+    const double slope = -sigmoid * (1.0 - sigmoid) / 0.1;
+    EXPECT_NEAR(thresholds.grad()[0].item<float>(), 2.0 * slope * double{x}, 1e-5) << x;
+    EXPECT_EQ(thresholds.grad()[1].item<float>(), 0.0f);
+    thresholds.mutable_grad().zero_();
+    sends[0].sum().backward();
+    EXPECT_NEAR(thresholds.grad()[0].item<float>(), 0.5 * slope, 1e-5) << x;
+    EXPECT_NEAR(thresholds.grad()[1].item<float>(), 0.5 * -0.045177 / 0.1, 1e-5) << "h is 0";
+  }
+}
+
 // One unit, h = relu(x): step 1 is skipped at rest = 1 - gain. With u for the rounded gate, which
 // passes its gradient on, h1 = u x1 + (1 - u) x0, and u = 1 - rest = gain = sigmoid(b).
 TEST(TorchDynamic, SkipPassesItsGradientStraightThrough) {

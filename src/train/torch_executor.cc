@@ -168,11 +168,14 @@ class Execution {
       dropout = DropoutFactors(count, width, node.recurrent_dropout, options_.dropout);
     }
     const auto run = options_.path == CellPath::kFused ? RunCellFused : RunCellTextual;
-    const StepRules rules{node.cell, node.delta, node.skip, node.banks};
+    StepRules rules{node.cell, node.delta, node.skip, node.banks};
+    const auto thresholds = weights_.find(ThresholdsName(node));
+    if (thresholds != weights_.end()) rules.thresholds = thresholds->second;
     const CellRun end = run(rules, weights, start, packing_.step_sizes, dropout);
     if (options_.updates != nullptr && rules.chooses_share()) {
       options_.updates->push_back(end.updates);
     }
+    if (options_.sends != nullptr && end.sends.defined()) options_.sends->push_back(end.sends);
     // Sequences without a step end where they start.
     const auto end_of = [&](const at::Tensor& all, const at::Tensor& packed_end) {
       return packing_.is_full ? packed_end : all.index_copy(0, order, packed_end);

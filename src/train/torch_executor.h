@@ -37,7 +37,15 @@ struct ForwardOptions {
   // gradient of the paper's update gate (straight-through: Campos et al. 2018, arXiv:1708.06834,
   // section 3.1) and of the sigmoids of the banks' scores.
   std::vector<at::Tensor>* updates = nullptr;
+  // If set, gets for each direction whose node has thresholds among the weights (ThresholdsName),
+  // [N, 1] over its valid steps: the share of the features of x and h that were sent, 0 at a step
+  // that was skipped, with the gradient that the thresholds get (DueOf in torch_recurrent.cc).
+  std::vector<at::Tensor>* sends = nullptr;
 };
+
+// The name under which `weights` may hold the thresholds of a node with delta, [2]: of x and h.
+// They then stand in the place of the node's own, and get a gradient.
+std::string ThresholdsName(const Node& node);
 
 // Runs `graph` on `batch` with `weights` (by name, shapes as in graph.weights) and returns every
 // value by name, f32 [T, B, F] or [B, F]. `states` ([B, width] by StateSpec::name) holds the start
@@ -71,6 +79,7 @@ struct CellRun {
   // States of delta and of skipped updates (model/graph.h); undefined without.
   at::Tensor x_sent = {}, h_sent = {}, rest = {}, gain = {};
   at::Tensor updates = {};  // out: see ForwardOptions; undefined if nothing is left out
+  at::Tensor sends = {};    // out: see ForwardOptions; undefined without StepRules::thresholds
 };
 // What a step does beside the cell: model/graph.h.
 struct StepRules {
@@ -78,6 +87,7 @@ struct StepRules {
   std::optional<Delta> delta = {};
   bool skip = false;
   std::optional<UnitBanks> banks = {};
+  at::Tensor thresholds = {};  // [2], those of delta, if they are learned
 
   bool leaves_out() const { return skip || banks.has_value(); }
   // Whether it says itself how much it leaves out.

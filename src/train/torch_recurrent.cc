@@ -63,23 +63,51 @@ class EndStates {
   std::vector<StepState> ended_;
 };
 
-// What is sent of `values`: see Delta. The gradient goes to the value when it was sent.
-at::Tensor Send(const at::Tensor& values, const at::Tensor& sent, double threshold, int64_t bank) {
-  at::Tensor is_due;
+// Of a bank's features, that one of which a step decides: [n, N] to [n, N], each the bank's `join`.
+template <class Join>
+at::Tensor ByBank(const at::Tensor& features, int64_t bank, const Join& join) {
+  if (bank == 1) return features;
+  const int64_t size = features.size(1);
+  const int64_t banks = (size + bank - 1) / bank;
+  return join(at::constant_pad_nd(features, {0, banks * bank - size}).view({-1, banks, bank}))
+      .repeat_interleave(bank, 1)
+      .narrow(1, 0, size);
+}
+
+// What of x or h is sent (Delta).
+struct Sending {
+  at::Tensor sent;  // [n, N]; its gradient goes to the value where it was sent
+  at::Tensor due;   // [n, N]: 1 where it was sent now and 0 where not; undefined without learning
+};
+
+// `threshold`: an element of StepRules::thresholds, or undefined for the one of the node, `fixed`.
+// Learned, it gets the gradient of a sigmoid of width kWidth around it in the place of the step
+// (straight-through: Bengio et al. 2013, arXiv:1308.3432), through what is read and through `due`.
+// No other gradient goes that way.
+Sending Send(const at::Tensor& values, const at::Tensor& sent, const at::Tensor& threshold,
+             double fixed, int64_t bank) {
+  constexpr double kWidth = 0.1;
+  at::Tensor change, is_due;
   {
     const at::NoGradGuard no_gradient;
-    const int64_t size = values.size(1);
-    is_due = at::less((values - sent).abs(), static_cast<float>(threshold)).logical_not();
-    if (bank > 1) {
-      const int64_t banks = (size + bank - 1) / bank;
-      is_due = at::constant_pad_nd(is_due, {0, banks * bank - size})
-                   .view({-1, banks, bank})
-                   .any(2)
-                   .repeat_interleave(bank, 1)
-                   .narrow(1, 0, size);
-    }
+    change = (values - sent).abs();
+    const at::Tensor is_small = threshold.defined() ? at::less(change, threshold)
+                                                    : at::less(change, static_cast<float>(fixed));
+    is_due = ByBank(is_small.logical_not(), bank, [](const at::Tensor& all) { return all.any(2); });
   }
-  return at::where(is_due, values, sent);
+  Sending sending{at::where(is_due, values, sent), {}};
+  if (!threshold.defined()) return sending;
+  {
+    const at::NoGradGuard no_gradient;
+    change = ByBank(change, bank, [](const at::Tensor& all) { return all.amax(2); });
+    // A change that is not finite is sent whatever the threshold is.
+    change = at::nan_to_num(change, 0.0, 0.0, 0.0);
+  }
+  const at::Tensor soft = at::sigmoid((change - threshold) / kWidth);
+  const at::Tensor none = soft - soft.detach();  // 0, with the gradient
+  sending.sent = sending.sent + none * at::nan_to_num((values - sent).detach(), 0.0, 0.0, 0.0);
+  sending.due = is_due.to(at::kFloat) + none;
+  return sending;
 }
 
 // *made where `gate` is 1, `old` where it is 0. Nothing to do for a state that is not there.
@@ -185,17 +213,26 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
     bank_inputs =
         at::addmm(w.bias_banks, start.rows, w.weight_banks_ih.t()).split_with_sizes(step_sizes);
   }
+  at::Tensor threshold_x, threshold_h;
+  if (rules.thresholds.defined()) {
+    threshold_x = rules.thresholds.select(0, 0);
+    threshold_h = rules.thresholds.select(0, 1);
+  }
   EndStates ended;
-  std::vector<at::Tensor> outputs, updates;
+  std::vector<at::Tensor> outputs, updates, sends;
   for (size_t step = 0; step < step_sizes.size(); ++step) {
     const int64_t size = step_sizes[step];
     ended.Shrink(size, &state);
     StepState next = state;
     at::Tensor ax = inputs[step];
     at::Tensor read_h = state.cell.h;
+    at::Tensor due;
     if (delta.has_value()) {
-      next.x_sent = Send(ax, state.x_sent, delta->x, delta->bank);
-      next.h_sent = Send(read_h, state.h_sent, delta->h, delta->bank);
+      const Sending x = Send(ax, state.x_sent, threshold_x, delta->x, delta->bank);
+      const Sending h = Send(read_h, state.h_sent, threshold_h, delta->h, delta->bank);
+      next.x_sent = x.sent;
+      next.h_sent = h.sent;
+      if (x.due.defined()) due = at::cat({x.due, h.due}, 1).mean(1, /*keepdim=*/true);
       ax = products.Input(next.x_sent);
       read_h = next.h_sent;
     }
@@ -218,6 +255,7 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
       Choose(update, state.x_sent, &next.x_sent);
       Choose(update, state.h_sent, &next.h_sent);
       share = share.defined() ? update * share : update;
+      if (due.defined()) due = update.detach() * due;
       const at::Tensor gain =
           at::sigmoid(at::addmv(w.bias_skip, next.cell.h, w.weight_skip)).unsqueeze(1);
       next.gain = update * gain + skip * state.gain;
@@ -225,6 +263,7 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
           update * (1.0 - next.gain) + skip * (state.rest - at::minimum(next.gain, state.rest));
     }
     if (rules.chooses_share()) updates.push_back(share);
+    if (due.defined()) sends.push_back(due);
     state = std::move(next);
     outputs.push_back(state.cell.h);
   }
@@ -232,10 +271,13 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
   CellRun run{at::cat(outputs, 0), end.cell.h, end.cell.c, end.x_sent,
               end.h_sent,          end.rest,   end.gain};
   if (rules.chooses_share()) run.updates = at::cat(updates, 0);
+  if (!sends.empty()) run.sends = at::cat(sends, 0);
   return run;
 }
 
 }  // namespace
+
+std::string ThresholdsName(const Node& node) { return node.name + "/delta"; }
 
 CellWeights CellWeightsOf(const RecurrentDirection& direction, const TorchTensors& weights) {
   const auto optional = [&](const std::string& name) {

@@ -276,6 +276,7 @@ Status ValidateOptions(const TrainOptions& options) {
       {"random_prefix", options.random_prefix, 0.0, true, 1.0 + 1e-12},
       {"update_penalty", options.update_penalty, 0.0, true, kInf},
       {"delta_penalty", options.delta_penalty, 0.0, true, kInf},
+      {"send_penalty", options.send_penalty, 0.0, true, kInf},
   };
   for (const Range& range : ranges) ESPALIER_RETURN_IF_ERROR(CheckRange(range));
   if (options.checkpoint_path.empty() && (options.resume || options.checkpoint_steps > 0)) {
@@ -396,6 +397,14 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
         StrCat("random_prefix: 0 expected for a data set with a label at each step, ",
                options.random_prefix, " found"));
   }
+  const auto& nodes = job.graph.nodes;
+  const bool has_delta = std::any_of(nodes.begin(), nodes.end(),
+                                     [](const Node& node) { return node.delta.has_value(); });
+  if (options.send_penalty > 0.0 && !has_delta) {
+    return InvalidArgument(StrCat(
+        "send_penalty: 0 expected for a network without thresholds to learn (dynamic: delta), ",
+        options.send_penalty, " found"));
+  }
   for (const auto& [name, mask] : job.masks) {
     const auto it = job.graph.weights.find(name);
     if (it == job.graph.weights.end())
@@ -496,6 +505,7 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("random_prefix", Exact(options.random_prefix));
   add("update_penalty", Exact(options.update_penalty));
   add("delta_penalty", Exact(options.delta_penalty));
+  add("send_penalty", Exact(options.send_penalty));
   add("weight_type", WeightTypeName(options.weight_type));
   add("seed", std::to_string(options.seed));
   add("patience", std::to_string(options.patience));

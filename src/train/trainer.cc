@@ -119,7 +119,7 @@ class Training {
 Status Training::Start() {
   if (job_.train == nullptr) return InvalidArgument("train: a data set expected, none found");
   ESPALIER_RETURN_IF_ERROR(ValidateOptions(options_));
-  ESPALIER_ASSIGN_OR_RETURN(autograd_, Autograd::Create(job_.graph));
+  ESPALIER_ASSIGN_OR_RETURN(autograd_, Autograd::Create(job_.graph, options_.send_penalty > 0.0));
   const ValueType output = autograd_->output();
   ESPALIER_RETURN_IF_ERROR(ValidateData(job_.graph, *job_.train, output, "training set"));
   if (job_.valid != nullptr) {
@@ -172,6 +172,7 @@ Status Training::Restore() {
   is_folded_ = state_.step > FoldStep();
   has_checkpoint_ = true;
   autograd_->SetWeights(state_.graph.weights);
+  autograd_->SetThresholds(state_.graph);
   optimizer_.set_state(std::move(state_.optimizer));
   if (job_.pruner != nullptr) {
     job_.pruner->Restore(std::move(state_.pruner_masks), state_.pruner_last_step);
@@ -181,12 +182,11 @@ Status Training::Restore() {
 
 // Holds what a checkpoint says against the job; its masks are checked on their own.
 bool Training::IsConsistent(const TrainState& state) const {
-  Graph expected = job_.graph;
-  expected.weights = state.graph.weights;
-  Graph best = job_.graph;
-  if (state.best_epoch > 0) best.weights = state.best_weights;
+  const auto fits = [&](const Graph& graph) {
+    return IsTrainingOf(job_.graph, graph, options_.send_penalty > 0.0);
+  };
   const Optimizer::State& moments = optimizer_.state();
-  return state.graph == expected && ValidateGraph(best).ok() &&
+  return fits(state.graph) && (state.best_epoch == 0 || fits(state.best)) &&
          state.optimizer.first.size() == moments.first.size() &&
          state.optimizer.second.size() == moments.second.size() &&
          state.movement.size() == FollowedSize(kNeedsMovement) &&
@@ -402,7 +402,8 @@ Status Training::Step(const std::vector<int64_t>& indices) {
                                  hidden_.empty() ? nullptr : &teaching_,
                                  job_.distillation.hidden_weight,
                                  options_.update_penalty,
-                                 options_.delta_penalty};
+                                 options_.delta_penalty,
+                                 options_.send_penalty};
   ESPALIER_ASSIGN_OR_RETURN(const double loss, With(Form::kSampled, [&] {
                               return autograd_->LossAndGradient(batch_, loss_options,
                                                                 &state_.dropout);
@@ -522,7 +523,7 @@ void Training::TrackBest(const TrainEpoch& epoch) {
   }
   state_.best_epoch = epoch.epoch;
   state_.best_metric = epoch.valid_metric;
-  state_.best_weights = FoldedGraph().weights;
+  state_.best = FoldedGraph();
 }
 
 // Finite weights may still be so large that a network without saturation overflows.
@@ -559,7 +560,7 @@ TrainResult Training::Finish() {
   result.graph = autograd_->ToGraph();
   result.best_epoch = state_.epoch_batches == 0 ? state_.epoch : 0;
   if (stopped_ != StopReason::kCancelled && state_.best_epoch > 0) {
-    result.graph.weights = std::move(state_.best_weights);
+    result.graph = std::move(state_.best);
     result.best_epoch = state_.best_epoch;
   }
   for (auto& [name, weight] : result.graph.weights) {

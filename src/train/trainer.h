@@ -106,6 +106,10 @@ struct TrainOptions {
   // Added to the loss: so much times the mean |h[t] - h[t-1]| over valid steps, features and nodes
   // with delta (Neil et al. 2017, arXiv:1612.05571, section 3.4), at least 0.
   double delta_penalty = 0.0;
+  // If above 0, the thresholds of nodes with delta are learned like weights, from theirs on, and to
+  // the loss is added so much times the mean share of the features of x and h that are sent, over
+  // valid steps and directions with delta (Send in torch_recurrent.cc has the gradient).
+  double send_penalty = 0.0;
   // The share of an epoch's sequences, drawn anew for each, that are cut to their first steps: to
   // any length from a quarter of theirs on (train/random_prefix.h), so that the network's answer
   // before the end of a sequence means what it says. In [0, 1]; for data sets with a label a
@@ -115,7 +119,7 @@ struct TrainOptions {
   uint64_t seed = 1;             // order of the batches, dropout, prefixes
   int threads = 1;               // same bits on resume are promised for 1
   // Stops after this many epochs without a better validation metric and returns the best epoch's
-  // weights; 0: never, returns the last ones. Epochs before the masks took their last form do not
+  // network; 0: never, returns the last ones. Epochs before the masks took their last form do not
   // count: they are of another sparsity.
   int64_t patience = 0;
 
