@@ -5,6 +5,7 @@
 //   m.Add(a,b) m.Sub(a,b) m.Mul(a,b) m.MulAdd(a,b,c) = a*b+c
 //   m.Sigmoid(a) m.Tanh(a) m.Relu(a) m.OneMinus(a)
 //   m.SigmoidTimesTanh(a,b)     sigmoid(a) * tanh(b), which may take one division instead of two
+//   m.Event(a,b)                0 where a <= b, or else a (so NaN stays)
 // and compiled three ways: scalar (model/reference.cc, the oracle), per SIMD target
 // (kernels/gate_step.cc) and over tensors (train/). Each class has
 //   static void Step(const M& m, const V* ax, const V* ah, const State<V>& in, State<V>* out)
@@ -38,12 +39,13 @@ enum class CellKind : uint8_t {
 struct CellInfo {
   CellKind kind;
   std::string_view name;        // in recipes, on the command line, in files
-  std::string_view onnx_op;     // "LSTM", "GRU" or "RNN"
+  std::string_view onnx_op;     // "LSTM", "GRU" or "RNN"; "" if ONNX has none (onnx_scan.h)
   int64_t gates;                // G: weight_ih is [G*H, I], weight_hh [G*H, H]
   std::string_view gate_names;  // one letter a gate, in stacking order (PyTorch's)
   bool has_cell_state;          // c beside h
   bool reset_before;            // the last gate multiplies r * h, not h
   int64_t peepholes;            // weight_peephole is [peepholes * H], each times a c; 0: none
+  bool has_threshold;           // the only one is no factor of c but what c must exceed
 };
 
 inline constexpr CellInfo kCells[] = {

@@ -18,6 +18,7 @@ struct DoubleMath {
   static V SigmoidTimesTanh(V a, V b) { return Sigmoid(a) * Tanh(b); }
   static V Relu(V a) { return a < 0.0 ? 0.0 : a; }  // keeps NaN
   static V OneMinus(V a) { return 1.0 - a; }
+  static V Event(V a, V b) { return a <= b ? 0.0 : a; }
 };
 
 }  // namespace espalier

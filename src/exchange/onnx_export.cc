@@ -11,8 +11,8 @@
 #include "exchange/onnx_conv.h"
 #include "exchange/onnx_functions.h"
 #include "exchange/onnx_gates.h"
-#include "exchange/onnx_projection.h"
 #include "exchange/onnx_rules.h"
+#include "exchange/onnx_scan.h"
 #include "exchange/onnx_types.h"
 
 namespace espalier {
@@ -211,8 +211,7 @@ class Exporter {
 
   void ExportNode(const Node& node) {
     switch (node.op) {
-      case Op::kRecurrent:
-        return node.projection_size > 0 ? ExportProjected(node) : ExportRecurrent(node);
+      case Op::kRecurrent: return NeedsScan(node) ? ExportScan(node) : ExportRecurrent(node);
       case Op::kGemm: return ExportGemm(node);
       case Op::kConv1d: return ExportConv1d(node);
       case Op::kEmbedding:
@@ -350,7 +349,7 @@ class Exporter {
     return start;
   }
 
-  void ExportProjected(const Node& node) {
+  void ExportScan(const Node& node) {
     const int64_t directions = node.direction == Direction::kBidirectional ? 2 : 1;
     Names inputs = {node.inputs[0], has_lengths_ ? kLengths : FullLengths(node.inputs[0])};
     Names outputs = {node.output};
@@ -364,11 +363,11 @@ class Exporter {
     }
     end_states_[node.name] = outputs[1];
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      for (const std::string& weight : ProjectedWeights(direction)) {
+      for (const std::string& weight : ScanWeights(direction)) {
         inputs.push_back(AddWeight(weight));
       }
     }
-    AddCall(ProjectedFunctionName({node.cell, node.direction}), node.name, inputs, outputs);
+    AddCall(ScanFunctionName(ScanFormOf(node)), node.name, inputs, outputs);
     AddRules(node);
     if (!node.end_c.empty()) ExportEndC(node, outputs[2]);
   }

@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "exchange/onnx_body.h"
-#include "exchange/onnx_projection.h"
+#include "exchange/onnx_scan.h"
 
 namespace espalier {
 namespace {
@@ -163,8 +163,8 @@ void AddOnnxFunction(const std::string& name, onnx::ModelProto* model) {
   for (const Definition& definition : kDefinitions) {
     if (definition.name == name) return definition.add(model);
   }
-  const auto projected = FindProjectedForm(name);
-  if (projected.has_value()) AddProjectedFunction(*projected, model);
+  const auto scan = FindScanForm(name);
+  if (scan.has_value()) AddScanFunction(*scan, model);
 }
 
 }  // namespace espalier

@@ -17,7 +17,7 @@
 //   SplitDirections(V [B,2*S]) -> states [2,B,S], the start of both directions of a layer
 //   JoinDirections(states [2,B,S]) -> V [B,2*S], the other way round
 //
-//   ProjectedLSTM and its kin: onnx_projection.h
+//   ProjectedLSTM and its kin: onnx_scan.h
 //
 // A length of 0 is not well defined for LSTM, GRU and RNN in ONNX (ONNX Runtime 1.30 returns zeros
 // as the end state), so those run at least one step and the result is put right:

@@ -6,7 +6,7 @@
 #include "base/strings.h"
 #include "exchange/onnx_gates.h"
 #include "exchange/onnx_importer.h"
-#include "exchange/onnx_projection.h"
+#include "exchange/onnx_scan.h"
 
 namespace espalier {
 namespace {
@@ -245,17 +245,17 @@ Status OnnxImporter::ReadStart(const OnnxNode& node, int first, int count, Node*
   return Ok();
 }
 
-Status OnnxImporter::ImportProjected(const OnnxNode& node) {
-  const ProjectedForm form = *FindProjectedForm(node.proto().op_type());
+Status OnnxImporter::ImportScan(const OnnxNode& node) {
+  const ScanForm form = *FindScanForm(node.proto().op_type());
   Node made;
   made.op = Op::kRecurrent;
   made.cell = form.cell;
   made.direction = form.direction;
-  made.projection_size = 1;  // until it is read, so that DirectionsOf names its weights
+  if (form.is_projected) made.projection_size = 1;  // until read: DirectionsOf names its weights
   made.name = NodeName(node, std::string(InfoOf(made.cell).name));
   made.output = node.output(0);
   const std::vector<RecurrentDirection> directions = DirectionsOf(made);
-  const auto weight_count = ProjectedWeights(directions[0]).size();
+  const auto weight_count = ScanWeights(directions[0]).size();
   const int inputs = 4 + static_cast<int>(weight_count * directions.size());
   ESPALIER_RETURN_IF_ERROR(node.CheckInputs(inputs, inputs));
   ESPALIER_ASSIGN_OR_RETURN(const std::string data, Data(node, 0));
@@ -265,18 +265,19 @@ Status OnnxImporter::ImportProjected(const OnnxNode& node) {
   TensorStore weights;
   int input = 4;
   for (const RecurrentDirection& direction : directions) {
-    for (const std::string& name : ProjectedWeights(direction)) {
+    for (const std::string& name : ScanWeights(direction)) {
       ESPALIER_ASSIGN_OR_RETURN(const OnnxConstant* constant, Constant(node, input++));
       if (!constant->is_float) return node.Damaged(name + ": f32 expected, integers found");
       weights[name] = Tensor(constant->shape, constant->floats);
     }
-    const Tensor& projection = weights.at(direction.weight_hr);
-    if (projection.shape.size() != 2 || projection.dim(0) < 1) {
-      return node.Damaged(direction.weight_hr + ": a matrix [P, H] expected, " +
-                          ShapeString(projection.shape) + " found");
+    const std::string& name = form.is_projected ? direction.weight_hr : direction.weight_hh;
+    const Tensor& sizes = weights.at(name);
+    if (sizes.shape.size() != 2 || sizes.dim(0) < 1) {
+      return node.Damaged(StrCat(name, ": a matrix [", form.is_projected ? "P" : "G*H",
+                                 ", H] expected, ", ShapeString(sizes.shape), " found"));
     }
-    made.projection_size = projection.dim(0);
-    made.hidden_size = projection.dim(1);
+    if (form.is_projected) made.projection_size = sizes.dim(0);
+    made.hidden_size = sizes.dim(1);
   }
   // Append infers types alone, so that shapes are compared by ValidateGraph when all is read.
   ESPALIER_RETURN_IF_ERROR(ReadRules(&made, &weights));

@@ -8,7 +8,7 @@
 #include "base/strings.h"
 #include "exchange/onnx_fold.h"
 #include "exchange/onnx_functions.h"
-#include "exchange/onnx_projection.h"
+#include "exchange/onnx_scan.h"
 
 namespace espalier {
 namespace {
@@ -184,7 +184,7 @@ std::optional<OnnxConstant> OnnxImporter::Folded(const OnnxNode& node) const {
 Status OnnxImporter::ImportOwnFunction(const OnnxNode& node) {
   const std::string& op = node.proto().op_type();
   ESPALIER_RETURN_IF_ERROR(node.AllowAttributes({}));
-  if (FindProjectedForm(op).has_value()) return ImportProjected(node);
+  if (FindScanForm(op).has_value()) return ImportScan(node);
   if (op == "SplitDirections") return ImportSplitDirections(node);
   if (op == "JoinDirections") return ImportJoinDirections(node);
   if (op == "EndState") return ImportEndState(node);

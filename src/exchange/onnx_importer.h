@@ -90,7 +90,7 @@ class OnnxImporter {
   Status ImportOnShapes(const OnnxNode& node);  // operators that are understood on shapes only
 
   // Our functions of this name in onnx_functions.h.
-  Status ImportProjected(const OnnxNode& node);
+  Status ImportScan(const OnnxNode& node);
   Status ImportSplitDirections(const OnnxNode& node);
   Status ImportJoinDirections(const OnnxNode& node);
   Status ImportEndState(const OnnxNode& node);

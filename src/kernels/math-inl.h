@@ -148,6 +148,9 @@ struct SimdMath {
   HWY_INLINE V OneMinus(const V& a) const {
     ESPALIER_EACH_PART(hn::Sub(hn::Set(d, 1.0f), a.part[k]));
   }
+  HWY_INLINE V Event(const V& a, const V& b) const {
+    ESPALIER_EACH_PART(hn::IfThenZeroElse(hn::Le(a.part[k], b.part[k]), a.part[k]));
+  }
 #undef ESPALIER_EACH_PART
 };
 

@@ -75,7 +75,10 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
     }
     if (!direction.weight_peephole.empty()) {
       const int64_t peepholes = InfoOf(cell).peepholes * std::max<int64_t>(hidden_size, 0);
-      graph_.weights[direction.weight_peephole] = Uniform({peepholes}, bound);
+      Tensor& weight = graph_.weights[direction.weight_peephole] = Uniform({peepholes}, bound);
+      for (float& value : weight.values) {
+        if (InfoOf(cell).has_threshold) value = std::abs(value);
+      }
     }
     if (node.skip) {
       graph_.weights[direction.weight_skip] =

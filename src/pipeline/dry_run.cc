@@ -1,6 +1,7 @@
 #include "pipeline/dry_run.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <string>
 
@@ -9,6 +10,7 @@
 #include "formats/format.h"
 #include "pipeline/stages.h"
 #include "prune/pruner.h"
+#include "report/text.h"
 #include "tasks/task.h"
 
 namespace espalier {
@@ -55,13 +57,52 @@ double SparsityOfPool(const Plan& plan, const Pool& pool, const MaskSet& masks) 
   return -1.0;
 }
 
-// Errors: MakePlan's; kInvalidArgument for a ramp that starts above where it ends.
+// The schedule of a stage whose epochs have as many steps as nobody knows before the data is there:
+// what is checked of it does not depend on how many, but for a step that is not the first.
+ScheduleSpec StandInSchedule(const StageSpec& stage) {
+  constexpr double kStepsOfEpoch = 1000.0;
+  const auto step_of = [&](double epoch) {
+    return epoch == 0.0 ? 0 : std::max<int64_t>(1, std::llround(epoch * kStepsOfEpoch));
+  };
+  const RampSpec& ramp = stage.ramp;
+  if (stage.train.epochs == 0) {
+    ScheduleSpec at_once;
+    at_once.name = ramp.schedule;
+    at_once.initial_sparsity = ramp.initial_sparsity;
+    return at_once;
+  }
+  return {ramp.schedule,    step_of(ramp.begin_epoch), step_of(ramp.end_epoch),
+          ramp.every_steps, ramp.initial_sparsity,     ramp.masks,
+          ramp.regrow};
+}
+
+// Of each pool, no more may be gone than the stage asks for: it would do nothing.
+Status CheckNotGone(const Graph& graph, const Plan& plan, const PlannedStage& planned) {
+  constexpr double kWholePieces = 0.02;  // a stage before may have taken a little more
+  for (size_t i = 0; i < plan.cut.slices.size(); ++i) {
+    const Slice& slice = plan.cut.slices[i];
+    const auto& values = graph.weights.at(slice.weight).values;
+    const auto first = values.begin() + slice.first_row * slice.cols;
+    const int64_t size = slice.rows * slice.cols;
+    const double gone =
+        static_cast<double>(std::count(first, first + size, 0.0f)) / static_cast<double>(size);
+    const double share = planned.pools[i].sparsity;
+    if (share < 0.0 || share == 0.0 || gone <= share + kWholePieces) continue;
+    return InvalidArgument(StrCat("sparsity: at least the ", FormatFixed(100.0 * gone, 1), " % of ",
+                                  planned.pools[i].name, " that are gone by then expected, ",
+                                  FormatFixed(100.0 * share, 1), " % found"));
+  }
+  return Ok();
+}
+
+// Errors: MakePlan's; Pruner::Create's; CheckNotGone's; CheckSchedule's.
 Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
-  ESPALIER_ASSIGN_OR_RETURN(const Plan plan, MakePlan(graph, stage.prune));
-  ScheduleSpec schedule;
-  schedule.name = stage.ramp.schedule;
-  schedule.initial_sparsity = stage.ramp.initial_sparsity;
-  ESPALIER_RETURN_IF_ERROR(CheckSchedule(plan, schedule));
+  ESPALIER_RETURN_IF_ERROR(
+      Pruner::Create(graph, stage.prune, StandInSchedule(stage), MasksOfZeros(graph)).status());
+  // Without data any criterion does: how much goes does not depend on it.
+  PruneSpec spec = stage.prune;
+  spec.criterion = "magnitude";
+  ESPALIER_ASSIGN_OR_RETURN(const Plan plan, MakePlan(graph, spec));
   ESPALIER_ASSIGN_OR_RETURN(const MaskSet masks,
                             MakeMasks(plan, HasThresholds(plan) ? 1.0 : plan.sparsity,
                                       StatisticsOf(graph.weights), MaskSet()));
@@ -71,7 +112,21 @@ Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
   for (const Pool& pool : plan.cut.pools) {
     planned.pools.push_back({pool.name, pool.rows, pool.cols, SparsityOfPool(plan, pool, masks)});
   }
+  ESPALIER_RETURN_IF_ERROR(CheckNotGone(graph, plan, planned));
   return planned;
+}
+
+// A rewind takes the weights of an earlier stage's network, so shapes must be as they were.
+Status CheckRewind(const Graph& graph, const std::string& stage, const Graph& earlier) {
+  for (const auto& [name, tensor] : graph.weights) {
+    const auto it = earlier.weights.find(name);
+    if (it != earlier.weights.end() && it->second.shape == tensor.shape) continue;
+    return InvalidArgument(
+        StrCat("schedule.rewind: a stage whose ", name, " is ", ShapeString(tensor.shape),
+               " expected, '", stage, "' found, where it is ",
+               it == earlier.weights.end() ? "not there" : ShapeString(it->second.shape)));
+  }
+  return Ok();
 }
 
 // Fills what the network is after the stage. `compile`: of the recipe's next compile stage.
@@ -157,6 +212,10 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
   ESPALIER_RETURN_IF_ERROR(
       Evaluate(graph, SampleOf(task), EvaluateOptions()).status().WithContext("model"));
   std::vector<PlannedStage> planned;
+  std::map<std::string, Graph> networks;  // that stages make, by name
+  // After units that go by the trained weights alone: shapes are not known any more, and the
+  // network is as it was. What does not depend on shapes is still checked.
+  bool is_open = false;
   for (size_t i = 0; i < recipe.stages.size(); ++i) {
     StageSpec stage = recipe.stages[i];
     const std::string where = StrCat("stages[", i, "].", StageKindName(stage.kind));
@@ -171,14 +230,25 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
         ValidateForMetric(task.metric, stage.train, distillation).WithContext(where));
     ESPALIER_RETURN_IF_ERROR(CheckEarlyEnds(graph, task, stage).WithContext(where));
     if (stage.kind == StageKind::kPrune) {
-      stage.train.epochs = 0;
-      stage.regularizers.clear();
-      // Without data any criterion does: how much goes does not depend on it.
-      stage.prune.criterion = "magnitude";
-      stage.reconstruct = false;
+      const bool is_unit = stage.prune.granularity == "unit";
+      if (is_open && !is_unit) stage.prune.granularity = "element";
+      const auto earlier = networks.find(stage.ramp.rewind);
+      if (earlier != networks.end() && !is_open) {
+        ESPALIER_RETURN_IF_ERROR(
+            CheckRewind(graph, earlier->first, earlier->second).WithContext(where));
+      }
       Result<PlannedStage> plan = PlanStage(graph, stage);
       if (!plan.ok()) return plan.status().WithContext(where);
+      if (is_open) continue;
       planned.push_back(*std::move(plan));
+      if (is_unit && (*FindAllocation(stage.prune.allocation))->kind == AllocationKind::kRanking) {
+        is_open = true;
+        continue;
+      }
+      stage.train.epochs = 0;
+      stage.regularizers.clear();
+      stage.prune.criterion = "magnitude";
+      stage.reconstruct = false;
       Result<PruneOutcome> outcome = PruneNetwork(graph, stage, PruneInputs(), TrainHooks());
       if (!outcome.ok()) return outcome.status().WithContext(where);
       graph = std::move(outcome->graph);
@@ -186,11 +256,11 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
         ESPALIER_RETURN_IF_ERROR(
             DescribeResult(graph, CompileAfter(recipe, i), &planned.back()).WithContext(where));
       }
-      if (stage.prune.granularity == "unit" &&
-          (*FindAllocation(stage.prune.allocation))->kind == AllocationKind::kRanking) {
-        return planned;
+    } else if (stage.kind == StageKind::kTrain && !stage.keep_zeros) {
+      for (auto& [name, tensor] : graph.weights) {
+        std::replace(tensor.values.begin(), tensor.values.end(), 0.0f, 1e-3f);
       }
-    } else if (stage.kind == StageKind::kCompact) {
+    } else if (stage.kind == StageKind::kCompact && !is_open) {
       std::map<std::string, int64_t> removed;
       Result<Graph> compacted = CompactNetwork(graph, &removed);
       if (!compacted.ok()) return compacted.status().WithContext(where);
@@ -200,6 +270,7 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
       if (!with_delta.ok()) return with_delta.status().WithContext(where);
       graph = *std::move(with_delta);
     }
+    networks[stage.name] = graph;
   }
   return planned;
 }

@@ -1,5 +1,6 @@
 #include "pipeline/dry_run.h"
 
+#include "base/strings.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -195,10 +196,72 @@ TEST(DryRun, RefusesThresholdsOfALayerThatCannotHaveThem) {
               Code::kInvalidArgument, {"stages[1].thresholds", "a recurrent layer expected"});
 }
 
-TEST(DryRun, EndsWhereTheTrainedWeightsDecideTheShapes) {
-  ASSERT_OK(DryRunOf(kModel,
-                     "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "
-                     "0.5}, compact, prune: {name: b, granularity: slot_64x8}"));
+// Shapes are then known to nobody, names and criteria are.
+TEST(DryRun, GoesOnWhereTheTrainedWeightsDecideTheShapes) {
+  const std::string open =
+      "train, prune: {name: a, granularity: unit, allocation: global, sparsity: 0.5}, compact, ";
+  const auto planned =
+      ValueOrDie(Planned(kModel, open + "prune: {name: b, granularity: slot_64x8}"));
+  EXPECT_EQ(planned.size(), 1u);
+  ExpectError(DryRunOf(kModel, open + "prune: {name: b, weights: '*.nonsense'}"),
+              Code::kInvalidArgument, {"stages[3].prune", "*.nonsense"});
+  ExpectError(DryRunOf(kModel, open + "prune: {name: b, granularity: unit, criterion: jacobian}"),
+              Code::kInvalidArgument, {"stages[3].prune", "jacobian", "gemm0.weight"});
+}
+
+// The criterion itself, its schedule and what it needs, not those of a stand-in.
+TEST(DryRun, LooksAtTheCriterionAndTheScheduleOfTheStage) {
+  const auto refuses = [](const std::string& stage, const std::vector<std::string>& parts) {
+    std::vector<std::string> all = parts;
+    all.emplace_back("stages[1].prune");
+    ExpectError(DryRunOf(kModel, "train, prune: {" + stage + "}"), Code::kInvalidArgument, all);
+  };
+  refuses("criterion: jacobian, granularity: unit, sparsity: 0.5", {"jacobian", "gemm0.weight"});
+  refuses("criterion: jacobian, weights: '*', epochs: 1", {"jacobian", "gemm0.weight"});
+  for (const char* criterion : {"momentum", "movement"}) {
+    refuses(
+        StrCat("criterion: ", criterion, ", epochs: 1, schedule: {name: one_shot, end_epoch: 0}"),
+        {criterion, "a schedule that cuts after the first step"});
+  }
+  refuses("granularity: bank_4, epochs: 2, schedule: {regrow: {criterion: random}}",
+          {"schedule.regrow", "bank"});
+  refuses("granularity: unit, sparsity: 0.5, epochs: 2, schedule: {regrow: {criterion: random}}",
+          {"schedule.regrow", "unit"});
+  refuses("criterion: taylor, allocation: threshold, sparsity: 0.5, epochs: 1",
+          {"threshold: a number expected", "taylor"});
+  ExpectError(DryRunOf("lstm: {hidden: 8, projection: 4}, last_step, gemm: 10",
+                       "train, prune: {criterion: jacobian, sparsity: 0.5}"),
+              Code::kInvalidArgument, {"stages[1].prune", "jacobian", "lstm0.weight_hr"});
+  ASSERT_OK(DryRunOf(kModel, "train, prune: {criterion: jacobian, sparsity: 0.5}"));
+  ASSERT_OK(DryRunOf(kModel, "train, prune: {criterion: movement, epochs: 1}"));
+}
+
+TEST(DryRun, RefusesARewindToOtherShapes) {
+  ExpectError(DryRunOf(kModel,
+                       "train: {name: dense}, prune: {name: a, granularity: unit, sparsity: 0.5}, "
+                       "compact, prune: {name: b, epochs: 1, schedule: {rewind: dense}}"),
+              Code::kInvalidArgument, {"stages[3].prune", "schedule.rewind", "'dense'", "96"});
+  ASSERT_OK(DryRunOf(
+      kModel, "train: {name: dense}, prune: {name: b, epochs: 1, schedule: {rewind: dense}}"));
+}
+
+TEST(DryRun, RefusesAStageThatAsksForLessThanIsGone) {
+  const std::string first = "train, prune: {name: a, sparsity: 0.9}, ";
+  ExpectError(DryRunOf(kModel, first + "prune: {name: b, granularity: slot_8x4, sparsity: 0.5}"),
+              Code::kInvalidArgument,
+              {"stages[2].prune", "sparsity", "90.0 % of lstm0.weight_hh", "50.0 % found"});
+  ASSERT_OK(DryRunOf(kModel, first + "prune: {name: b, granularity: slot_8x4, sparsity: 0.9}"));
+  ASSERT_OK(DryRunOf(kModel, first + "train: {name: again, keep_zeros: false}, prune: {name: b, "
+                                     "granularity: slot_8x4, sparsity: 0.5}"));
+}
+
+// The units of lstm0 are one with the statistics of a layer norm.
+TEST(DryRun, RefusesALayerOfWhichNoUnitCanGo) {
+  const std::string model = "lstm: 8, layer_norm, lstm: 8, last_step, gemm: 10";
+  ExpectError(DryRunOf(model, "train, prune: {granularity: unit, sparsity: 0.5}"),
+              Code::kUnsupported, {"stages[1].prune", "of lstm0", "choose other layers"});
+  ASSERT_OK(
+      DryRunOf(model, "train, prune: {granularity: unit, sparsity: 0.5, weights: ['lstm1.*']}"));
 }
 
 }  // namespace

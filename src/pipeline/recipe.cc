@@ -167,11 +167,16 @@ Status CheckPrune(const YamlMap& map, const PruneSpec& spec) {
     return Expected(map.PathOf("sparsity"), "a share in [0, 1)", StrCat(spec.sparsity));
   }
   ESPALIER_RETURN_IF_ERROR(CheckShare(map, "floor", spec.floor));
-  const bool holds_floor = (*FindAllocation(spec.allocation))->kind != AllocationKind::kShares &&
-                           spec.sparsities.empty();
+  const bool has_shares = (*FindAllocation(spec.allocation))->kind == AllocationKind::kShares;
+  const bool holds_floor =
+      spec.sparsities.empty() && (!has_shares || spec.floor != PruneSpec().floor);
   if (holds_floor && spec.floor > 1.0 - spec.sparsity + 1e-9) {
     return Expected(map.PathOf("floor"), StrCat("at most 1 - sparsity = ", 1.0 - spec.sparsity),
                     StrCat(spec.floor));
+  }
+  if (spec.multiple > 1 && spec.granularity != "unit") {
+    return Expected(map.PathOf("multiple"), "1, since granularity is not unit,",
+                    StrCat(spec.multiple));
   }
   return CheckAtLeast(map, "multiple", 1, spec.multiple);
 }

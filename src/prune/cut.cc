@@ -65,7 +65,8 @@ Status AppendSlices(const Graph& graph, const std::string& weight, Per per, Cut*
       ESPALIER_RETURN_IF_ERROR(spec.kind->check(spec, pool.name, rows, cols));
     }
     cut->pools.push_back(std::move(pool));
-    cut->slices.push_back({weight, gate * rows, rows, cols});
+    const int64_t spanned = by_gate ? 1 : std::max<int64_t>(1, GatesOfWeight(owner, weight));
+    cut->slices.push_back({weight, gate * rows, rows, cols, spanned});
   }
   return Ok();
 }
@@ -118,6 +119,42 @@ Pieces PiecesOfSlices(const Cut& cut, Grouping grouping, const SaliencySet& sali
     pieces.pools[i].spread = RootMeanSquare(squares, count);
   }
   return pieces;
+}
+
+// Sees to it that no gate of the slice dies: a gate without a kept piece gets its best, in the
+// place of the worst of the others. places: of the slice's weight, all of one pool.
+void KeepEachGate(const Slice& slice, const std::vector<Pieces::Place>& places, const Pool& pool,
+                  Keep* keep) {
+  if (slice.gates <= 1) return;
+  const size_t gate_size = places.size() / Idx(slice.gates);
+  std::vector<int32_t> best(Idx(slice.gates), -1);
+  std::vector<uint8_t> is_alive(Idx(slice.gates), 0);
+  const auto score = [&](int32_t piece) { return pool.pieces[Idx(piece)].score; };
+  for (size_t i = 0; i < places.size(); ++i) {
+    const int32_t piece = places[i].piece;
+    if (piece < 0) continue;
+    const size_t gate = std::min(i / gate_size, Idx(slice.gates) - 1);
+    is_alive[gate] |= (*keep)[Idx(piece)];
+    if (best[gate] < 0 || score(piece) > score(best[gate])) best[gate] = piece;
+  }
+  int64_t added = 0;
+  for (size_t gate = 0; gate < best.size(); ++gate) {
+    if (is_alive[gate] != 0 || best[gate] < 0 || (*keep)[Idx(best[gate])] != 0) continue;
+    (*keep)[Idx(best[gate])] = 1;
+    added += pool.pieces[Idx(best[gate])].size;
+  }
+  while (added > 0) {
+    int32_t worst = -1;
+    for (size_t i = 0; i < keep->size(); ++i) {
+      const auto piece = static_cast<int32_t>(i);
+      const bool may_go = (*keep)[i] != 0 && pool.pieces[i].tier == 0 &&
+                          std::find(best.begin(), best.end(), piece) == best.end();
+      if (may_go && (worst < 0 || score(piece) < score(worst))) worst = piece;
+    }
+    if (worst < 0) return;
+    (*keep)[Idx(worst)] = 0;
+    added -= pool.pieces[Idx(worst)].size;
+  }
 }
 
 // The piece of an element of a weight with `cols` columns, -1 for none.
@@ -247,6 +284,14 @@ MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& sal
     if (kept[i].empty() || std::find(kept[i].begin(), kept[i].end(), 1) != kept[i].end()) continue;
     kept[i][BestPiece(pieces.pools[i].pieces)] = 1;
   }
+  const Granularity& kind = *cut.granularity.kind;
+  if (!kind.is_balanced && kind.fixed_sparsity == nullptr &&
+      choice.allocation->needs != AllocationNeeds::kThresholds) {
+    for (size_t i = 0; i < cut.slices.size(); ++i) {
+      const Slice& slice = cut.slices[i];
+      KeepEachGate(slice, pieces.places.at(slice.weight), pieces.pools[i], &kept[i]);
+    }
+  }
   MaskSet masks = previous;
   for (const auto& [name, places] : pieces.places) {
     const auto slice = std::find_if(cut.slices.begin(), cut.slices.end(),
@@ -276,7 +321,20 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
   int64_t weights = 0;
   for (size_t i = 0; i < pools.size(); ++i) {
     int64_t in_pool = 0;
-    for (size_t j = 0; j < kept[i].size(); ++j) in_pool += kept[i][j] * pools[i].pieces[j].size;
+    int64_t in_tier = 0;  // of pieces that are to stay before all others, as a diagonal's
+    bool loses_tier = false;
+    for (size_t j = 0; j < kept[i].size(); ++j) {
+      const Piece& piece = pools[i].pieces[j];
+      in_pool += kept[i][j] * piece.size;
+      in_tier += piece.tier > 0 ? piece.size : 0;
+      loses_tier = loses_tier || (piece.tier > 0 && kept[i][j] == 0);
+    }
+    if (loses_tier) {
+      return InvalidArgument(StrCat(pools[i].name, ": the ", in_tier, " weights that granularity ",
+                                    GranularityName(cut.granularity),
+                                    " keeps first expected to stay, ", in_pool, " of ",
+                                    pools[i].size, " found at sparsity ", budget.sparsity));
+    }
     weights += in_pool;
     if (in_pool > 0) continue;
     return InvalidArgument(StrCat(pools[i].name, ": at least 1 piece of granularity ",

@@ -24,15 +24,21 @@ Status CheckNumbers(const PruneSpec& spec) {
   if (!(spec.floor >= 0.0 && spec.floor <= 1.0)) {
     return InvalidArgument(StrCat("floor: a share in [0, 1] expected, ", spec.floor, " found"));
   }
+  if (spec.multiple > 1 && spec.granularity != "unit") {
+    return InvalidArgument(
+        StrCat("multiple: 1 expected, since granularity is not unit, ", spec.multiple, " found"));
+  }
   if (spec.multiple < 1) {
     return InvalidArgument(StrCat("multiple: at least 1 unit expected, ", spec.multiple, " found"));
   }
   return Ok();
 }
 
+// One that nobody asked for plays no part where each pool has its own share.
 Status CheckFloor(const Plan& plan) {
-  if (plan.allocation->kind == AllocationKind::kShares || plan.floor <= 1.0 - plan.sparsity + 1e-9)
-    return Ok();
+  const bool is_asked_for = plan.floor != PruneSpec().floor;
+  if (plan.floor <= 1.0 - plan.sparsity + 1e-9 || HasThresholds(plan)) return Ok();
+  if (plan.allocation->kind == AllocationKind::kShares && !is_asked_for) return Ok();
   return InvalidArgument(StrCat("floor: at most 1 - sparsity = ", 1.0 - plan.sparsity,
                                 " expected, ", plan.floor, " found"));
 }
@@ -155,6 +161,35 @@ Status FillPools(const Graph& graph, const PruneSpec& spec, Plan* plan) {
   return Ok();
 }
 
+// Does the criterion have what it needs of every target? Some is known of some matrices only.
+Status CheckTargets(const Graph& graph, const Plan& plan) {
+  for (const Plan::Target& target : plan.targets) {
+    const Node& owner = *FindOwner(graph, target.name);
+    bool is_recurrent = false;  // one of the two matrices of a step
+    if (owner.op == Op::kRecurrent) {
+      for (const RecurrentDirection& direction : DirectionsOf(owner)) {
+        is_recurrent = is_recurrent || target.name == direction.weight_ih ||
+                       target.name == direction.weight_hh;
+      }
+    }
+    if ((plan.criterion->needs & kNeedsSpectrumGradient) != 0 && !is_recurrent) {
+      return InvalidArgument(StrCat(
+          "criterion ", plan.criterion->name,
+          ": weight_ih and weight_hh of recurrent layers alone expected, ", target.name, " found"));
+    }
+    const bool is_read = std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
+      return node.op == Op::kGemm && node.tied == owner.name;
+    });
+    const bool is_looked_up = owner.op == Op::kEmbedding && !is_read;
+    if ((plan.criterion->needs & (kNeedsInputPower | kNeedsInverseMoment)) != 0 && is_looked_up) {
+      return InvalidArgument(StrCat("criterion ", plan.criterion->name,
+                                    ": matrices that multiply something expected, ", target.name,
+                                    ", whose rows are looked up, found"));
+    }
+  }
+  return Ok();
+}
+
 Plan::Target TargetOf(const Graph& graph, const std::string& name) {
   const Tensor& tensor = graph.weights.at(name);
   return {name, tensor.dim(0), tensor.dim(1)};
@@ -185,7 +220,13 @@ Status PlanUnits(const Graph& graph, const std::set<std::string>& chosen, Plan* 
                                     layer.name(), ", expected, ", plan->multiple, " found"));
     }
   }
-  std::string reason = "no recurrent layer or Conv1d is among the chosen weights";
+  if (std::accumulate(plan->unit_layers.begin(), plan->unit_layers.end(), 0) == 0) {
+    return Unsupported(
+        "granularity 'unit': no hidden unit can be removed, no recurrent layer or Conv1d is among "
+        "the chosen weights");
+  }
+  std::map<std::string, std::string> reasons;  // why no unit of a node can go, by node
+  std::set<std::string> shrinking;             // nodes of which units can
   const Keep may_go = RemovableGroups(plan->coupling, plan->unit_layers);
   for (size_t i = 0; i < may_go.size(); ++i) {
     const UnitGroup& group = plan->coupling.groups[i];
@@ -195,14 +236,25 @@ Status PlanUnits(const Graph& graph, const std::set<std::string>& chosen, Plan* 
       const auto layer = static_cast<size_t>(unit.layer);
       (plan->unit_layers[layer] != 0 ? chosen_layer : other_layer) = &plan->coupling.layers[layer];
     }
-    if (chosen_layer == nullptr || may_go[i] != 0) continue;
-    reason = "a unit of " + chosen_layer->name() + " " +
-             (group.pinned.empty() ? "goes together with one of " + other_layer->name() +
-                                         ", which is not among the chosen weights"
-                                   : group.pinned);
+    if (chosen_layer == nullptr) continue;
+    if (may_go[i] != 0) {
+      for (const Unit& unit : group.units) {
+        shrinking.insert(plan->coupling.layers[static_cast<size_t>(unit.layer)].node);
+      }
+      continue;
+    }
+    reasons[chosen_layer->node] =
+        "a unit of " + chosen_layer->name() + " " +
+        (group.pinned.empty() ? "goes together with one of " + other_layer->name() +
+                                    ", which is not among the chosen weights"
+                              : group.pinned);
   }
-  if (std::accumulate(may_go.begin(), may_go.end(), 0) == 0) {
-    return Unsupported("granularity 'unit': no hidden unit can be removed, " + reason);
+  for (const auto& [node, reason] : reasons) {
+    if (shrinking.contains(node)) continue;
+    return Unsupported(StrCat("granularity 'unit': no hidden unit ",
+                              shrinking.empty() ? "" : "of " + node + " ", "can be removed, ",
+                              reason,
+                              shrinking.empty() ? "" : "; choose other layers by their weights"));
   }
   const auto touches = [&](const std::vector<int32_t>& axis) {
     return std::any_of(axis.begin(), axis.end(), [&](int32_t group) {
@@ -338,6 +390,7 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   const bool is_unit = kind.extent == Extent::kUnits;
   ESPALIER_RETURN_IF_ERROR(is_unit ? PlanUnits(graph, chosen, &plan)
                                    : PlanWeights(graph, chosen, &plan));
+  ESPALIER_RETURN_IF_ERROR(CheckTargets(graph, plan));
   ESPALIER_RETURN_IF_ERROR(FillPools(graph, spec, &plan));
   ESPALIER_RETURN_IF_ERROR(CheckFloor(plan));
   if (!is_unit && !HasThresholds(plan)) {

@@ -28,6 +28,30 @@ TEST(MakeMasks, KeepsTheExactCountOfEachWeightUnderUniform) {
   }
 }
 
+// Three gates of small weights would lose all to the fourth.
+TEST(MakeMasks, LeavesSomethingToEachGate) {
+  Graph graph = Digits();
+  std::vector<float>& values = graph.weights.at("lstm0.weight_hh").values;
+  const size_t gate_size = values.size() / 4;
+  for (size_t i = 0; i < values.size(); ++i) values[i] *= i < 3 * gate_size ? 1e-3f : 1.0f;
+  for (const char* granularity : {"element", "blocked_8x8", "slot_8x8", "row"}) {
+    for (const char* allocation : {"uniform", "global"}) {
+      PruneSpec spec;
+      spec.granularity = granularity;
+      spec.allocation = allocation;
+      spec.weights = {"lstm0.weight_hh"};
+      spec.sparsity = 0.75;
+      const Mask mask = Masks(graph, spec).at("lstm0.weight_hh");
+      for (size_t gate = 0; gate < 4; ++gate) {
+        const auto first = mask.keep.begin() + static_cast<ptrdiff_t>(gate * gate_size);
+        EXPECT_GT(std::count(first, first + static_cast<ptrdiff_t>(gate_size), 1), 0)
+            << granularity << " " << allocation << " gate " << gate;
+      }
+      EXPECT_LE(mask.KeptCount(), mask.keep.size() / 4) << granularity;
+    }
+  }
+}
+
 TEST(MakeMasks, KeepsTheExactCountOfAllWeightsUnderGlobal) {
   PruneSpec spec;
   spec.allocation = "global";
@@ -304,6 +328,9 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
   expect([](PruneSpec* s) { s->floor = 1.5; }, {"floor", "1.5"});
   expect([](PruneSpec* s) { s->allocation = "global", s->floor = 0.2; }, {"floor", "0.2 found"});
   expect([](PruneSpec* s) { s->allocation = "lamp", s->floor = 0.2; }, {"floor", "0.2 found"});
+  expect([](PruneSpec* s) { s->floor = 0.2; }, {"floor", "0.2 found"});
+  expect([](PruneSpec* s) { s->granularity = "diagonal_8x1", s->sparsity = 0.98; },
+         {"lstm0.weight_hh", "the 96 weights", "diagonal_8x1"});
   expect([](PruneSpec* s) { s->per = "gates"; }, {"per", "did you mean 'gate'"});
   expect([](PruneSpec* s) { s->granularity = "slot_8x16", s->per = "gate"; },
          {"gru0.weight_hh[r]", "slot_8x16", "slot_4x16"});
@@ -339,6 +366,7 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
   expect([](PruneSpec* s) { s->granularity = "input_feature", s->weights = {"*.weight_hh"}; },
          {"'*.weight_hh'", "gru0.weight_ih, lstm0.weight_ih"});
   expect([](PruneSpec* s) { s->multiple = 0; }, {"multiple", "0 found"});
+  expect([](PruneSpec* s) { s->multiple = 8; }, {"multiple", "granularity is not unit", "8 found"});
   expect([](PruneSpec* s) { s->multiple = 21, s->granularity = "unit"; },
          {"multiple", "gru0", "20"});
   expect([](PruneSpec* s) { s->weights = {"gru1.weight_hh"}; },

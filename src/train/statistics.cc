@@ -107,11 +107,14 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const PartKey& k
                      std::pair<int64_t, int64_t> rows, const MaskSet& masks, TensorStore* weights) {
   const auto count = static_cast<double>(sums.count);
   const at::Tensor mean = ColumnsOf(sums.sum) / count;
-  const at::Tensor covariance = Damped(sums.moment / count - at::outer(mean, mean));
-  const int64_t cols = mean.numel();
-  const std::vector<float>& exact = dense.weights.at(key.first).values;
   const std::string bias = BiasOf(key.first);
   const auto found = weights->find(bias);  // a projection has none
+  const bool has_bias = found != weights->end();
+  // A bias takes up what the mean of the row's products changes; without one that is an error, too.
+  const at::Tensor moment = sums.moment / count;
+  const at::Tensor covariance = Damped(has_bias ? moment - at::outer(mean, mean) : moment);
+  const int64_t cols = mean.numel();
+  const std::vector<float>& exact = dense.weights.at(key.first).values;
   std::vector<float>& out = weights->at(key.first).values;
   for (int64_t row = rows.first; row < rows.second; ++row) {
     if (!IsKept(masks, bias, row)) continue;  // of a removed unit
@@ -129,7 +132,7 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const PartKey& k
       out[static_cast<size_t>(begin + kept[i])] = static_cast<float>(solved[i]);
       shift -= solved[i] * mean.data_ptr<double>()[kept[i]];
     }
-    if (found == weights->end()) continue;
+    if (!has_bias) continue;
     float& bias_of_row = found->second.values[static_cast<size_t>(row)];
     bias_of_row = static_cast<float>(bias_of_row + shift);
   }

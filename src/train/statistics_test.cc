@@ -236,6 +236,44 @@ TEST_F(StatisticsTest, ReconstructLeavesNoSmallerErrorToBeFound) {
   }
 }
 
+// A projection has no bias that could take up what its mean changes.
+TEST_F(StatisticsTest, ReconstructLeavesNoSmallerErrorWithoutABias) {
+  Rng rng(4);
+  GraphBuilder builder("projected", {"x", graph_.inputs[0].type}, &rng);
+  GraphBuilder::RecurrentOptions recurrent;
+  recurrent.projection_size = 3;
+  builder.Recurrent(CellKind::kLstmCell, 12, recurrent).LastStep();
+  const Graph graph = ValueOrDie(builder.Gemm(data_.classes).Finish());
+  const std::string name = "lstm0.weight_hr";
+  MaskSet masks;
+  Mask& mask = masks[name] = Mask({3, 12});
+  for (size_t i = 0; i < mask.keep.size(); ++i) mask.keep[i] = i % 3 == 0 ? 0 : 1;
+  TensorStore weights = graph.weights;
+  ASSERT_TRUE(ApplyMasks(masks, &weights).ok());
+  ASSERT_TRUE(Reconstruct(graph, data_, options_, masks, &weights).ok());
+  const auto rows = InputsOf(graph, name, 0);
+  const auto error = [&](const TensorStore& found) {
+    double sum = 0.0;
+    for (const auto& z : rows) {
+      for (size_t row = 0; row < 3; ++row) {
+        double y = 0.0;
+        for (size_t c = 0; c < 12; ++c) {
+          y += z[c] * (double{found.at(name).values[row * 12 + c]} -
+                       graph.weights.at(name).values[row * 12 + c]);
+        }
+        sum += y * y;
+      }
+    }
+    return sum;
+  };
+  const double least = error(weights);
+  for (const double factor : {0.9, 1.1}) {
+    TensorStore other = weights;
+    for (float& value : other.at(name).values) value = static_cast<float>(value * factor);
+    EXPECT_GT(error(other), least) << factor;
+  }
+}
+
 TEST_F(StatisticsTest, ReconstructLeavesRemovedUnitsAtZero) {
   MaskSet masks;
   masks["lstm0.bias_hh"] = Mask({48});

@@ -189,6 +189,34 @@ TEST(TorchDynamic, ThresholdsHaveTheGradientOfASigmoid) {
   }
 }
 
+// One unit that forgets (z = 0): c = tanh(x), h = c where c is above the threshold of 0.3, with the
+// derivative of a triangle of height 0.7 and half width 0.5 in the place of that of the step.
+TEST(TorchDynamic, EventsHaveTheGradientOfATriangle) {
+  Rng rng(6);
+  GraphBuilder builder("one", {"x", {Element::kF32, Layout::kSequence, 1}}, &rng);
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kEgruCell, 1).Finish());
+  for (auto& [name, weight] : graph.weights) {
+    weight.values.assign(weight.size(), 0.0f);
+    if (name.find("weight_ih") != std::string::npos) weight.values[2] = 1.0f;
+    if (name.find("bias_ih") != std::string::npos) weight.values[1] = -100.0f;
+    if (name.find("weight_peephole") != std::string::npos) weight.values[0] = 0.3f;
+  }
+  Batch batch = RandomBatch(graph, 1, 1, 1, &rng);
+  for (const float x : {0.5f, 0.2f, -0.1f, 1.5f}) {
+    batch.features = {x};
+    const TorchTensors weights = TensorsOf(graph);
+    const at::Tensor h =
+        Forward(graph, weights, batch, nullptr, ForwardOptions()).at(graph.outputs[0]);
+    const double c = std::tanh(double{x});
+    EXPECT_FLOAT_EQ(h.item<float>(), c > 0.3 ? static_cast<float>(c) : 0.0f);
+    h.sum().backward();
+    const double slope = 0.7 * c * std::max(0.0, 1.0 - std::abs(c - 0.3) / 0.5);
+    EXPECT_NEAR(weights.at("egru0.weight_peephole").grad().item<float>(), -slope, 1e-6) << x;
+    EXPECT_NEAR(weights.at("egru0.bias_ih").grad()[2].item<float>(),
+                (slope + (c > 0.3 ? 1.0 : 0.0)) * (1.0 - c * c), 1e-6);
+  }
+}
+
 // One unit, h = relu(x): step 1 is skipped at rest = 1 - gain. With u for the rounded gate, which
 // passes its gradient on, h1 = u x1 + (1 - u) x0, and u = 1 - rest = gain = sigmoid(b).
 TEST(TorchDynamic, SkipPassesItsGradientStraightThrough) {

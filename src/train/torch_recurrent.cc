@@ -18,6 +18,15 @@ struct TensorMath {
   static V SigmoidTimesTanh(const V& a, const V& b) { return Sigmoid(a) * Tanh(b); }
   static V Relu(const V& a) { return at::relu(a); }
   static V OneMinus(const V& a) { return 1.0 - a; }
+  // The step from 0 to 1 at a = b has the gradient of a triangle around it (Subramoney et al. 2023,
+  // arXiv:2206.06178; Bellec et al. 2018, arXiv:1803.09574, for height and width).
+  static V Event(const V& a, const V& b) {
+    constexpr double kHeight = 0.7, kWidth = 0.5;
+    const V above = a - b;
+    const V slope =
+        at::clamp_min(1.0 - above.detach().abs() / kWidth, 0.0) * (kHeight * a.detach());
+    return a.masked_fill(at::le(a, b), 0.0) + slope * (above - above.detach());
+  }
 };
 
 #include "cells/all_cells.inl"
