@@ -240,7 +240,7 @@ TEST(DryRun, RefusesARewindToOtherShapes) {
   ExpectError(DryRunOf(kModel,
                        "train: {name: dense}, prune: {name: a, granularity: unit, sparsity: 0.5}, "
                        "compact, prune: {name: b, epochs: 1, schedule: {rewind: dense}}"),
-              Code::kInvalidArgument, {"stages[3].prune", "schedule.rewind", "'dense'", "96"});
+              Code::kInvalidArgument, {"stages[3].prune", "schedule.rewind", "'dense'", "10x24"});
   ASSERT_OK(DryRunOf(
       kModel, "train: {name: dense}, prune: {name: b, epochs: 1, schedule: {rewind: dense}}"));
 }

@@ -125,6 +125,9 @@ Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
 Status ReadRamp(const YAML::Node& node, const std::string& path, const StageSpec& stage,
                 RampSpec* ramp) {
   const auto epochs = static_cast<double>(stage.train.epochs);
+  if (stage.train.epochs == 0 && node.IsDefined() && !node.IsNull()) {
+    return Expected(path, "nothing, since epochs = 0,", "one");
+  }
   ramp->end_epoch = epochs * 2.0 / 3.0;  // a third of the epochs to recover, unless said otherwise
   YamlMap map(node, path);
   map.Read("name", &ramp->schedule);

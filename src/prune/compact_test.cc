@@ -135,7 +135,10 @@ TEST(RandomGraphs, CoverEveryOperatorCellAndDirectionWithUnitsRemoved) {
     for (const UnitLayer& layer : coupling.layers) {
       const Node& node = *FindNode(graph, layer.node);
       if (KeptCount(layer, keep) == layer.units) continue;
-      for (const Node& other : graph.nodes) ++drawn[OpName(other.op)];
+      for (const Node& other : graph.nodes) {
+        ++drawn[OpName(other.op)];
+        if (!other.tied.empty()) ++drawn["tied"];
+      }
       if (layer.part == UnitLayer::Part::kProjection) ++drawn["projected features"];
       if (node.projection_size > 0 && layer.part == UnitLayer::Part::kUnits) ++drawn["projected"];
       if (StartsFromValues(node)) ++drawn["decoder"];
@@ -155,7 +158,7 @@ TEST(RandomGraphs, CoverEveryOperatorCellAndDirectionWithUnitsRemoved) {
                          "Add",       "LastStep", "MeanOverTime",
                          "Conv1d",    "channels", "LayerNormalization",
                          "Mul",       "Slice",    "projected features",
-                         "projected", "decoder"}) {
+                         "projected", "decoder",  "tied"}) {
     EXPECT_GE(drawn[op], 20) << op;
   }
   for (const CellInfo& cell : kCells) {

@@ -71,6 +71,11 @@ Status AppendSlices(const Graph& graph, const std::string& weight, Per per, Cut*
   return Ok();
 }
 
+// Do its pieces keep a balance of their own, by tiers or by ranks?
+bool IsBalanced(const Granularity& kind) {
+  return kind.is_balanced || kind.fixed_sparsity != nullptr;
+}
+
 double RootMeanSquare(double sum_of_squares, int64_t count) {
   return count == 0 ? 0.0 : std::sqrt(sum_of_squares / static_cast<double>(count));
 }
@@ -284,8 +289,7 @@ MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& sal
     if (kept[i].empty() || std::find(kept[i].begin(), kept[i].end(), 1) != kept[i].end()) continue;
     kept[i][BestPiece(pieces.pools[i].pieces)] = 1;
   }
-  const Granularity& kind = *cut.granularity.kind;
-  if (!kind.is_balanced && kind.fixed_sparsity == nullptr &&
+  if (!IsBalanced(*cut.granularity.kind) &&
       choice.allocation->needs != AllocationNeeds::kThresholds) {
     for (size_t i = 0; i < cut.slices.size(); ++i) {
       const Slice& slice = cut.slices[i];
@@ -329,7 +333,7 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
       in_tier += piece.tier > 0 ? piece.size : 0;
       loses_tier = loses_tier || (piece.tier > 0 && kept[i][j] == 0);
     }
-    if (loses_tier) {
+    if (loses_tier && !IsBalanced(*cut.granularity.kind)) {
       return InvalidArgument(StrCat(pools[i].name, ": the ", in_tier, " weights that granularity ",
                                     GranularityName(cut.granularity),
                                     " keeps first expected to stay, ", in_pool, " of ",

@@ -329,8 +329,11 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
   expect([](PruneSpec* s) { s->allocation = "global", s->floor = 0.2; }, {"floor", "0.2 found"});
   expect([](PruneSpec* s) { s->allocation = "lamp", s->floor = 0.2; }, {"floor", "0.2 found"});
   expect([](PruneSpec* s) { s->floor = 0.2; }, {"floor", "0.2 found"});
-  expect([](PruneSpec* s) { s->granularity = "diagonal_8x1", s->sparsity = 0.98; },
-         {"lstm0.weight_hh", "the 96 weights", "diagonal_8x1"});
+  expect(
+      [](PruneSpec* s) {
+        s->granularity = "diagonal_8x1", s->sparsity = 0.98, s->weights = {"lstm0.weight_hh"};
+      },
+      {"lstm0.weight_hh", "the 96 weights", "diagonal_8x1"});
   expect([](PruneSpec* s) { s->per = "gates"; }, {"per", "did you mean 'gate'"});
   expect([](PruneSpec* s) { s->granularity = "slot_8x16", s->per = "gate"; },
          {"gru0.weight_hh[r]", "slot_8x16", "slot_4x16"});

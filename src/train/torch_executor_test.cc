@@ -232,6 +232,12 @@ TEST_P(EveryCell, HasTheGradientOfFiniteDifferences) {
   GraphBuilder builder("tiny", {"x", {Element::kF32, Layout::kSequence, 2}}, &rng);
   builder.Recurrent(GetParam().kind, 3).LastStep().Gemm(2);
   Graph graph = ValueOrDie(builder.Finish());
+  for (auto& [name, weight] : graph.weights) {
+    // What is above its threshold by far: a step has no slope (TorchDynamic tests its stand-in).
+    const bool is_threshold =
+        name.ends_with("weight_peephole") && InfoOf(GetParam().kind).has_threshold;
+    if (is_threshold) weight.values.assign(weight.size(), -10.0f);
+  }
   const Batch batch = RandomBatch(graph, 4, 3, 1, &rng);
   const TorchTensors weights = TensorsOf(graph);
   const TorchTensors values = Forward(graph, weights, batch, nullptr, ForwardOptions());
