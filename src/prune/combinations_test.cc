@@ -30,12 +30,21 @@ std::string TextOf(const Granularity& granularity) {
   return std::string(granularity.name) + tile[static_cast<size_t>(granularity.tile)];
 }
 
+// Some statistics are those of some matrices only; other pairs are refused.
+bool GoTogether(const Criterion& criterion, const Granularity& granularity) {
+  const bool looks_up = granularity.domain == Domain::kEmbeddings;
+  const bool spans_all = granularity.extent == Extent::kUnits;
+  if ((criterion.needs & kNeedsSpectrumGradient) != 0) return !looks_up && !spans_all;
+  return (criterion.needs & (kNeedsInputPower | kNeedsInverseMoment)) == 0 || !looks_up;
+}
+
 std::vector<Combination> Combinations() {
   std::vector<Combination> all;
   for (const Criterion* criterion : AllCriteria()) {
     for (const Allocation* allocation : AllAllocations()) {
       if (allocation->needs == AllocationNeeds::kThresholds) continue;  // spends no budget
       for (const Granularity* granularity : AllGranularities()) {
+        if (!GoTogether(*criterion, *granularity)) continue;
         all.push_back({criterion, allocation, TextOf(*granularity), "tensor"});
         if (granularity->extent != Extent::kWeight && granularity != &granularities::gate_row) {
           continue;  // no pieces of one gate

@@ -333,7 +333,8 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
       in_tier += piece.tier > 0 ? piece.size : 0;
       loses_tier = loses_tier || (piece.tier > 0 && kept[i][j] == 0);
     }
-    if (loses_tier && !IsBalanced(*cut.granularity.kind)) {
+    const bool is_known = allocation.kind == AllocationKind::kShares;
+    if (loses_tier && is_known && !IsBalanced(*cut.granularity.kind)) {
       return InvalidArgument(StrCat(pools[i].name, ": the ", in_tier, " weights that granularity ",
                                     GranularityName(cut.granularity),
                                     " keeps first expected to stay, ", in_pool, " of ",
