@@ -31,7 +31,8 @@ inline constexpr Metric kPerplexity = {"perplexity", Metric::Better::kSmaller, f
 inline constexpr Metric kMeanSquaredError = {"mse", Metric::Better::kSmaller, false, true, 4};
 
 // The area under the ROC curve of two classes: how likely the network gives the second class more
-// than the first to a sequence of the second and one of the first, drawn at random. 0.5 says nothing.
+// than the first to a sequence of the second and one of the first, drawn at random. 0.5 says
+// nothing.
 inline constexpr Metric kAuroc = {"auroc", Metric::Better::kLarger, false, false, 4};
 
 // The metric of a run record, or nullptr for a name that is none of ours.

@@ -65,9 +65,9 @@ double CrossEntropy(const float* logits, int64_t count, int32_t label) {
 
 namespace {
 
-// By ranks (Hanley and McNeil 1982): the share of pairs of one sequence of either class in which the
-// second class' is ahead, a tie being half a pair. A row without a prediction is behind in all of
-// its pairs. 0.5 without any pair.
+// By ranks (Hanley and McNeil 1982): the share of pairs of one sequence of either class in which
+// the second class' is ahead, a tie being half a pair. A row without a prediction is behind in all
+// of its pairs. 0.5 without any pair.
 double AreaUnderRoc(const std::vector<int32_t>& predictions, const std::vector<float>& margins,
                     const std::vector<int32_t>& labels) {
   std::vector<std::pair<float, int32_t>> ranked;  // the lead of class 1, the label
