@@ -1,6 +1,6 @@
-// Event-based gated recurrent unit (EGRU: Subramoney et al. 2023, arXiv:2206.06178, section 3): a GRU
-// whose units say something only while their state is above a threshold, and start anew then. Here r
-// scales the product, as in gru.inl, not h. p: [1, H], the thresholds.
+// Event-based gated recurrent unit (EGRU: Subramoney et al. 2023, arXiv:2206.06178, section 3): a
+// GRU whose units say something only while their state is above a threshold, and start anew then.
+// Here r scales the product, as in gru.inl, not h. p: [1, H], the thresholds.
 //   r = sigmoid(ax_r + ah_r)   z = sigmoid(ax_z + ah_z)   n = tanh(ax_n + r * ah_n)
 //   c' = (1 - z) * n + z * c - e(c)    h' = e(c')    e(c) = c where c > p, or else 0
 // h is mostly 0, so that delta (model/graph.h) with a threshold next to 0 multiplies little.
