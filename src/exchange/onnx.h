@@ -14,7 +14,7 @@
 // between two Transposes, padded in front or (explicit states) with the past joined there. A layer
 // that starts from values of the graph has no state in the file.
 //
-// LastStep, MeanOverTime, that joining and LSTM with a projection are model-local functions of
+// LastStep, MeanOverTime, that joining, projected LSTMs and EGRUs are model-local functions of
 // domain "ai.espalier" whose bodies are standard operators, so a runtime needs to know nothing of
 // espalier. Dropout is ONNX's Dropout in inference mode (an identity that runtimes remove); exact
 // rates are in metadata_props under "espalier.rate.<node>", "espalier.recurrent_dropout.<node>" and
