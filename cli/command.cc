@@ -99,6 +99,11 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
       "Times the mean change of h, of layers with delta");
   add("--send-penalty", &options.send_penalty,
       "Times the share of x and h that layers with delta send; their thresholds are then learned");
+  app->add_option("--dropout", options.dropout,
+                  "Rate of all dropout layers while this training runs (default: their own)")
+      ->group(kTrainingGroup);
+  add("--noise-draws", &options.noise_draws,
+      "How often a batch the noise of regularizers is drawn; the batch size: for each sequence");
   add("--weight-type", &flags->weight_type,
       "Train for matrices rounded to it (straight-through): f32, bf16 or i8");
   app->add_option("--regularizer", flags->regularizers,

@@ -5,6 +5,13 @@
 #include <cmath>
 
 namespace espalier {
+namespace {
+
+// Of a cell with thresholds, at first: with thresholds next to 0 most units say something at most
+// steps, and training hardly raises them.
+constexpr float kLeastThreshold = 0.2f;
+
+}  // namespace
 
 GraphBuilder::GraphBuilder(std::string name, GraphInput input, Rng* rng)
     : value_(input.name), rng_(rng) {
@@ -77,7 +84,7 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
       const int64_t peepholes = InfoOf(cell).peepholes * std::max<int64_t>(hidden_size, 0);
       Tensor& weight = graph_.weights[direction.weight_peephole] = Uniform({peepholes}, bound);
       for (float& value : weight.values) {
-        if (InfoOf(cell).has_threshold) value = std::abs(value);
+        if (InfoOf(cell).has_threshold) value = kLeastThreshold + std::abs(value);
       }
     }
     if (node.skip) {

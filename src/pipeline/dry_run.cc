@@ -228,6 +228,8 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
     distillation.temperature = stage.teacher.temperature;
     ESPALIER_RETURN_IF_ERROR(
         ValidateForMetric(task.metric, stage.train, distillation).WithContext(where));
+    ESPALIER_RETURN_IF_ERROR(
+        ValidateForGraph(graph, stage.train, !stage.regularizers.empty()).WithContext(where));
     ESPALIER_RETURN_IF_ERROR(CheckEarlyEnds(graph, task, stage).WithContext(where));
     if (stage.kind == StageKind::kPrune) {
       const bool is_unit = stage.prune.granularity == "unit";

@@ -180,6 +180,17 @@ TEST(DryRun, NamesTheStageThatDoesNotFit) {
               {"stages[1].prune", "slot_7x3"});
 }
 
+TEST(DryRun, RefusesWhatHasNothingToActOn) {
+  const std::string dropped = "lstm: 24, dropout: 0.1, last_step, gemm: 10";
+  ASSERT_OK(DryRunOf(dropped, "train, prune: {sparsity: 0, epochs: 1, dropout: 0.3}"));
+  ExpectError(DryRunOf(kModel, "train, prune: {sparsity: 0, epochs: 1, dropout: 0.3}"),
+              Code::kInvalidArgument, {"stages[1].prune", "dropout", "0.3 found"});
+  ExpectError(DryRunOf(kModel, "train: {noise_draws: 2}"), Code::kInvalidArgument,
+              {"stages[0].train", "noise_draws", "2 found"});
+  ExpectError(DryRunOf(kModel, "train: {send_penalty: 2}"), Code::kInvalidArgument,
+              {"stages[0].train", "send_penalty", "2 found"});
+}
+
 // Strips of 64 rows fit the 96 of 24 units, and not the 48 of the 12 that stay.
 TEST(DryRun, LooksAtTheNetworkThatAStageWouldGet) {
   ExpectError(DryRunOf(kModel,

@@ -276,13 +276,19 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
   ESPALIER_RETURN_IF_ERROR(CheckPrune(*map, spec));
   ESPALIER_RETURN_IF_ERROR(ReadTeacher(map->Take("distillation"), map->PathOf("distillation"),
                                        stage->train, &stage->teacher));
+  const YAML::Node calibration = map->Take("calibration");
   ESPALIER_RETURN_IF_ERROR(
-      ReadCalibration(map->Take("calibration"), map->PathOf("calibration"), &stage->calibration));
+      ReadCalibration(calibration, map->PathOf("calibration"), &stage->calibration));
   ESPALIER_RETURN_IF_ERROR(ReadRegularizers(map->Take("regularizers"), map->PathOf("regularizers"),
                                             &stage->regularizers));
   map->Read("reconstruct", &stage->reconstruct);
   ESPALIER_RETURN_IF_ERROR(
       ReadRamp(map->Take("schedule"), map->PathOf("schedule"), *stage, &stage->ramp));
+  if (calibration.IsDefined() && !ReadsCalibration(*stage)) {
+    return Expected(map->PathOf("calibration"),
+                    "nothing, since neither criterion nor reconstruct reads it,",
+                    "criterion " + spec.criterion);
+  }
   return CheckRecovery(*map, *stage);
 }
 
@@ -512,6 +518,17 @@ Status ValidateStages(const std::vector<StageSpec>& stages) {
 }  // namespace
 
 const char* StageKindName(StageKind kind) { return kKindNames[static_cast<size_t>(kind)]; }
+
+bool ReadsCalibration(const StageSpec& stage) {
+  const auto reads = [](const std::string& name) {
+    const auto criterion = FindCriterion(name);
+    ESPALIER_ASSERT(criterion.ok());
+    return ((*criterion)->needs & kNeedsCalibration) != 0;
+  };
+  const std::string& regrow = stage.ramp.regrow.criterion;
+  const bool regrows = stage.train.epochs > 0 && !regrow.empty();
+  return stage.reconstruct || reads(stage.prune.criterion) || (regrows && reads(regrow));
+}
 
 Result<Recipe> ParseRecipe(const std::string& yaml) {
   ESPALIER_ASSIGN_OR_RETURN(const YAML::Node root, ParseYaml(yaml));

@@ -104,6 +104,9 @@ struct Recipe {
   std::vector<StageSpec> stages;
 };
 
+// Does a prune stage look at calibration sequences? Precondition: its criteria are known.
+bool ReadsCalibration(const StageSpec& stage);
+
 // Errors: kBadFormat for broken YAML; kInvalidArgument for an unknown key or name (with the
 // nearest), a wrong type, a value out of range, or stages in an impossible order, naming the key's
 // path; ReadCostTable's for a cost file.

@@ -43,6 +43,8 @@ Json TrainJson(const TrainOptions& options) {
   json["update_penalty"] = options.update_penalty;
   json["delta_penalty"] = options.delta_penalty;
   json["send_penalty"] = options.send_penalty;
+  if (options.dropout) json["dropout"] = *options.dropout;
+  json["noise_draws"] = options.noise_draws;
   json["weight_type"] = WeightTypeName(options.weight_type);
   json["patience"] = options.patience;
   return json;
@@ -97,8 +99,10 @@ Json PruneJson(const StageSpec& stage) {
       json["sensitivity"][pool].push_back({point.sparsity, point.loss});
     }
   }
-  json["calibration"] = {{"sequences", stage.calibration.sequences},
-                         {"batch_size", stage.calibration.batch_size}};
+  if (ReadsCalibration(stage)) {
+    json["calibration"] = {{"sequences", stage.calibration.sequences},
+                           {"batch_size", stage.calibration.batch_size}};
+  }
   json["reconstruct"] = stage.reconstruct;
   json.update(TrainJson(stage.train));
   json.update(RegularizersJson(stage.regularizers));

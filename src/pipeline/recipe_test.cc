@@ -92,6 +92,15 @@ TEST(Recipe, ComesBackFromItsJson) {
   EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);  // JSON is YAML
 }
 
+TEST(Recipe, GivesTheRateOfDropoutAndTheDrawsBack) {
+  const Recipe recipe = ValueOrDie(ParseRecipe(
+      WithTrain("dropout: 0.25, noise_draws: 4, regularizers: [{name: dropout, strength: 0.5}]")));
+  EXPECT_EQ(recipe.stages[0].train.dropout, 0.25);
+  const Recipe again = ValueOrDie(ParseRecipe(RecipeJson(recipe)));
+  EXPECT_EQ(again.stages[0].train.dropout, 0.25);
+  EXPECT_EQ(again.stages[0].train.noise_draws, 4);
+}
+
 TEST(Recipe, ReadsThresholdsAndGivesThemBack) {
   const Recipe recipe = ValueOrDie(
       ParseRecipe(WithSecond("thresholds: {multiply_adds: 0.3, layers: 'lstm*', scale: common}")));
@@ -328,6 +337,12 @@ const BadRecipe kBadPrunes[] = {
     {"Calibration",
      WithSecond("prune: {calibration: {sequences: 0}}"),
      {"stages[1].prune.calibration.sequences", "at least 1", "0 found"}},
+    {"CalibrationOfNothing",
+     WithSecond("prune: {epochs: 2, calibration: {sequences: 9}}"),
+     {"stages[1].prune.calibration", "neither criterion nor reconstruct", "magnitude found"}},
+    {"Dropout", WithTrain("dropout: x"), {"stages[0].train.dropout", "a rate", "'x' found"}},
+    {"DropoutRate", WithTrain("dropout: -0.1"), {"stages[0].train", "dropout", "-0.1 found"}},
+    {"NoiseDraws", WithTrain("noise_draws: 0"), {"stages[0].train", "noise_draws", "0 found"}},
     {"Multiple",
      WithSecond("prune: {multiple: 0}"),
      {"stages[1].prune.multiple", "at least 1", "0 found"}},

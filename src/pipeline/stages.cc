@@ -44,8 +44,8 @@ Result<PruneOutcome> PruneOnce(const Graph& graph, const StageSpec& stage, const
     ESPALIER_ASSIGN_OR_RETURN(const auto autograd, Autograd::Create(graph));
     ESPALIER_RETURN_IF_ERROR(ValidateData(graph, data->train, autograd->output(), "training set"));
     ESPALIER_ASSIGN_OR_RETURN(
-        calibrated,
-        CalibrationStatistics::Gather(pruner->needs(), data->train, calibration, autograd.get()));
+        calibrated, CalibrationStatistics::Gather(pruner->needs(), data->train, calibration,
+                                                  autograd.get(), &pruner->plan().coupling));
     calibrated.Fill(&statistics);
   }
   PruneOutcome outcome;
@@ -111,12 +111,7 @@ MaskSet MasksOfZeros(const Graph& graph) {
   return masks;
 }
 
-bool NeedsData(const StageSpec& stage) {
-  const auto criterion = FindCriterion(stage.prune.criterion);
-  ESPALIER_ASSERT(criterion.ok());
-  return stage.train.epochs > 0 || stage.reconstruct ||
-         ((*criterion)->needs & kNeedsCalibration) != 0;
-}
+bool NeedsData(const StageSpec& stage) { return stage.train.epochs > 0 || ReadsCalibration(stage); }
 
 Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
                                   const PruneInputs& inputs, const TrainHooks& hooks) {

@@ -45,6 +45,13 @@ Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* optio
   map->Read("update_penalty", &options->update_penalty);
   map->Read("delta_penalty", &options->delta_penalty);
   map->Read("send_penalty", &options->send_penalty);
+  const YAML::Node dropout = map->Take("dropout");
+  if (dropout.IsDefined() && !dropout.IsNull() &&
+      !YAML::convert<double>::decode(dropout, options->dropout.emplace())) {
+    return InvalidArgument(map->PathOf("dropout") + ": a rate in [0, 1) expected, " +
+                           DescribeYaml(dropout) + " found");
+  }
+  map->Read("noise_draws", &options->noise_draws);
   map->ReadName("weight_type", ParseWeightType, &options->weight_type);
   map->Read("patience", &options->patience);
   ESPALIER_RETURN_IF_ERROR(ReadLearningRate(map->Take("learning_rate"),

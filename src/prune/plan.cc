@@ -325,8 +325,31 @@ Result<MaskSet> MakeWeightMasks(const Plan& plan, const Budget& budget, const Sa
   return MasksOf(plan.cut, {plan.allocation, budget, plan.criterion->grouping}, saliency, previous);
 }
 
-Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget, const SaliencySet& saliency,
-                              const MaskSet& previous) {
+Result<std::vector<float>> ScoreUnits(const Plan& plan, const StatisticsSet& statistics) {
+  if (plan.criterion->grouping != Grouping::kSquaredSum) {
+    ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
+                              SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
+    return UnitScores(plan.coupling, plan.criterion->grouping, saliency);
+  }
+  const std::span<const float> squares = statistics.squared_unit_gradient;
+  std::vector<float> scores(squares.begin(), squares.end());
+  if (scores.size() != plan.coupling.groups.size()) {
+    return InvalidArgument(StrCat("granularity 'unit': criterion ", plan.criterion->name, " needs ",
+                                  plan.coupling.groups.size(), " gradients of units, ",
+                                  scores.size(), " found"));
+  }
+  for (float& score : scores) {
+    if (!std::isfinite(score)) {
+      return InvalidArgument(
+          StrCat("granularity 'unit': finite gradients of units expected, ", score, " found"));
+    }
+    score *= 0.5f;
+  }
+  return scores;
+}
+
+Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget,
+                              const StatisticsSet& statistics, const MaskSet& previous) {
   UnitSelection selection{plan.allocation,  budget, plan.multiple,
                           plan.unit_layers, {},     plan.cut.pools};
   for (const auto& [name, axes] : plan.coupling.weights) {
@@ -336,8 +359,8 @@ Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget, const Sali
     }
   }
   selection.alive = AliveGroups(plan.coupling, previous);
-  const Keep keep = SelectUnits(
-      plan.coupling, UnitScores(plan.coupling, plan.criterion->grouping, saliency), selection);
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> scores, ScoreUnits(plan, statistics));
+  const Keep keep = SelectUnits(plan.coupling, scores, selection);
   MaskSet masks = UnitMasks(plan.coupling, keep);
   for (const auto& [name, mask] : previous) {
     const auto [it, is_new] = masks.emplace(name, mask);
@@ -410,11 +433,12 @@ Result<MaskSet> MakeMasks(const Plan& plan, double amount, const StatisticsSet& 
   }
   const Budget budget =
       has_thresholds ? Budget{0.0, plan.floor, amount} : Budget{amount, plan.floor};
+  if (plan.granularity.kind->extent == Extent::kUnits) {
+    return MakeUnitMasks(plan, budget, statistics, previous);
+  }
   ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
                             SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
-  return plan.granularity.kind->extent == Extent::kUnits
-             ? MakeUnitMasks(plan, budget, saliency, previous)
-             : MakeWeightMasks(plan, budget, saliency, previous);
+  return MakeWeightMasks(plan, budget, saliency, previous);
 }
 
 Result<MaskSet> ExchangeMasks(const Plan& plan, const Criterion& regrow, double share,

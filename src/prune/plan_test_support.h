@@ -48,8 +48,12 @@ inline size_t DroppedIn(const MaskSet& masks) {
 // power.
 class EveryStatistic {
  public:
-  explicit EveryStatistic(const TensorStore& weights) : set_(StatisticsOf(weights)) {
+  explicit EveryStatistic(const Graph& graph) : set_(StatisticsOf(graph.weights)) {
     Rng rng(21);
+    std::vector<float>& of_units =
+        values_.emplace_back(ValueOrDie(FindCoupling(graph)).groups.size());
+    for (float& value : of_units) value = rng.Uniform(0.0f, 1.0f);
+    set_.squared_unit_gradient = of_units;
     for (auto& [name, found] : set_) {
       for (const StatisticsField& field : StatisticsFields()) {
         if (field.flag == kNeedsWeight) continue;

@@ -1,5 +1,7 @@
 #include "prune/pruner.h"
 
+#include <algorithm>
+
 #include "model/build.h"
 #include "testing/testing.h"
 
@@ -45,6 +47,32 @@ TEST_F(PrunerTest, FollowsTheScheduleToTheExactSparsity) {
   EXPECT_EQ(changed, (std::vector<int64_t>{2, 5, 8}));
   for (const auto& [name, mask] : pruner.masks()) {
     EXPECT_EQ(mask.KeptCount(), mask.keep.size() - mask.keep.size() * 9 / 10) << name;
+  }
+}
+
+// For hidden units fisher goes by what is known of units, not by sums over their weights.
+TEST_F(PrunerTest, RanksUnitsByTheGradientsOfUnits) {
+  PruneSpec spec;
+  spec.criterion = "fisher";
+  EXPECT_EQ(ValueOrDie(Pruner::Create(graph_, spec, {}, {})).needs() & kNeedsUnitGradient, 0u);
+  spec.granularity = "unit";
+  spec.sparsity = 0.25;
+  Pruner pruner = ValueOrDie(Pruner::Create(graph_, spec, {}, {}));
+  EXPECT_NE(pruner.needs() & kNeedsUnitGradient, 0u);
+  StatisticsSet statistics = StatisticsOf(graph_.weights);
+  ExpectError(pruner.Update(0, statistics).status(), Code::kInvalidArgument,
+              {"unit", "fisher", "gradients of units", "0 found"});
+  const Coupling& coupling = pruner.plan().coupling;
+  std::vector<float> squares(coupling.groups.size(), 1.0f);
+  const std::vector<int32_t>& units = coupling.layers[0].groups;
+  const std::vector<size_t> worst = {1, 6, 7, 12};
+  for (const size_t unit : worst) squares[static_cast<size_t>(units[unit])] = 0.5f;
+  statistics.squared_unit_gradient = squares;
+  EXPECT_TRUE(ValueOrDie(pruner.Update(0, statistics)));
+  const Mask& bias = pruner.masks().at("lstm0.bias_ih");
+  for (size_t unit = 0; unit < 16; ++unit) {
+    const bool is_kept = std::find(worst.begin(), worst.end(), unit) == worst.end();
+    EXPECT_EQ(bias.keep[unit] != 0, is_kept) << unit;
   }
 }
 

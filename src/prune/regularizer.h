@@ -66,8 +66,9 @@ struct Regularizer {
   size_t (*parameter_count)(const Pieces& pieces) = nullptr;
   void (*start)(const RegularizerContext& context, std::span<const float> weights,
                 std::span<float> parameters) = nullptr;
-  // Makes the weights of one step, the same for all sequences of a batch and all of their time
-  // steps, and leaves in `noise` what `pull` needs of it. nullptr: the weights as they are.
+  // Makes the weights of one draw, the same for all sequences of a batch, or of the part of it that
+  // the draw is for, and all of their time steps, and leaves in `noise` what `pull` needs of it.
+  // nullptr: the weights as they are.
   void (*sample)(const RegularizerContext& context, std::span<const float> parameters, Rng* rng,
                  std::span<float> weights, std::vector<float>* noise) = nullptr;
   // gradient: in, that of the sampled weights; out, that of the weights, penalty included.

@@ -102,6 +102,7 @@ int64_t WantedCount(const Coupling& coupling, size_t i, int64_t multiple, const 
 
 std::vector<float> UnitScores(const Coupling& coupling, Grouping grouping,
                               const std::map<std::string, std::vector<float>>& saliency) {
+  ESPALIER_ASSERT(grouping != Grouping::kSquaredSum);
   std::vector<double> sum(coupling.groups.size(), 0.0);
   for (const auto& [name, axes] : coupling.weights) {
     const auto it = saliency.find(name);

@@ -17,6 +17,7 @@ namespace espalier {
 // One score a group, of all rows and columns of its matrices, each weight counted once, biases not
 // at all: for kNorm the group norm, sqrt of the sum of squared saliencies (structure of Wen et al.
 // 2018, arXiv:1709.05027, where each W_hh[k, k] counts twice), else their sum, or its size.
+// Precondition: not kSquaredSum, which saliencies do not tell.
 // saliency: by weight name, [rows, cols]; a weight that is not there counts 0.
 std::vector<float> UnitScores(const Coupling& coupling, Grouping grouping,
                               const std::map<std::string, std::vector<float>>& saliency);

@@ -285,8 +285,9 @@ Result<double> Autograd::LossAndGradient(const LabelledBatch& batch, const LossO
     std::fill(impl_->gradient.begin(), impl_->gradient.end(), 0.0f);
     impl_->ClampThresholds();
     std::vector<at::Tensor> updates, sends;
-    const TorchTensors values = Forward(impl_->graph, impl_->tensors, batch.batch, nullptr,
-                                        {CellPath::kFused, dropout, &updates, &sends});
+    const TorchTensors values =
+        Forward(impl_->graph, impl_->tensors, batch.batch, nullptr,
+                {CellPath::kFused, dropout, &updates, &sends, loss.dropout});
     at::Tensor result = Loss(values.at(impl_->logits), batch, loss);
     if (loss.hidden != nullptr) {
       result = result + HiddenLoss(values, batch.batch, *loss.hidden) * loss.hidden_weight;

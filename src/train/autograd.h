@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,6 +39,7 @@ struct Teaching {
 
 struct LossOptions {
   double label_smoothing = 0.0;
+  std::optional<double> dropout{};  // see TrainOptions
   // Logits of a teacher, or empty; see Distillation in trainer.h.
   std::span<const float> teacher_logits;
   double teacher_weight = 0.0;

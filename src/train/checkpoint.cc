@@ -225,6 +225,23 @@ bool IsTrainingOf(const Graph& start, const Graph& graph, bool learns_thresholds
   return graph == expected && ValidateGraph(graph).ok();
 }
 
+bool IsLater(const TrainState& start, const TrainState& state, const TrainOptions& options,
+             int64_t steps_per_epoch) {
+  const auto fits = [&](const Graph& graph) {
+    return IsTrainingOf(start.graph, graph, options.send_penalty > 0.0);
+  };
+  return fits(state.graph) && (state.best_epoch == 0 || fits(state.best)) &&
+         state.optimizer.first.size() == start.optimizer.first.size() &&
+         state.optimizer.second.size() == start.optimizer.second.size() &&
+         state.movement.size() == start.movement.size() &&
+         state.momentum.size() == start.momentum.size() &&
+         (state.pruner_last_step == kNoPruner) == (start.pruner_last_step == kNoPruner) &&
+         state.epoch >= 0 && state.epoch <= options.epochs && state.epoch_batches >= 0 &&
+         state.epoch_batches < steps_per_epoch &&
+         state.step == state.epoch * steps_per_epoch + state.epoch_batches &&
+         static_cast<int64_t>(state.epochs.size()) == state.epoch;
+}
+
 Status SaveCheckpoint(const std::string& path, const TrainIdentity& identity,
                       const TrainState& state) {
   ByteWriter payload;

@@ -64,6 +64,10 @@ struct TrainState {
 // learns_thresholds, thresholds of delta?
 bool IsTrainingOf(const Graph& start, const Graph& graph, bool learns_thresholds);
 
+// Can `state` be a later one of the training that begins with `start`? Masks are not looked at.
+bool IsLater(const TrainState& start, const TrainState& state, const TrainOptions& options,
+             int64_t steps_per_epoch);
+
 // Errors: kIo.
 Status SaveCheckpoint(const std::string& path, const TrainIdentity& identity,
                       const TrainState& state);

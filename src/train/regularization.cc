@@ -65,12 +65,20 @@ void Regularization::Sample(int64_t step, std::span<float> weights) {
   }
 }
 
-void Regularization::Pull(int64_t step, std::span<float> gradient) {
+void Regularization::StartStep() {
+  for (Part& part : parts_) std::fill(part.gradient.begin(), part.gradient.end(), 0.0f);
+}
+
+void Regularization::Pull(int64_t step, double share, std::span<float> gradient) {
   for (size_t i = parts_.size(); i-- > 0;) {
     Part& part = parts_[i];
     if (part.kind->pull == nullptr) continue;
+    std::vector<float> of_draw(part.gradient.size());
     part.kind->pull(ContextOf(part, step), state_.parameters[i], {part.before, part.noise},
-                    gradient, part.gradient);
+                    gradient, of_draw);
+    for (size_t k = 0; k < of_draw.size(); ++k) {
+      part.gradient[k] += static_cast<float>(share) * of_draw[k];
+    }
   }
 }
 

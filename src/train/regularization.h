@@ -37,11 +37,14 @@ class Regularization {
   // Of whole epochs of the training, in steps: the strengths' warm-up is in epochs.
   void set_steps_per_epoch(int64_t steps) { steps_per_epoch_ = static_cast<double>(steps); }
 
-  // Makes the weights of step `step`, by each regularizer after the one before it.
+  // Makes the weights of one draw of step `step`, by each regularizer after the one before it.
   void Sample(int64_t step, std::span<float> weights);
+  // Before the first draw of a step.
+  void StartStep();
   // Turns the gradient of the weights that Sample made into that of those that it was given, with
-  // the penalties'. Precondition: Sample was called for this step.
-  void Pull(int64_t step, std::span<float> gradient);
+  // the penalties', and adds `share` of it to that of the parameters. Precondition: Sample was
+  // called for this draw; shares of a step's draws add up to 1.
+  void Pull(int64_t step, double share, std::span<float> gradient);
   // After the weights' own step, which was taken with `rate`: that of the parameters, and
   // projections.
   void Step(int64_t step, double rate, std::span<float> weights);
@@ -64,7 +67,7 @@ class Regularization {
     // Of the running step:
     std::vector<float> before;
     std::vector<float> noise;
-    std::vector<float> gradient;  // of the parameters
+    std::vector<float> gradient;  // of the parameters, over the draws so far
   };
   RegularizerContext ContextOf(const Part& part, int64_t step) const;
 

@@ -7,6 +7,7 @@
 
 #include "base/strings.h"
 #include "model/reference.h"
+#include "prune/units.h"
 #include "train/optimizer.h"
 #include "train/spectrum.h"
 #include "train/torch_executor.h"
@@ -184,6 +185,7 @@ struct CalibrationStatistics::Gatherer {
   const CalibrationOptions& options;
   Autograd* autograd;
   CalibrationStatistics* out;
+  const Coupling* coupling;  // whose groups' gradients are asked for; nullptr: of none
 
   // The flat vectors of `sum` become the field of every matrix.
   void Keep(Needs flag, const std::vector<double>& sum) {
@@ -209,16 +211,46 @@ struct CalibrationStatistics::Gatherer {
     return Ok();
   }
 
+  // By weight: the change of the loss if it goes, to first order.
+  SaliencySet Changes(std::span<const float> gradient) {
+    SaliencySet changes;
+    for (const WeightSlice& slice : autograd->slices()) {
+      if (slice.shape.size() != 2) continue;
+      std::vector<float>& values = changes[slice.name];
+      values.resize(slice.size);
+      std::transform(gradient.begin() + static_cast<ptrdiff_t>(slice.offset),
+                     gradient.begin() + static_cast<ptrdiff_t>(slice.offset + slice.size),
+                     autograd->weights().begin() + static_cast<ptrdiff_t>(slice.offset),
+                     values.begin(), std::multiplies<float>());
+    }
+    return changes;
+  }
+
+  void AddUnits(std::span<const float> gradient, double share, std::vector<double>* squares) {
+    const std::vector<float> sums = UnitScores(*coupling, Grouping::kSignedSum, Changes(gradient));
+    squares->resize(sums.size(), 0.0);
+    for (size_t i = 0; i < sums.size(); ++i) {
+      (*squares)[i] += share * static_cast<double>(sums[i]) * sums[i];
+    }
+  }
+
   Status Gradients(int64_t batch_size, std::vector<double>* mean, std::vector<double>* squares) {
     mean->assign(autograd->weights().size(), 0.0);
     if (squares != nullptr) squares->assign(mean->size(), 0.0);
-    return EachGradient(batch_size, [&](std::span<const float> gradient, double share) {
-      for (size_t i = 0; i < gradient.size(); ++i) {
-        const double g = gradient[i];
-        (*mean)[i] += share * g;
-        if (squares != nullptr) (*squares)[i] += share * g * g;
-      }
-    });
+    std::vector<double> of_units;
+    const Status status =
+        EachGradient(batch_size, [&](std::span<const float> gradient, double share) {
+          for (size_t i = 0; i < gradient.size(); ++i) {
+            const double g = gradient[i];
+            (*mean)[i] += share * g;
+            if (squares != nullptr) (*squares)[i] += share * g * g;
+          }
+          if (squares != nullptr && coupling != nullptr) AddUnits(gradient, share, &of_units);
+        });
+    if (squares != nullptr) {
+      out->squared_unit_gradient_.assign(of_units.begin(), of_units.end());
+    }
+    return status;
   }
 
   // (g(w + e g) - g(w)) / e, with e g a small share of w long: one more pass. What is 0 stays:
@@ -301,13 +333,17 @@ struct CalibrationStatistics::Gatherer {
 
 Result<CalibrationStatistics> CalibrationStatistics::Gather(Needs needs, const Dataset& dataset,
                                                             const CalibrationOptions& options,
-                                                            Autograd* autograd) {
+                                                            Autograd* autograd,
+                                                            const Coupling* coupling) {
   CalibrationStatistics statistics;
-  ESPALIER_RETURN_IF_ERROR((Gatherer{dataset, options, autograd, &statistics}.Gather(needs)));
+  if ((needs & kNeedsUnitGradient) == 0) coupling = nullptr;
+  Gatherer gatherer{dataset, options, autograd, &statistics, coupling};
+  ESPALIER_RETURN_IF_ERROR(gatherer.Gather(needs));
   return statistics;
 }
 
 void CalibrationStatistics::Fill(StatisticsSet* statistics) const {
+  statistics->squared_unit_gradient = squared_unit_gradient_;
   for (const StatisticsField& field : StatisticsFields()) {
     const auto found = values_.find(field.flag);
     if (found == values_.end()) continue;

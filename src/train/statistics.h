@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "prune/coupling.h"
 #include "prune/criterion.h"
 #include "tasks/dataset.h"
 #include "train/autograd.h"
@@ -25,15 +26,17 @@ class CalibrationStatistics {
   // Passes over the sequences: one with gradients for kNeedsGradient, one of single sequences for
   // kNeedsSquaredGradient (which also gives the gradient), two more for kNeedsHessianGradient
   // (differences of gradients a thousandth of the weights' norm to either side), one through the
-  // reference executor for those of inputs, and FindSpectrum's. Dropout is off, and the weights are
+  // reference executor for those of inputs, and FindSpectrum's. kNeedsUnitGradient comes with
+  // kNeedsSquaredGradient and wants the coupling whose groups it is of. Dropout is off, and the
+  // weights are
   // left as they are. Preconditions: the data fits the graph; the options are valid. Errors:
   // kInvalidArgument if the criterion wants inputs of an Embedding, which has none; those of
   // Autograd.
   static Result<CalibrationStatistics> Gather(Needs needs, const Dataset& dataset,
-                                              const CalibrationOptions& options,
-                                              Autograd* autograd);
+                                              const CalibrationOptions& options, Autograd* autograd,
+                                              const Coupling* coupling = nullptr);
 
-  // Sets the fields that were gathered, for every matrix.
+  // Sets the fields that were gathered, for every matrix, and those of hidden units.
   void Fill(StatisticsSet* statistics) const;
 
  private:
@@ -41,6 +44,7 @@ class CalibrationStatistics {
 
   // By weight, for each flag that was asked for.
   std::map<Needs, std::map<std::string, std::vector<float>>> values_;
+  std::vector<float> squared_unit_gradient_;
 };
 
 // Changes the kept weights of each row, and its bias, so that its products with what it multiplied

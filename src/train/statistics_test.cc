@@ -102,6 +102,43 @@ TEST_F(StatisticsTest, SquaredGradientIsOfSingleSequences) {
   for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-6 * largest);
 }
 
+// By the slope of each sequence's loss along one factor of all weights of the group.
+TEST_F(StatisticsTest, UnitGradientIsTheSquareOfWhatAllWeightsOfAUnitDoTogether) {
+  const Coupling coupling = ValueOrDie(FindCoupling(graph_));
+  const auto autograd = ValueOrDie(Autograd::Create(graph_));
+  const auto gathered = ValueOrDie(CalibrationStatistics::Gather(
+      kNeedsSquaredGradient | kNeedsUnitGradient, data_, options_, autograd.get(), &coupling));
+  StatisticsSet set;
+  gathered.Fill(&set);
+  ASSERT_EQ(set.squared_unit_gradient.size(), coupling.groups.size());
+  LabelledBatch batch;
+  const auto loss_with = [&](int32_t group, float factor) {
+    TensorStore weights = graph_.weights;
+    for (const auto& [name, axes] : coupling.weights) {
+      for (size_t i = 0; i < weights.at(name).size() && !axes.cols.empty(); ++i) {
+        const bool is_its =
+            axes.rows[i / axes.cols.size()] == group || axes.cols[i % axes.cols.size()] == group;
+        if (is_its) weights.at(name).values[i] *= factor;
+      }
+    }
+    autograd->SetWeights(weights);
+    return ValueOrDie(autograd->LossAndGradient(batch, LossOptions(), nullptr));
+  };
+  for (const UnitLayer& layer : coupling.layers) {
+    const int32_t group = layer.groups[2];
+    double expected = 0.0;
+    for (const auto& indices : Sequences()) {
+      MakeBatch(data_, indices, &batch);
+      constexpr float kStep = 0.02f;
+      const double slope =
+          (loss_with(group, 1.0f + kStep) - loss_with(group, 1.0f - kStep)) / (2.0 * kStep);
+      expected += slope * slope / 24.0;
+    }
+    const double found = set.squared_unit_gradient[static_cast<size_t>(group)];
+    EXPECT_NEAR(found, expected, 0.01 * expected) << layer.name();
+  }
+}
+
 TEST_F(StatisticsTest, HessianGradientIsTheGradientsSlopeAlongItself) {
   const std::vector<float> found = Field(kNeedsHessianGradient, kName, graph_);
   // Of all weights, biases too.

@@ -50,9 +50,10 @@ class Execution {
       case Op::kConv1d: return Conv1d(node, x);
       case Op::kEmbedding: return at::embedding(weights_.at(node.name + ".weight"), x);
       case Op::kDropout: {
-        if (options_.dropout == nullptr || node.rate == 0.0) return x;
+        const double rate = options_.dropout_rate.value_or(node.rate);
+        if (options_.dropout == nullptr || rate == 0.0) return x;
         const int64_t features = x.size(-1);
-        return x * DropoutFactors(x.numel() / features, features, node.rate, options_.dropout)
+        return x * DropoutFactors(x.numel() / features, features, rate, options_.dropout)
                        .view(x.sizes());
       }
       case Op::kRelu: return at::relu(x);

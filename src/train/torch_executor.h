@@ -41,6 +41,8 @@ struct ForwardOptions {
   // [N, 1] over its valid steps: the share of the features of x and h that were sent, 0 at a step
   // that was skipped, with the gradient that the thresholds get (DueOf in torch_recurrent.cc).
   std::vector<at::Tensor>* sends = nullptr;
+  // Of all Dropout nodes, in the place of their own.
+  std::optional<double> dropout_rate{};
 };
 
 // The name under which `weights` may hold the thresholds of a node with delta, [2]: of x and h.

@@ -279,6 +279,10 @@ Status ValidateOptions(const TrainOptions& options) {
       {"send_penalty", options.send_penalty, 0.0, true, kInf},
   };
   for (const Range& range : ranges) ESPALIER_RETURN_IF_ERROR(CheckRange(range));
+  if (options.dropout) {
+    ESPALIER_RETURN_IF_ERROR(CheckRange({"dropout", *options.dropout, 0.0, true, 1.0}));
+  }
+  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("noise_draws", options.noise_draws, 1));
   if (options.checkpoint_path.empty() && (options.resume || options.checkpoint_steps > 0)) {
     return InvalidArgument(
         "checkpoint_path: a path expected, since resume or checkpoint_steps ask "
@@ -298,6 +302,30 @@ Status ValidateForMetric(const Metric& metric, const TrainOptions& options,
   if (options.random_prefix != 0.0) return refuse("random_prefix", options.random_prefix);
   if (distillation.temperature == Distillation().temperature) return Ok();
   return refuse("distillation.temperature", distillation.temperature);
+}
+
+Status ValidateForGraph(const Graph& graph, const TrainOptions& options, bool has_regularizers) {
+  const auto& nodes = graph.nodes;
+  const bool has_delta = std::any_of(nodes.begin(), nodes.end(),
+                                     [](const Node& node) { return node.delta.has_value(); });
+  if (options.send_penalty > 0.0 && !has_delta) {
+    return InvalidArgument(StrCat(
+        "send_penalty: 0 expected for a network without thresholds to learn (dynamic: delta), ",
+        options.send_penalty, " found"));
+  }
+  const bool has_dropout = std::any_of(nodes.begin(), nodes.end(),
+                                       [](const Node& node) { return node.op == Op::kDropout; });
+  if (options.dropout && !has_dropout) {
+    return InvalidArgument(
+        StrCat("dropout: nothing expected for a network without a dropout layer, ",
+               *options.dropout, " found"));
+  }
+  if (options.noise_draws > 1 && !has_regularizers) {
+    return InvalidArgument(
+        StrCat("noise_draws: 1 expected without regularizers, whose noise it is of, ",
+               options.noise_draws, " found"));
+  }
+  return Ok();
 }
 
 Status ValidateData(const Graph& graph, const Dataset& dataset, const ValueType& output,
@@ -397,14 +425,7 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
         StrCat("random_prefix: 0 expected for a data set with a label at each step, ",
                options.random_prefix, " found"));
   }
-  const auto& nodes = job.graph.nodes;
-  const bool has_delta = std::any_of(nodes.begin(), nodes.end(),
-                                     [](const Node& node) { return node.delta.has_value(); });
-  if (options.send_penalty > 0.0 && !has_delta) {
-    return InvalidArgument(StrCat(
-        "send_penalty: 0 expected for a network without thresholds to learn (dynamic: delta), ",
-        options.send_penalty, " found"));
-  }
+  ESPALIER_RETURN_IF_ERROR(ValidateForGraph(job.graph, options, !job.regularizers.empty()));
   for (const auto& [name, mask] : job.masks) {
     const auto it = job.graph.weights.find(name);
     if (it == job.graph.weights.end())
@@ -469,6 +490,21 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
   return Ok();
 }
 
+LossOptions LossOptionsOf(const TrainJob& job, const TrainOptions& options,
+                          const Teaching& teaching) {
+  const Distillation& distillation = job.distillation;
+  return {.label_smoothing = options.label_smoothing,
+          .dropout = options.dropout,
+          .teacher_logits = teaching.logits,
+          .teacher_weight = distillation.weight,
+          .temperature = distillation.temperature,
+          .hidden = teaching.hidden.empty() ? nullptr : &teaching,
+          .hidden_weight = distillation.hidden_weight,
+          .update_penalty = options.update_penalty,
+          .delta_penalty = options.delta_penalty,
+          .send_penalty = options.send_penalty};
+}
+
 TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   TrainIdentity identity;
   const auto add = [&](const char* key, const std::string& value) {
@@ -506,6 +542,8 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("update_penalty", Exact(options.update_penalty));
   add("delta_penalty", Exact(options.delta_penalty));
   add("send_penalty", Exact(options.send_penalty));
+  add("dropout", options.dropout ? Exact(*options.dropout) : "its own");
+  add("noise_draws", std::to_string(options.noise_draws));
   add("weight_type", WeightTypeName(options.weight_type));
   add("seed", std::to_string(options.seed));
   add("patience", std::to_string(options.patience));

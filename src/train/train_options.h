@@ -29,6 +29,10 @@ Result<FeatureChoice> HiddenFeatures(const Graph& student, const Distillation& d
 // Each mask names a weight and has its shape. Errors: kInvalidArgument.
 Status ValidateMasks(const Graph& graph, const MaskSet& masks);
 
+// teaching: of the batch, empty without a teacher; outlives what is returned.
+LossOptions LossOptionsOf(const TrainJob& job, const TrainOptions& options,
+                          const Teaching& teaching);
+
 // Everything that the steps depend on. Left out: threads, checkpoint_path, checkpoint_steps.
 TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options);
 

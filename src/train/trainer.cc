@@ -46,7 +46,6 @@ class Training {
   }
 
   Status Restore();
-  bool IsConsistent(const TrainState& state) const;
   bool IsSoft() const {
     return job_.pruner != nullptr && job_.pruner->schedule().masks == MaskMode::kSoft;
   }
@@ -63,6 +62,8 @@ class Training {
   void PutMasksInForce();
   void FollowGradient();
   Status RunEpoch();
+  Result<double> DrawLoss(double share);
+  Result<double> LossAndGradient(std::span<const int64_t> indices);
   Status Step(const std::vector<int64_t>& indices);
   // What `run` returns while the regularizers' sample of this step, or averages and what they have
   // learned, soft masks, and matrices rounded to options_.weight_type are in the weights' place.
@@ -158,12 +159,16 @@ Status Training::Start() {
 }
 
 Status Training::Restore() {
+  TrainState start = std::move(state_);
+  start.graph = job_.graph;
+  start.optimizer = optimizer_.state();
+  start.pruner_last_step = job_.pruner == nullptr ? kNoPruner : job_.pruner->last_step();
   ESPALIER_ASSIGN_OR_RETURN(state_, LoadCheckpoint(options_.checkpoint_path, identity_));
   const std::string context = "checkpoint '" + options_.checkpoint_path + "'";
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(state_.graph).WithContext(context));
   ESPALIER_RETURN_IF_ERROR(ValidateMasks(job_.graph, state_.masks).WithContext(context));
   ESPALIER_RETURN_IF_ERROR(ValidateMasks(job_.graph, state_.pruner_masks).WithContext(context));
-  if (!IsConsistent(state_)) {
+  if (!IsLater(start, state_, options_, steps_per_epoch_)) {
     return BadFormat(context + ": its graph, optimizer, pruner and position do not fit together");
   }
   if (!regularization_.Restore(std::move(state_.regularization))) {
@@ -178,24 +183,6 @@ Status Training::Restore() {
     job_.pruner->Restore(std::move(state_.pruner_masks), state_.pruner_last_step);
   }
   return Ok();
-}
-
-// Holds what a checkpoint says against the job; its masks are checked on their own.
-bool Training::IsConsistent(const TrainState& state) const {
-  const auto fits = [&](const Graph& graph) {
-    return IsTrainingOf(job_.graph, graph, options_.send_penalty > 0.0);
-  };
-  const Optimizer::State& moments = optimizer_.state();
-  return fits(state.graph) && (state.best_epoch == 0 || fits(state.best)) &&
-         state.optimizer.first.size() == moments.first.size() &&
-         state.optimizer.second.size() == moments.second.size() &&
-         state.movement.size() == FollowedSize(kNeedsMovement) &&
-         state.momentum.size() == FollowedSize(kNeedsMomentum) &&
-         (state.pruner_last_step == kNoPruner) == (job_.pruner == nullptr) && state.epoch >= 0 &&
-         state.epoch <= options_.epochs && state.epoch_batches >= 0 &&
-         state.epoch_batches < steps_per_epoch_ &&
-         state.step == state.epoch * steps_per_epoch_ + state.epoch_batches &&
-         static_cast<int64_t>(state.epochs.size()) == state.epoch;
 }
 
 template <class Fn>
@@ -277,7 +264,7 @@ Result<StatisticsSet> Training::GatherStatistics(CalibrationStatistics* calibrat
   if ((PrunerNeeds() & kNeedsCalibration) != 0) {
     ESPALIER_ASSIGN_OR_RETURN(*calibrated, With(Form::kFolded, [&] {
       return CalibrationStatistics::Gather(PrunerNeeds(), *job_.train, job_.calibration,
-                                           autograd_.get());
+                                           autograd_.get(), &job_.pruner->plan().coupling);
     }));
     calibrated->Fill(&statistics);
   }
@@ -389,26 +376,47 @@ Status Training::RunEpoch() {
   return Ok();
 }
 
-Status Training::Step(const std::vector<int64_t>& indices) {
-  MakeBatch(*job_.train, indices, &batch_);
+// Loss and gradient of batch_, all of a step or the sequences of one draw of noise, whose share of
+// its labels is `share`.
+Result<double> Training::DrawLoss(double share) {
   CutToPrefixes(options_.random_prefix, &state_.dropout, &batch_);
   if (teacher_ != nullptr) {
     ESPALIER_RETURN_IF_ERROR(teacher_->Teach(batch_.batch, hidden_, &teaching_));
   }
-  const LossOptions loss_options{options_.label_smoothing,
-                                 teaching_.logits,
-                                 job_.distillation.weight,
-                                 job_.distillation.temperature,
-                                 hidden_.empty() ? nullptr : &teaching_,
-                                 job_.distillation.hidden_weight,
-                                 options_.update_penalty,
-                                 options_.delta_penalty,
-                                 options_.send_penalty};
   ESPALIER_ASSIGN_OR_RETURN(const double loss, With(Form::kSampled, [&] {
-                              return autograd_->LossAndGradient(batch_, loss_options,
-                                                                &state_.dropout);
+                              return autograd_->LossAndGradient(
+                                  batch_, LossOptionsOf(job_, options_, teaching_),
+                                  &state_.dropout);
                             }));
-  if (IsRegularized()) regularization_.Pull(state_.step, autograd_->gradient());
+  if (IsRegularized()) regularization_.Pull(state_.step, share, autograd_->gradient());
+  return loss;
+}
+
+Result<double> Training::LossAndGradient(std::span<const int64_t> indices) {
+  MakeBatch(*job_.train, indices, &batch_);
+  const size_t draws = IsRegularized() ? static_cast<size_t>(options_.noise_draws) : 1;
+  if (draws == 1) return DrawLoss(1.0);
+  const int64_t labels = batch_.label_count;
+  const size_t each = (indices.size() + draws - 1) / draws;
+  const std::span<float> gradient = autograd_->gradient();
+  std::vector<float> sum(gradient.size(), 0.0f);
+  double loss = 0.0;
+  for (size_t first = 0; first < indices.size(); first += each) {
+    const auto part = indices.subspan(first, std::min(each, indices.size() - first));
+    MakeBatch(*job_.train, part, &batch_);
+    const double share = static_cast<double>(batch_.label_count) / static_cast<double>(labels);
+    ESPALIER_ASSIGN_OR_RETURN(const double of_part, DrawLoss(share));
+    loss += share * of_part;
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<float>(share) * gradient[i];
+  }
+  std::copy(sum.begin(), sum.end(), gradient.begin());
+  batch_.label_count = labels;
+  return loss;
+}
+
+Status Training::Step(const std::vector<int64_t>& indices) {
+  regularization_.StartStep();
+  ESPALIER_ASSIGN_OR_RETURN(const double loss, LossAndGradient(indices));
   FollowGradient();
   const double norm = MaskedNorm(keep_, autograd_->gradient());
   if (!std::isfinite(loss) || !(norm < kLargestNorm)) {

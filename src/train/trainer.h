@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -110,6 +111,14 @@ struct TrainOptions {
   // the loss is added so much times the mean share of the features of x and h that are sent, over
   // valid steps and directions with delta (Send in torch_recurrent.cc has the gradient).
   double send_penalty = 0.0;
+  // While this training runs, the rate of all Dropout nodes, in [0, 1), in the place of their own,
+  // which the graph keeps: a network of which units went needs less (Wen et al. 2018,
+  // arXiv:1709.05027, table 1). Not for a graph without such a node.
+  std::optional<double> dropout{};
+  // So many times a batch is the noise of the regularizers drawn, each time for an equal share of
+  // its sequences, which then are a batch of their own as far as speed goes. batch_size: once a
+  // sequence (Louizos et al. 2018, arXiv:1712.01312; Lobacheva et al. 2017, arXiv:1708.00077).
+  int64_t noise_draws = 1;
   // The share of an epoch's sequences, drawn anew for each, that are cut to their first steps: to
   // any length from a quarter of theirs on (train/random_prefix.h), so that the network's answer
   // before the end of a sequence means what it says. In [0, 1]; for data sets with a label a
@@ -155,6 +164,10 @@ struct Distillation {
 // field.
 Status ValidateForMetric(const Metric& metric, const TrainOptions& options,
                          const Distillation& distillation);
+
+// What needs a network with what it is about: send_penalty thresholds, dropout a layer of it, and
+// noise_draws regularizers. Train checks it, too. Errors: kInvalidArgument, naming the field.
+Status ValidateForGraph(const Graph& graph, const TrainOptions& options, bool has_regularizers);
 
 // Preconditions, checked by Train: graph is valid, has one input like the data sets' and as first
 // output what the data sets ask for, [B, classes] or [T, B, classes]. It is taken as logits; if a

@@ -224,6 +224,49 @@ TEST_F(RegularizersTest, LeaveZerosInTheAveragesOfAsgd) {
   EXPECT_GT(zeros, 12u);
 }
 
+// What has no noise must not depend on how often it is drawn: shares, penalties and gates'
+// gradients add up. Batches are of 16 and, the last, of 8 sequences; draws of 6, 6 and 4, and of 3,
+// 3 and 2.
+TEST_F(RegularizersTest, DrawsOfABatchAddUpToIt) {
+  for (const char* name : {"group_lasso", "learned_threshold"}) {
+    const Way way = {"Draws", "element", {{.name = name, .strength = 0.01}}};
+    options_.noise_draws = 1;
+    const TrainResult once = TrainWith(way, SpecOf(way));
+    options_.noise_draws = 3;
+    const TrainResult thrice = TrainWith(way, SpecOf(way));
+    EXPECT_NEAR(thrice.epochs[0].train_loss, once.epochs[0].train_loss, 1e-4) << name;
+    EXPECT_NEAR(thrice.epochs[0].valid_loss, once.epochs[0].valid_loss, 1e-3) << name;
+  }
+}
+
+TEST_F(RegularizersTest, DrawNoiseForEachSequenceIfAsked) {
+  const Way way = {"Draws", "unit", {{.name = "hard_concrete", .strength = 0.02, .speed = 50.0}}};
+  const TrainResult shared = TrainWith(way, SpecOf(way));
+  options_.noise_draws = options_.batch_size;
+  const TrainResult each = TrainWith(way, SpecOf(way));
+  EXPECT_NE(each.graph.weights, shared.graph.weights);
+  EXPECT_GT(each.epochs.back().valid_metric, 0.4) << "a quarter by chance";
+  EXPECT_GT(each.epochs.back().sparsity, 0.0);
+  const TempDir dir;
+  options_.checkpoint_path = dir.path("checkpoint");
+  options_.resume = true;
+  std::atomic<bool> cancel = false;
+  TrainHooks hooks;
+  hooks.cancel = &cancel;
+  hooks.on_step = [&](const TrainProgress& progress) { cancel = progress.step == 17; };
+  EXPECT_EQ(TrainWith(way, SpecOf(way), hooks).steps, 17);
+  EXPECT_EQ(TrainWith(way, SpecOf(way)).graph, each.graph) << "after a stop";
+}
+
+TEST_F(RegularizersTest, AreWhatNoiseIsDrawnFor) {
+  options_.noise_draws = 2;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"noise_draws", "1 expected", "regularizers", "2 found"});
+  options_.noise_draws = 0;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"noise_draws", "at least 1", "0 found"});
+}
+
 TEST_F(RegularizersTest, RefuseACheckpointOfAnotherThreshold) {
   const TempDir dir;
   options_.checkpoint_path = dir.path("checkpoint");

@@ -415,6 +415,34 @@ TEST_F(TrainerTest, StopsWithoutImprovementAndReturnsTheBestEpoch) {
   for (const TrainEpoch& epoch : result.epochs) EXPECT_LE(epoch.valid_metric, evaluation.metric);
 }
 
+// The same draws at the same rate, whichever of the two says so; and the graph keeps its own.
+TEST_F(TrainerTest, DropsAtTheRateOfTheTraining) {
+  job_.graph = MakeGraph(0.4, 0.0);
+  const TrainResult own = ValueOrDie(Train(job_, options_, {}));
+  job_.graph = MakeGraph(0.9, 0.0);
+  options_.dropout = 0.4;
+  const TrainResult other = ValueOrDie(Train(job_, options_, {}));
+  EXPECT_EQ(other.graph.weights, own.graph.weights);
+  EXPECT_EQ(other.graph.nodes, job_.graph.nodes);
+  options_.dropout = 0.0;
+  const TrainResult without = ValueOrDie(Train(job_, options_, {}));
+  job_.graph = MakeGraph(0.0, 0.0);
+  EXPECT_EQ(ValueOrDie(Train(job_, options_, {})).graph.weights, without.graph.weights);
+}
+
+TEST_F(TrainerTest, RefusesARateOfDropoutThatCannotBe) {
+  options_.dropout = 1.0;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"dropout", "[0, 1)", "1 found"});
+  Rng rng(1);
+  GraphBuilder builder("plain", {"x", kInput}, &rng);
+  job_.graph =
+      ValueOrDie(builder.Recurrent(CellKind::kGruCell, 4).LastStep().Gemm(kClasses).Finish());
+  options_.dropout = 0.5;
+  ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
+              {"dropout", "without a dropout layer", "0.5 found"});
+}
+
 // The teacher has learned other labels than those that the student sees.
 TEST_F(TrainerTest, DrawsAStudentToItsTeacher) {
   options_.epochs = 12;

@@ -6,7 +6,9 @@ namespace espalier::criteria {
 namespace {
 
 // The second-order change of the loss where it is flat, its Hessian by the diagonal of the
-// empirical Fisher information: gradients of single sequences, squared before they are averaged.
+// empirical Fisher information: gradients of single sequences, squared before they are averaged. Of
+// a hidden unit it is the gradient by one factor of all its weights that is squared: what they do
+// in the same sequence adds up first (Theis et al. 2018, there of a feature map).
 void Score(const Statistics& statistics, Rng* /*rng*/, std::span<float> saliency) {
   for (size_t i = 0; i < saliency.size(); ++i) {
     saliency[i] =
@@ -21,7 +23,7 @@ const Criterion fisher = {
     "S = 1/2 mean_n(g_n^2) w^2",
     "LeCun et al. 1989 (Optimal Brain Damage); Theis et al. 2018, arXiv:1801.05787",
     kNeedsWeight | kNeedsSquaredGradient,
-    Grouping::kSum,
+    Grouping::kSquaredSum,
     Score};
 
 }  // namespace espalier::criteria

@@ -1,6 +1,7 @@
-// L0 regularization by hard-concrete gates, one for each piece: its noise is drawn once a batch and
-// so is the same over all steps of a sequence. Two of them, over input_feature and unit, are the
-// neuron selection of Wen et al. 2019 (arXiv:1906.06847).
+// L0 regularization by hard-concrete gates, one for each piece: its noise is drawn once a batch, or
+// for each sequence (TrainOptions::noise_draws), and so is the same over all steps of a sequence.
+// Two of them, over input_feature and unit, are the neuron selection of Wen et al. 2019
+// (arXiv:1906.06847).
 #include <algorithm>
 #include <cmath>
 
