@@ -34,9 +34,9 @@ class Experiment:
         self.task = ["--task", "lm-words", "--data", options.data]
         self.batch = ["--batch-size", options.batch_size]
 
-    def model(self, units):
+    def model(self, units, dropout):
         embedding, lower, upper = units
-        dropout = f"dropout:{self.options.dropout}"
+        dropout = f"dropout:{dropout}"
         return f"embedding:{embedding} {dropout} lstm:{lower} {dropout} lstm:{upper} {dropout} tied_gemm"
 
     def left(self):
@@ -49,18 +49,21 @@ class Experiment:
         teacher = ["--teacher", path(f"dense-{seed}"), "--teacher-weight", self.options.teacher_weight]
         if self.options.teacher_weight == 0:
             teacher = []
+        after = ["--dropout", self.options.dropout_after]  # of what is smaller than the dense network
         if row in ("dense", "small"):
-            units, epochs = (self.options.units, first) if row == "dense" else (self.left(), first + cut + rest)
-            lab.make(f"{row}-{seed}", "train", "--model", self.model(units), "--epochs", epochs, "--seed", seed,
-                     *self.task, *self.batch, *TRAIN)
+            units, epochs, dropout = (self.options.units, first, self.options.dropout) if row == "dense" else (
+                self.left(), first + cut + rest, self.options.dropout_after)
+            lab.make(f"{row}-{seed}", "train", "--model", self.model(units, dropout), "--epochs", epochs,
+                     "--seed", seed, *self.task, *self.batch, *TRAIN)
             return
 
         def on(start, epochs, rates=TUNE):
             lab.make(f"{row}-{seed}", "prune", path(start), "--sparsity", 0, "--epochs", epochs, "--seed", seed,
-                     *self.task, *self.batch, *rates, *teacher)
+                     *self.task, *self.batch, *rates, *teacher, *([] if row == "on" else after))
 
         if row == "small-taught":
-            lab.make(f"{row}-start-{seed}", "train", "--model", self.model(self.left()), "--epochs", 1, "--seed", seed,
+            lab.make(f"{row}-start-{seed}", "train", "--model",
+                     self.model(self.left(), self.options.dropout_after), "--epochs", 1, "--seed", seed,
                      *self.task, *self.batch, *RATE, "--learning-rate", 0.001)
             on(f"{row}-start-{seed}", first + cut + rest - 1, TRAIN)
             return
@@ -91,7 +94,8 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--units", type=int, nargs=3, default=[256, 256, 256],
                         help="features of the embedding, units of the two layers")
-    parser.add_argument("--dropout", type=float, default=0.5, help="of all networks, the small ones too")
+    parser.add_argument("--dropout", type=float, default=0.5, help="of the dense network, trained on too")
+    parser.add_argument("--dropout-after", type=float, default=0.25, help="of networks with fewer units")
     parser.add_argument("--batch-size", type=int, default=5)
     parser.add_argument("--epochs", type=int, nargs=3, default=[20, 4, 12],
                         help="dense; then with a regularizer; then of what is left")

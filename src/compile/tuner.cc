@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/stopwatch.h"
 #include "base/strings.h"
@@ -98,15 +99,15 @@ void Tuner::Evict() {
   for (size_t i = 0; i < evict_.size(); i += kLineWords) ++evict_[i];
 }
 
-double Tuner::TimeOnce(const Entry& entry, const MatMulArgs& args, int64_t calls) {
-  const EncodedView view = entry.encoded.view();
+template <typename Multiply>
+double Tuner::TimeOnce(const Multiply& multiply, int64_t calls) {
   if (options_.cache == CacheState::kCold) {
     Evict();
   } else {
-    entry.matmul(view, args);  // the candidates before it took its weights out of the caches
+    multiply();  // the candidates before it took its weights out of the caches
   }
   const double start = now_ns_();
-  for (int64_t i = 0; i < calls; ++i) entry.matmul(view, args);
+  for (int64_t i = 0; i < calls; ++i) multiply();
   return (now_ns_() - start) / static_cast<double>(calls);
 }
 
@@ -115,16 +116,51 @@ void Tuner::Measure(size_t count, std::vector<Entry>* entries) {
   const Rows x = RandomRows(count, static_cast<size_t>(first.cols), &rng_);
   Rows y(count, static_cast<size_t>(first.rows));
   const MatMulArgs args{x.values.data(), x.stride, nullptr, y.values.data(), y.stride, count};
+  const auto multiply = [&](const Entry& entry) {
+    return [&entry, &args, view = entry.encoded.view()] { entry.matmul(view, args); };
+  };
   int64_t calls = 1;
   if (options_.cache == CacheState::kWarm) {
-    calls = CallsPerSample(TimeOnce(entries->front(), args, 1), kSampleNs);
+    calls = CallsPerSample(TimeOnce(multiply(entries->front()), 1), kSampleNs);
   }
   for (int i = 0; i < options_.repetitions; ++i) {
     for (Entry& entry : *entries) {
-      entry.samples.push_back(TimeOnce(entry, args, calls) / static_cast<double>(count));
+      entry.samples.push_back(TimeOnce(multiply(entry), calls) / static_cast<double>(count));
     }
   }
   for (Entry& entry : *entries) entry.ns = Median(entry.samples);
+}
+
+void Tuner::MeasureColumns(Entry* entry) {
+  constexpr size_t kLists = 64;  // more than a branch predictor learns
+  const EncodedView view = entry->encoded.view();
+  const AddColumnsFn add = kernels_->find_add_columns(entry->spec);
+  const auto cols = static_cast<size_t>(view.cols);
+  const size_t half = (cols + 1) / 2;
+  std::vector<std::vector<int32_t>> lists(kLists, std::vector<int32_t>(cols));
+  for (std::vector<int32_t>& list : lists) {
+    std::iota(list.begin(), list.end(), 0);
+    for (size_t i = 0; i < half; ++i) std::swap(list[i], list[i + rng_.Below(cols - i)]);
+    list.resize(half);
+    std::sort(list.begin(), list.end());
+  }
+  const Rows d = RandomRows(1, half, &rng_);
+  Rows y(1, static_cast<size_t>(view.rows));
+  size_t next = 0;
+  const auto multiply = [&] {
+    const std::vector<int32_t>& list = lists[next++ % kLists];
+    add(view, {list.data(), d.values.data(), half, y.values.data()});
+  };
+  int64_t calls = 1;
+  if (options_.cache == CacheState::kWarm) {
+    calls = CallsPerSample(TimeOnce(multiply, 1), kSampleNs);
+  }
+  const double of_all = static_cast<double>(cols) / static_cast<double>(half);
+  for (int i = 0; i < options_.repetitions; ++i) {
+    std::fill(y.values.begin(), y.values.end(), 0.0f);
+    entry->samples.push_back(TimeOnce(multiply, calls) * of_all);
+  }
+  entry->ns = Median(entry->samples);
 }
 
 void Tuner::LookUp(int64_t count, std::vector<Entry>* entries, std::vector<Candidate>* refused) {
@@ -200,10 +236,8 @@ Result<Choice> Tuner::ByColumn(const TunedPart& part) {
   if (options_.weights == WeightType::kBf16) spec.type = WeightType::kBf16;
   Result<Entry> entry = Prepare(part, spec);
   if (!entry.ok()) return entry.status().WithContext(part.name);
-  std::vector<Entry> entries;
-  entries.push_back(*std::move(entry));
-  if (options_.tuning == Tuning::kMeasure) Measure(1, &entries);
-  return Choice{spec, kernels_->matmul_name(spec), entries.front().ns, {}};
+  if (options_.tuning == Tuning::kMeasure) MeasureColumns(&*entry);
+  return Choice{spec, kernels_->matmul_name(spec), entry->ns, {}};
 }
 
 Result<Choice> Tuner::Force(const TunedPart& part, const FormatSpec& spec) {

@@ -38,7 +38,9 @@ class Tuner {
 
   // Errors: as Compile. Throws std::bad_alloc.
   Result<Choice> Choose(const TunedPart& part, MatrixUse use);
-  // For a part by columns, timed as a product of one x with all of them. Errors: as Compile.
+  // For a part by columns, timed as adding a random half of them, another one at each call, times
+  // two: a list that is new costs more for each column than all of them in order. Errors: as
+  // Compile.
   Result<Choice> ByColumn(const TunedPart& part);
   // The choice without a choice: `spec`, verified. Errors: as Compile.
   Result<Choice> Force(const TunedPart& part, const FormatSpec& spec);
@@ -56,10 +58,13 @@ class Tuner {
   Result<Entry> Prepare(const TunedPart& part, const FormatSpec& spec);
   Status Verify(const std::string& name, MatrixView matrix, const Entry& entry);
   void Measure(size_t count, std::vector<Entry>* entries);
+  void MeasureColumns(Entry* entry);
   // Gives each its time of `count` rows of x in the costs; those that these lack are refused. Dense
   // stays first: CheckCosts has seen it.
   void LookUp(int64_t count, std::vector<Entry>* entries, std::vector<Candidate>* refused);
-  double TimeOnce(const Entry& entry, const MatMulArgs& args, int64_t calls);
+  // ns of one call, over `calls` of them. `multiply` is what is timed.
+  template <typename Multiply>
+  double TimeOnce(const Multiply& multiply, int64_t calls);
   void Evict();
   Choice Rank(MatrixUse use, std::vector<Entry> entries, std::vector<Candidate> refused) const;
 

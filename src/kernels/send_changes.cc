@@ -123,6 +123,10 @@ size_t SendVectors(const SendArgs& args) {
 }  // namespace
 
 size_t send_changes(const SendArgs& args) {
+  if (args.threshold == 0.0f && args.size > args.most) {  // every feature is due
+    std::copy(args.values, args.values + args.size, args.sent);
+    return args.size;
+  }
   size_t count = 0;
   size_t first = 0;
   if (args.bank == 1) {

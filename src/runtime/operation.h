@@ -141,6 +141,11 @@ struct DynamicLayer {
   SendFn send = nullptr;
   int32_t* columns = nullptr;  // scratch: what was sent, and by how much it changed
   float* changes = nullptr;
+  // Scratch of max_ax_rows rows: what was sent of x, of steps whose input products are made
+  // together. Empty where there is one step at a time.
+  RowBuffer sent_ahead;
+  const float** input_rows = nullptr;  // scratch: of each of B sequences, W_ih sent + b
+  bool* tries_ahead = nullptr;         // whether that pays, by the steps before
   DeltaProduct input, recurrent;
   RowBuffer x_sent, h_sent;  // states
   // A row a stream, of no meaning where `age`, the steps since W sent was multiplied anew, is 0.

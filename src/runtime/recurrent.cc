@@ -181,9 +181,13 @@ class InputProducts {
   size_t chunk() const { return chunk_; }
 
   void Multiply(size_t s) {
-    first_ = s * run_.size;
     RowBuffer x = op_.in;
-    x.data = op_.in.row(first_);
+    x.data = op_.in.row(s * run_.size);
+    Multiply(x, s);
+  }
+  // `x`: in the place of the input, its row 0 that of step s.
+  void Multiply(const RowBuffer& x, size_t s) {
+    first_ = s * run_.size;
     op_.recurrent.input.Run(run_.team, x, op_.recurrent.ax,
                             std::min(chunk_, run_.max_length - s) * run_.size);
   }
@@ -255,14 +259,20 @@ struct SentCounters {
   uint64_t* sent;
 };
 
-// Brings W sent + b in `memory` up to what is sent now.
-void MultiplyChanges(const DynamicLayer& dynamic, const DeltaProduct& product, const float* values,
+// Puts a product that was made ahead where it is kept from step to step.
+void KeepRow(const DeltaProduct& product, float* memory, const float** row) {
+  if (*row == memory) return;
+  CopyFloats(*row, static_cast<size_t>(product.plain.weight.rows), memory);
+  *row = memory;
+}
+
+// Brings W sent + b up to what is sent now; `*row` is where it is: in `memory`, or `ahead`, where
+// that has been made, if it is made anew and not from the changes. Whether it is.
+bool MultiplyChanges(const DynamicLayer& dynamic, const DeltaProduct& product, const float* values,
                      float threshold, float* sent, float* memory, bool is_fresh,
-                     const SentCounters& counters) {
+                     const SentCounters& counters, const float* ahead, const float** row) {
   const auto size = static_cast<size_t>(product.plain.weight.cols);
-  // Columns to be added, at most. A quarter less than the compiler's times allow: it adds all in
-  // their order, which a branch predictor learns, and a list is another one at each step.
-  const size_t most = is_fresh ? product.most_columns - product.most_columns / 4 : 0;
+  const size_t most = is_fresh ? product.most_columns : 0;  // columns to be added
   const size_t count = dynamic.send(
       {values, sent, size, threshold, dynamic.bank, most, dynamic.columns, dynamic.changes});
   *counters.columns += size;
@@ -273,30 +283,42 @@ void MultiplyChanges(const DynamicLayer& dynamic, const DeltaProduct& product, c
   const auto is_small = [](float change) { return std::abs(change) < kLargestChange; };
   if (is_fresh && count <= most &&
       std::all_of(dynamic.changes, dynamic.changes + count, is_small)) {
+    KeepRow(product, memory, row);
     const size_t done =
         product.add(product.columns, {dynamic.columns, dynamic.changes, count, memory});
     dynamic.counters->multiply_adds += done;
-    return;
+    return false;
   }
-  const MatMulArgs args{sent, size, product.plain.bias, memory, 0, 1};
-  product.plain.matmul(product.plain.weight, args);
+  *row = ahead;
+  if (ahead == nullptr) {
+    const MatMulArgs args{sent, size, product.plain.bias, memory, 0, 1};
+    product.plain.matmul(product.plain.weight, args);
+    *row = memory;
+  }
   dynamic.counters->multiply_adds += product.plain_multiply_adds;
+  return true;
 }
 
-void MultiplyChangesOf(const Operation& op, const RunContext& run, size_t s, size_t b) {
+// `ahead`: the product of what is sent of x, or nullptr. Whether that is used, or would be. The
+// products are in dynamic.input_rows[b] and the stream's recurrent memory.
+bool MultiplyChangesOf(const Operation& op, const RunContext& run, size_t s, size_t b,
+                       const float* ahead) {
   const RecurrentLayer& layer = op.recurrent;
   const DynamicLayer& dynamic = *layer.dynamic;
   LayerCounters& counters = *dynamic.counters;
   float& age = *run.StateOf(dynamic.age, b);
   const bool is_fresh = age > 0.0f && age < kDeltaRefreshSteps;
   age = is_fresh ? age + 1.0f : 1.0f;
-  MultiplyChanges(dynamic, dynamic.input, op.in.row(RowOf(layer, run, s, b)),
-                  dynamic.rules->delta_x, run.StateOf(dynamic.x_sent, b),
-                  run.StateOf(dynamic.input_memory, b), is_fresh,
-                  {&counters.x_columns, &counters.x_sent});
+  const bool is_anew = MultiplyChanges(
+      dynamic, dynamic.input, op.in.row(RowOf(layer, run, s, b)), dynamic.rules->delta_x,
+      run.StateOf(dynamic.x_sent, b), run.StateOf(dynamic.input_memory, b), is_fresh,
+      {&counters.x_columns, &counters.x_sent}, ahead, &dynamic.input_rows[b]);
+  float* memory = run.StateOf(dynamic.recurrent_memory, b);
+  const float* row = memory;
   MultiplyChanges(dynamic, dynamic.recurrent, run.StateOf(layer.h, b), dynamic.rules->delta_h,
-                  run.StateOf(dynamic.h_sent, b), run.StateOf(dynamic.recurrent_memory, b),
-                  is_fresh, {&counters.h_columns, &counters.h_sent});
+                  run.StateOf(dynamic.h_sent, b), memory, is_fresh,
+                  {&counters.h_columns, &counters.h_sent}, nullptr, &row);
+  return is_anew;
 }
 
 // The rows of x of a step, one after the other.
@@ -341,25 +363,63 @@ void RunBanks(const Operation& op, const RunContext& run, const StepRows& rows,
       });
 }
 
+// Before the products that were made ahead go: KeepRow of all sequences. At step 0 there is none.
+void KeepRows(const Operation& op, const RunContext& run, size_t s) {
+  const DynamicLayer& dynamic = *op.recurrent.dynamic;
+  for (size_t b = 0; b < run.size; ++b) {
+    float* memory = run.StateOf(dynamic.input_memory, b);
+    if (s == 0) dynamic.input_rows[b] = memory;
+    KeepRow(dynamic.input, memory, &dynamic.input_rows[b]);
+  }
+}
+
+// Input products of what will be sent of x in a chunk of steps from s on, of a layer with delta
+// that skips none, so that it depends on no h.
+void MultiplySent(const Operation& op, const RunContext& run, size_t s, InputProducts* inputs) {
+  const DynamicLayer& dynamic = *op.recurrent.dynamic;
+  const size_t width = dynamic.sent_ahead.features;
+  const size_t end = std::min(run.max_length, s + inputs->chunk());
+  for (size_t b = 0; b < run.size; ++b) {
+    float* sent = dynamic.gathered_x.row(b);
+    CopyFloats(run.StateOf(dynamic.x_sent, b), width, sent);
+    for (size_t t = s; t < end && IsLive(run, t, b); ++t) {
+      const size_t row = RowOf(op.recurrent, run, t, b);
+      constexpr size_t kNoList = 0;
+      dynamic.send({op.in.row(row), sent, width, dynamic.rules->delta_x, dynamic.bank, kNoList,
+                    dynamic.columns, dynamic.changes});
+      CopyFloats(sent, width, dynamic.sent_ahead.row(row - s * run.size));
+    }
+  }
+  inputs->Multiply(dynamic.sent_ahead, s);
+}
+
 // With rules: the sequences of a step whose state changes, one step after the other.
 void RunDynamic(const Operation& op, const RunContext& run) {
   const RecurrentLayer& layer = op.recurrent;
   const DynamicLayer& dynamic = *layer.dynamic;
   // Where nearly every step is an update, input products of many steps at once are cheaper, even
-  // those of a few that are skipped. Decided anew for each chunk, by the one before.
+  // those of a few that are skipped. So they are with delta where nearly every one is made anew
+  // from all that is sent. Decided for each chunk by the one before; the numbers are the same, to
+  // the bit.
   InputProducts inputs(op, run);
   bool is_ahead = false;
-  size_t updates = 0, steps = 0;  // of the chunk
+  size_t updates = 0, steps = 0, anew = 0;  // of the chunk
   const LayerCounters& counters = *dynamic.counters;
   uint64_t units = 0, units_run = 0;  // before the chunk before
   for (size_t s = 0; s < run.max_length; ++s) {
     if (s % inputs.chunk() == 0) {
       const bool most_run = (counters.units_run - units_run) * 2 > counters.units - units;
-      is_ahead = !dynamic.has_delta && inputs.chunk() > 1 &&
-                 (!dynamic.rules->skip || updates * 8 > steps * 7) &&
-                 (!dynamic.rules->banks || most_run);
-      if (is_ahead) inputs.Multiply(s);
-      updates = steps = 0;
+      if (dynamic.has_delta) {
+        KeepRows(op, run, s);
+        if (updates > 0) *dynamic.tries_ahead = anew * 4 > updates * 3;
+        is_ahead = *dynamic.tries_ahead && !dynamic.rules->skip && inputs.chunk() > 1;
+        if (is_ahead) MultiplySent(op, run, s, &inputs);
+      } else {
+        is_ahead = inputs.chunk() > 1 && (!dynamic.rules->skip || updates * 8 > steps * 7) &&
+                   (!dynamic.rules->banks || most_run);
+        if (is_ahead) inputs.Multiply(s);
+      }
+      updates = steps = anew = 0;
       units = counters.units;
       units_run = counters.units_run;
     }
@@ -376,15 +436,15 @@ void RunDynamic(const Operation& op, const RunContext& run) {
     if (rows.count < run.size) rows.sequences = dynamic.sequences;
     if (dynamic.has_delta) {
       for (size_t i = 0; i < rows.count; ++i) {
-        MultiplyChangesOf(op, run, s, rows.SequenceOf(i));
+        const size_t b = rows.SequenceOf(i);
+        anew += MultiplyChangesOf(op, run, s, b, is_ahead ? inputs.Row(s, b) : nullptr) ? 1 : 0;
       }
-      const auto row_of = [&](const RowBuffer& memory) {
-        return [&run, &rows, &memory](size_t i) { return run.StateOf(memory, rows.SequenceOf(i)); };
-      };
-      FinishStep(op, run, rows, row_of(dynamic.input_memory), row_of(dynamic.recurrent_memory));
+      FinishStep(
+          op, run, rows, [&](size_t i) { return dynamic.input_rows[rows.SequenceOf(i)]; },
+          [&](size_t i) { return run.StateOf(dynamic.recurrent_memory, rows.SequenceOf(i)); });
     } else if (dynamic.rules->banks) {
-      const auto ahead = [&](size_t i) { return inputs.Row(s, rows.SequenceOf(i)); };
-      RunBanks(op, run, rows, is_ahead ? &ahead : nullptr);
+      const auto row_ahead = [&](size_t i) { return inputs.Row(s, rows.SequenceOf(i)); };
+      RunBanks(op, run, rows, is_ahead ? &row_ahead : nullptr);
     } else {
       if (!is_ahead) {
         layer.input.Run(run.team, InputRows(op, run, rows), layer.ax, rows.count);
@@ -401,6 +461,9 @@ void RunDynamic(const Operation& op, const RunContext& run) {
       SetGain(layer, run, rows.SequenceOf(i));
     }
   }
+  if (!dynamic.has_delta) return;
+  KeepRows(op, run, run.max_length);
+  if (updates > 0) *dynamic.tries_ahead = anew * 4 > updates * 3;
 }
 
 }  // namespace

@@ -98,6 +98,83 @@ TEST(SessionDynamic, SkipGivesTheSameInChunks) {
   }
 }
 
+// What a stream says, in pieces of `chunk` steps, with the counters of both layers behind it.
+std::vector<float> InChunks(const Artifact& artifact, const Graph& graph, const Batch& batch,
+                            int64_t chunk) {
+  Session session = SessionOf(artifact, 1, chunk);
+  std::vector<float> found;
+  for (int64_t step = 0; step < batch.steps; step += chunk) {
+    const Batch part = Chunk(graph, batch, step, std::min<int64_t>(chunk, batch.steps - step));
+    EXPECT_OK(session.Run(ViewOf(part)));
+    found.insert(found.end(), session.Output(0).begin(), session.Output(0).end());
+  }
+  for (const auto& [name, values] : GetStates(session, 1)) {
+    found.insert(found.end(), values.begin(), values.end());
+  }
+  for (size_t i = 0; i < session.dynamic_layers(); ++i) {
+    const LayerCounters& counters = session.Activity(i).counters;
+    for (const uint64_t count : {counters.x_columns, counters.x_sent, counters.h_columns,
+                                 counters.h_sent, counters.multiply_adds}) {
+      found.push_back(static_cast<float>(count));
+    }
+  }
+  return found;
+}
+
+// Where all of x is multiplied anew at each step, input products of many steps are made together,
+// by turns with single ones as x moves, stands still, and moves again: the same bits.
+TEST(SessionDynamic, DeltaGivesTheSameInChunks) {
+  constexpr int64_t kSteps = 1300;  // an input product has room for 390 of the LSTM's
+  for (const CellKind cell : {CellKind::kLstmCell, CellKind::kGruCell}) {
+    for (const Delta& delta : {Delta{0.0, 0.0, 1}, Delta{0.05, 0.02, 1}, Delta{0.3, 0.1, 1}}) {
+      const Graph graph = Network(cell, {delta, false}, Direction::kForward);
+      const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+      Rng rng(9);
+      Batch batch = RandomBatch(graph, kSteps, 1, kSteps, &rng);
+      const auto width = static_cast<size_t>(graph.inputs[0].type.features);
+      for (size_t t = 420; t < 800; ++t) {
+        std::copy_n(batch.features.begin() + static_cast<ptrdiff_t>(419 * width), width,
+                    batch.features.begin() + static_cast<ptrdiff_t>(t * width));
+      }
+      const std::vector<float> expected = InChunks(artifact, graph, batch, 1);
+      for (const int64_t chunk : {kSteps, int64_t{7}, int64_t{450}}) {
+        EXPECT_EQ(InChunks(artifact, graph, batch, chunk), expected)
+            << InfoOf(cell).name << " " << delta.x << " in chunks of " << chunk;
+      }
+    }
+  }
+}
+
+// Each sequence of a batch, of its own length, is what it is alone.
+TEST(SessionDynamic, DeltaGivesTheSameInABatch) {
+  const Graph graph = Network(CellKind::kGruCell, {Delta{0.0, 0.0, 1}, false});
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+  Rng rng(9);
+  constexpr int64_t kSize = 3;
+  const Batch batch = RandomBatch(graph, 400, kSize, 40, &rng);
+  Session together = SessionOf(artifact, kSize, 400);
+  const auto width = static_cast<size_t>(graph.inputs[0].type.features);
+  for (int repetition = 0; repetition < 2; ++repetition) ASSERT_OK(together.Run(ViewOf(batch)));
+  for (int64_t b = 0; b < kSize; ++b) {
+    Batch one = batch;
+    one.size = 1;
+    one.lengths = {batch.lengths[static_cast<size_t>(b)]};
+    one.features.clear();
+    for (int64_t t = 0; t < batch.steps; ++t) {
+      const auto from = batch.features.begin() +
+                        static_cast<ptrdiff_t>(static_cast<size_t>(t * kSize + b) * width);
+      one.features.insert(one.features.end(), from, from + static_cast<ptrdiff_t>(width));
+    }
+    Session alone = SessionOf(artifact, 1, 400);
+    for (int repetition = 0; repetition < 2; ++repetition) ASSERT_OK(alone.Run(ViewOf(one)));
+    for (const auto& [name, values] : GetStates(alone, 1)) {
+      const std::vector<float> all = GetStates(together, kSize).at(name);
+      const auto from = all.begin() + b * static_cast<int64_t>(values.size());
+      EXPECT_TRUE(std::equal(values.begin(), values.end(), from)) << name << " of sequence " << b;
+    }
+  }
+}
+
 // Thresholds of 0 and no skipping: the plain session to rounding, in every way of running it.
 TEST(SessionDynamic, WithRulesOffIsThePlainSession) {
   Graph dynamic = Network(CellKind::kLstmCell, {Delta{0.5, 0.2, 1}, true});
