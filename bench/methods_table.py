@@ -55,9 +55,11 @@ class Task:
 
 
 class Experiment:
-    def __init__(self, espalier, work, schedule):
-        self.lab = Lab(espalier, work)
-        self.schedule = schedule
+    def __init__(self, options):
+        # With the networks of other sizes and budgets apart.
+        self.lab = Lab(options.espalier, pathlib.Path(options.work) / options.mark)
+        self.schedule = options.schedule
+        self.criteria = options.criteria
 
     def run(self, stem, task, *arguments):
         """The accuracy of the network that the command writes, in percent; for `prune`, or why not."""
@@ -126,7 +128,7 @@ def table(experiment, tasks, seeds, jobs):
         all_runs = [lambda t=t, g=g, s=s, seed=seed, c=c: experiment.small(t, g, s, seed) if c is None
                     else experiment.pruned(t, c, g, s, seed)
                     for t, seed in work for s in SPARSITIES for g in GRANULARITIES
-                    for c in (None, *CRITERIA)]
+                    for c in (None, *experiment.criteria)]
         for done, _ in enumerate(pool.map(lambda run: run(), all_runs), 1):
             if done % 10 == 0 or done == len(all_runs):
                 print(f"{done} of {len(all_runs)} networks", file=sys.stderr, flush=True)
@@ -134,7 +136,7 @@ def table(experiment, tasks, seeds, jobs):
     for granularity in GRANULARITIES:
         heads = [f"{task.name} {sparsity:.0%}" for task in tasks for sparsity in SPARSITIES]
         lines += [f"| `{granularity}` | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-        for criterion in CRITERIA:
+        for criterion in experiment.criteria:
             lines.append(row(f"`{criterion}`", lambda task, sparsity, seed, c=criterion, g=granularity:
                              experiment.pruned(task, c, g, sparsity, seed)))
         lines.append(row("small dense", lambda task, sparsity, seed, g=granularity:
@@ -169,17 +171,23 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
     parser.add_argument("--write", metavar="FILE", help="Markdown file whose table is replaced")
+    parser.add_argument("--criteria", nargs="+", choices=CRITERIA, default=CRITERIA)
+    parser.add_argument("--units", type=int, default=64, help="of the dense networks")
+    parser.add_argument("--tune-epochs", type=int, default=2, help="after the dense training")
+    parser.add_argument("--mark", help="between whose marks --write writes (default: the schedule)")
     options = parser.parse_args()
+    options.mark = options.mark or options.schedule
+    units, tune = options.units, options.tune_epochs
     digits = fewer_digits(options.digits, pathlib.Path(options.work) / "digits", 10000)
-    tasks = [Task("mnist-rows", "LSTM-64, the first 10,000 training images",
-                  "lstm:{units} last_step gemm:10", (64, 28), (8, 2), 64, 40, digits)]
+    tasks = [Task("mnist-rows", f"LSTM-{units}, the first 10,000 training images",
+                  "lstm:{units} last_step gemm:10", (units, 28), (8, tune), 64, 40, digits)]
     if options.speech:
-        tasks.append(Task("speech-keywords", "GRU-64", "gru:{units} mean_over_time dropout:0.3 gemm:10",
-                          (64, 32), (20, 2), 32, 20, options.speech))
-    experiment = Experiment(options.espalier, pathlib.Path(options.work) / options.schedule, options.schedule)
+        tasks.append(Task("speech-keywords", f"GRU-{units}", "gru:{units} mean_over_time dropout:0.3 gemm:10",
+                          (units, 32), (20, tune), 32, 20, options.speech))
+    experiment = Experiment(options)
     text = table(experiment, tasks, options.seeds, options.jobs)
     if options.write:
-        write(options.write, options.schedule, text)
+        write(options.write, options.mark, text)
     else:
         print(text)
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <set>
 #include <utility>
 
 #include "base/strings.h"
@@ -18,31 +19,103 @@ namespace {
 constexpr double kDamping = 0.01;     // of the mean power, on a moment's diagonal
 constexpr double kProbeShare = 1e-3;  // of the weights' norm
 
-// A part of a weight whose rows multiply the same vectors: all, or a reset-before cell's candidate.
-using PartKey = std::pair<std::string, int64_t>;  // weight, first row
+// Where one weight's rows from `first_row` on multiply the same vectors: all, or those of a
+// reset-before cell's candidate.
+using InputKey = std::pair<std::string, int64_t>;             // weight, first row
+using InputsByKey = std::map<InputKey, std::vector<double>>;  // [count, cols]
+
+// Rows [first, end) of one weight, or of two whose products are added to each other before anything
+// else is done with them: weight_ih and weight_hh. Their inputs lie side by side.
+struct RowPart {
+  std::vector<InputKey> inputs;
+  int64_t first = 0, end = 0;
+};
 
 // Sums over the vectors that one part multiplied.
 struct InputSums {
+  RowPart part;
   int64_t count = 0;
   std::vector<double> sum;    // [cols]
   std::vector<double> power;  // [cols], of squares
   at::Tensor moment;          // [cols, cols] f64; undefined if not asked for
 };
-using InputSumsByPart = std::map<PartKey, InputSums>;
+
+// The recurrent matrix of each direction, its input matrix, and the rows before which their
+// products are added to each other: all, but those of a candidate whose second product r scales
+// first.
+struct AddedMatrices {
+  std::string weight_ih;
+  int64_t end = 0;
+};
+std::map<std::string, AddedMatrices> FindAdded(const Graph& graph,
+                                               const std::function<bool(const std::string&)>& has) {
+  std::map<std::string, AddedMatrices> added;
+  for (const Node& node : graph.nodes) {
+    if (node.op != Op::kRecurrent) continue;
+    const bool scales_product = node.cell == CellKind::kGruCell || node.cell == CellKind::kEgruCell;
+    const int64_t gates = InfoOf(node.cell).gates - (scales_product ? 1 : 0);
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      if (!has(direction.weight_ih) || !has(direction.weight_hh)) continue;
+      added[direction.weight_hh] = {direction.weight_ih, gates * node.hidden_size};
+    }
+  }
+  return added;
+}
+
+// What to sum over, of the weights that `has` names.
+std::vector<RowPart> FindParts(const Graph& graph, const InputsByKey& seen,
+                               const std::function<bool(const std::string&)>& has) {
+  const std::map<std::string, AddedMatrices> added = FindAdded(graph, has);
+  std::set<std::string> with_another;
+  for (const auto& [weight_hh, matrices] : added) with_another.insert(matrices.weight_ih);
+  std::vector<RowPart> parts;
+  for (auto it = seen.begin(); it != seen.end(); ++it) {
+    const auto& [weight, first] = it->first;
+    if (!has(weight) || with_another.contains(weight)) continue;
+    const auto next = std::next(it);
+    const bool has_next = next != seen.end() && next->first.first == weight;
+    const int64_t end = has_next ? next->first.second : graph.weights.at(weight).dim(0);
+    const auto found = added.find(weight);
+    if (found == added.end()) {
+      parts.push_back({{it->first}, first, end});
+      continue;
+    }
+    const InputKey input = {found->second.weight_ih, 0};
+    const int64_t split = std::clamp(found->second.end, first, end);
+    if (split > first) parts.push_back({{input, it->first}, first, split});
+    if (split == end) continue;
+    parts.push_back({{input}, split, end});
+    parts.push_back({{it->first}, split, end});
+  }
+  return parts;
+}
 
 void AddTo(const at::Tensor& columns, std::vector<double>* sum) {
   sum->resize(static_cast<size_t>(columns.numel()));
   for (size_t c = 0; c < sum->size(); ++c) (*sum)[c] += columns.data_ptr<double>()[c];
 }
 
-Result<InputSumsByPart> SumInputs(const Graph& graph, const Dataset& dataset,
-                                  const CalibrationOptions& options, bool with_moments) {
-  InputSumsByPart sums;
-  std::map<PartKey, std::vector<double>> rows;  // of the sequence that runs, [count, cols]
+// The inputs of a part, [count, cols of all its weights].
+at::Tensor InputsOf(const Graph& graph, const RowPart& part, InputsByKey* seen) {
+  std::vector<at::Tensor> side_by_side;
+  for (const InputKey& key : part.inputs) {
+    const int64_t cols = graph.weights.at(key.first).dim(1);
+    std::vector<double>& values = seen->at(key);
+    side_by_side.push_back(at::from_blob(
+        values.data(), {static_cast<int64_t>(values.size()) / cols, cols}, at::kDouble));
+  }
+  return at::cat(side_by_side, 1);
+}
+
+Result<std::vector<InputSums>> SumInputs(const Graph& graph, const Dataset& dataset,
+                                         const CalibrationOptions& options, bool with_moments,
+                                         const std::function<bool(const std::string&)>& has) {
+  std::vector<InputSums> sums;
+  InputsByKey seen;  // of the sequence that runs
   const MatrixInputFn look = [&](const std::string& weight, int64_t first_row,
                                  std::span<double> x) {
-    std::vector<double>& seen = rows[{weight, first_row}];
-    seen.insert(seen.end(), x.begin(), x.end());
+    std::vector<double>& rows = seen[{weight, first_row}];
+    rows.insert(rows.end(), x.begin(), x.end());
   };
   // One sequence at a time, so that no padding is counted.
   for (const std::vector<int64_t>& indices :
@@ -50,14 +123,14 @@ Result<InputSumsByPart> SumInputs(const Graph& graph, const Dataset& dataset,
     LabelledBatch batch;
     MakeBatch(dataset, indices, &batch);
     StateSet states = ZeroStates(graph, 1);
-    rows.clear();
+    for (auto& [key, rows] : seen) rows.clear();
     ESPALIER_RETURN_IF_ERROR(RunReference(graph, batch.batch, &states, look).status());
-    for (auto& [key, seen] : rows) {
-      const int64_t cols = graph.weights.at(key.first).dim(1);
-      const auto count = static_cast<int64_t>(seen.size()) / cols;
-      InputSums& part = sums[key];
-      part.count += count;
-      const at::Tensor z = at::from_blob(seen.data(), {count, cols}, at::kDouble);
+    if (sums.empty()) {
+      for (RowPart& part : FindParts(graph, seen, has)) sums.emplace_back().part = std::move(part);
+    }
+    for (InputSums& part : sums) {
+      const at::Tensor z = InputsOf(graph, part.part, &seen);
+      part.count += z.size(0);
       AddTo(z.sum(0), &part.sum);
       AddTo(z.square().sum(0), &part.power);
       if (!with_moments) continue;
@@ -103,57 +176,58 @@ bool IsKept(const MaskSet& masks, const std::string& name, int64_t element) {
   return it == masks.end() || it->second.keep[static_cast<size_t>(element)] != 0;
 }
 
-// Rows of one part of a weight: see Reconstruct.
-void ReconstructRows(const Graph& dense, const InputSums& sums, const PartKey& key,
-                     std::pair<int64_t, int64_t> rows, const MaskSet& masks, TensorStore* weights) {
+// See Reconstruct.
+void ReconstructRows(const Graph& dense, const InputSums& sums, const MaskSet& masks,
+                     TensorStore* weights) {
   const auto count = static_cast<double>(sums.count);
   const at::Tensor mean = ColumnsOf(sums.sum) / count;
-  const std::string bias = BiasOf(key.first);
-  const auto found = weights->find(bias);  // a projection has none
-  const bool has_bias = found != weights->end();
+  const auto bias = weights->find(BiasOf(sums.part.inputs[0].first));  // a projection has none
+  const bool has_bias = bias != weights->end();
   // A bias takes up what the mean of the row's products changes; without one that is an error, too.
   const at::Tensor moment = sums.moment / count;
   const at::Tensor covariance = Damped(has_bias ? moment - at::outer(mean, mean) : moment);
-  const int64_t cols = mean.numel();
-  const std::vector<float>& exact = dense.weights.at(key.first).values;
-  std::vector<float>& out = weights->at(key.first).values;
-  for (int64_t row = rows.first; row < rows.second; ++row) {
-    if (!IsKept(masks, bias, row)) continue;  // of a removed unit
-    const int64_t begin = row * cols;
+  for (int64_t row = sums.part.first; row < sums.part.end; ++row) {
+    if (has_bias && !IsKept(masks, bias->first, row)) continue;  // of a removed unit
+    std::vector<double> exact;
+    std::vector<float*> places;
     std::vector<int64_t> kept;
-    for (int64_t c = 0; c < cols; ++c) {
-      if (IsKept(masks, key.first, begin + c)) kept.push_back(c);
+    for (const InputKey& key : sums.part.inputs) {
+      const Tensor& weight = dense.weights.at(key.first);
+      float* values = weights->at(key.first).values.data();
+      for (int64_t i = row * weight.dim(1); i < (row + 1) * weight.dim(1); ++i) {
+        if (IsKept(masks, key.first, i)) kept.push_back(static_cast<int64_t>(exact.size()));
+        exact.push_back(double{weight.values[static_cast<size_t>(i)]});
+        places.push_back(values + i);
+      }
     }
-    if (static_cast<int64_t>(kept.size()) == cols) continue;
-    const at::Tensor w =
-        at::from_blob(const_cast<float*>(exact.data() + begin), {cols}, at::kFloat).to(at::kDouble);
+    if (kept.size() == exact.size()) continue;
+    const at::Tensor w = ColumnsOf(exact);
     const std::vector<double> solved = SolveRow(covariance, kept, w);
     double shift = at::dot(w, mean).item<double>();
     for (size_t i = 0; i < kept.size(); ++i) {
-      out[static_cast<size_t>(begin + kept[i])] = static_cast<float>(solved[i]);
+      *places[static_cast<size_t>(kept[i])] = static_cast<float>(solved[i]);
       shift -= solved[i] * mean.data_ptr<double>()[kept[i]];
     }
     if (!has_bias) continue;
-    float& bias_of_row = found->second.values[static_cast<size_t>(row)];
-    bias_of_row = static_cast<float>(bias_of_row + shift);
+    float& value = bias->second.values[static_cast<size_t>(row)];
+    value = static_cast<float>(value + shift);
   }
 }
 
-// The rows [first, end) of a part.
-std::pair<int64_t, int64_t> RowsOf(const Graph& graph, const InputSumsByPart& sums,
-                                   const PartKey& key) {
-  const auto next = std::next(sums.find(key));
-  const bool has_next = next != sums.end() && next->first.first == key.first;
-  return {key.second, has_next ? next->first.second : graph.weights.at(key.first).dim(0)};
-}
-
-// Writes a vector of columns to all rows of a part.
-void FillRows(std::pair<int64_t, int64_t> rows, std::span<const double> columns,
-              std::vector<float>* values) {
-  for (int64_t row = rows.first; row < rows.second; ++row) {
-    std::transform(columns.begin(), columns.end(),
-                   values->begin() + row * static_cast<int64_t>(columns.size()),
-                   [](double value) { return static_cast<float>(value); });
+// Writes the columns of each weight of a part to all of its rows.
+void FillRows(const RowPart& part, std::span<const double> columns, const Graph& graph,
+              std::map<std::string, std::vector<float>>* by_weight) {
+  for (const InputKey& key : part.inputs) {
+    const Tensor& weight = graph.weights.at(key.first);
+    std::vector<float>& values = (*by_weight)[key.first];
+    values.resize(weight.size());
+    const auto cols = static_cast<size_t>(weight.dim(1));
+    for (int64_t row = part.first; row < part.end; ++row) {
+      std::transform(columns.begin(), columns.begin() + weight.dim(1),
+                     values.begin() + row * weight.dim(1),
+                     [](double value) { return static_cast<float>(value); });
+    }
+    columns = columns.subspan(cols);
   }
 }
 
@@ -281,26 +355,22 @@ struct CalibrationStatistics::Gatherer {
   Status Inputs(Needs needs) {
     const Graph graph = autograd->ToGraph();
     const bool with_moments = (needs & kNeedsInverseMoment) != 0;
-    ESPALIER_ASSIGN_OR_RETURN(const InputSumsByPart sums,
-                              SumInputs(graph, dataset, options, with_moments));
-    for (const auto& [key, part] : sums) {
-      const auto rows = RowsOf(graph, sums, key);
-      const size_t size = graph.weights.at(key.first).size();
+    const auto all = [](const std::string&) { return true; };
+    ESPALIER_ASSIGN_OR_RETURN(const std::vector<InputSums> sums,
+                              SumInputs(graph, dataset, options, with_moments, all));
+    for (const InputSums& part : sums) {
       if ((needs & kNeedsInputPower) != 0) {
-        std::vector<float>& values = out->values_[kNeedsInputPower][key.first];
-        values.resize(size);
         std::vector<double> mean = part.power;
         for (double& value : mean) value /= static_cast<double>(part.count);
-        FillRows(rows, mean, &values);
+        FillRows(part.part, mean, graph, &out->values_[kNeedsInputPower]);
       }
       if (!with_moments) continue;
-      std::vector<float>& values = out->values_[kNeedsInverseMoment][key.first];
-      values.resize(size);
       ESPALIER_RETURN_IF_ERROR(GuardedLinearAlgebra([&] {
         const at::Tensor inverse =
             at::inverse(Damped(part.moment / static_cast<double>(part.count)));
         const at::Tensor diagonal = inverse.diagonal().reciprocal().contiguous();
-        FillRows(rows, {diagonal.data_ptr<double>(), part.power.size()}, &values);
+        FillRows(part.part, {diagonal.data_ptr<double>(), part.power.size()}, graph,
+                 &out->values_[kNeedsInverseMoment]);
         return Ok();
       }));
     }
@@ -353,13 +423,14 @@ void CalibrationStatistics::Fill(StatisticsSet* statistics) const {
 
 Status Reconstruct(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
                    const MaskSet& masks, TensorStore* weights) {
-  ESPALIER_ASSIGN_OR_RETURN(const InputSumsByPart sums,
-                            SumInputs(dense, dataset, options, /*with_moments=*/true));
-  for (const auto& [key, part] : sums) {
-    if (!masks.contains(key.first)) continue;
-    if (FindOwner(dense, key.first)->op == Op::kEmbedding) continue;  // its rows are looked up, too
+  const auto is_masked = [&](const std::string& name) {
+    return masks.contains(name) && FindOwner(dense, name)->op != Op::kEmbedding;  // looked up, too
+  };
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<InputSums> sums,
+                            SumInputs(dense, dataset, options, /*with_moments=*/true, is_masked));
+  for (const InputSums& part : sums) {
     ESPALIER_RETURN_IF_ERROR(GuardedLinearAlgebra([&] {
-      ReconstructRows(dense, part, key, RowsOf(dense, sums, key), masks, weights);
+      ReconstructRows(dense, part, masks, weights);
       return Ok();
     }));
   }

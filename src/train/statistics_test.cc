@@ -65,6 +65,18 @@ class StatisticsTest : public ::testing::Test {
     return rows;
   }
 
+  // What the rows of both matrices of a layer multiply, side by side.
+  std::vector<std::vector<double>> InputsOfBoth(const Graph& graph,
+                                                const std::string& layer) const {
+    auto rows = InputsOf(graph, layer + ".weight_ih", 0);
+    const auto of_h = InputsOf(graph, layer + ".weight_hh", 0);
+    EXPECT_EQ(rows.size(), of_h.size());
+    for (size_t t = 0; t < rows.size(); ++t) {
+      rows[t].insert(rows[t].end(), of_h[t].begin(), of_h[t].end());
+    }
+    return rows;
+  }
+
   const Dataset data_ = MakeData(60, 3);
   const Graph graph_ = MakeGraph(0.3, 0.2);  // dropout, which must be off
   CalibrationOptions options_;
@@ -206,26 +218,96 @@ TEST_F(StatisticsTest, ARowOfACandidateThatResetsBeforeHasItsOwnInputs) {
   EXPECT_NE(found[12 * 6], found[0]);
 }
 
-// [M^-1]_cc by elimination of the other columns: 1 / it is what they do not tell of column c.
+// 1 / [M^-1]_cc is what the elimination of all other columns leaves of column c. The products of x
+// and h are added up, so they are columns of one matrix.
 TEST_F(StatisticsTest, InverseMomentIsWhatTheOtherColumnsDoNotTell) {
-  const std::string name = "lstm0.weight_ih";  // 3 columns: the inverse by hand
-  const auto rows = InputsOf(graph_, name, 0);
-  double m[3][3] = {};
-  for (const auto& row : rows) {
-    for (int i = 0; i < 3; ++i) {
-      for (int j = 0; j < 3; ++j) {
-        m[i][j] += row[static_cast<size_t>(i)] * row[static_cast<size_t>(j)] /
-                   static_cast<double>(rows.size());
+  const auto rows = InputsOfBoth(graph_, "lstm0");
+  ASSERT_EQ(rows[0].size(), 15u);
+  std::vector<std::vector<double>> moment(15, std::vector<double>(15, 0.0));
+  double power = 0.0;
+  for (const auto& z : rows) {
+    for (size_t i = 0; i < 15; ++i) {
+      for (size_t j = 0; j < 15; ++j) {
+        moment[i][j] += z[i] * z[j] / static_cast<double>(rows.size());
       }
+      power += z[i] * z[i] / static_cast<double>(rows.size());
     }
   }
-  const double damping = 0.01 * (m[0][0] + m[1][1] + m[2][2]) / 3.0;
-  for (int i = 0; i < 3; ++i) m[i][i] += damping;
-  const double minor = m[1][1] * m[2][2] - m[1][2] * m[2][1];
-  const double determinant = m[0][0] * minor - m[0][1] * (m[1][0] * m[2][2] - m[1][2] * m[2][0]) +
-                             m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
-  const std::vector<float> found = Field(kNeedsInverseMoment, name, graph_);
-  EXPECT_NEAR(found[0], determinant / minor, 1e-5 * found[0]);
+  for (size_t i = 0; i < 15; ++i) moment[i][i] += 0.01 * power / 15.0;
+  const auto left_of = [&](size_t column) {
+    auto m = moment;
+    for (size_t k = 0; k < 15; ++k) {
+      for (size_t i = 0; i < 15 && k != column; ++i) {
+        if (i == k) continue;
+        const double factor = m[i][k] / m[k][k];
+        for (size_t j = 0; j < 15; ++j) m[i][j] -= factor * m[k][j];
+      }
+    }
+    return m[column][column];
+  };
+  const std::vector<float> of_x = Field(kNeedsInverseMoment, "lstm0.weight_ih", graph_);
+  const std::vector<float> of_h = Field(kNeedsInverseMoment, "lstm0.weight_hh", graph_);
+  EXPECT_NEAR(of_x[47 * 3 + 1], left_of(1), 1e-5 * left_of(1));
+  EXPECT_NEAR(of_h[47 * 12 + 4], left_of(3 + 4), 1e-5 * left_of(3 + 4));
+}
+
+// Where r scales the second product of a GRU's candidate, neither tells of the other.
+TEST_F(StatisticsTest, ACandidateWhoseProductIsScaledHasMatricesByThemselves) {
+  const std::vector<float> found = Field(kNeedsInverseMoment, "gru0.weight_hh", graph_);
+  const size_t row = 9;
+  EXPECT_EQ(found[0], found[(2 * row - 1) * row]) << "r and z";
+  EXPECT_GT(found[2 * row * row], found[0]) << "the candidate";
+}
+
+// Both matrices at once: what is left of one makes up for what went of the other.
+TEST_F(StatisticsTest, ReconstructLeavesNoSmallerErrorOverBothMatrices) {
+  MaskSet masks;
+  Rng rng(9);
+  for (const auto& [name, cols] : {std::pair{"lstm0.weight_ih", 3}, {"lstm0.weight_hh", 12}}) {
+    Mask& mask = masks[name] = Mask({48, cols});
+    for (uint8_t& keep : mask.keep) keep = rng.Uniform() < 0.5;
+  }
+  TensorStore masked = graph_.weights;
+  ASSERT_TRUE(ApplyMasks(masks, &masked).ok());
+  const auto rows = InputsOfBoth(graph_, "lstm0");
+  const auto error = [&](const TensorStore& found) {
+    double sum = 0.0;
+    for (const auto& z : rows) {
+      for (size_t row = 0; row < 48; ++row) {
+        double y = 0.0;
+        for (const char* bias : {"lstm0.bias_ih", "lstm0.bias_hh"}) {
+          y += double{found.at(bias).values[row]} - graph_.weights.at(bias).values[row];
+        }
+        for (size_t c = 0; c < 15; ++c) {
+          const std::string name = c < 3 ? "lstm0.weight_ih" : "lstm0.weight_hh";
+          const size_t i = c < 3 ? row * 3 + c : row * 12 + c - 3;
+          y += z[c] * (double{found.at(name).values[i]} - graph_.weights.at(name).values[i]);
+        }
+        sum += y * y;
+      }
+    }
+    return sum;
+  };
+  TensorStore together = masked;
+  ASSERT_TRUE(Reconstruct(graph_, data_, options_, masks, &together).ok());
+  // By one matrix and then the other, each against its own products.
+  TensorStore apart = masked;
+  for (const auto& [name, mask] : masks) {
+    ASSERT_TRUE(Reconstruct(graph_, data_, options_, {{name, mask}}, &apart).ok());
+  }
+  EXPECT_LT(error(apart), error(masked));
+  EXPECT_LT(error(together), 0.98 * error(apart));
+  Rng moves(3);
+  for (int repetition = 0; repetition < 20; ++repetition) {
+    TensorStore other = together;
+    for (const auto& [name, mask] : masks) {
+      for (size_t i = 0; i < mask.keep.size(); ++i) {
+        EXPECT_TRUE(mask.keep[i] != 0 || together.at(name).values[i] == 0.0f) << name;
+        if (mask.keep[i] != 0) other.at(name).values[i] += moves.Uniform(-0.02f, 0.02f);
+      }
+    }
+    EXPECT_GT(error(other), error(together));
+  }
 }
 
 TEST_F(StatisticsTest, ReconstructLeavesNoSmallerErrorToBeFound) {
