@@ -59,7 +59,7 @@ class Experiment:
         # With the networks of other sizes and budgets apart.
         self.lab = Lab(options.espalier, pathlib.Path(options.work) / options.mark)
         self.schedule = options.schedule
-        self.criteria = options.criteria
+        self.criteria, self.sparsities = options.criteria, options.sparsities
 
     def run(self, stem, task, *arguments):
         """The accuracy of the network that the command writes, in percent; for `prune`, or why not."""
@@ -119,7 +119,7 @@ def cell(values):
 def table(experiment, tasks, seeds, jobs):
     def row(title, run):
         cells = [cell([run(task, sparsity, seed) for seed in seeds])
-                 for task in tasks for sparsity in SPARSITIES]
+                 for task in tasks for sparsity in experiment.sparsities]
         return f"| {title} | " + " | ".join(cells) + " |"
 
     work = [(task, seed) for task in tasks for seed in seeds]
@@ -127,14 +127,14 @@ def table(experiment, tasks, seeds, jobs):
         list(pool.map(lambda each: experiment.dense(*each), work))
         all_runs = [lambda t=t, g=g, s=s, seed=seed, c=c: experiment.small(t, g, s, seed) if c is None
                     else experiment.pruned(t, c, g, s, seed)
-                    for t, seed in work for s in SPARSITIES for g in GRANULARITIES
+                    for t, seed in work for s in experiment.sparsities for g in GRANULARITIES
                     for c in (None, *experiment.criteria)]
         for done, _ in enumerate(pool.map(lambda run: run(), all_runs), 1):
             if done % 10 == 0 or done == len(all_runs):
                 print(f"{done} of {len(all_runs)} networks", file=sys.stderr, flush=True)
     lines = []
     for granularity in GRANULARITIES:
-        heads = [f"{task.name} {sparsity:.0%}" for task in tasks for sparsity in SPARSITIES]
+        heads = [f"{task.name} {sparsity:.0%}" for task in tasks for sparsity in experiment.sparsities]
         lines += [f"| `{granularity}` | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
         for criterion in experiment.criteria:
             lines.append(row(f"`{criterion}`", lambda task, sparsity, seed, c=criterion, g=granularity:
@@ -172,6 +172,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
     parser.add_argument("--write", metavar="FILE", help="Markdown file whose table is replaced")
     parser.add_argument("--criteria", nargs="+", choices=CRITERIA, default=CRITERIA)
+    parser.add_argument("--sparsities", nargs="+", type=float, default=SPARSITIES)
     parser.add_argument("--units", type=int, default=64, help="of the dense networks")
     parser.add_argument("--tune-epochs", type=int, default=2, help="after the dense training")
     parser.add_argument("--mark", help="between whose marks --write writes (default: the schedule)")
