@@ -366,6 +366,16 @@ ESPALIER_API espalier_status espalier_pool_state_get(const espalier_pool* pool, 
 ESPALIER_API espalier_status espalier_pool_state_set(espalier_pool* pool, int32_t stream,
                                                      const char* name, const float* values,
                                                      size_t count, espalier_error* error_out);
+/* As those of a session, over all streams; the rules are those of all streams, from the next step
+ * on. Ownership of activity_out->layer: the model's. */
+ESPALIER_API size_t espalier_pool_dynamic_count(const espalier_pool* pool);
+ESPALIER_API espalier_status espalier_pool_activity(const espalier_pool* pool, size_t index,
+                                                    espalier_layer_activity* activity_out,
+                                                    espalier_error* error_out);
+ESPALIER_API void espalier_pool_reset_counters(espalier_pool* pool);
+ESPALIER_API espalier_status espalier_pool_set_rules(espalier_pool* pool, const char* layer,
+                                                     const espalier_layer_rules* rules,
+                                                     espalier_error* error_out);
 /* Frees a pool and ends its threads. NULL is allowed. */
 ESPALIER_API void espalier_pool_free(espalier_pool* pool);
 

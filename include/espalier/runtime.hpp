@@ -247,6 +247,17 @@ class Pool {
     Call(espalier_pool_state_set, pool_.get(), stream, name.c_str(), values.data(), values.size());
   }
 
+  size_t DynamicCount() const { return espalier_pool_dynamic_count(pool_.get()); }
+  LayerActivity Activity(size_t index) const {
+    LayerActivity activity;
+    Call(espalier_pool_activity, pool_.get(), index, &activity);
+    return activity;
+  }
+  void ResetCounters() { espalier_pool_reset_counters(pool_.get()); }
+  void SetRules(const std::string& layer, const LayerRules& rules) {
+    Call(espalier_pool_set_rules, pool_.get(), layer.c_str(), &rules);
+  }
+
  private:
   struct Free {
     void operator()(espalier_pool* pool) const { espalier_pool_free(pool); }

@@ -307,23 +307,7 @@ espalier_status espalier_session_activity(const espalier_session* session, size_
     ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
     ESPALIER_RETURN_IF_ERROR(WantPointer(activity_out, "activity_out"));
     ESPALIER_RETURN_IF_ERROR(WantIndex("index", index, espalier_session_dynamic_count(session)));
-    const espalier::LayerActivity found = session->session.Activity(index);
-    const espalier::LayerCounters& counters = found.counters;
-    const auto count = [](uint64_t value) { return static_cast<int64_t>(value); };
-    *activity_out = {found.layer.data(),
-                     found.reverse ? 1 : 0,
-                     {found.rules.delta_x, found.rules.delta_h, found.rules.skip ? 1 : 0,
-                      found.rules.banks ? 1 : 0},
-                     count(counters.steps),
-                     count(counters.skipped),
-                     count(counters.units),
-                     count(counters.units_run),
-                     count(counters.x_columns),
-                     count(counters.x_sent),
-                     count(counters.h_columns),
-                     count(counters.h_sent),
-                     count(counters.multiply_adds),
-                     count(counters.multiply_adds_without)};
+    *activity_out = espalier::ActivityForC(session->session.Activity(index));
     return espalier::Ok();
   });
 }
@@ -339,8 +323,7 @@ espalier_status espalier_session_set_rules(espalier_session* session, const char
     ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
     ESPALIER_RETURN_IF_ERROR(WantPointer(layer, "layer"));
     ESPALIER_RETURN_IF_ERROR(WantPointer(rules, "rules"));
-    return session->session.SetRules(
-        layer, {rules->delta_x, rules->delta_h, rules->skip != 0, rules->banks != 0});
+    return session->session.SetRules(layer, espalier::RulesFromC(*rules));
   });
 }
 

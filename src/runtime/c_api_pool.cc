@@ -143,4 +143,36 @@ espalier_status espalier_pool_state_set(espalier_pool* pool, int32_t stream, con
   });
 }
 
+size_t espalier_pool_dynamic_count(const espalier_pool* pool) {
+  return pool == nullptr ? 0 : pool->pool.dynamic_layers();
+}
+
+espalier_status espalier_pool_activity(const espalier_pool* pool, size_t index,
+                                       espalier_layer_activity* activity_out,
+                                       espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(pool, "pool"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(activity_out, "activity_out"));
+    ESPALIER_RETURN_IF_ERROR(
+        espalier::WantIndex("index", index, espalier_pool_dynamic_count(pool)));
+    *activity_out = espalier::ActivityForC(pool->pool.Activity(index));
+    return Ok();
+  });
+}
+
+void espalier_pool_reset_counters(espalier_pool* pool) {
+  if (pool != nullptr) pool->pool.ResetCounters();
+}
+
+espalier_status espalier_pool_set_rules(espalier_pool* pool, const char* layer,
+                                        const espalier_layer_rules* rules,
+                                        espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(pool, "pool"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(layer, "layer"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(rules, "rules"));
+    return pool->pool.SetRules(layer, espalier::RulesFromC(*rules));
+  });
+}
+
 void espalier_pool_free(espalier_pool* pool) { delete pool; }

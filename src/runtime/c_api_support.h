@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "base/strings.h"
 #include "espalier/espalier.h"
+#include "runtime/dynamic.h"
 #include "runtime/program.h"
 
 struct espalier_model {
@@ -52,6 +53,29 @@ inline Status WantPointer(const void* pointer, const char* name) {
 inline Status WantIndex(const char* name, size_t index, size_t count) {
   if (index < count) return Ok();
   return InvalidArgument(StrCat(name, ": less than ", count, " expected, ", index, " found"));
+}
+
+inline espalier_layer_activity ActivityForC(const LayerActivity& found) {
+  const LayerCounters& counters = found.counters;
+  const auto count = [](uint64_t value) { return static_cast<int64_t>(value); };
+  return {found.layer.data(),
+          found.reverse ? 1 : 0,
+          {found.rules.delta_x, found.rules.delta_h, found.rules.skip ? 1 : 0,
+           found.rules.banks ? 1 : 0},
+          count(counters.steps),
+          count(counters.skipped),
+          count(counters.units),
+          count(counters.units_run),
+          count(counters.x_columns),
+          count(counters.x_sent),
+          count(counters.h_columns),
+          count(counters.h_sent),
+          count(counters.multiply_adds),
+          count(counters.multiply_adds_without)};
+}
+
+inline LayerRules RulesFromC(const espalier_layer_rules& rules) {
+  return {rules.delta_x, rules.delta_h, rules.skip != 0, rules.banks != 0};
 }
 
 }  // namespace espalier

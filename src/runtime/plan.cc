@@ -526,6 +526,14 @@ void ForgetStreams(const RunPlan& plan, size_t first, size_t count) {
   }
 }
 
+LayerActivity ActivityOf(const DynamicLayer& layer) {
+  return {layer.node, layer.reverse, layer.has_delta, *layer.rules, *layer.counters};
+}
+
+void ResetCounters(const RunPlan& plan) {
+  for (const DynamicLayer& layer : plan.dynamic_layers) *layer.counters = LayerCounters();
+}
+
 Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRules& rules) {
   for (const auto& [what, threshold] :
        {std::pair{"delta_x", rules.delta_x}, {"delta_h", rules.delta_h}}) {

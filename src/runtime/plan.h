@@ -37,7 +37,9 @@ struct RunPlan {
 // What is kept of the streams [first, first + count) beside their states is of no meaning any more.
 void ForgetStreams(const RunPlan& plan, size_t first, size_t count);
 
-// See Session::SetRules.
+// See Session::Activity, ResetCounters and SetRules.
+LayerActivity ActivityOf(const DynamicLayer& layer);
+void ResetCounters(const RunPlan& plan);
 Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRules& rules);
 
 // Over an arena that counts, the spans are empty and the rest is right. Allocates nothing but an

@@ -319,6 +319,20 @@ Status StreamPool::SetState(int32_t stream, std::string_view name, std::span<con
   return Ok();
 }
 
+size_t StreamPool::dynamic_layers() const noexcept {
+  return impl_->engine.plan.dynamic_layers.size();
+}
+
+LayerActivity StreamPool::Activity(size_t index) const noexcept {
+  return ActivityOf(impl_->engine.plan.dynamic_layers[index]);
+}
+
+void StreamPool::ResetCounters() noexcept { espalier::ResetCounters(impl_->engine.plan); }
+
+Status StreamPool::SetRules(std::string_view layer, const LayerRules& rules) {
+  return SetLayerRules(impl_->engine.plan, layer, rules);
+}
+
 std::span<const StateSpec> StreamPool::states() const { return impl_->state_specs; }
 const char* StreamPool::target() const { return impl_->engine.kernels->target; }
 size_t StreamPool::threads() const { return impl_->engine.plan.threads; }

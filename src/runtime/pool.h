@@ -16,6 +16,7 @@
 #include "artifact/artifact.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "runtime/dynamic.h"
 #include "runtime/program.h"
 
 namespace espalier {
@@ -71,6 +72,12 @@ class StreamPool {
   Status GetState(int32_t stream, std::string_view name, std::span<float> values) const;
   Status SetState(int32_t stream, std::string_view name, std::span<const float> values);
   std::span<const StateSpec> states() const;
+
+  // As Session's, over all streams. Rules are those of all streams, from the next Step on.
+  size_t dynamic_layers() const noexcept;
+  LayerActivity Activity(size_t index) const noexcept;
+  void ResetCounters() noexcept;
+  Status SetRules(std::string_view layer, const LayerRules& rules);
 
   const char* target() const;
   size_t threads() const;

@@ -373,14 +373,11 @@ Status Session::SetState(std::string_view name, std::span<const float> values) {
 size_t Session::dynamic_layers() const noexcept { return impl_->engine.plan.dynamic_layers.size(); }
 
 LayerActivity Session::Activity(size_t index) const noexcept {
-  const DynamicLayer& layer = impl_->engine.plan.dynamic_layers[index];
-  return {layer.node, layer.reverse, layer.has_delta, *layer.rules, *layer.counters};
+  return ActivityOf(impl_->engine.plan.dynamic_layers[index]);
 }
 
 void Session::ResetCounters() noexcept {
-  for (const DynamicLayer& layer : impl_->engine.plan.dynamic_layers) {
-    *layer.counters = LayerCounters();
-  }
+  espalier::ResetCounters(impl_->engine.plan);
   impl_->budget.ResetCounters();
 }
 

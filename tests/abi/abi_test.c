@@ -229,6 +229,41 @@ static void opens_memory(const char* path) {
   expect(strstr(error.text, "header.crc") != NULL, "names the checksum");
 }
 
+/* Counters are of both streams, and rules for both. */
+static void prunes_a_pool_over_time(const espalier_model* model) {
+  const float x[2 * 6] = {1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1};
+  int32_t streams[2] = {0, 0};
+  espalier_layer_activity activity;
+  espalier_layer_rules rules = {0.0f, 0.0f, 0, 0};
+  espalier_error error;
+  espalier_pool* pool = NULL;
+  espalier_pool_options options = {2, NULL, 1};
+  espalier_pool_batch batch = {2, NULL, NULL, NULL};
+  expect(espalier_pool_create(model, &options, &pool, NULL) == ESPALIER_OK, "create a pool");
+  expect(espalier_pool_dynamic_count(pool) == 1 && espalier_pool_dynamic_count(NULL) == 0, "one");
+  expect(espalier_pool_add(pool, &streams[0], NULL) == ESPALIER_OK, "add");
+  expect(espalier_pool_add(pool, &streams[1], NULL) == ESPALIER_OK, "add");
+  batch.streams = streams;
+  batch.features = x;
+  expect(espalier_pool_step(pool, &batch, NULL) == ESPALIER_OK, "step");
+  expect(espalier_pool_activity(pool, 0, &activity, NULL) == ESPALIER_OK, "activity");
+  expect(strcmp(activity.layer, "lstm0") == 0 && activity.steps == 2, "steps of both");
+  expect(activity.x_columns == 12 && activity.x_sent == 0, "nothing reaches the threshold");
+  expect(espalier_pool_set_rules(pool, "lstm0", &rules, NULL) == ESPALIER_OK, "set rules");
+  espalier_pool_reset_counters(pool);
+  espalier_pool_reset_counters(NULL);
+  expect(espalier_pool_step(pool, &batch, NULL) == ESPALIER_OK, "step");
+  expect(espalier_pool_activity(pool, 0, &activity, NULL) == ESPALIER_OK, "activity");
+  expect(activity.steps == 2 && activity.x_sent == 12 && activity.rules.delta_x == 0.0f, "all");
+  rules.delta_x = -1.0f;
+  expect(espalier_pool_set_rules(pool, "lstm0", &rules, &error) == ESPALIER_INVALID_ARGUMENT,
+         "a threshold below 0");
+  expect(strstr(error.text, "delta_x") != NULL && strstr(error.text, "-1") != NULL, error.text);
+  expect(espalier_pool_activity(pool, 1, &activity, NULL) == ESPALIER_INVALID_ARGUMENT, "index");
+  expect(espalier_pool_activity(NULL, 0, &activity, NULL) == ESPALIER_INVALID_ARGUMENT, "no pool");
+  espalier_pool_free(pool);
+}
+
 /* A network whose thresholds nothing reaches multiplies its first step alone, until they are 0. */
 static void prunes_over_time(const char* path) {
   float x[4 * 6];
@@ -275,6 +310,7 @@ static void prunes_over_time(const char* path) {
   expect(espalier_session_activity(session, 1, &activity, NULL) == ESPALIER_INVALID_ARGUMENT,
          "no such index");
   espalier_session_free(session);
+  prunes_a_pool_over_time(model);
   espalier_model_free(model);
 }
 
