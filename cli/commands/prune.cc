@@ -126,6 +126,12 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
 Status Run(const Flags& flags, const CLI::App& app, Console* console) {
   ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kOnnx));
   ESPALIER_ASSIGN_OR_RETURN(const StageSpec stage, ResolveStage(flags, app));
+  if (app.count("--calibration-sequences") > 0 && !ReadsCalibration(stage)) {
+    return InvalidArgument(
+        StrCat("--calibration-sequences: only with --reconstruct or a criterion that looks at "
+               "them, criterion ",
+               stage.prune.criterion, " found"));
+  }
   ESPALIER_RETURN_IF_ERROR(CheckDifferent(flags.output, stage.train.checkpoint_path));
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
   std::optional<TaskData> data;

@@ -128,17 +128,19 @@ void Describe(const PlannedStage& stage, std::string* text, Json* json) {
                     is_known ? FormatPercent(pool.sparsity, 2) : "by the trained weights");
     pools[pool.name] = is_known ? Json(pool.sparsity) : Json();
   }
-  const bool is_known = stage.sparsity >= 0.0;
+  const bool is_known = stage.nonzeros >= 0;  // what it leaves
   if (is_known) {
     *text += StrCat("\n    leaves ", stage.nonzeros, " parameters that are not 0, ",
                     stage.multiply_adds, " multiply-adds a step, ", stage.bytes, " bytes");
+  } else {
+    *text += "\n    leaves what the trained weights say";
   }
   const auto known = [&](int64_t value) { return is_known ? Json(value) : Json(); };
   json->push_back({{"stage", stage.name},
                    {"granularity", stage.granularity},
                    {"allocation", stage.allocation},
                    {"per", stage.per},
-                   {"sparsity", is_known ? Json(stage.sparsity) : Json()},
+                   {"sparsity", stage.sparsity >= 0.0 ? Json(stage.sparsity) : Json()},
                    {"nonzeros", known(stage.nonzeros)},
                    {"multiply_adds", known(stage.multiply_adds)},
                    {"bytes", known(stage.bytes)},

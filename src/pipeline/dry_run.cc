@@ -10,6 +10,7 @@
 #include "formats/format.h"
 #include "pipeline/stages.h"
 #include "prune/pruner.h"
+#include "prune/units.h"
 #include "report/text.h"
 #include "tasks/task.h"
 
@@ -95,6 +96,19 @@ Status CheckNotGone(const Graph& graph, const Plan& plan, const PlannedStage& pl
   return Ok();
 }
 
+// Of shares what comes of them: counts are whole, and of a `multiple`.
+void CountUnits(const Plan& plan, const MaskSet& masks, PlannedStage* planned) {
+  const Keep alive = AliveGroups(plan.coupling, masks);
+  const auto by_pool = GroupsOfPools(plan.coupling, plan.unit_layers);
+  for (size_t i = 0; i < planned->pools.size(); ++i) {
+    if (planned->pools[i].sparsity < 0.0 || by_pool[i].empty()) continue;
+    const auto gone = std::count_if(by_pool[i].begin(), by_pool[i].end(), [&](int32_t group) {
+      return alive[static_cast<size_t>(group)] == 0;
+    });
+    planned->pools[i].sparsity = static_cast<double>(gone) / static_cast<double>(by_pool[i].size());
+  }
+}
+
 // Errors: MakePlan's; Pruner::Create's; CheckNotGone's; CheckSchedule's.
 Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
   ESPALIER_RETURN_IF_ERROR(
@@ -112,6 +126,7 @@ Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
   for (const Pool& pool : plan.cut.pools) {
     planned.pools.push_back({pool.name, pool.rows, pool.cols, SparsityOfPool(plan, pool, masks)});
   }
+  if (plan.granularity.kind->extent == Extent::kUnits) CountUnits(plan, masks, &planned);
   ESPALIER_RETURN_IF_ERROR(CheckNotGone(graph, plan, planned));
   return planned;
 }
@@ -205,6 +220,18 @@ Status CheckEarlyEnds(const Graph& graph, const TaskInfo& task, const StageSpec&
 
 }  // namespace
 
+namespace {
+
+// Where shapes are not known, whether a tile fits is not: single weights in its place.
+Status ForgetTile(PruneSpec* spec) {
+  ESPALIER_ASSIGN_OR_RETURN(const GranularitySpec granularity, ParseGranularity(spec->granularity));
+  ESPALIER_RETURN_IF_ERROR(CheckFixedSparsity(granularity, spec->sparsity));
+  if (granularity.kind->tile != Tile::kNone) spec->granularity = "element";
+  return Ok();
+}
+
+}  // namespace
+
 Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(recipe.task));
   Rng rng(recipe.seed);
@@ -229,11 +256,12 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
     ESPALIER_RETURN_IF_ERROR(
         ValidateForMetric(task.metric, stage.train, distillation).WithContext(where));
     ESPALIER_RETURN_IF_ERROR(
-        ValidateForGraph(graph, stage.train, !stage.regularizers.empty()).WithContext(where));
+        ValidateForGraph(graph, stage.train, stage.regularizers).WithContext(where));
     ESPALIER_RETURN_IF_ERROR(CheckEarlyEnds(graph, task, stage).WithContext(where));
     if (stage.kind == StageKind::kPrune) {
       const bool is_unit = stage.prune.granularity == "unit";
-      if (is_open && !is_unit) stage.prune.granularity = "element";
+      if (is_open && !is_unit)
+        ESPALIER_RETURN_IF_ERROR(ForgetTile(&stage.prune).WithContext(where));
       const auto earlier = networks.find(stage.ramp.rewind);
       if (earlier != networks.end() && !is_open) {
         ESPALIER_RETURN_IF_ERROR(

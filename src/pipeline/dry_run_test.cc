@@ -187,8 +187,44 @@ TEST(DryRun, RefusesWhatHasNothingToActOn) {
               Code::kInvalidArgument, {"stages[1].prune", "dropout", "0.3 found"});
   ExpectError(DryRunOf(kModel, "train: {noise_draws: 2}"), Code::kInvalidArgument,
               {"stages[0].train", "noise_draws", "2 found"});
-  ExpectError(DryRunOf(kModel, "train: {send_penalty: 2}"), Code::kInvalidArgument,
-              {"stages[0].train", "send_penalty", "2 found"});
+  for (const char* penalty : {"send_penalty", "update_penalty", "delta_penalty"}) {
+    ExpectError(DryRunOf(kModel, StrCat("train: {", penalty, ": 2}")), Code::kInvalidArgument,
+                {"stages[0].train", penalty, "2 found"});
+  }
+  // A regularizer without noise has none to draw.
+  ExpectError(
+      DryRunOf(kModel, "train: {noise_draws: 2, regularizers: [{name: group_lasso, strength: 1}]}"),
+      Code::kInvalidArgument, {"stages[0].train", "noise_draws", "2 found"});
+}
+
+TEST(DryRun, HoldsWhatComesBackAgainstTheWeights) {
+  ExpectError(DryRunOf(kModel,
+                       "train, prune: {sparsity: 0.5, epochs: 2, weights: '*', schedule: {regrow: "
+                       "{criterion: jacobian}}}"),
+              Code::kInvalidArgument, {"stages[1].prune", "schedule.regrow", "gemm0.weight"});
+  ExpectError(DryRunOf(kModel,
+                       "train, prune: {sparsity: 0.5, epochs: 2, schedule: {name: one_shot, "
+                       "end_epoch: 0, regrow: {criterion: random}}}"),
+              Code::kInvalidArgument, {"stages[1].prune", "schedule.regrow", "more than once"});
+}
+
+TEST(DryRun, SaysHowManyUnitsGo) {
+  const auto planned =
+      ValueOrDie(Planned(kModel, "train, prune: {granularity: unit, sparsity: 0.4, multiple: 8}"));
+  EXPECT_NEAR(planned[0].pools[0].sparsity, 8.0 / 24.0, 1e-9);
+  ExpectError(DryRunOf(kModel, "train, prune: {granularity: unit, sparsity: 0.3, multiple: 8}"),
+              Code::kInvalidArgument, {"stages[1].prune", "sparsity", "0.3", "a multiple of 8"});
+}
+
+TEST(DryRun, HoldsAFixedSparsityWhereShapesAreOpen) {
+  ExpectError(DryRunOf(kModel,
+                       "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "
+                       "0.5}, compact, prune: {name: b, granularity: nm_16x4x2, sparsity: 0.9}"),
+              Code::kInvalidArgument, {"stages[3].prune", "sparsity", "nm_16x4x2", "0.9 found"});
+  ExpectError(DryRunOf(kModel,
+                       "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "
+                       "0.5}, compact, prune: {name: b, granularity: embedding_row}"),
+              Code::kInvalidArgument, {"stages[3].prune", "Embedding"});
 }
 
 // Strips of 64 rows fit the 96 of 24 units, and not the 48 of the 12 that stay.

@@ -54,8 +54,9 @@ Status ReadTeacher(const YAML::Node& node, const std::string& path, const TrainO
   if (node.IsDefined() && train.epochs == 0) {
     return Expected(path, "a stage that fine-tunes", "epochs = 0");
   }
-  if (!(teacher->temperature > 0.0)) {
-    return Expected(path + ".temperature", "a number above 0", StrCat(teacher->temperature));
+  if (!(teacher->temperature > 0.0 && teacher->temperature <= kMostTemperature)) {
+    return Expected(path + ".temperature", StrCat("a number in (0, ", kMostTemperature, "]"),
+                    StrCat(teacher->temperature));
   }
   if (!(teacher->hidden >= 0.0 && std::isfinite(teacher->hidden))) {
     return Expected(path + ".hidden", "a number of at least 0", StrCat(teacher->hidden));
@@ -171,8 +172,8 @@ Status CheckPrune(const YamlMap& map, const PruneSpec& spec) {
   }
   ESPALIER_RETURN_IF_ERROR(CheckShare(map, "floor", spec.floor));
   const bool has_shares = (*FindAllocation(spec.allocation))->kind == AllocationKind::kShares;
-  const bool holds_floor =
-      spec.sparsities.empty() && (!has_shares || spec.floor != PruneSpec().floor);
+  const bool holds_floor = spec.sparsities.empty() && spec.allocation != "threshold" &&
+                           (!has_shares || spec.floor != PruneSpec().floor);
   if (holds_floor && spec.floor > 1.0 - spec.sparsity + 1e-9) {
     return Expected(map.PathOf("floor"), StrCat("at most 1 - sparsity = ", 1.0 - spec.sparsity),
                     StrCat(spec.floor));
@@ -201,6 +202,8 @@ Status ReadSparsity(const YAML::Node& node, const std::string& path, PruneSpec* 
           read(entry.second, where, &spec->sparsities.emplace_back(pattern, 0.0).sparsity));
       continue;
     }
+    if (entry.second.size() == 0)
+      return Expected(where, "a share, or one for each gate", "nothing");
     for (const auto& gate : entry.second) {
       const std::string letter = gate.first.Scalar();
       const std::string name = pattern + "[" + letter + "]";
@@ -211,14 +214,27 @@ Status ReadSparsity(const YAML::Node& node, const std::string& path, PruneSpec* 
   return Ok();
 }
 
+// False for anything but a list of pairs of numbers.
+bool ReadPairs(const YAML::Node& node, std::vector<std::pair<double, double>>* pairs) {
+  if (!node.IsSequence()) return false;
+  for (const auto& pair : node) {
+    if (!pair.IsSequence() || pair.size() != 2) return false;
+    auto& [first, second] = pairs->emplace_back();
+    if (!pair[0].IsScalar() || !YAML::convert<double>::decode(pair[0], first)) return false;
+    if (!pair[1].IsScalar() || !YAML::convert<double>::decode(pair[1], second)) return false;
+  }
+  return true;
+}
+
 // `{lstm0.weight_hh: [[0, 0.1], [0.5, 0.2]]}`, sparsities and losses, as RecipeJson writes them.
 Status ReadLossPoints(const YAML::Node& pools, const std::string& path, PruneSpec* spec) {
   for (const auto& pool : pools) {
     const std::string name = pool.first.Scalar();
     std::vector<std::pair<double, double>> points;
-    if (!YAML::convert<decltype(points)>::decode(pool.second, points) || points.empty() ||
-        points[0].first != 0.0) {
-      return Expected(path + "." + name, "a list of [sparsity, loss] from sparsity 0 on",
+    const bool is_list = ReadPairs(pool.second, &points);
+    if (!is_list || points.size() < 2 || points[0].first != 0.0) {
+      return Expected(path + "." + name,
+                      "a list of at least two [sparsity, loss], from sparsity 0 on",
                       DescribeYaml(pool.second));
     }
     for (const auto& [sparsity, loss] : points) {
@@ -226,6 +242,9 @@ Status ReadLossPoints(const YAML::Node& pools, const std::string& path, PruneSpe
       if (!(losses.empty() || (sparsity > losses.back().sparsity && sparsity < 1.0))) {
         return Expected(path + "." + name, "sparsities that rise and are below 1",
                         StrCat(sparsity));
+      }
+      if (!std::isfinite(loss)) {
+        return Expected(path + "." + name, "finite losses", StrCat(loss));
       }
       losses.push_back({sparsity, loss});
     }
@@ -244,6 +263,16 @@ Status ReadLosses(const YAML::Node& node, const std::string& path, PruneSpec* sp
   Result<SensitivityScan> scan = ReadSensitivity(node.Scalar());
   if (!scan.ok()) return scan.status().WithContext(path);
   spec->losses = LossesOf(*scan);
+  return Ok();
+}
+
+// Keys of a fine-tuning that a stage without one would silently leave aside.
+Status CheckNoTraining(YamlMap* map) {
+  for (const char* key : kTrainKeys) {
+    const YAML::Node found = map->Take(key);
+    if (!found.IsDefined() || found.IsNull() || std::string(key) == "epochs") continue;
+    return Expected(map->PathOf(key), "nothing, since epochs = 0,", DescribeYaml(found));
+  }
   return Ok();
 }
 
@@ -284,11 +313,17 @@ Status ReadPrune(YamlMap* map, StageSpec* stage) {
   map->Read("reconstruct", &stage->reconstruct);
   ESPALIER_RETURN_IF_ERROR(
       ReadRamp(map->Take("schedule"), map->PathOf("schedule"), *stage, &stage->ramp));
-  if (calibration.IsDefined() && !ReadsCalibration(*stage)) {
+  if (calibration.IsDefined() && !calibration.IsNull() && !ReadsCalibration(*stage)) {
     return Expected(map->PathOf("calibration"),
-                    "nothing, since neither criterion nor reconstruct reads it,",
+                    "nothing, since neither a criterion nor reconstruct reads it,",
                     "criterion " + spec.criterion);
   }
+  if (stage->reconstruct && spec.granularity == "embedding_row") {
+    return Expected(map->PathOf("reconstruct"),
+                    "false, since what is looked up multiplies nothing that could make up for it,",
+                    "true");
+  }
+  if (stage->train.epochs == 0) ESPALIER_RETURN_IF_ERROR(CheckNoTraining(map));
   return CheckRecovery(*map, *stage);
 }
 
@@ -522,8 +557,7 @@ const char* StageKindName(StageKind kind) { return kKindNames[static_cast<size_t
 bool ReadsCalibration(const StageSpec& stage) {
   const auto reads = [](const std::string& name) {
     const auto criterion = FindCriterion(name);
-    ESPALIER_ASSERT(criterion.ok());
-    return ((*criterion)->needs & kNeedsCalibration) != 0;
+    return criterion.ok() && ((*criterion)->needs & kNeedsCalibration) != 0;
   };
   const std::string& regrow = stage.ramp.regrow.criterion;
   const bool regrows = stage.train.epochs > 0 && !regrow.empty();

@@ -104,7 +104,7 @@ struct Recipe {
   std::vector<StageSpec> stages;
 };
 
-// Does a prune stage look at calibration sequences? Precondition: its criteria are known.
+// Does a prune stage look at calibration sequences?
 bool ReadsCalibration(const StageSpec& stage);
 
 // Errors: kBadFormat for broken YAML; kInvalidArgument for an unknown key or name (with the

@@ -92,6 +92,11 @@ TEST(Recipe, ComesBackFromItsJson) {
   EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);  // JSON is YAML
 }
 
+TEST(Recipe, HoldsNoFloorAgainstASparsityThatPlaysNoPart) {
+  const std::string stage = "prune: {allocation: threshold, threshold: 0.1, floor: 0.95}";
+  EXPECT_EQ(ValueOrDie(ParseRecipe(WithSecond(stage))).stages[1].prune.floor, 0.95);
+}
+
 TEST(Recipe, GivesTheRateOfDropoutAndTheDrawsBack) {
   const Recipe recipe = ValueOrDie(ParseRecipe(
       WithTrain("dropout: 0.25, noise_draws: 4, regularizers: [{name: dropout, strength: 0.5}]")));
@@ -339,7 +344,35 @@ const BadRecipe kBadPrunes[] = {
      {"stages[1].prune.calibration.sequences", "at least 1", "0 found"}},
     {"CalibrationOfNothing",
      WithSecond("prune: {epochs: 2, calibration: {sequences: 9}}"),
-     {"stages[1].prune.calibration", "neither criterion nor reconstruct", "magnitude found"}},
+     {"stages[1].prune.calibration", "neither a criterion nor reconstruct", "magnitude found"}},
+    {"HugeBatch",
+     WithTrain("batch_size: 9223372036854775807"),
+     {"stages[0].train", "batch_size", "1 to 16777216", "9223372036854775807 found"}},
+    {"HugeEpochs", WithTrain("epochs: 1000001"), {"stages[0].train", "epochs", "1000001 found"}},
+    {"MoreDrawsThanSequences",
+     WithTrain("batch_size: 8, noise_draws: 9"),
+     {"stages[0].train", "noise_draws", "1 to 8", "9 found"}},
+    {"SparsityOfNoGate",
+     WithSecond("prune: {sparsity: {lstm0.weight_hh: {}}}"),
+     {"stages[1].prune.sparsity.lstm0.weight_hh", "one for each gate", "nothing found"}},
+    {"LossesOfNoPairs",
+     WithSecond("prune: {allocation: sensitivity, sensitivity: {a: [[0, x]]}}"),
+     {"stages[1].prune.sensitivity.a", "two [sparsity, loss]"}},
+    {"LossesOfOnePoint",
+     WithSecond("prune: {allocation: sensitivity, sensitivity: {a: [[0, 1]]}}"),
+     {"stages[1].prune.sensitivity.a", "two [sparsity, loss]"}},
+    {"LossesThatAreNone",
+     WithSecond("prune: {allocation: sensitivity, sensitivity: {a: [[0, 1], [0.5, .nan]]}}"),
+     {"stages[1].prune.sensitivity.a", "finite losses", "nan found"}},
+    {"TrainingKeysWithoutEpochs",
+     WithSecond("prune: {sparsity: 0.5, dropout: 0.3}"),
+     {"stages[1].prune.dropout", "epochs = 0", "0.3"}},
+    {"HotTeacher",
+     WithSecond("prune: {epochs: 1, distillation: {stage: dense, temperature: .inf}}"),
+     {"stages[1].prune.distillation.temperature", "(0, 1000]", "inf found"}},
+    {"ReconstructionOfRows",
+     WithSecond("prune: {granularity: embedding_row, reconstruct: true}"),
+     {"stages[1].prune.reconstruct", "looked up", "true found"}},
     {"Dropout", WithTrain("dropout: x"), {"stages[0].train.dropout", "a rate", "'x' found"}},
     {"DropoutRate", WithTrain("dropout: -0.1"), {"stages[0].train", "dropout", "-0.1 found"}},
     {"NoiseDraws", WithTrain("noise_draws: 0"), {"stages[0].train", "noise_draws", "0 found"}},
@@ -390,7 +423,7 @@ const BadRecipe kBadPrunes[] = {
      {"stages[1].prune.distillation.weight", "[0, 1]", "2 found"}},
     {"Temperature",
      WithSecond("prune: {epochs: 1, distillation: {stage: dense, temperature: 0}}"),
-     {"stages[1].prune.distillation.temperature", "above 0", "0 found"}},
+     {"stages[1].prune.distillation.temperature", "(0, 1000]", "0 found"}},
 };
 
 const BadRecipe kBadCompiles[] = {

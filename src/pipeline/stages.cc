@@ -19,8 +19,10 @@ ScheduleSpec ScheduleOf(const StageSpec& stage, const TaskData& data) {
   const int64_t batch = std::max<int64_t>(stage.train.batch_size, 1);
   const auto steps_per_epoch = static_cast<double>((data.train.size() + batch - 1) / batch);
   const double last_step = static_cast<double>(stage.train.epochs) * steps_per_epoch - 1.0;
+  // What is to be after the start is so by a step at least.
   const auto step_of = [&](double epoch) {
-    return static_cast<int64_t>(std::clamp(std::round(epoch * steps_per_epoch), 0.0, last_step));
+    const double least = epoch > 0.0 ? std::min(1.0, last_step) : 0.0;
+    return static_cast<int64_t>(std::clamp(std::round(epoch * steps_per_epoch), least, last_step));
   };
   return {stage.ramp.schedule,    step_of(stage.ramp.begin_epoch), step_of(stage.ramp.end_epoch),
           stage.ramp.every_steps, stage.ramp.initial_sparsity,     stage.ramp.masks,

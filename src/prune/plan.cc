@@ -43,14 +43,6 @@ Status CheckFloor(const Plan& plan) {
                                 " expected, ", plan.floor, " found"));
 }
 
-Status CheckFixedSparsity(const GranularitySpec& granularity, double sparsity) {
-  if (granularity.kind->fixed_sparsity == nullptr) return Ok();
-  const double fixed = granularity.kind->fixed_sparsity(granularity);
-  if (std::abs(sparsity - fixed) < 1e-9) return Ok();
-  return InvalidArgument(StrCat("sparsity: ", fixed, ", that of granularity ",
-                                GranularityName(granularity), ", expected, ", sparsity, " found"));
-}
-
 // What the allocation needs beside the weights is there, and nothing that it does not read.
 Status CheckAllocation(const PruneSpec& spec, const Allocation& allocation) {
   const bool takes_list = allocation.needs == AllocationNeeds::kSparsities;
@@ -162,7 +154,18 @@ Status FillPools(const Graph& graph, const PruneSpec& spec, Plan* plan) {
 }
 
 // Does the criterion have what it needs of every target? Some is known of some matrices only.
-Status CheckTargets(const Graph& graph, const Plan& plan) {
+}  // namespace
+
+Status CheckFixedSparsity(const GranularitySpec& granularity, double sparsity) {
+  if (granularity.kind->fixed_sparsity == nullptr) return Ok();
+  const double fixed = granularity.kind->fixed_sparsity(granularity);
+  if (std::abs(sparsity - fixed) < 1e-9) return Ok();
+  return InvalidArgument(StrCat("sparsity: ", fixed, ", that of granularity ",
+                                GranularityName(granularity), ", expected, ", sparsity, " found"));
+}
+
+Status CheckTargets(const Graph& graph, const Plan& plan, const Criterion& criterion) {
+  const bool is_unit = plan.granularity.kind->extent == Extent::kUnits;
   for (const Plan::Target& target : plan.targets) {
     const Node& owner = *FindOwner(graph, target.name);
     bool is_recurrent = false;  // one of the two matrices of a step
@@ -172,23 +175,27 @@ Status CheckTargets(const Graph& graph, const Plan& plan) {
                        target.name == direction.weight_hh;
       }
     }
-    if ((plan.criterion->needs & kNeedsSpectrumGradient) != 0 && !is_recurrent) {
-      return InvalidArgument(StrCat(
-          "criterion ", plan.criterion->name,
-          ": weight_ih and weight_hh of recurrent layers alone expected, ", target.name, " found"));
+    if ((criterion.needs & kNeedsSpectrumGradient) != 0 && !is_recurrent) {
+      return InvalidArgument(
+          StrCat("criterion ", criterion.name,
+                 ": weight_ih and weight_hh of recurrent layers alone expected, ",
+                 is_unit ? "granularity unit found, of which " : "", target.name,
+                 is_unit ? " is part, too" : " found"));
     }
     const bool is_read = std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
       return node.op == Op::kGemm && node.tied == owner.name;
     });
     const bool is_looked_up = owner.op == Op::kEmbedding && !is_read;
-    if ((plan.criterion->needs & (kNeedsInputPower | kNeedsInverseMoment)) != 0 && is_looked_up) {
-      return InvalidArgument(StrCat("criterion ", plan.criterion->name,
+    if ((criterion.needs & (kNeedsInputPower | kNeedsInverseMoment)) != 0 && is_looked_up) {
+      return InvalidArgument(StrCat("criterion ", criterion.name,
                                     ": matrices that multiply something expected, ", target.name,
                                     ", whose rows are looked up, found"));
     }
   }
   return Ok();
 }
+
+namespace {
 
 Plan::Target TargetOf(const Graph& graph, const std::string& name) {
   const Tensor& tensor = graph.weights.at(name);
@@ -388,6 +395,22 @@ Result<std::set<std::string>> ChooseWeights(const Graph& graph, const PruneSpec&
   return ChooseByPattern(patterns, all);
 }
 
+// A share at which all stay, since counts are whole and each layer keeps a multiple, is no pruning.
+Status CheckSomeUnitGoes(const Plan& plan) {
+  if (HasThresholds(plan) || plan.sparsity == 0.0) return Ok();
+  const UnitSelection selection{
+      plan.allocation, {plan.sparsity, plan.floor}, plan.multiple, plan.unit_layers, {},
+      plan.cut.pools};
+  const std::vector<float> equal(plan.coupling.groups.size(), 1.0f);
+  const Keep keep = SelectUnits(plan.coupling, equal, selection);
+  if (std::find(keep.begin(), keep.end(), 0) != keep.end()) return Ok();
+  return InvalidArgument(StrCat(
+      "sparsity: a share at which a hidden unit goes expected, ", plan.sparsity,
+      " found, at which all stay, since each layer keeps ",
+      plan.multiple > 1 ? StrCat("a multiple of ", plan.multiple) : std::string("a whole number"),
+      " of its units"));
+}
+
 }  // namespace
 
 Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
@@ -413,9 +436,10 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   const bool is_unit = kind.extent == Extent::kUnits;
   ESPALIER_RETURN_IF_ERROR(is_unit ? PlanUnits(graph, chosen, &plan)
                                    : PlanWeights(graph, chosen, &plan));
-  ESPALIER_RETURN_IF_ERROR(CheckTargets(graph, plan));
+  ESPALIER_RETURN_IF_ERROR(CheckTargets(graph, plan, *plan.criterion));
   ESPALIER_RETURN_IF_ERROR(FillPools(graph, spec, &plan));
   ESPALIER_RETURN_IF_ERROR(CheckFloor(plan));
+  if (is_unit) ESPALIER_RETURN_IF_ERROR(CheckSomeUnitGoes(plan));
   if (!is_unit && !HasThresholds(plan)) {
     ESPALIER_RETURN_IF_ERROR(
         CheckNoneDies(graph, plan.cut, *plan.allocation, {plan.sparsity, plan.floor}));

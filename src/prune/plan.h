@@ -92,6 +92,14 @@ struct Plan {
 // is nothing that can be removed, with the reason.
 Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 
+// Errors: kInvalidArgument, naming the one sparsity at which the granularity can end, if `sparsity`
+// is another.
+Status CheckFixedSparsity(const GranularitySpec& granularity, double sparsity);
+
+// Does the criterion know something of all that the plan cuts? Errors: kInvalidArgument, naming a
+// weight of which it does not.
+Status CheckTargets(const Graph& graph, const Plan& plan, const Criterion& criterion);
+
 // Whether the plan asks for scores and not for counts.
 inline bool HasThresholds(const Plan& plan) {
   return plan.allocation->needs == AllocationNeeds::kThresholds;

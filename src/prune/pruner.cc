@@ -52,6 +52,14 @@ Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
                granularity.name, " found"));
   }
   ESPALIER_ASSIGN_OR_RETURN(pruner.regrow_, FindCriterion(schedule.regrow.criterion));
+  const Status fits = CheckTargets(graph, pruner.plan_, *pruner.regrow_);
+  ESPALIER_RETURN_IF_ERROR(fits.WithContext("schedule.regrow"));
+  if (schedule.begin == schedule.end) {
+    return InvalidArgument(
+        StrCat("schedule.regrow: a schedule that makes masks more than once expected, one that "
+               "begins and ends at step ",
+               schedule.end, " found"));
+  }
   pruner.needs_ |= pruner.regrow_->needs;
   return pruner;
 }

@@ -53,7 +53,8 @@ size_t DynamicLayers(const Program& program) {
 // was compiled, or by how many weights are stored.
 size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns) {
   double share = plain.choice.ns / columns.choice.ns;
-  if (!(plain.choice.ns > 0.0 && columns.choice.ns > 0.0)) {
+  const bool is_measured = plain.choice.ns > 0.0 && columns.choice.ns > 0.0;
+  if (!is_measured) {
     share = static_cast<double>(WorkBefore(plain.view, RowGroups(plain.view))) /
             static_cast<double>(std::max<uint64_t>(1, WorkBefore(columns.view, 1)));
   }
@@ -61,7 +62,7 @@ size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns) {
   // takes (LSTM-256, dense, Zen 3: where half of the columns took as long as all, adding that half
   // made a step 1.3 times as long).
   constexpr size_t kCachedBytes = size_t{256} << 10;
-  if (columns.view.bytes.size() > kCachedBytes) share *= 0.7;
+  if (is_measured && columns.view.bytes.size() > kCachedBytes) share *= 0.7;
   const auto cols = static_cast<double>(plain.view.cols);
   return static_cast<size_t>(std::min(1.0, share) * cols);
 }

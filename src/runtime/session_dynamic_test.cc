@@ -126,9 +126,10 @@ std::vector<float> InChunks(const Artifact& artifact, const Graph& graph, const 
 TEST(SessionDynamic, DeltaGivesTheSameInChunks) {
   constexpr int64_t kSteps = 1300;  // an input product has room for 390 of the LSTM's
   for (const CellKind cell : {CellKind::kLstmCell, CellKind::kGruCell}) {
-    for (const Delta& delta : {Delta{0.0, 0.0, 1}, Delta{0.05, 0.02, 1}, Delta{0.3, 0.1, 1}}) {
+    for (const Delta& delta : {Delta{0.0, 0.0, 1}, Delta{0.05, 0.02, 1}, Delta{0.3, 0.1, 4}}) {
       const Graph graph = Network(cell, {delta, false}, Direction::kForward);
-      const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+      const Artifact artifact =
+          ArtifactOf(graph, delta.x == 0.05 ? FormatSpec() : FormatSpec{FormatId::k_slot, 8, 8});
       Rng rng(9);
       Batch batch = RandomBatch(graph, kSteps, 1, kSteps, &rng);
       const auto width = static_cast<size_t>(graph.inputs[0].type.features);
@@ -147,7 +148,8 @@ TEST(SessionDynamic, DeltaGivesTheSameInChunks) {
 
 // Each sequence of a batch, of its own length, is what it is alone.
 TEST(SessionDynamic, DeltaGivesTheSameInABatch) {
-  const Graph graph = Network(CellKind::kGruCell, {Delta{0.0, 0.0, 1}, false});
+  const Graph graph =
+      Network(CellKind::kGruCell, {Delta{0.05, 0.02, 1}, false}, Direction::kBidirectional);
   const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
   Rng rng(9);
   constexpr int64_t kSize = 3;

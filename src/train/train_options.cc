@@ -69,6 +69,11 @@ Status CheckRange(const Range& range) {
                                 " found"));
 }
 
+Status CheckCount(const char* field, int64_t value, int64_t least, int64_t most) {
+  if (value >= least && value <= most) return Ok();
+  return InvalidArgument(StrCat(field, ": ", least, " to ", most, " expected, ", value, " found"));
+}
+
 Status CheckAtLeast(const char* field, int64_t value, int64_t least) {
   if (value >= least) return Ok();
   return InvalidArgument(StrCat(field, ": at least ", least, " expected, ", value, " found"));
@@ -250,8 +255,11 @@ Status ValidateMasks(const Graph& graph, const MaskSet& masks) {
 
 Status ValidateOptions(const TrainOptions& options) {
   constexpr double kInf = HUGE_VAL;
-  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("epochs", options.epochs, 1));
-  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("batch_size", options.batch_size, 1));
+  // Beyond these is a typing error, and their products fit in 64 bits.
+  constexpr int64_t kMostEpochs = 1000000;
+  constexpr int64_t kMostBatch = int64_t{1} << 24;
+  ESPALIER_RETURN_IF_ERROR(CheckCount("epochs", options.epochs, 1, kMostEpochs));
+  ESPALIER_RETURN_IF_ERROR(CheckCount("batch_size", options.batch_size, 1, kMostBatch));
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast("threads", options.threads, 1));
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast("patience", options.patience, 0));
   ESPALIER_RETURN_IF_ERROR(CheckAtLeast("checkpoint_steps", options.checkpoint_steps, 0));
@@ -282,7 +290,7 @@ Status ValidateOptions(const TrainOptions& options) {
   if (options.dropout) {
     ESPALIER_RETURN_IF_ERROR(CheckRange({"dropout", *options.dropout, 0.0, true, 1.0}));
   }
-  ESPALIER_RETURN_IF_ERROR(CheckAtLeast("noise_draws", options.noise_draws, 1));
+  ESPALIER_RETURN_IF_ERROR(CheckCount("noise_draws", options.noise_draws, 1, options.batch_size));
   if (options.checkpoint_path.empty() && (options.resume || options.checkpoint_steps > 0)) {
     return InvalidArgument(
         "checkpoint_path: a path expected, since resume or checkpoint_steps ask "
@@ -304,7 +312,8 @@ Status ValidateForMetric(const Metric& metric, const TrainOptions& options,
   return refuse("distillation.temperature", distillation.temperature);
 }
 
-Status ValidateForGraph(const Graph& graph, const TrainOptions& options, bool has_regularizers) {
+Status ValidateForGraph(const Graph& graph, const TrainOptions& options,
+                        std::span<const RegularizerSpec> regularizers) {
   const auto& nodes = graph.nodes;
   const bool has_delta = std::any_of(nodes.begin(), nodes.end(),
                                      [](const Node& node) { return node.delta.has_value(); });
@@ -320,10 +329,28 @@ Status ValidateForGraph(const Graph& graph, const TrainOptions& options, bool ha
         StrCat("dropout: nothing expected for a network without a dropout layer, ",
                *options.dropout, " found"));
   }
-  if (options.noise_draws > 1 && !has_regularizers) {
+  const bool has_noise =
+      std::any_of(regularizers.begin(), regularizers.end(), [](const RegularizerSpec& spec) {
+        const auto kind = FindRegularizer(spec.name);
+        return kind.ok() && (*kind)->sample != nullptr;
+      });
+  if (options.noise_draws > 1 && !has_noise) {
+    return InvalidArgument(StrCat("noise_draws: 1 expected without regularizers that draw noise, ",
+                                  options.noise_draws, " found"));
+  }
+  const bool chooses = std::any_of(nodes.begin(), nodes.end(), [](const Node& node) {
+    return node.skip || (node.banks.has_value() && node.banks->top == 0);
+  });
+  if (options.update_penalty > 0.0 && !chooses) {
     return InvalidArgument(
-        StrCat("noise_draws: 1 expected without regularizers, whose noise it is of, ",
-               options.noise_draws, " found"));
+        StrCat("update_penalty: 0 expected for a network without layers that choose what they "
+               "leave out (dynamic: skip, or banks without a top), ",
+               options.update_penalty, " found"));
+  }
+  if (options.delta_penalty > 0.0 && !has_delta) {
+    return InvalidArgument(StrCat(
+        "delta_penalty: 0 expected for a network without layers with delta (dynamic: delta), ",
+        options.delta_penalty, " found"));
   }
   return Ok();
 }
@@ -425,7 +452,7 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
         StrCat("random_prefix: 0 expected for a data set with a label at each step, ",
                options.random_prefix, " found"));
   }
-  ESPALIER_RETURN_IF_ERROR(ValidateForGraph(job.graph, options, !job.regularizers.empty()));
+  ESPALIER_RETURN_IF_ERROR(ValidateForGraph(job.graph, options, job.regularizers));
   for (const auto& [name, mask] : job.masks) {
     const auto it = job.graph.weights.find(name);
     if (it == job.graph.weights.end())
@@ -482,7 +509,8 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
   if (job.distillation.teacher != nullptr) {
     const Range ranges[] = {
         {"distillation.weight", job.distillation.weight, 0.0, true, 1.0 + 1e-12},
-        {"distillation.temperature", job.distillation.temperature, 0.0, false, HUGE_VAL},
+        {"distillation.temperature", job.distillation.temperature, 0.0, false,
+         kMostTemperature + 1e-9},
         {"distillation.hidden", job.distillation.hidden_weight, 0.0, true, HUGE_VAL},
     };
     for (const Range& range : ranges) ESPALIER_RETURN_IF_ERROR(CheckRange(range));

@@ -394,15 +394,17 @@ Result<double> Training::DrawLoss(double share) {
 
 Result<double> Training::LossAndGradient(std::span<const int64_t> indices) {
   MakeBatch(*job_.train, indices, &batch_);
-  const size_t draws = IsRegularized() ? static_cast<size_t>(options_.noise_draws) : 1;
+  const size_t size = indices.size();
+  const size_t draws =
+      IsRegularized() ? std::min(size, static_cast<size_t>(options_.noise_draws)) : 1;
   if (draws == 1) return DrawLoss(1.0);
   const int64_t labels = batch_.label_count;
-  const size_t each = (indices.size() + draws - 1) / draws;
   const std::span<float> gradient = autograd_->gradient();
   std::vector<float> sum(gradient.size(), 0.0f);
   double loss = 0.0;
-  for (size_t first = 0; first < indices.size(); first += each) {
-    const auto part = indices.subspan(first, std::min(each, indices.size() - first));
+  for (size_t draw = 0; draw < draws; ++draw) {
+    const size_t first = draw * size / draws;
+    const auto part = indices.subspan(first, (draw + 1) * size / draws - first);
     MakeBatch(*job_.train, part, &batch_);
     const double share = static_cast<double>(batch_.label_count) / static_cast<double>(labels);
     ESPALIER_ASSIGN_OR_RETURN(const double of_part, DrawLoss(share));

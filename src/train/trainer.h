@@ -14,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -116,8 +117,9 @@ struct TrainOptions {
   // arXiv:1709.05027, table 1). Not for a graph without such a node.
   std::optional<double> dropout{};
   // So many times a batch is the noise of the regularizers drawn, each time for an equal share of
-  // its sequences, which then are a batch of their own as far as speed goes. batch_size: once a
-  // sequence (Louizos et al. 2018, arXiv:1712.01312; Lobacheva et al. 2017, arXiv:1708.00077).
+  // its sequences (one more or less), which then are a batch of their own as far as speed goes. 1
+  // to batch_size, which is once a sequence (Louizos et al. 2018, arXiv:1712.01312; Lobacheva et
+  // al. 2017, arXiv:1708.00077).
   int64_t noise_draws = 1;
   // The share of an epoch's sequences, drawn anew for each, that are cut to their first steps: to
   // any length from a quarter of theirs on (train/random_prefix.h), so that the network's answer
@@ -149,6 +151,9 @@ Status ValidateOptions(const TrainOptions& options);
 // weight mean (y - teacher)^2, without a T; + hidden_weight mean (h_S - P h_T)^2 over the outputs
 // of recurrent layers (Romero et al. 2015, arXiv:1412.6550), where P takes the units that the
 // student has kept.
+// A softer distribution is uniform, and the square of a larger one overflows.
+inline constexpr double kMostTemperature = 1000.0;
+
 struct Distillation {
   const Graph* teacher = nullptr;  // same input and outputs as the student; outlives Train
   double weight = 0.5;
@@ -165,9 +170,11 @@ struct Distillation {
 Status ValidateForMetric(const Metric& metric, const TrainOptions& options,
                          const Distillation& distillation);
 
-// What needs a network with what it is about: send_penalty thresholds, dropout a layer of it, and
-// noise_draws regularizers. Train checks it, too. Errors: kInvalidArgument, naming the field.
-Status ValidateForGraph(const Graph& graph, const TrainOptions& options, bool has_regularizers);
+// What needs a network with what it is about: penalties layers with such rules, dropout a layer of
+// it, and noise_draws regularizers with noise. Train checks it, too. Errors: kInvalidArgument,
+// naming the field.
+Status ValidateForGraph(const Graph& graph, const TrainOptions& options,
+                        std::span<const RegularizerSpec> regularizers);
 
 // Preconditions, checked by Train: graph is valid, has one input like the data sets' and as first
 // output what the data sets ask for, [B, classes] or [T, B, classes]. It is taken as logits; if a
