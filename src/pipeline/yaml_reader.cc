@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/strings.h"
+
 namespace espalier {
 
 Result<YAML::Node> ParseYaml(const std::string& text) {
@@ -90,6 +92,15 @@ Status YamlMap::Finish() {
     seen.push_back(key);
   }
   return Ok();
+}
+
+Status Expected(const std::string& path, const std::string& expected, const std::string& found) {
+  return InvalidArgument(path + ": " + expected + " expected, " + found + " found");
+}
+
+Status CheckAtLeast(const YamlMap& map, const char* key, int64_t least, int64_t value) {
+  if (value >= least) return Ok();
+  return Expected(map.PathOf(key), StrCat("at least ", least), StrCat(value));
 }
 
 }  // namespace espalier

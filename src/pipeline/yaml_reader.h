@@ -90,6 +90,10 @@ class YamlMap {
   Status status_;
 };
 
+// "path: what expected, found found".
+Status Expected(const std::string& path, const std::string& expected, const std::string& found);
+Status CheckAtLeast(const YamlMap& map, const char* key, int64_t least, int64_t value);
+
 }  // namespace espalier
 
 #endif  // ESPALIER_PIPELINE_YAML_READER_H_

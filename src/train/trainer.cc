@@ -394,22 +394,20 @@ Result<double> Training::DrawLoss(double share) {
 
 Result<double> Training::LossAndGradient(std::span<const int64_t> indices) {
   MakeBatch(*job_.train, indices, &batch_);
-  const size_t size = indices.size();
-  const size_t draws =
-      IsRegularized() ? std::min(size, static_cast<size_t>(options_.noise_draws)) : 1;
+  const auto asked = static_cast<size_t>(options_.noise_draws);
+  const size_t draws = IsRegularized() ? std::min(indices.size(), asked) : 1;
   if (draws == 1) return DrawLoss(1.0);
   const int64_t labels = batch_.label_count;
   const std::span<float> gradient = autograd_->gradient();
   std::vector<float> sum(gradient.size(), 0.0f);
   double loss = 0.0;
-  for (size_t draw = 0; draw < draws; ++draw) {
-    const size_t first = draw * size / draws;
-    const auto part = indices.subspan(first, (draw + 1) * size / draws - first);
-    MakeBatch(*job_.train, part, &batch_);
+  const auto first = [&](size_t draw) { return draw * indices.size() / draws; };
+  for (size_t i = 0; i < draws; ++i) {
+    MakeBatch(*job_.train, indices.subspan(first(i), first(i + 1) - first(i)), &batch_);
     const double share = static_cast<double>(batch_.label_count) / static_cast<double>(labels);
     ESPALIER_ASSIGN_OR_RETURN(const double of_part, DrawLoss(share));
     loss += share * of_part;
-    for (size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<float>(share) * gradient[i];
+    for (size_t k = 0; k < sum.size(); ++k) sum[k] += static_cast<float>(share) * gradient[k];
   }
   std::copy(sum.begin(), sum.end(), gradient.begin());
   batch_.label_count = labels;
