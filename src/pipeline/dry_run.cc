@@ -9,6 +9,7 @@
 #include "compile/compile.h"
 #include "formats/format.h"
 #include "pipeline/stages.h"
+#include "prune/compact.h"
 #include "prune/pruner.h"
 #include "prune/units.h"
 #include "report/text.h"
@@ -77,6 +78,12 @@ ScheduleSpec StandInSchedule(const StageSpec& stage) {
           ramp.regrow};
 }
 
+Status Gone(const PlannedPool& pool, double gone) {
+  return InvalidArgument(StrCat("sparsity: at least the ", FormatFixed(100.0 * gone, 1), " % of ",
+                                pool.name, " that are gone by then expected, ",
+                                FormatFixed(100.0 * pool.sparsity, 1), " % found"));
+}
+
 // Of each pool, no more may be gone than the stage asks for: it would do nothing.
 Status CheckNotGone(const Graph& graph, const Plan& plan, const PlannedStage& planned) {
   constexpr double kWholePieces = 0.02;  // a stage before may have taken a little more
@@ -89,24 +96,30 @@ Status CheckNotGone(const Graph& graph, const Plan& plan, const PlannedStage& pl
         static_cast<double>(std::count(first, first + size, 0.0f)) / static_cast<double>(size);
     const double share = planned.pools[i].sparsity;
     if (share < 0.0 || share == 0.0 || gone <= share + kWholePieces) continue;
-    return InvalidArgument(StrCat("sparsity: at least the ", FormatFixed(100.0 * gone, 1), " % of ",
-                                  planned.pools[i].name, " that are gone by then expected, ",
-                                  FormatFixed(100.0 * share, 1), " % found"));
+    return Gone(planned.pools[i], gone);
   }
   return Ok();
 }
 
-// Of shares what comes of them: counts are whole, and of a `multiple`.
-void CountUnits(const Plan& plan, const MaskSet& masks, PlannedStage* planned) {
+// Of shares what comes of them: counts are whole, and of a `multiple`. Errors: as CheckNotGone's.
+Status CountUnits(const Plan& plan, const Graph& graph, const MaskSet& masks,
+                  PlannedStage* planned) {
+  const Keep was_alive = FindDeadUnits(graph, plan.coupling);
   const Keep alive = AliveGroups(plan.coupling, masks);
   const auto by_pool = GroupsOfPools(plan.coupling, plan.unit_layers);
   for (size_t i = 0; i < planned->pools.size(); ++i) {
     if (planned->pools[i].sparsity < 0.0 || by_pool[i].empty()) continue;
-    const auto gone = std::count_if(by_pool[i].begin(), by_pool[i].end(), [&](int32_t group) {
-      return alive[static_cast<size_t>(group)] == 0;
-    });
-    planned->pools[i].sparsity = static_cast<double>(gone) / static_cast<double>(by_pool[i].size());
+    const auto share_gone = [&](const Keep& keep) {
+      const auto gone = std::count_if(by_pool[i].begin(), by_pool[i].end(), [&](int32_t group) {
+        return keep[static_cast<size_t>(group)] == 0;
+      });
+      return static_cast<double>(gone) / static_cast<double>(by_pool[i].size());
+    };
+    planned->pools[i].sparsity = share_gone(alive);
+    if (planned->sparsity <= 0.0 || share_gone(was_alive) <= share_gone(alive)) continue;
+    return Gone(planned->pools[i], share_gone(was_alive));
   }
+  return Ok();
 }
 
 // Errors: MakePlan's; Pruner::Create's; CheckNotGone's; CheckSchedule's.
@@ -126,7 +139,9 @@ Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
   for (const Pool& pool : plan.cut.pools) {
     planned.pools.push_back({pool.name, pool.rows, pool.cols, SparsityOfPool(plan, pool, masks)});
   }
-  if (plan.granularity.kind->extent == Extent::kUnits) CountUnits(plan, masks, &planned);
+  if (plan.granularity.kind->extent == Extent::kUnits) {
+    ESPALIER_RETURN_IF_ERROR(CountUnits(plan, graph, masks, &planned));
+  }
   ESPALIER_RETURN_IF_ERROR(CheckNotGone(graph, plan, planned));
   return planned;
 }
@@ -187,8 +202,9 @@ Status CheckRegularizers(const Graph& graph, const StageSpec& stage) {
     offsets[name] = offset;
     offset += tensor.size();
   }
-  for (const RegularizerSpec& spec : stage.regularizers) {
-    ESPALIER_RETURN_IF_ERROR(PiecesFor(graph, spec, stage.prune, offsets).status());
+  for (size_t i = 0; i < stage.regularizers.size(); ++i) {
+    const Status status = PiecesFor(graph, stage.regularizers[i], stage.prune, offsets).status();
+    ESPALIER_RETURN_IF_ERROR(status.WithContext(StrCat("regularizers[", i, "]")));
   }
   return Ok();
 }

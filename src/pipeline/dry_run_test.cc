@@ -216,6 +216,19 @@ TEST(DryRun, SaysHowManyUnitsGo) {
               Code::kInvalidArgument, {"stages[1].prune", "sparsity", "0.3", "a multiple of 8"});
 }
 
+TEST(DryRun, RefusesFewerUnitsThanAreGone) {
+  const std::string first = "train, prune: {name: a, granularity: unit, sparsity: 0.75}, ";
+  ExpectError(DryRunOf(kModel, first + "prune: {name: b, granularity: unit, sparsity: 0.5}"),
+              Code::kInvalidArgument, {"stages[2].prune", "75.0 % of lstm0", "50.0 % found"});
+  ASSERT_OK(DryRunOf(kModel, first + "prune: {name: b, granularity: unit, sparsity: 0.8}"));
+}
+
+TEST(DryRun, RefusesThresholdsWhereNoLayerCanHaveThem) {
+  ExpectError(
+      DryRunOf(kModel, "train: {dynamic: [{name: banks, size: 4}]}, thresholds: {loss: 0.1}"),
+      Code::kInvalidArgument, {"stages[1].thresholds", "delta expected", "none found"});
+}
+
 TEST(DryRun, HoldsAFixedSparsityWhereShapesAreOpen) {
   ExpectError(DryRunOf(kModel,
                        "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "

@@ -511,6 +511,12 @@ Status ValidateThresholds(const ThresholdSpec& spec) {
 Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec) {
   ESPALIER_RETURN_IF_ERROR(ValidateThresholds(spec));
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(graph, spec));
+  const bool skips = std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                                 [](const Node& node) { return node.skip; });
+  if (layers.empty() && !skips) {
+    return InvalidArgument(
+        "thresholds: a recurrent layer that has, or can have, delta expected, none found");
+  }
   Graph out = graph;
   for (Node& node : out.nodes) {
     if (layers.contains(node.name)) node.delta = Delta{0.0, 0.0, node.delta ? node.delta->bank : 1};

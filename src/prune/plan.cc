@@ -136,6 +136,13 @@ Status FillPools(const Graph& graph, const PruneSpec& spec, Plan* plan) {
       return InvalidArgument("sensitivity: losses of " + pool.name + " expected, those of " +
                              StrJoin(known, ", ") + " found");
     }
+    for (const auto& [name, losses] : spec.losses) {
+      const bool is_known = std::any_of(pools.begin(), pools.end(),
+                                        [&](const Pool& pool) { return pool.name == name; });
+      if (is_known) continue;
+      return InvalidArgument("sensitivity: losses of what is cut alone expected, of " + name +
+                             ", too, found; name the weights, or measure anew");
+    }
   }
   plan->sparsity = spec.sparsity;
   if (spec.sparsities.empty()) return CheckFixedSparsity(plan->granularity, spec.sparsity);
@@ -153,7 +160,6 @@ Status FillPools(const Graph& graph, const PruneSpec& spec, Plan* plan) {
   return Ok();
 }
 
-// Does the criterion have what it needs of every target? Some is known of some matrices only.
 }  // namespace
 
 Status CheckFixedSparsity(const GranularitySpec& granularity, double sparsity) {
@@ -392,7 +398,7 @@ Result<std::set<std::string>> ChooseWeights(const Graph& graph, const PruneSpec&
                            " node expected, none found");
   }
   if (patterns.empty()) return std::set<std::string>(all.begin(), all.end());
-  return ChooseByPattern(patterns, all);
+  return ChooseByPattern(patterns, all, spec.weights.empty() ? "sparsity" : "weights");
 }
 
 // A share at which all stay, since counts are whole and each layer keeps a multiple, is no pruning.
