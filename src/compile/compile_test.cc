@@ -44,6 +44,24 @@ CompileOptions WithTimes(double dense_ns, double csr_ns) {
   return options;
 }
 
+// A copy by columns is timed by adding half of them, 4 of 7: its time is that of all.
+TEST(Compile, TimesHalfOfTheColumns) {
+  Rng rng(3);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 5}}, &rng);
+  GraphBuilder::RecurrentOptions recurrent;
+  recurrent.delta = Delta{0.1, 0.1, 1};
+  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kLstmCell, 7, recurrent).Finish());
+  CompileOptions options;
+  options.repetitions = 3;
+  options.candidates = {FormatSpec()};
+  // Each reading is 1e9 ns after the one before: a sample has one call, and all take as long.
+  options.now_ns = [now = 0.0]() mutable { return now += 1e9; };
+  const Artifact artifact = CompileOrDie(graph, options);
+  EXPECT_EQ(artifact.matrix("lstm0.weight_hh").choice.ns, 1e9);
+  EXPECT_EQ(artifact.matrix("lstm0.weight_hh/columns").choice.ns, 1e9 * 7.0 / 4.0);
+  EXPECT_EQ(artifact.matrix("lstm0.weight_ih/columns").choice.ns, 1e9 * 5.0 / 3.0);
+}
+
 TEST(Compile, TakesTheFasterFormat) {
   const Artifact artifact = CompileOrDie(TestGraph(0.9), WithTimes(1000.0, 500.0));
   const Choice& choice = artifact.matrix("lstm0.weight_hh").choice;

@@ -98,7 +98,17 @@ Status CheckNotGone(const Graph& graph, const Plan& plan, const PlannedStage& pl
     if (share < 0.0 || share == 0.0 || gone <= share + kWholePieces) continue;
     return Gone(planned.pools[i], gone);
   }
-  return Ok();
+  if (planned.sparsity <= 0.0 || plan.allocation->kind != AllocationKind::kRanking) return Ok();
+  PlannedPool all{"all that is cut", 0, 0, planned.sparsity};
+  double zeros = 0.0, size = 0.0;
+  for (const Slice& slice : plan.cut.slices) {
+    const auto& values = graph.weights.at(slice.weight).values;
+    const auto first = values.begin() + slice.first_row * slice.cols;
+    zeros += static_cast<double>(std::count(first, first + slice.rows * slice.cols, 0.0f));
+    size += static_cast<double>(slice.rows * slice.cols);
+  }
+  if (size == 0.0 || zeros / size <= all.sparsity + kWholePieces) return Ok();
+  return Gone(all, zeros / size);
 }
 
 // Of shares what comes of them: counts are whole, and of a `multiple`. Errors: as CheckNotGone's.

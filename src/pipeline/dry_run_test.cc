@@ -216,6 +216,13 @@ TEST(DryRun, SaysHowManyUnitsGo) {
               Code::kInvalidArgument, {"stages[1].prune", "sparsity", "0.3", "a multiple of 8"});
 }
 
+TEST(DryRun, RefusesARankingThatAsksForLessThanIsGone) {
+  const std::string first = "train, prune: {name: a, sparsity: 0.9}, ";
+  ExpectError(DryRunOf(kModel, first + "prune: {name: b, allocation: global, sparsity: 0.5}"),
+              Code::kInvalidArgument, {"stages[2].prune", "90.0 % of all", "50.0 % found"});
+  ASSERT_OK(DryRunOf(kModel, first + "prune: {name: b, allocation: global, sparsity: 0.95}"));
+}
+
 TEST(DryRun, RefusesFewerUnitsThanAreGone) {
   const std::string first = "train, prune: {name: a, granularity: unit, sparsity: 0.75}, ";
   ExpectError(DryRunOf(kModel, first + "prune: {name: b, granularity: unit, sparsity: 0.5}"),
