@@ -251,7 +251,9 @@ namespace {
 // Where shapes are not known, whether a tile fits is not: single weights in its place.
 Status ForgetTile(PruneSpec* spec) {
   ESPALIER_ASSIGN_OR_RETURN(const GranularitySpec granularity, ParseGranularity(spec->granularity));
-  ESPALIER_RETURN_IF_ERROR(CheckFixedSparsity(granularity, spec->sparsity));
+  if (spec->sparsities.empty() && spec->allocation != "threshold") {
+    ESPALIER_RETURN_IF_ERROR(CheckFixedSparsity(granularity, spec->sparsity));
+  }
   if (granularity.kind->tile != Tile::kNone) spec->granularity = "element";
   return Ok();
 }
@@ -286,8 +288,9 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
     ESPALIER_RETURN_IF_ERROR(CheckEarlyEnds(graph, task, stage).WithContext(where));
     if (stage.kind == StageKind::kPrune) {
       const bool is_unit = stage.prune.granularity == "unit";
-      if (is_open && !is_unit)
+      if (is_open && !is_unit) {
         ESPALIER_RETURN_IF_ERROR(ForgetTile(&stage.prune).WithContext(where));
+      }
       const auto earlier = networks.find(stage.ramp.rewind);
       if (earlier != networks.end() && !is_open) {
         ESPALIER_RETURN_IF_ERROR(

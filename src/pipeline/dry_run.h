@@ -37,8 +37,8 @@ struct PlannedStage {
 };
 
 // Builds the network with random weights and takes it through the prune and compact stages without
-// training; reads no data. It stops, satisfied, after a stage that removes units by a ranking over
-// all layers: how many stay in each only the trained weights say.
+// training; reads no data. How many units a ranking over all layers leaves in each only the trained
+// weights say: after such a stage it goes on with what does not depend on shapes.
 // Returns the prune stages, first to last. Errors: what BuildNetwork, Evaluate and PruneNetwork
 // say, with the key's path in front.
 Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe);

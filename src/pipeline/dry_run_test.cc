@@ -237,6 +237,10 @@ TEST(DryRun, RefusesThresholdsWhereNoLayerCanHaveThem) {
 }
 
 TEST(DryRun, HoldsAFixedSparsityWhereShapesAreOpen) {
+  ASSERT_OK(DryRunOf(kModel,
+                     "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "
+                     "0.5}, compact, prune: {name: b, granularity: nm_16x4x2, sparsity: "
+                     "{'*.weight_hh': 0.5}}"));
   ExpectError(DryRunOf(kModel,
                        "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "
                        "0.5}, compact, prune: {name: b, granularity: nm_16x4x2, sparsity: 0.9}"),

@@ -24,12 +24,11 @@ Status ValidateCalibration(const CalibrationOptions& options);
 class CalibrationStatistics {
  public:
   // Passes over the sequences: one with gradients for kNeedsGradient, one of single sequences for
-  // kNeedsSquaredGradient (which also gives the gradient), two more for kNeedsHessianGradient
-  // (differences of gradients a thousandth of the weights' norm to either side), one through the
-  // reference executor for those of inputs, and FindSpectrum's. kNeedsUnitGradient comes with
+  // kNeedsSquaredGradient (which also gives the gradient), one more for kNeedsHessianGradient
+  // (the gradient a thousandth of the weights' norm along itself), one through the reference
+  // executor for those of inputs, and FindSpectrum's. kNeedsUnitGradient comes with
   // kNeedsSquaredGradient and wants the coupling whose groups it is of. Dropout is off, and the
-  // weights are
-  // left as they are. Preconditions: the data fits the graph; the options are valid. Errors:
+  // weights are left as they are. Preconditions: the data fits the graph; the options are valid. Errors:
   // kInvalidArgument if the criterion wants inputs of an Embedding, which has none; those of
   // Autograd.
   static Result<CalibrationStatistics> Gather(Needs needs, const Dataset& dataset,
