@@ -28,9 +28,9 @@ class CalibrationStatistics {
   // (the gradient a thousandth of the weights' norm along itself), one through the reference
   // executor for those of inputs, and FindSpectrum's. kNeedsUnitGradient comes with
   // kNeedsSquaredGradient and wants the coupling whose groups it is of. Dropout is off, and the
-  // weights are left as they are. Preconditions: the data fits the graph; the options are valid. Errors:
-  // kInvalidArgument if the criterion wants inputs of an Embedding, which has none; those of
-  // Autograd.
+  // weights are left as they are. Preconditions: the data fits the graph; the options are valid.
+  // Errors: kInvalidArgument if the criterion wants inputs of an Embedding, which has none; those
+  // of Autograd.
   static Result<CalibrationStatistics> Gather(Needs needs, const Dataset& dataset,
                                               const CalibrationOptions& options, Autograd* autograd,
                                               const Coupling* coupling = nullptr);
