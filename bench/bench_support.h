@@ -42,7 +42,7 @@ inline double Quantile(std::vector<double> values, double q) {
 }
 
 // A random matrix of which about `density` is kept, in the pieces that the format stores. Full for
-// dense, at N / M for nm; diagonals are kept, too.
+// dense and rows, at N / M for nm; diagonals are kept, too.
 inline Tensor RandomPieces(const FormatSpec& spec, int64_t rows, int64_t cols, double density,
                            Rng* rng) {
   const auto keeps = [rng](int64_t count, double share) {
@@ -50,7 +50,8 @@ inline Tensor RandomPieces(const FormatSpec& spec, int64_t rows, int64_t cols, d
     for (size_t i = 0; i < kept.size(); ++i) kept[i] = rng->Uniform() < share;
     return kept;
   };
-  const bool is_full = spec.id == FormatId::k_dense || spec.id == FormatId::k_nm;
+  const bool is_full =
+      spec.id == FormatId::k_dense || spec.id == FormatId::k_rows || spec.id == FormatId::k_nm;
   const bool is_compact = spec.id == FormatId::k_compact;
   const int64_t piece_rows = std::max(1, spec.strip_rows);
   const int64_t piece_cols = std::max(1, spec.bank_cols);

@@ -1,11 +1,11 @@
 // dynamic_bench TASK[:OPTIONS] DATA NET.onnx... [--repetitions N] [--sequences N]
-//               [--against NET.onnx] [--delta-x X] [--delta-h H] [--json 1]
+//               [--against NET.onnx] [--delta-x X] [--delta-h H] [--idle EPSILON] [--json 1]
 //
 // Times networks with dynamic pruning against a baseline, one stream, one thread: whole sequences
 // and, where a network can stream, single steps, on the first --sequences of the validation split,
 // each from zero states. The baseline is the same network without its rules, or the one of
 // --against. --delta-x and --delta-h give every recurrent layer delta with these thresholds, in the
-// place of its own (0: all is sent, the worst case).
+// place of its own (0: all is sent, the worst case). --idle gives every one idle candidates.
 //
 // Verifies first: the last outputs of sequences against the reference executor, and the predictions
 // of all of them against libtorch's. Then both sessions run each sequence in turn, once untimed and
@@ -39,7 +39,7 @@ struct Options {
   std::vector<std::string> positional;  // task, folder of its data, networks
   int repetitions = 15;
   int64_t sequences = 200;
-  std::optional<double> delta_x, delta_h;
+  std::optional<double> delta_x, delta_h, idle;
   std::string against;
   bool json = false;
 };
@@ -62,13 +62,16 @@ struct Times {
 Graph Load(const std::string& path, const Options& options) {
   Graph graph = ValueOrDie(ImportOnnxFile(path));
   for (Node& node : graph.nodes) {
-    if (node.op != Op::kRecurrent || !(options.delta_x || options.delta_h)) continue;
+    if (node.op != Op::kRecurrent) continue;
+    if (options.idle) node.idle = IdleCandidates{*options.idle};
+    if (!options.delta_x && !options.delta_h) continue;
     if (!node.delta) node.delta.emplace();
     node.delta->x = options.delta_x.value_or(node.delta->x);
     node.delta->h = options.delta_h.value_or(node.delta->h);
   }
   if (!IsDynamic(graph) && options.against.empty()) {
-    Die(path + ": a network with dynamic pruning, --delta-x, --delta-h or --against expected");
+    Die(path +
+        ": a network with dynamic pruning, --delta-x, --delta-h, --idle or --against expected");
   }
   return graph;
 }
@@ -180,6 +183,10 @@ Json ActivityJson(const ActivityRecord& layer) {
     return static_cast<double>(part) / static_cast<double>(std::max<int64_t>(1, whole));
   };
   return {{"layer", LayerName(layer)},
+          {"idle", layer.idle},
+          {"predicted", layer.predicted},
+          {"rows", layer.rows},
+          {"rows_run", layer.rows_run},
           {"delta_x", layer.delta_x},
           {"delta_h", layer.delta_h},
           {"skipped", share(layer.skipped, layer.steps)},
@@ -270,6 +277,8 @@ Options ParseOptions(int argc, char** argv) {
       options.delta_x = std::stod(value);
     } else if (name == "--delta-h") {
       options.delta_h = std::stod(value);
+    } else if (name == "--idle") {
+      options.idle = std::stod(value);
     } else if (name == "--against") {
       options.against = value;
     } else if (name == "--json") {

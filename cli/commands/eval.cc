@@ -44,6 +44,10 @@ Json ActivityJson(const LayerActivity& activity) {
           {"skipped", counters.skipped},
           {"units", counters.units},
           {"units_run", counters.units_run},
+          {"idle", activity.rules.idle},
+          {"predicted", activity.rules.predicted},
+          {"rows", counters.rows},
+          {"rows_run", counters.rows_run},
           {"x_columns", counters.x_columns},
           {"x_sent", counters.x_sent},
           {"h_columns", counters.h_columns},
@@ -77,10 +81,10 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
     return evaluation;
   }
   if (flags.dynamic.changes_rules()) {
-    return InvalidArgument(
-        path +
-        ": --delta-x, --delta-h, --no-skip and --no-banks are for compiled networks "
-        "(.esp); an .onnx file has its own rules");
+    return InvalidArgument(path +
+                           ": --delta-x, --delta-h, --no-skip, --no-banks, --idle and --predicted "
+                           "are for compiled networks "
+                           "networks (.esp); an .onnx file has its own rules");
   }
   if (flags.dynamic.exit || flags.dynamic.after != 1.0 || flags.dynamic.drop != 0.0) {
     return InvalidArgument(path +
@@ -179,6 +183,10 @@ Action AddEval(CLI::App* app) {
   app->add_option("--delta-h", flags->dynamic.delta_h, "The same for changes of h");
   app->add_flag("--no-skip", flags->dynamic.no_skip, "Every step is an update");
   app->add_flag("--no-banks", flags->dynamic.no_banks, "All banks of units run at every step");
+  app->add_option("--idle", flags->dynamic.idle,
+                  "How near to an end a gate is whose candidate is left out, in [0, 0.5], in every "
+                  "layer with idle candidates, in the place of its own");
+  app->add_option("--predicted", flags->dynamic.predicted, "The same for predicted rows");
   app->add_option("--exit-confidence", flags->exit_confidence,
                   "End each sequence once a class has this probability, in (0, 1]");
   app->add_option("--exit-hold", flags->exit_hold, "At so many looks in a row (1)");

@@ -52,6 +52,13 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
                      node.banks->top > 0 ? StrCat(node.banks->top, " of its ") : "some of its ",
                      BankCountOf(node), " banks of ", node.banks->size, " units");
     }
+    if (node.idle.has_value()) {
+      text += StrCat(", leaves out candidates within ", node.idle->epsilon, " of shut");
+    }
+    if (node.predicted.has_value()) {
+      text += StrCat(", predicts rows within ", node.predicted->epsilon, " of an end, through ",
+                     node.predicted->size);
+    }
     if (node.delta.has_value()) {
       text +=
           StrCat(", sends changes of at least ", node.delta->x, " of x and ", node.delta->h,
@@ -132,6 +139,10 @@ Json NodeJson(const Node& node, const std::map<std::string, ValueType>& types) {
     if (node.skip) json["skip"] = true;
     if (node.banks.has_value()) {
       json["banks"] = {{"size", node.banks->size}, {"top", node.banks->top}};
+    }
+    if (node.idle.has_value()) json["idle"] = {{"epsilon", node.idle->epsilon}};
+    if (node.predicted.has_value()) {
+      json["predicted"] = {{"size", node.predicted->size}, {"epsilon", node.predicted->epsilon}};
     }
     if (node.delta.has_value()) {
       json["delta"] = {{"x", node.delta->x}, {"h", node.delta->h}, {"bank", node.delta->bank}};

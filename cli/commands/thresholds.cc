@@ -62,9 +62,16 @@ Action AddThresholds(CLI::App* app) {
   app->add_option("--multiply-adds", spec.multiply_adds,
                   "Target: the largest share of multiply-adds done, in a compiled copy; another "
                   "compile that chooses other formats does some percent more or fewer");
+  app->add_option("--method", spec.method,
+                  "The dynamic method: delta; idle (candidates that a gate does not let in) or "
+                  "predicted (rows whose gate saturates by a small predictor), of which an epsilon "
+                  "is looked for")
+      ->capture_default_str();
+  app->add_option("--predictor", spec.predictor, "Size of predictors that are not there yet")
+      ->capture_default_str();
   app->add_option("--layers", spec.layers,
-                  "Patterns of recurrent layers' names; default: those with delta, or if there are "
-                  "none, those that do not skip");
+                  "Patterns of recurrent layers' names; default: those with the method, or if "
+                  "there are none, those that do not skip");
   app->add_option(
          "--scale", spec.scale,
          "What thresholds are in proportion to: changes of x and h of each layer from step to "

@@ -178,14 +178,17 @@ ESPALIER_API espalier_status espalier_session_state_set(espalier_session* sessio
                                                         espalier_error* error_out);
 
 /* Dynamic pruning of a layer: thresholds below which changes of its input x and of its state h are
- * not multiplied, finite and >= 0, whether it may skip steps, and whether a step may leave out
- * banks of units (0 or 1). All 0: the plain layer.
+ * not multiplied, finite and >= 0; whether it may skip steps, and whether a step may leave out
+ * banks of units (0 or 1); how near to an end a gate is whose candidates, or whose predicted rows,
+ * are left out, in [0, 0.5]. All 0: the plain layer.
  */
 typedef struct espalier_layer_rules {
   float delta_x;
   float delta_h;
   int32_t skip;
   int32_t banks;
+  float idle;
+  float predicted;
 } espalier_layer_rules;
 
 /* What one direction of a layer did since the session was made or its counters were set to 0. */
@@ -199,13 +202,17 @@ typedef struct espalier_layer_activity {
    */
   int64_t units;
   int64_t units_run;
+  /* Rows of gates in the other steps of a layer that leaves out idle or predicted ones, and how
+   * many of them were not left out. */
+  int64_t rows;
+  int64_t rows_run;
   /* Columns of the input matrix in the other steps, and how many were sent: where many are, all are
    * multiplied. */
   int64_t x_columns;
   int64_t x_sent;
   int64_t h_columns; /* of the recurrent matrix */
   int64_t h_sent;
-  int64_t multiply_adds;         /* done in both matrices */
+  int64_t multiply_adds;         /* done in both matrices, to choose banks and to predict rows */
   int64_t multiply_adds_without; /* as many steps of the plain layer */
 } espalier_layer_activity;
 

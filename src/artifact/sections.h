@@ -11,7 +11,8 @@
 namespace espalier {
 
 // The section of each row of a part: the bank (model/graph.h, UnitBanks) of its unit, in all gates;
-// empty for a matrix of which all rows are multiplied.
+// of a layer that leaves out rows (IdleCandidates, PredictedRows) its gate; empty for a matrix of
+// which all rows are multiplied.
 std::vector<int32_t> SectionsOf(const Graph& graph, const MatrixPart& part);
 
 }  // namespace espalier

@@ -1,5 +1,6 @@
 #include "compile/compile.h"
 
+#include <algorithm>
 #include <cmath>
 #include <exception>
 #include <utility>
@@ -63,6 +64,25 @@ const FormatSpec* ForcedFormat(const CompileOptions& options, const MatrixPart& 
   return nullptr;
 }
 
+// How many times as long as the fastest format one by row may take (TunedPart::most_by_row). Rows
+// that are predicted are many, idle candidates few.
+double MostByRow(const Graph& graph, const MatrixPart& part) {
+  const Node& node = *FindOwner(graph, part.weight);
+  if (GatesOfWeight(node, part.weight) == 0) return 0.0;
+  return node.predicted.has_value() ? 1.5 : node.idle.has_value() ? 1.05 : 0.0;
+}
+
+// Whether it is a matrix of what predicts rows, which is always of type i8.
+bool IsPredictor(const Graph& graph, const std::string& weight) {
+  const Node* node = FindOwner(graph, weight);
+  if (node == nullptr || !node->predicted.has_value()) return false;
+  const auto directions = DirectionsOf(*node);
+  return std::any_of(directions.begin(), directions.end(), [&](const RecurrentDirection& each) {
+    return weight == each.weight_predict_ih || weight == each.weight_predict_hh ||
+           weight == each.weight_predict;
+  });
+}
+
 MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& types,
                 const MatrixPart& part) {
   const Node& node = *FindOwner(graph, part.weight);
@@ -70,7 +90,8 @@ MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& type
     return IsMultiplied(graph, part.weight) ? MatrixUse::kBatched : MatrixUse::kLookup;
   }
   if (node.op == Op::kRecurrent) {
-    if (node.delta.has_value() || node.banks.has_value()) return MatrixUse::kSingle;
+    const bool is_single = node.delta.has_value() || node.banks.has_value();
+    if (is_single || IsPredictor(graph, part.weight)) return MatrixUse::kSingle;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       if (direction.weight_hh == part.weight) return MatrixUse::kSingle;
     }
@@ -124,14 +145,21 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     exact_options.candidates.push_back(FormatSpec());  // not all there are
   }
   Tuner exact_tuner(exact_options, kernels);
+  // Rounded to i8 in any case; a small one may be faster in f32, which does not round x.
+  CompileOptions predictor_options = options;
+  predictor_options.weights = WeightType::kI8;
+  predictor_options.candidates = {FormatSpec{.type = WeightType::kI8}};
+  Tuner predictor_tuner(predictor_options, kernels);
   for (const MatrixPart& part : parts) {
     const TunedPart tuned{part.name,
                           {graph.weights.at(part.weight).values.data() + part.first_row * part.cols,
                            part.rows, part.cols},
-                          SectionsOf(graph, part)};
+                          SectionsOf(graph, part),
+                          LeavesOutRows(graph, part)};
     const FormatSpec* forced = ForcedFormat(options, part);
     const bool is_exact = FindOwner(graph, part.weight)->delta.has_value();
-    Tuner& chooser = is_exact ? exact_tuner : tuner;
+    const bool is_predictor = IsPredictor(graph, part.weight);
+    Tuner& chooser = is_exact ? exact_tuner : is_predictor ? predictor_tuner : tuner;
     if (forced != nullptr && is_exact && forced->type == WeightType::kI8) {
       return InvalidArgument(StrCat("forced format of '", part.name,
                                     "': one that does not round x, "
@@ -171,7 +199,8 @@ Graph RoundMatrices(const Graph& graph, WeightType type) {
   Graph rounded = graph;
   for (auto& [name, weight] : rounded.weights) {
     if (weight.shape.size() != 2) continue;
-    RoundMatrix(type, weight.dim(1), weight.values);
+    const bool is_predictor = IsPredictor(graph, name);
+    RoundMatrix(is_predictor ? WeightType::kI8 : type, weight.dim(1), weight.values);
   }
   return rounded;
 }

@@ -72,8 +72,8 @@ struct CompileOptions {
 // the reference.
 Result<AlignedBuffer<std::byte>> Compile(const Graph& graph, const CompileOptions& options);
 
-// The network with every matrix rounded to `type`; vectors (biases) stay. It is what Compile with
-// CompileOptions::weights compiles, to evaluate it elsewhere.
+// The network with every matrix rounded to `type`, those that predict rows to i8; vectors (biases)
+// stay. It is what Compile with CompileOptions::weights compiles, to evaluate it elsewhere.
 Graph RoundMatrices(const Graph& graph, WeightType type);
 
 // Two medians closer than this are a tie: run to run they differ by about 1 %.

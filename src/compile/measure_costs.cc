@@ -37,8 +37,8 @@ double ThreadNs() {
 
 // Does it store the same bytes whatever weights are 0? (`compact`: of the columns that are left.)
 bool StoresAll(const FormatSpec& spec) {
-  return spec.id == FormatId::k_dense || spec.id == FormatId::k_compact ||
-         spec.id == FormatId::k_nm;
+  return spec.id == FormatId::k_dense || spec.id == FormatId::k_rows ||
+         spec.id == FormatId::k_compact || spec.id == FormatId::k_nm;
 }
 
 struct Shape {

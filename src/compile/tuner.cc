@@ -32,7 +32,7 @@ std::vector<double> Multiplied(const EncodedView& matrix, const float* x) {
 Tuner::Tuner(const CompileOptions& options, const KernelTable* kernels)
     : options_(options), kernels_(kernels), now_ns_(options.now_ns), rng_(options.seed) {
   candidates_.push_back(FormatSpec());
-  const bool all = options.candidates.empty();
+  const bool all = tries_all_ = options.candidates.empty();
   for (const FormatSpec& spec : all ? AllFormats() : options.candidates) {
     if (all && spec.type != WeightType::kF32 && spec.type != options.weights) continue;
     if (all && spec.id == FormatId::k_columns) continue;  // for parts by columns: ByColumn
@@ -178,7 +178,7 @@ void Tuner::LookUp(int64_t count, std::vector<Entry>* entries, std::vector<Candi
 }
 
 // Precondition: entries is not empty and starts with dense.
-Choice Tuner::Rank(MatrixUse use, std::vector<Entry> entries,
+Choice Tuner::Rank(MatrixUse use, double most_by_row, std::vector<Entry> entries,
                    std::vector<Candidate> refused) const {
   const bool is_timed = use != MatrixUse::kLookup && options_.tuning != Tuning::kOff;
   const auto cost = [&](const Entry& entry) {
@@ -191,12 +191,23 @@ Choice Tuner::Rank(MatrixUse use, std::vector<Entry> entries,
   const double limit = dense_cost * (is_timed ? 1.0 - kTieShare : 1.0);
   auto winner = entries.begin();
   if (cost(*winner) >= limit) winner = std::find_if(entries.begin(), entries.end(), is_dense);
+  if (most_by_row > 0.0) {
+    const auto row = std::find_if(entries.begin(), entries.end(), [](const Entry& entry) {
+      const EncodedView view = entry.encoded.view();
+      return RowGroups(view) == static_cast<size_t>(view.rows);
+    });
+    if (row != entries.end() && cost(*row) <= most_by_row * cost(*winner)) winner = row;
+  }
 
   Choice choice{winner->spec, kernels_->matmul_name(winner->spec), winner->ns, {}};
   for (const Entry& entry : entries) {
     if (&entry == &*winner) continue;
     const bool is_tie = is_dense(*winner) && cost(entry) <= cost(*winner);
-    const char* reason = is_tie ? "no gain over dense" : is_timed ? "slower" : "larger";
+    const bool is_less = cost(entry) < cost(*winner);  // of one by row
+    const char* reason = is_less    ? "not by row"
+                         : is_tie   ? "no gain over dense"
+                         : is_timed ? "slower"
+                                    : "larger";
     choice.runners_up.push_back({entry.spec, entry.ns, entry.encoded.bytes.size(), reason});
   }
   choice.runners_up.insert(choice.runners_up.end(), refused.begin(), refused.end());
@@ -207,6 +218,8 @@ Result<Choice> Tuner::Choose(const TunedPart& part, MatrixUse use) {
   std::vector<Entry> entries;
   std::vector<Candidate> refused;
   for (const FormatSpec& spec : candidates_) {
+    // No faster than dense for one x, and slower for several.
+    if (tries_all_ && spec.id == FormatId::k_rows && part.most_by_row == 0.0) continue;
     Result<Entry> entry = Prepare(part, spec);
     if (entry.ok()) {
       entries.push_back(*std::move(entry));
@@ -228,7 +241,7 @@ Result<Choice> Tuner::Choose(const TunedPart& part, MatrixUse use) {
     options_.log.Debug(StrCat("candidate matrix=", part.name, " format=", FormatName(entry.spec),
                               " ns=", entry.ns, " bytes=", entry.encoded.bytes.size()));
   }
-  return Rank(use, std::move(entries), std::move(refused));
+  return Rank(use, part.most_by_row, std::move(entries), std::move(refused));
 }
 
 Result<Choice> Tuner::ByColumn(const TunedPart& part) {

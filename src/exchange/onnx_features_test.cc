@@ -45,6 +45,10 @@ TEST(OnnxRules, ReadsDynamicPruningBack) {
   options.direction = Direction::kBidirectional;
   options.banks = UnitBanks{4, 1};
   builder.Recurrent(CellKind::kLstmCell, 6, options);
+  options.banks.reset();
+  options.idle = IdleCandidates{0.02};
+  options.predicted = PredictedRows{3, 0.1};
+  builder.Recurrent(CellKind::kGruResetBeforeCell, 5, options);
   const Graph graph = ValueOrDie(builder.LastStep().Gemm(2).Finish());
   EXPECT_EQ(ValueOrDie(ImportOnnx(ValueOrDie(ExportOnnx(graph)))), graph);
 }
@@ -59,7 +63,11 @@ TEST(OnnxRules, RefusesRulesThatAreDamaged) {
   options.delta.reset();
   options.skip = false;
   options.banks = UnitBanks{3, 2};
-  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kRnnTanhCell, 6, options).Finish());
+  builder.Recurrent(CellKind::kRnnTanhCell, 6, options);
+  options.banks.reset();
+  options.idle = IdleCandidates{0.375};
+  options.predicted = PredictedRows{2, 0.0};
+  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 4, options).Finish());
   const auto expect = [&](const std::string& from, const std::string& to,
                           const std::vector<std::string>& parts) {
     std::vector<std::byte> bytes = ValueOrDie(ExportOnnx(graph));
@@ -93,6 +101,8 @@ TEST(OnnxRules, RefusesRulesThatAreDamaged) {
       "banks.size.rnn_tanh0\x12\x01"
       "1",
       {"espalier.banks.", "rnn_tanh0", "a multiple of 6 numbers", "4 found"});
+  expect("0.375", "0.575", {"gru1.idle.epsilon", "[0, 0.5]", "0.575"});
+  expect("predicted.gru1.bias", "predicted.gru1.bios", {"predicted.gru1.bias_predict", "missing"});
 }
 
 TEST(OnnxEverything, ReadsTheLeanFormBackAsTheSameNetwork) {

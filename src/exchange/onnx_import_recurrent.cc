@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/strings.h"
+#include "cells/saturation.h"
 #include "exchange/onnx_gates.h"
 #include "exchange/onnx_importer.h"
 #include "exchange/onnx_scan.h"
@@ -166,6 +167,41 @@ Result<int64_t> OnnxImporter::MetadataCount(const std::string& key, int64_t leas
                           value, " found"));
 }
 
+Result<Tensor> OnnxImporter::MetadataMatrix(const std::string& rule, const std::string& name,
+                                            int64_t rows) const {
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> values, MetadataList(rule + "." + name));
+  const auto size = static_cast<int64_t>(values.size());
+  if (size % rows == 0) return Tensor({rows, size / rows}, values);
+  return BadFormat(StrCat("metadata 'espalier.", rule, ".", name, "': a multiple of ", rows,
+                          " numbers expected, ", size, " found"));
+}
+
+Status OnnxImporter::ReadRowRules(Node* made, TensorStore* weights) const {
+  if (MetadataText("idle.epsilon." + made->name) != nullptr) {
+    ESPALIER_ASSIGN_OR_RETURN(made->idle.emplace().epsilon,
+                              Metadata("idle.epsilon." + made->name, 0.0));
+  }
+  const std::string size = "predicted.size." + made->name;
+  if (MetadataText(size) == nullptr) return Ok();
+  PredictedRows& predicted = made->predicted.emplace();
+  ESPALIER_ASSIGN_OR_RETURN(predicted.size, MetadataCount(size, 1, kMostPredictorSize));
+  ESPALIER_ASSIGN_OR_RETURN(predicted.epsilon, Metadata("predicted.epsilon." + made->name, 0.0));
+  const Saturation* saturation = SaturationOf(made->cell);
+  if (saturation == nullptr) return Ok();  // ValidateGraph says that the cell cannot have it
+  const int64_t rows = saturation->sum_gates * made->hidden_size;
+  for (const RecurrentDirection& direction : DirectionsOf(*made)) {
+    for (const auto& [name, count] : {std::pair{direction.weight_predict_ih, predicted.size},
+                                      {direction.weight_predict_hh, predicted.size},
+                                      {direction.weight_predict, rows}}) {
+      ESPALIER_ASSIGN_OR_RETURN((*weights)[name], MetadataMatrix("predicted", name, count));
+    }
+    const std::string& bias = direction.bias_predict;
+    ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> values, MetadataList("predicted." + bias));
+    (*weights)[bias] = Tensor({static_cast<int64_t>(values.size())}, values);
+  }
+  return Ok();
+}
+
 Status OnnxImporter::ReadBanks(Node* made, TensorStore* weights) const {
   if (MetadataText("banks.size." + made->name) == nullptr) return Ok();
   UnitBanks& banks = made->banks.emplace();
@@ -176,14 +212,9 @@ Status OnnxImporter::ReadBanks(Node* made, TensorStore* weights) const {
   for (const RecurrentDirection& direction : DirectionsOf(*made)) {
     for (const std::string& name :
          {direction.weight_banks_ih, direction.weight_banks_hh, direction.bias_banks}) {
-      ESPALIER_ASSIGN_OR_RETURN(const std::vector<float> values, MetadataList("banks." + name));
-      const auto size = static_cast<int64_t>(values.size());
-      if (size % count != 0) {
-        return BadFormat(StrCat("metadata 'espalier.banks.", name, "': a multiple of ", count,
-                                " numbers expected, ", size, " found"));
-      }
-      const bool is_bias = name == direction.bias_banks;
-      (*weights)[name] = is_bias ? Tensor({size}, values) : Tensor({count, size / count}, values);
+      ESPALIER_ASSIGN_OR_RETURN(Tensor& read = (*weights)[name],
+                                MetadataMatrix("banks", name, count));
+      if (name == direction.bias_banks) read.shape = {read.dim(0) * read.dim(1)};
     }
   }
   return Ok();
@@ -200,6 +231,7 @@ Status OnnxImporter::ReadRules(Node* made, TensorStore* weights) const {
                               MetadataCount("delta.bank." + made->name, 1, kMostDeltaBank));
   }
   ESPALIER_RETURN_IF_ERROR(ReadBanks(made, weights));
+  ESPALIER_RETURN_IF_ERROR(ReadRowRules(made, weights));
   const std::string first = "skip." + made->name + ".bias_skip";
   made->skip = MetadataText(first) != nullptr || MetadataText(first + "_reverse") != nullptr;
   if (!made->skip) return Ok();

@@ -167,8 +167,13 @@ class OnnxImporter {
   Result<std::vector<float>> MetadataList(const std::string& key) const;
   // A whole number in [least, most]; `least` if there is none. Errors: kBadFormat.
   Result<int64_t> MetadataCount(const std::string& key, int64_t least, int64_t most) const;
+  // Of so many rows, from MetadataList("<rule>.<name>"). Errors: kBadFormat.
+  Result<Tensor> MetadataMatrix(const std::string& rule, const std::string& name,
+                                int64_t rows) const;
   Status ReadBanks(Node* made, TensorStore* weights) const;
-  // Dropout and dynamic pruning of a recurrent node; adds the weights of what skips or has banks.
+  Status ReadRowRules(Node* made, TensorStore* weights) const;  // idle and predicted
+  // Dropout and dynamic pruning of a recurrent node; adds the weights of what skips, has banks or
+  // predicts.
   Status ReadRules(Node* made, TensorStore* weights) const;
 
   const onnx::ModelProto& model_;

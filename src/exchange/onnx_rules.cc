@@ -19,6 +19,13 @@ std::vector<std::pair<std::string, std::string>> RulesOf(const Graph& graph, con
     rules.emplace_back("banks.size." + node.name, std::to_string(node.banks->size));
     rules.emplace_back("banks.top." + node.name, std::to_string(node.banks->top));
   }
+  if (node.idle.has_value()) {
+    rules.emplace_back("idle.epsilon." + node.name, ExactText(node.idle->epsilon));
+  }
+  if (node.predicted.has_value()) {
+    rules.emplace_back("predicted.size." + node.name, std::to_string(node.predicted->size));
+    rules.emplace_back("predicted.epsilon." + node.name, ExactText(node.predicted->epsilon));
+  }
   const auto add = [&](const char* rule, const std::string& name) {
     if (name.empty()) return;
     std::vector<std::string> texts;
@@ -31,6 +38,10 @@ std::vector<std::pair<std::string, std::string>> RulesOf(const Graph& graph, con
     add("banks", direction.weight_banks_ih);
     add("banks", direction.weight_banks_hh);
     add("banks", direction.bias_banks);
+    add("predicted", direction.weight_predict_ih);
+    add("predicted", direction.weight_predict_hh);
+    add("predicted", direction.weight_predict);
+    add("predicted", direction.bias_predict);
   }
   return rules;
 }

@@ -15,6 +15,7 @@
 #include "formats/fit.h"
 #include "formats/format_ops.h"
 #include "formats/row_scales.h"
+#include "formats/rows.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -394,6 +395,36 @@ TEST(CsrFormat, RefusesWholeNumbersWhoseSumsCouldPass32Bits) {
                   {"row 0", "add to at most 8388608 expected, to 8388731 found"});
     }
   }
+}
+
+TEST(RowsFormat, BeginsEveryRowOnACacheLine) {
+  for (const WeightType type : {WeightType::kF32, WeightType::kBf16}) {
+    const int64_t full = static_cast<int64_t>(64 / SizeOf(type));
+    for (const auto& [cols, lines] : {std::pair(full, 1u), {full + 1, 2u}, {int64_t{1}, 1u}}) {
+      Tensor matrix({3, cols});
+      matrix.values[static_cast<size_t>(2 * cols)] = 2.0f;
+      const EncodedMatrix encoded =
+          ValueOrDie(Encode({FormatId::k_rows, 0, 0, type}, ViewOf(matrix)));
+      EXPECT_EQ(encoded.bytes.size(), 3u * lines * 64u);
+      EXPECT_EQ(LoadWeight(encoded.bytes.data() + 2u * lines * 64u, type, 0), 2.0f);
+    }
+  }
+}
+
+TEST(RowsFormat, HasEveryRowInAGroupOfItsOwn) {
+  const EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_rows}, ViewOf(Tensor({5, 37}))));
+  EXPECT_EQ(RowGroups(encoded.view()), 5u);
+  for (int64_t row = 0; row < 5; ++row) {
+    EXPECT_EQ(GroupOfRow(encoded.view(), row), static_cast<size_t>(row));
+    EXPECT_EQ(WorkBefore(encoded.view(), static_cast<size_t>(row)), static_cast<size_t>(row) * 37);
+  }
+}
+
+TEST(RowsFormat, RefusesAWeightPastTheLastColumn) {
+  EncodedMatrix encoded = ValueOrDie(Encode({FormatId::k_rows}, ViewOf(Tensor({2, 17}))));
+  StoreWeight(5.0f, encoded.bytes.data(), WeightType::kF32, 32 + 31);
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"rows.values[1], column 31: 0 past the last column expected, 5 found"});
 }
 
 TEST(BlockedFormat, StoresTheBlocksThatHoldAWeight) {

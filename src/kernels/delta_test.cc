@@ -1,4 +1,4 @@
-// add_columns and send_changes on every target, against plain loops.
+// add_columns, send_changes and stand_in on every target, against plain loops.
 #include <cmath>
 #include <limits>
 
@@ -95,6 +95,37 @@ TEST_P(DeltaKernels, SendWhatHasChanged) {
             EXPECT_TRUE(d[i] == expected_d[i] || (std::isnan(d[i]) && std::isnan(expected_d[i])));
           }
         }
+      }
+    }
+  }
+}
+
+// Sizes with and without a rest, values at, above and below the limit, and NaN.
+TEST_P(DeltaKernels, StandsInWhereASumIsBeyondTheLimit) {
+  Rng rng(6);
+  const float kNan = std::numeric_limits<float>::quiet_NaN();
+  for (const size_t size : {size_t{1}, size_t{7}, size_t{16}, size_t{37}}) {
+    for (const bool has_b : {false, true}) {
+      for (const float sign : {1.0f, -1.0f}) {
+        std::vector<float> a(size), b(size), ax(size, 3.0f), ah(size, 5.0f);
+        for (float& value : a) value = rng.Uniform(-2.0f, 2.0f);
+        for (float& value : b) value = rng.Uniform(-2.0f, 2.0f);
+        a[size / 2] = has_b ? sign * 1.25f - b[size / 2] : 1.25f;  // the limit, or next to it
+        if (size > 3) a[3] = kNan;
+        std::vector<float> expected_ax = ax, expected_ah = ah;
+        size_t expected = 0;
+        for (size_t k = 0; k < size; ++k) {
+          const float sum = has_b ? (a[k] + b[k]) * sign : std::abs(a[k]);
+          if (!(sum > 1.25f)) continue;
+          expected_ax[k] = has_b ? 0.0f : a[k];
+          expected_ah[k] = 0.0f;
+          ++expected;
+        }
+        const size_t count = GetParam()->stand_in(
+            {a.data(), has_b ? b.data() : nullptr, sign, 1.25f, ax.data(), ah.data(), size});
+        EXPECT_EQ(count, expected);
+        EXPECT_EQ(ax, expected_ax);
+        EXPECT_EQ(ah, expected_ah);
       }
     }
   }

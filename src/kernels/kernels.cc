@@ -34,6 +34,7 @@ void activation_softmax(float* values, size_t count);
 uint64_t read_all(const uint64_t* words, size_t count);
 AddColumnsFn find_add_columns(const FormatSpec& spec);
 size_t send_changes(const SendArgs& args);
+size_t stand_in(const StandInArgs& args);
 
 namespace {
 
@@ -77,6 +78,7 @@ constexpr KernelTable kTable = {
     read_all,
     find_add_columns,
     send_changes,
+    stand_in,
 };
 
 }  // namespace

@@ -63,6 +63,21 @@ struct SendArgs {
 };
 using SendFn = size_t (*)(const SendArgs& args);
 
+// What stands in the place of rows that are left out (model/graph.h, IdleCandidates and
+// PredictedRows): of each k where |a| > limit, or with a `b` where (a + b) * sign > limit (NaN is
+// never), ax becomes a, or with a `b` 0, and ah becomes 0. Returns how many there were. ax and ah
+// do not overlap a and b.
+struct StandInArgs {
+  const float* a = nullptr;  // [size], as all of them
+  const float* b = nullptr;  // or nullptr
+  float sign = 1.0f;         // 1 or -1
+  float limit = 0.0f;
+  float* ax = nullptr;
+  float* ah = nullptr;
+  size_t size = 0;
+};
+using StandInFn = size_t (*)(const StandInArgs& args);
+
 // One step of `hidden` units of one sequence: ax = W_ih x + b_ih and ah = W_hh h + b_hh, both
 // [G, H] in gate order with `gate_stride` floats between gates; h (and c) are read and replaced.
 // `peephole`: [CellInfo::peepholes, H] with `peephole_stride` floats between, of a cell with some.
@@ -103,6 +118,7 @@ struct KernelTable {
   ReadAllFn read_all;
   AddColumnsFn (*find_add_columns)(const FormatSpec& spec);  // nullptr but for `columns`
   SendFn send_changes;
+  StandInFn stand_in;
 };
 
 // The tables that this CPU can run, best first; the last is the portable one. Static storage.

@@ -249,8 +249,8 @@ TEST_P(EveryKernel, LetsNanAndInfinityThroughWhereAWeightIsStored) {
       EXPECT_TRUE(std::all_of(last, last + 40, [](float v) { return std::isnan(v); }));
       continue;
     }
-    // In `dense` and `blocked` zeros are stored and 0 * inf is NaN; in `slot` and `nm` padding may
-    // be.
+    // In `dense`, `rows` and `blocked` zeros are stored and 0 * inf is NaN; in `slot` and `nm`
+    // padding may be.
     EXPECT_TRUE(spec().id == FormatId::k_csr ? last[20] == kInf : !std::isfinite(last[20]));
     EXPECT_TRUE(std::isnan(last[33]));
     for (size_t r = 0; r < 40; ++r) {

@@ -4,6 +4,8 @@
 #include <cctype>
 #include <cmath>
 
+#include "cells/saturation.h"
+
 namespace espalier {
 namespace {
 
@@ -67,6 +69,8 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
   node.delta = options.delta;
   node.skip = options.skip;
   node.banks = options.banks;
+  node.idle = options.idle;
+  node.predicted = options.predicted;
   node.inputs.insert(node.inputs.end(), options.start.begin(), options.start.end());
   const int64_t rows = InfoOf(cell).gates * std::max<int64_t>(hidden_size, 0);
   const float bound = 1.0f / std::sqrt(static_cast<float>(std::max<int64_t>(hidden_size, 1)));
@@ -99,6 +103,14 @@ GraphBuilder& GraphBuilder::Recurrent(CellKind cell, int64_t hidden_size,
           Uniform({banks, std::max<int64_t>(hidden_size, 0)}, bound);
       graph_.weights[direction.bias_banks] =
           Tensor({banks}, std::vector<float>(static_cast<size_t>(banks), 1.0f));
+    }
+    if (node.predicted.has_value() && SaturationOf(cell) != nullptr) {
+      const int64_t size = node.predicted->size;
+      const int64_t predicted = SaturationOf(cell)->sum_gates * hidden_size;
+      graph_.weights[direction.weight_predict_ih] = Uniform({size, inputs}, bound);
+      graph_.weights[direction.weight_predict_hh] = Uniform({size, StateSizeOf(node)}, bound);
+      graph_.weights[direction.weight_predict] = Uniform({predicted, size}, 1.0f);
+      graph_.weights[direction.bias_predict] = Uniform({predicted}, 1.0f);
     }
   }
   return *this;

@@ -32,6 +32,8 @@ class GraphBuilder {
     std::optional<Delta> delta = {};
     bool skip = false;  // bias_skip begins as 1, so that nearly every step is an update
     std::optional<UnitBanks> banks = {};  // bias_banks begins as 1, so that most run
+    std::optional<IdleCandidates> idle = {};
+    std::optional<PredictedRows> predicted = {};  // random numbers, for tests
   };
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size, RecurrentOptions options);
   GraphBuilder& Recurrent(CellKind cell, int64_t hidden_size);

@@ -240,7 +240,8 @@ std::vector<std::byte> BytesOf(const Graph& graph) {
 }
 
 // Of a Recurrent node, version 1 lacks the 8 bytes of projection_size, 1 and 2 lack end_c, which is
-// 4 bytes if it is empty, 1 to 3 the 2 bytes of skip and has_delta, and all four that of has_banks.
+// 4 bytes if it is empty, 1 to 3 the 2 bytes of skip and has_delta, 1 to 4 that of has_banks, and
+// all five the 2 of has_idle and has_predicted.
 TEST(Serialize, ReadsGraphsOfOlderVersions) {
   Rng rng(7);
   GraphBuilder builder("old", kInput, &rng);
@@ -250,11 +251,11 @@ TEST(Serialize, ReadsGraphsOfOlderVersions) {
   other.nodes[0].projection_size = -1;  // 8 bytes that are found by comparing
   const std::vector<std::byte> marked = BytesOf(other);
   const auto at = std::mismatch(bytes.begin(), bytes.end(), marked.begin()).first - bytes.begin();
-  for (const int version : {1, 2, 3, 4}) {
+  for (const int version : {1, 2, 3, 4, 5}) {
     std::vector<std::byte> old = bytes;
     old[0] = static_cast<std::byte>(version);
-    const int known = version == 1 ? 0 : version == 2 ? 8 : version == 3 ? 12 : 14;
-    old.erase(old.begin() + at + known, old.begin() + at + 15);
+    constexpr int kKnown[] = {0, 8, 12, 14, 15};
+    old.erase(old.begin() + at + kKnown[version - 1], old.begin() + at + 17);
     ByteReader reader(old);
     EXPECT_TRUE(ValueOrDie(ReadGraph(&reader)) == graph) << version;
     EXPECT_EQ(reader.remaining(), 0u);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "cells/saturation.h"
 #include "model/rules.h"
 
 namespace espalier {
@@ -135,6 +136,14 @@ Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, Va
       (*shapes)[direction.weight_banks_ih] = {banks, in.features};
       (*shapes)[direction.weight_banks_hh] = {banks, node.hidden_size};
       (*shapes)[direction.bias_banks] = {banks};
+    }
+    if (node.predicted.has_value()) {
+      const int64_t size = node.predicted->size;
+      const int64_t predicted = SaturationOf(node.cell)->sum_gates * node.hidden_size;
+      (*shapes)[direction.weight_predict_ih] = {size, in.features};
+      (*shapes)[direction.weight_predict_hh] = {size, StateSizeOf(node)};
+      (*shapes)[direction.weight_predict] = {predicted, size};
+      (*shapes)[direction.bias_predict] = {predicted};
     }
   }
   const int64_t width = node.direction == Direction::kBidirectional ? 2 : 1;
@@ -410,6 +419,12 @@ std::vector<RecurrentDirection> DirectionsOf(const Node& node) {
       out.weight_banks_hh = name("weight_banks_hh");
       out.bias_banks = name("bias_banks");
     }
+    if (node.predicted.has_value()) {
+      out.weight_predict_ih = name("weight_predict_ih");
+      out.weight_predict_hh = name("weight_predict_hh");
+      out.weight_predict = name("weight_predict");
+      out.bias_predict = name("bias_predict");
+    }
     directions.push_back(std::move(out));
   };
   if (node.direction != Direction::kReverse) add(false);
@@ -478,18 +493,24 @@ bool IsStreamable(const Graph& graph) {
   return true;
 }
 
+bool IsDynamic(const Node& node) {
+  return node.delta.has_value() || node.skip || node.banks.has_value() || node.idle.has_value() ||
+         node.predicted.has_value();
+}
+
 bool IsDynamic(const Graph& graph) {
-  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) {
-    return node.delta.has_value() || node.skip || node.banks.has_value();
-  });
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                     [](const Node& node) { return IsDynamic(node); });
 }
 
 std::vector<std::string> PrunableWeights(const Graph& graph) {
   std::set<std::string> choosers;
   for (const Node& node : graph.nodes) {
-    if (!node.banks.has_value()) continue;
+    if (node.op != Op::kRecurrent) continue;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      choosers.insert({direction.weight_banks_ih, direction.weight_banks_hh});
+      choosers.insert({direction.weight_banks_ih, direction.weight_banks_hh,
+                       direction.weight_predict_ih, direction.weight_predict_hh,
+                       direction.weight_predict});
     }
   }
   std::vector<std::string> names;

@@ -12,7 +12,9 @@
 //              .weight_hr [P, H], and weight_hh is [G*H, P]; of a cell with peepholes
 //              .weight_peephole [3*H], gates i f o; of one that skips .weight_skip [H] or [P] and
 //              .bias_skip [1]; of one with N banks .weight_banks_ih [N, I], .weight_banks_hh [N, H]
-//              and .bias_banks [N]
+//              and .bias_banks [N]; of one with predicted rows .weight_predict_ih [R, I],
+//              .weight_predict_hh [R, H] or [R, P], .weight_predict [D*H, R] and .bias_predict
+//              [D*H]
 //   Gemm       <node>.weight [O, I]  .bias [O]; a tied one has no weight of its own but reads that
 //   of
 //              an Embedding, [V, F], as [O, I] (WeightOf)
@@ -110,6 +112,31 @@ struct UnitBanks {
   bool operator==(const UnitBanks&) const = default;
 };
 
+// Candidates of a Recurrent node that are left out since their gate lets nothing of them in
+// (gate-guided; cells/saturation.h): at a step where the guard (LSTM i, GRU 1 - z) of a unit is
+// within `epsilon` of 0, by f32 of its sum, the candidate (g, n) of that unit is 0, and its rows of
+// weight_ih and weight_hh are not read. So what the step writes to c, or to h of a GRU, is less
+// than epsilon away. 0 leaves none out. (A related one: Silfa et al. 2019, Neuron-level fuzzy
+// memoization in RNNs, MICRO.)
+struct IdleCandidates {
+  double epsilon = 0.0;  // in [0, 0.5]
+
+  bool operator==(const IdleCandidates&) const = default;
+};
+
+// Rows of a Recurrent node that a small predictor says (dual-module inference: Liu et al. 2020,
+// PMLR 119:6205; cells/saturation.h): of the D gates that see only the sum of both products,
+//   p = weight_predict (weight_predict_ih x + weight_predict_hh h) + bias_predict    [D*H]
+// stands in the place of W_ih x + b_ih + W_hh h + b_hh of a row where, by f32 of p, its gate would
+// be within `epsilon` of an end. 0 leaves none out. Compiled, the predictor is of type i8.
+struct PredictedRows {
+  int64_t size = 16;     // R, what the predictor goes through; in [1, kMostPredictorSize]
+  double epsilon = 0.0;  // in [0, 0.5]
+
+  bool operator==(const PredictedRows&) const = default;
+};
+inline constexpr int64_t kMostPredictorSize = 4096;
+
 struct Node {
   std::string name;  // unique; the prefix of its weights' names
   Op op = Op::kGemm;
@@ -150,6 +177,11 @@ struct Node {
   // Of a cell that multiplies h, without a projection and without delta, and not of a node that
   // starts from values. In a step that is skipped no bank runs.
   std::optional<UnitBanks> banks;
+
+  // Both of a cell that SaturationOf knows, without delta and without banks, and not of a node that
+  // starts from values.
+  std::optional<IdleCandidates> idle;
+  std::optional<PredictedRows> predicted;
 
   // Conv1d only: y[t] = b + sum_k W[:, k*I : (k+1)*I] x[t - (K-1-k)*D], K taps that lie D steps
   // apart: causal, so T stays T. Steps before the first are those of the state. Both in
@@ -216,6 +248,8 @@ struct RecurrentDirection {
   std::string weight_peephole;                               // "" where the cell has none
   std::string weight_skip, bias_skip;                        // "" unless the node skips
   std::string weight_banks_ih, weight_banks_hh, bias_banks;  // "" without banks
+  std::string weight_predict_ih, weight_predict_hh;          // "" without predicted rows
+  std::string weight_predict, bias_predict;
   std::string h, c;            // state names; c is "" where the cell has none
   std::string x_sent, h_sent;  // state names; "" without delta
   std::string rest, gain;      // state names; "" unless the node skips
@@ -267,12 +301,13 @@ std::vector<StateSpec> StatesOf(const Graph& graph);
 // True if no node needs the whole sequence at once, so that chunks and single steps are possible.
 bool IsStreamable(const Graph& graph);
 
-// True if a node has delta, skips or has banks: rounding may then make an executor send or skip
-// what another does not.
+// Whether a Recurrent node has a rule: delta, skip, banks, idle or predicted.
+bool IsDynamic(const Node& node);
+// True if a node has one: rounding may then make an executor send or skip what another does not.
 bool IsDynamic(const Graph& graph);
 
 // Names of the weights that the pruner may cut: all matrices, no biases and nothing that chooses
-// banks.
+// banks or predicts rows.
 std::vector<std::string> PrunableWeights(const Graph& graph);
 
 // nullptr if there is none.

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "cells/double_math.h"
+#include "cells/saturation.h"
 
 namespace espalier {
 namespace {
@@ -74,10 +75,49 @@ void Send(double threshold, int64_t bank, float* sent, std::vector<double>* valu
   }
 }
 
+// Puts what the predictor says in the place of the rows that it says (graph.h, PredictedRows).
+void TakePredicted(const Products& products, const Node& node, const RecurrentDirection& direction,
+                   const std::vector<double>& x, const std::vector<double>& h,
+                   std::vector<double>* ax, std::vector<double>* ah) {
+  if (!node.predicted.has_value()) return;
+  const int64_t size = node.predicted->size;
+  std::vector<double> from_x(static_cast<size_t>(size)), through(from_x.size());
+  products.MatVec(direction.weight_predict_ih, "", {0, size}, x, from_x.data());
+  products.MatVec(direction.weight_predict_hh, "", {0, size}, h, through.data());
+  for (size_t i = 0; i < through.size(); ++i) through[i] += from_x[i];
+  const Saturation& saturation = *SaturationOf(node.cell);
+  const int64_t rows = saturation.sum_gates * node.hidden_size;
+  std::vector<double> p(static_cast<size_t>(rows));
+  products.MatVec(direction.weight_predict, direction.bias_predict, {0, rows}, through, p.data());
+  const auto epsilon = static_cast<float>(node.predicted->epsilon);
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto row = static_cast<size_t>(r);
+    const bool is_tanh = r / node.hidden_size == saturation.candidate;
+    if (!(std::abs(static_cast<float>(p[row])) > SaturationLimit(epsilon, is_tanh))) continue;
+    (*ax)[row] = p[row];
+    (*ah)[row] = 0.0;
+  }
+}
+
+// Makes the candidates 0 that are left out (graph.h, IdleCandidates).
+void LeaveOutIdle(const Node& node, std::vector<double>* ax, std::vector<double>* ah) {
+  if (!node.idle.has_value()) return;
+  const Saturation& saturation = *SaturationOf(node.cell);
+  const auto hidden = static_cast<size_t>(node.hidden_size);
+  const size_t guard = static_cast<size_t>(saturation.guard) * hidden;
+  const size_t candidate = static_cast<size_t>(saturation.candidate) * hidden;
+  const float limit = SaturationLimit(static_cast<float>(node.idle->epsilon), false);
+  for (size_t k = 0; k < hidden; ++k) {
+    const auto sum = static_cast<float>((*ax)[guard + k] + (*ah)[guard + k]);
+    if (sum * saturation.shut_sign > limit) (*ax)[candidate + k] = (*ah)[candidate + k] = 0.0;
+  }
+}
+
 // One step of one sequence: replaces the state. The products read x and read_h.
 template <class Cell>
-void CellStep(const Products& products, const RecurrentDirection& direction, const CellInfo& info,
+void CellStep(const Products& products, const Node& node, const RecurrentDirection& direction,
               const std::vector<double>& x, const std::vector<double>& read_h, LayerState* state) {
+  const CellInfo& info = InfoOf(node.cell);
   const auto hidden = static_cast<int64_t>(info.has_cell_state ? state->c.size() : state->h.size());
   const int64_t rows = info.gates * hidden;
   const int64_t h_rows = Cell::kResetBefore ? rows - hidden : rows;
@@ -85,6 +125,7 @@ void CellStep(const Products& products, const RecurrentDirection& direction, con
   std::vector<double> ah(static_cast<size_t>(rows));
   products.MatVec(direction.weight_ih, direction.bias_ih, {0, rows}, x, ax.data());
   products.MatVec(direction.weight_hh, direction.bias_hh, {0, h_rows}, read_h, ah.data());
+  TakePredicted(products, node, direction, x, read_h, &ax, &ah);
   const DoubleMath m;
   const auto gather = [&](const std::vector<double>& from, int64_t unit, double* out) {
     for (int64_t g = 0; g < info.gates; ++g) out[g] = from[static_cast<size_t>(g * hidden + unit)];
@@ -102,6 +143,7 @@ void CellStep(const Products& products, const RecurrentDirection& direction, con
     }
     products.MatVec(direction.weight_hh, direction.bias_hh, {h_rows, hidden}, reset_h, ah.data());
   }
+  LeaveOutIdle(node, &ax, &ah);
   for (int64_t k = 0; k < hidden; ++k) {
     gather(ax, k, unit_ax);
     gather(ah, k, unit_ah);
@@ -130,14 +172,13 @@ void CellStep(const Products& products, const RecurrentDirection& direction, con
   products.MatVec(direction.weight_hr, "", {0, projected}, out_h, state->h.data());
 }
 
-void CellStepOf(const Products& products, CellKind cell, const RecurrentDirection& direction,
+void CellStepOf(const Products& products, const Node& node, const RecurrentDirection& direction,
                 const std::vector<double>& x, const std::vector<double>& read_h,
                 LayerState* state) {
-  switch (cell) {
-#define ESPALIER_CELL(name, Class, ...)                                                     \
-  case CellKind::k##Class:                                                                  \
-    CellStep<Class<DoubleMath>>(products, direction, InfoOf(CellKind::k##Class), x, read_h, \
-                                state);                                                     \
+  switch (node.cell) {
+#define ESPALIER_CELL(name, Class, ...)                                       \
+  case CellKind::k##Class:                                                    \
+    CellStep<Class<DoubleMath>>(products, node, direction, x, read_h, state); \
     return;
 #include "cells/cells.inc"
 #undef ESPALIER_CELL
@@ -240,7 +281,7 @@ void Update(const Node& node, const RecurrentDirection& direction, const float* 
   }
   const LayerState before = *state;
   const std::vector<bool> runs = RunningUnits(node, direction, x, before.h, run->products);
-  CellStepOf(run->products, node.cell, direction, x, read_h, state);
+  CellStepOf(run->products, node, direction, x, read_h, state);
   for (size_t k = 0; k < runs.size(); ++k) {
     if (runs[k]) continue;
     state->h[k] = before.h[k];

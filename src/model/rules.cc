@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "cells/saturation.h"
 
 namespace espalier {
 namespace {
@@ -59,12 +60,44 @@ Status CheckBanks(const Node& node) {
   return refuse("a layer with a state of its own", "one that starts from values of the graph");
 }
 
+// What IdleCandidates and PredictedRows ask of a node; `what`: the rule.
+Status CheckRowRule(const Node& node, const char* what, double epsilon) {
+  if (!(epsilon >= 0.0 && epsilon <= 0.5)) {
+    return InvalidArgument(StrCat(node.name, ".", what, ".epsilon: a number in [0, 0.5] expected, ",
+                                  epsilon, " found"));
+  }
+  const auto refuse = [&](const std::string& expected, const std::string& found) {
+    return Unsupported(
+        StrCat(node.name, ".", what, ": ", expected, " expected, ", found, " found"));
+  };
+  if (SaturationOf(node.cell) == nullptr) {
+    return refuse("cell lstm, gru or gru_reset_before", std::string(InfoOf(node.cell).name));
+  }
+  if (node.delta.has_value()) return refuse("a layer without delta", "one with");
+  if (node.banks.has_value()) return refuse("a layer without banks", "one with");
+  if (!StartsFromValues(node)) return Ok();
+  return refuse("a layer with a state of its own", "one that starts from values of the graph");
+}
+
+Status CheckRowRules(const Node& node) {
+  if (node.idle.has_value()) {
+    ESPALIER_RETURN_IF_ERROR(CheckRowRule(node, "idle", node.idle->epsilon));
+  }
+  if (!node.predicted.has_value()) return Ok();
+  if (node.predicted->size < 1 || node.predicted->size > kMostPredictorSize) {
+    return InvalidArgument(StrCat(node.name, ".predicted.size: 1 to ", kMostPredictorSize,
+                                  " expected, ", node.predicted->size, " found"));
+  }
+  return CheckRowRule(node, "predicted", node.predicted->epsilon);
+}
+
 }  // namespace
 
 Status CheckRules(const Node& node) {
   ESPALIER_RETURN_IF_ERROR(CheckDelta(node));
   ESPALIER_RETURN_IF_ERROR(CheckSkip(node));
-  return CheckBanks(node);
+  ESPALIER_RETURN_IF_ERROR(CheckBanks(node));
+  return CheckRowRules(node);
 }
 
 }  // namespace espalier

@@ -7,8 +7,9 @@
 
 namespace espalier {
 
-// Delta, Node::skip and UnitBanks of a Recurrent node whose sizes have been checked. Errors:
-// kInvalidArgument for a number out of range; kUnsupported for a layer that cannot have them.
+// Delta, Node::skip, UnitBanks, IdleCandidates and PredictedRows of a Recurrent node whose sizes
+// have been checked. Errors: kInvalidArgument for a number out of range; kUnsupported for a layer
+// that cannot have them.
 Status CheckRules(const Node& node);
 
 }  // namespace espalier

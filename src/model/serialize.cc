@@ -7,7 +7,7 @@
 namespace espalier {
 namespace {
 
-constexpr uint32_t kVersion = 5;
+constexpr uint32_t kVersion = 6;
 constexpr uint32_t kOldestVersion = 1;
 constexpr size_t kMaxNameBytes = 4096;
 constexpr uint32_t kMaxRank = 8;
@@ -56,6 +56,19 @@ Status ReadBanks(ByteReader* reader, Node* node) {
   return reader->Read("node.banks.top", &banks.top);
 }
 
+Status ReadRowRules(ByteReader* reader, Node* node) {
+  uint8_t has_idle = 0, has_predicted = 0;
+  ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".has_idle", 2, &has_idle));
+  if (has_idle != 0) {
+    ESPALIER_RETURN_IF_ERROR(reader->Read("node.idle.epsilon", &node->idle.emplace().epsilon));
+  }
+  ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".has_predicted", 2, &has_predicted));
+  if (has_predicted == 0) return Ok();
+  PredictedRows& predicted = node->predicted.emplace();
+  ESPALIER_RETURN_IF_ERROR(reader->Read("node.predicted.size", &predicted.size));
+  return reader->Read("node.predicted.epsilon", &predicted.epsilon);
+}
+
 Status ReadDynamic(ByteReader* reader, uint32_t version, Node* node) {
   uint8_t has_delta = 0, skips = 0;
   ESPALIER_RETURN_IF_ERROR(ReadEnum(reader, node->name + ".skip", 2, &skips));
@@ -67,7 +80,9 @@ Status ReadDynamic(ByteReader* reader, uint32_t version, Node* node) {
     ESPALIER_RETURN_IF_ERROR(reader->Read("node.delta.h", &delta.h));
     ESPALIER_RETURN_IF_ERROR(reader->Read("node.delta.bank", &delta.bank));
   }
-  return version < 5 ? Ok() : ReadBanks(reader, node);
+  if (version < 5) return Ok();
+  ESPALIER_RETURN_IF_ERROR(ReadBanks(reader, node));
+  return version < 6 ? Ok() : ReadRowRules(reader, node);
 }
 
 Status ReadNode(ByteReader* reader, uint32_t version, Node* node) {
@@ -124,9 +139,16 @@ void WriteNode(const Node& node, ByteWriter* writer) {
         writer->Write(node.delta->bank);
       }
       writer->Write(static_cast<uint8_t>(node.banks.has_value()));
-      if (!node.banks.has_value()) return;
-      writer->Write(node.banks->size);
-      writer->Write(node.banks->top);
+      if (node.banks.has_value()) {
+        writer->Write(node.banks->size);
+        writer->Write(node.banks->top);
+      }
+      writer->Write(static_cast<uint8_t>(node.idle.has_value()));
+      if (node.idle.has_value()) writer->Write(node.idle->epsilon);
+      writer->Write(static_cast<uint8_t>(node.predicted.has_value()));
+      if (!node.predicted.has_value()) return;
+      writer->Write(node.predicted->size);
+      writer->Write(node.predicted->epsilon);
       return;
     case Op::kGemm: writer->WriteString(node.tied); return;
     case Op::kConv1d:

@@ -78,6 +78,10 @@ ActivityRecord RecordOf(const LayerActivity& activity) {
   record.steps = static_cast<int64_t>(counters.steps);
   record.skipped = static_cast<int64_t>(counters.skipped);
   record.units = static_cast<int64_t>(counters.units);
+  record.idle = static_cast<double>(activity.rules.idle);
+  record.predicted = static_cast<double>(activity.rules.predicted);
+  record.rows = static_cast<int64_t>(counters.rows);
+  record.rows_run = static_cast<int64_t>(counters.rows_run);
   record.units_run = static_cast<int64_t>(counters.units_run);
   record.x_columns = static_cast<int64_t>(counters.x_columns);
   record.x_sent = static_cast<int64_t>(counters.x_sent);

@@ -24,6 +24,8 @@ Status ReadDynamic(const YAML::Node& node, const std::string& path,
     map.Read("bank", &spec.bank);
     map.Read("size", &spec.banks.size);
     map.Read("top", &spec.banks.top);
+    map.Read("epsilon", &spec.epsilon);
+    map.Read("predictor", &spec.predictor);
     ESPALIER_RETURN_IF_ERROR(map.Finish());
     ESPALIER_RETURN_IF_ERROR(ValidateDynamic(spec).WithContext(where));
     specs->push_back(std::move(spec));

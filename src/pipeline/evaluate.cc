@@ -47,7 +47,7 @@ Status CheckFits(const Artifact& artifact, const Dataset& dataset) {
 
 // Each in the layers that can follow it.
 Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) {
-  bool sends = false, skips = false, has_banks = false;
+  bool sends = false, skips = false, has_banks = false, has_idle = false, has_predicted = false;
   for (size_t i = 0; i < session->dynamic_layers(); ++i) {
     const LayerActivity layer = session->Activity(i);
     const Node& node = *FindNode(graph, std::string(layer.layer));
@@ -59,6 +59,10 @@ Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) 
     }
     if (use.no_skip) rules.skip = false;
     if (use.no_banks) rules.banks = false;
+    if (layer.has_idle) rules.idle = use.idle.value_or(rules.idle);
+    if (layer.has_predicted) rules.predicted = use.predicted.value_or(rules.predicted);
+    has_idle |= layer.has_idle;
+    has_predicted |= layer.has_predicted;
     sends |= node.delta.has_value();
     skips |= node.skip;
     has_banks |= node.banks.has_value();
@@ -68,6 +72,16 @@ Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) 
     return InvalidArgument(
         "thresholds: a network with a layer that has delta expected, none found; "
         "give it delta, with thresholds of 0 if need be, before it is compiled");
+  }
+  if (use.idle && !has_idle) {
+    return InvalidArgument(
+        "idle: a network with a layer that has idle candidates expected, none found; give it idle, "
+        "with an epsilon of 0 if need be, before it is compiled");
+  }
+  if (use.predicted && !has_predicted) {
+    return InvalidArgument(
+        "predicted: a network with a layer that has predicted rows expected, none found; give it a "
+        "predictor before it is compiled");
   }
   if (use.no_skip && !skips) {
     return InvalidArgument("no skipping: a network with a layer that skips expected, none found");

@@ -23,6 +23,7 @@ struct DynamicUse {
   std::optional<float> delta_x, delta_h;  // thresholds of all its layers, in the place of their own
   bool no_skip = false;                   // every step is an update
   bool no_banks = false;                  // all units run
+  std::optional<float> idle, predicted;   // epsilons, in layers that have these rules
   std::map<std::string, LayerRules> rules;  // by layer, in the place of its own, before the above
   std::vector<LayerActivity> activity;      // out: what each did; names are the artifact's
 
@@ -36,7 +37,9 @@ struct DynamicUse {
   uint64_t drop_seed = 1;
   std::vector<int64_t> steps;  // out, with one of these: that were run, [N]
 
-  bool changes_rules() const { return delta_x || delta_h || no_skip || no_banks || !rules.empty(); }
+  bool changes_rules() const {
+    return delta_x || delta_h || no_skip || no_banks || idle || predicted || !rules.empty();
+  }
 };
 
 // How long the sequences of an evaluation were.

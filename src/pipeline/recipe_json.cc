@@ -58,7 +58,11 @@ Json DynamicJson(const std::vector<DynamicSpec>& specs) {
                     {"layers", spec.layers},
                     {"x", spec.x},
                     {"h", spec.h},
-                    {"bank", spec.bank}});
+                    {"bank", spec.bank},
+                    {"size", spec.banks.size},
+                    {"top", spec.banks.top},
+                    {"epsilon", spec.epsilon},
+                    {"predictor", spec.predictor}});
   }
   return list.empty() ? Json::object() : Json{{"dynamic", list}};
 }
@@ -135,6 +139,8 @@ Json ThresholdSpecJson(const ThresholdSpec& spec) {
   if (spec.multiply_adds) json["multiply_adds"] = *spec.multiply_adds;
   json["layers"] = spec.layers;
   json["scale"] = spec.scale;
+  json["method"] = spec.method;
+  if (spec.method == "predicted") json["predictor"] = spec.predictor;
   return json;
 }
 

@@ -11,6 +11,8 @@ Status ReadThresholdKeys(YamlMap* map, ThresholdSpec* spec) {
   }
   map->ReadStrings("layers", &spec->layers);
   map->Read("scale", &spec->scale);
+  map->Read("method", &spec->method);
+  map->Read("predictor", &spec->predictor);
   ESPALIER_RETURN_IF_ERROR(map->status());
   return ValidateThresholds(*spec).WithContext(map->path());
 }

@@ -9,18 +9,22 @@
 #include <utility>
 
 #include "artifact/artifact.h"
-#include "base/stopwatch.h"
 #include "base/strings.h"
 #include "model/reference.h"
 #include "model/without_rules.h"
 #include "pipeline/evaluate.h"
+#include "pipeline/threshold_times.h"
+#include "prune/dynamic.h"
 #include "prune/patterns.h"
-#include "runtime/denormals.h"
+#include "prune/predictor.h"
 #include "runtime/session.h"
 
 namespace espalier {
 namespace {
 
+constexpr char kDelta[] = "delta";
+constexpr char kIdle[] = "idle";
+constexpr char kPredicted[] = "predicted";
 constexpr char kFitted[] = "fitted";
 constexpr char kChanges[] = "changes";
 constexpr char kCommon[] = "common";
@@ -53,13 +57,25 @@ double ShareOf(uint64_t part, uint64_t whole) {
 
 bool IsRecurrent(const Node& node) { return node.op == Op::kRecurrent; }
 
+bool HasMethod(const Node& node, const ThresholdSpec& spec) {
+  return spec.method == kIdle        ? node.idle.has_value()
+         : spec.method == kPredicted ? node.predicted.has_value()
+                                     : node.delta.has_value();
+}
+
+// The epsilon at a factor: in proportion to it where it is small, and 0.5 at the largest.
+double EpsilonAt(double factor) {
+  constexpr double kHalfAt = 64.0;
+  return 0.5 * factor / (factor + kHalfAt) * (1.0 + kHalfAt / kMostFactor);
+}
+
 // The names of the layers whose thresholds are looked for.
 Result<std::set<std::string>> LayersOf(const Graph& graph, const ThresholdSpec& spec) {
-  std::vector<std::string> all, with_delta, updating;
+  std::vector<std::string> all, with_method, updating;
   for (const Node& node : graph.nodes) {
     if (!IsRecurrent(node)) continue;
     all.push_back(node.name);
-    if (node.delta.has_value()) with_delta.push_back(node.name);
+    if (HasMethod(node, spec)) with_method.push_back(node.name);
     if (!node.skip && !node.banks.has_value()) updating.push_back(node.name);
   }
   if (all.empty()) {
@@ -68,7 +84,7 @@ Result<std::set<std::string>> LayersOf(const Graph& graph, const ThresholdSpec& 
   if (!spec.layers.empty()) {
     return ChooseByPattern(spec.layers, all, "layers");
   }
-  const std::vector<std::string>& chosen = with_delta.empty() ? updating : with_delta;
+  const std::vector<std::string>& chosen = with_method.empty() ? updating : with_method;
   return std::set<std::string>(chosen.begin(), chosen.end());
 }
 
@@ -89,23 +105,32 @@ struct Changes {
   double Rms() const { return squares > 0.0 ? std::sqrt(squares / count) : 1.0; }
 };
 
-Result<Scales> ScalesOf(const Graph& graph, const std::set<std::string>& layers,
-                        const Dataset& valid) {
-  std::map<std::string, std::pair<Changes, Changes>> changes;
+// Sequences of the split, one a batch, of kScaleSteps steps or what passes them.
+std::vector<Batch> FirstSequences(const Dataset& valid) {
+  std::vector<Batch> batches;
   LabelledBatch batch;
   int64_t steps = 0;
   for (const std::vector<int64_t>& indices : SampleBatches(valid, kScaleSequences, 1, 1)) {
     if (steps >= kScaleSteps) break;
     MakeBatch(valid, indices, &batch);
     steps += batch.batch.steps;
+    batches.push_back(batch.batch);
+  }
+  return batches;
+}
+
+Result<Scales> ScalesOf(const Graph& graph, const std::set<std::string>& layers,
+                        const Dataset& valid) {
+  std::map<std::string, std::pair<Changes, Changes>> changes;
+  for (const Batch& batch : FirstSequences(valid)) {
     StateSet states = ZeroStates(graph, 1);
-    ESPALIER_ASSIGN_OR_RETURN(const auto values, RunReference(graph, batch.batch, &states));
+    ESPALIER_ASSIGN_OR_RETURN(const auto values, RunReference(graph, batch, &states));
     for (const Node& node : graph.nodes) {
       if (!layers.contains(node.name)) continue;
       const auto x = values.find(node.inputs[0]);
       auto& [of_x, of_h] = changes[node.name];
       if (x == values.end()) {
-        of_x.Add(batch.batch.features, static_cast<size_t>(graph.inputs[0].type.features));
+        of_x.Add(batch.features, static_cast<size_t>(graph.inputs[0].type.features));
       } else {
         of_x.Add(x->second.values, static_cast<size_t>(x->second.type.features));
       }
@@ -172,6 +197,12 @@ class Search {
   double WorkOf(const ThresholdPoint& point) const {
     return options_.spec.sent ? point.sent : point.multiply_adds;
   }
+  // Of the method, if it has one.
+  float EpsilonOf(const LayerRules& rules) const {
+    return options_.spec.method == kIdle        ? rules.idle
+           : options_.spec.method == kPredicted ? rules.predicted
+                                                : 0.0f;
+  }
   // What the target limits.
   double CostOf(const ThresholdPoint& point) const;
   double Most() const;
@@ -192,7 +223,7 @@ std::map<std::string, LayerRules> Search::RulesAt(const ThresholdPoint& point) c
   std::map<std::string, LayerRules> rules;
   for (const Node& node : graph_.nodes) {
     if (!IsRecurrent(node)) continue;
-    if (!node.delta.has_value() && !node.skip && !node.banks.has_value()) continue;
+    if (!IsDynamic(node)) continue;
     LayerRules& layer = rules[node.name];
     layer.skip = node.skip && point.skips;
     layer.banks = node.banks.has_value();
@@ -200,7 +231,15 @@ std::map<std::string, LayerRules> Search::RulesAt(const ThresholdPoint& point) c
       layer.delta_x = static_cast<float>(node.delta->x);
       layer.delta_h = static_cast<float>(node.delta->h);
     }
-    if (const auto scale = scales_.find(node.name); scale != scales_.end()) {
+    if (node.idle.has_value()) layer.idle = static_cast<float>(node.idle->epsilon);
+    if (node.predicted.has_value()) layer.predicted = static_cast<float>(node.predicted->epsilon);
+    const auto scale = scales_.find(node.name);
+    if (scale == scales_.end()) continue;
+    if (options_.spec.method == kIdle) {
+      layer.idle = static_cast<float>(EpsilonAt(point.factor));
+    } else if (options_.spec.method == kPredicted) {
+      layer.predicted = static_cast<float>(EpsilonAt(point.factor));
+    } else {
       layer.delta_x = static_cast<float>(point.factor * scale->second.x);
       layer.delta_h = static_cast<float>(point.factor * scale->second.h);
     }
@@ -213,8 +252,15 @@ Graph Search::GraphAt(const ThresholdPoint& point) const {
   const auto rules = RulesAt(point);
   for (Node& node : graph.nodes) {
     if (!scales_.contains(node.name)) continue;
-    node.delta->x = static_cast<double>(rules.at(node.name).delta_x);
-    node.delta->h = static_cast<double>(rules.at(node.name).delta_h);
+    const LayerRules& layer = rules.at(node.name);
+    if (options_.spec.method == kIdle) {
+      node.idle->epsilon = static_cast<double>(layer.idle);
+    } else if (options_.spec.method == kPredicted) {
+      node.predicted->epsilon = static_cast<double>(layer.predicted);
+    } else {
+      node.delta->x = static_cast<double>(layer.delta_x);
+      node.delta->h = static_cast<double>(layer.delta_h);
+    }
   }
   return graph;
 }
@@ -238,6 +284,8 @@ Result<size_t> Search::Measure(double factor, bool skips) {
     to->skipped += from.skipped;
     to->units += from.units;
     to->units_run += from.units_run;
+    to->rows += from.rows;
+    to->rows_run += from.rows_run;
     to->x_columns += from.x_columns;
     to->x_sent += from.x_sent;
     to->h_columns += from.h_columns;
@@ -256,7 +304,8 @@ Result<size_t> Search::Measure(double factor, bool skips) {
     point.layers.push_back(
         {name, static_cast<double>(rules.delta_x), static_cast<double>(rules.delta_h),
          ShareOf(counters.x_sent, counters.x_columns), ShareOf(counters.h_sent, counters.h_columns),
-         ShareOf(counters.skipped, counters.steps)});
+         ShareOf(counters.skipped, counters.steps), static_cast<double>(EpsilonOf(rules)),
+         ShareOf(counters.rows_run, counters.rows)});
   }
   points_.push_back(std::move(point));
   if (options_.progress && !options_.progress(points_.back())) {
@@ -308,7 +357,8 @@ Status Search::Run() {
     if (factor > kMostFactor) break;
     ESPALIER_ASSIGN_OR_RETURN(const size_t index, Measure(factor, true));
     (Meets(index) == limits_loss ? below : above) = index;
-    if (points_[index].sent == 0.0) break;  // larger ones change nothing
+    const bool is_delta = options_.spec.method == kDelta;
+    if (is_delta && points_[index].sent == 0.0) break;  // larger ones change nothing
   }
   for (int i = 0; i < kHalvings && above != exact_; ++i) {
     const double factor =
@@ -377,67 +427,6 @@ Result<bool> Search::FitScales() {
   return has_changed;
 }
 
-// The validation split as one stream, in calls of one step, or of a sequence's mean length where
-// the network cannot stream.
-struct Stream {
-  const Dataset& data;
-  int64_t steps_per_call = 1;
-  int64_t calls = 0;
-
-  BatchView CallAt(int64_t call) const {
-    return StepsOf(data, call * steps_per_call, steps_per_call);
-  }
-};
-
-// One session that is timed.
-struct Timed {
-  Session session;
-  std::vector<double> us;  // of each call, for a step
-};
-
-// By the stream's first steps.
-Status Verify(const Graph& graph, const Stream& stream, Session* session) {
-  constexpr int64_t kVerifiedSteps = 200;
-  std::vector<BatchView> calls(static_cast<size_t>(
-      std::clamp<int64_t>(kVerifiedSteps / stream.steps_per_call, 1, stream.calls)));
-  for (size_t i = 0; i < calls.size(); ++i) calls[i] = stream.CallAt(static_cast<int64_t>(i));
-  return CheckAgainstReference(graph, calls, session);
-}
-
-StepTimes TimesOf(std::vector<double> us) {
-  std::sort(us.begin(), us.end());
-  const auto at = [&](double share) {
-    return us[static_cast<size_t>(share * static_cast<double>(us.size() - 1) + 0.5)];
-  };
-  return {at(0.5), at(0.95), at(0.99)};
-}
-
-// All in turn: some steps of each after some that are not timed, which bring its weights back to
-// the caches.
-Status TimeInTurn(const Stream& stream, const ThresholdOptions& options, std::vector<Timed>* all) {
-  constexpr int64_t kWarmCalls = 8;
-  constexpr int64_t kTimedCalls = 64;
-  const FlushDenormals flush;
-  for (Timed& timed : *all) timed.session.Reset();
-  int64_t first = 0;
-  for (int64_t done = 0; done < options.timed_steps; done += kTimedCalls * stream.steps_per_call) {
-    if (options.is_cancelled && options.is_cancelled()) {
-      return Cancelled("stopped before the points were timed");
-    }
-    for (Timed& timed : *all) {
-      for (int64_t i = 0; i < kWarmCalls + kTimedCalls; ++i) {
-        const BatchView view = stream.CallAt((first + i) % stream.calls);
-        const Stopwatch watch;
-        ESPALIER_RETURN_IF_ERROR(timed.session.Run(view));
-        const double us = watch.ElapsedNs() / 1e3 / static_cast<double>(stream.steps_per_call);
-        if (i >= kWarmCalls) timed.us.push_back(us);
-      }
-    }
-    first += kWarmCalls + kTimedCalls;
-  }
-  return Ok();
-}
-
 Graph WithoutSkipping(Graph graph) {
   for (Node& node : graph.nodes) {
     if (!IsRecurrent(node)) continue;
@@ -453,35 +442,18 @@ Graph WithoutSkipping(Graph graph) {
 // Fills the times of the curve.
 Status TimePoints(const Search& search, const Graph& graph, const Artifact& artifact,
                   const Dataset& valid, const ThresholdOptions& options, ThresholdCurve* curve) {
-  const int64_t mean = std::max<int64_t>(1, valid.offsets.back() / valid.size());
-  Stream stream{valid, IsStreamable(graph) ? 1 : mean, 0};
-  stream.calls = valid.offsets.back() / stream.steps_per_call;
   const Graph plain = WithoutRules(graph);
   ESPALIER_ASSIGN_OR_RETURN(const Artifact plain_artifact, CompileInMemory(plain, options));
-  SessionOptions session;
-  session.target = options.target;
-  session.max_steps = stream.steps_per_call;
-  std::vector<Timed> all;
-  for (size_t i = 0; i <= curve->points.size(); ++i) {
-    const bool is_plain = i == curve->points.size();
-    ESPALIER_ASSIGN_OR_RETURN(Session made,
-                              Session::Create(is_plain ? plain_artifact : artifact, session));
-    Timed& timed = all.emplace_back(Timed{std::move(made), {}});
-    Graph own = plain;
-    if (!is_plain) {
-      for (const auto& [layer, rules] : search.RulesAt(curve->points[i])) {
-        ESPALIER_RETURN_IF_ERROR(timed.session.SetRules(layer, rules));
-      }
-      own = search.GraphAt(curve->points[i]);
-      if (!curve->points[i].skips) own = WithoutSkipping(own);
-    }
-    ESPALIER_RETURN_IF_ERROR(Verify(own, stream, &timed.session));
+  std::vector<TimedNetwork> networks;
+  for (const ThresholdPoint& point : curve->points) {
+    networks.push_back({&artifact, search.RulesAt(point), search.GraphAt(point)});
+    if (!point.skips) networks.back().graph = WithoutSkipping(networks.back().graph);
   }
-  ESPALIER_RETURN_IF_ERROR(TimeInTurn(stream, options, &all));
-  for (size_t i = 0; i < curve->points.size(); ++i) {
-    curve->points[i].us_per_step = TimesOf(std::move(all[i].us));
-  }
-  curve->us_per_step_without = TimesOf(std::move(all.back().us));
+  networks.push_back({&plain_artifact, {}, plain});
+  ESPALIER_ASSIGN_OR_RETURN(const std::vector<StepTimes> times,
+                            TimeSteps(networks, valid, options));
+  for (size_t i = 0; i < curve->points.size(); ++i) curve->points[i].us_per_step = times[i];
+  curve->us_per_step_without = times.back();
   return Ok();
 }
 
@@ -502,6 +474,18 @@ Status ValidateThresholds(const ThresholdSpec& spec) {
     return InvalidArgument(StrCat("one target of loss, sent and multiply_adds ", "expected, ",
                                   given.empty() ? "none" : StrJoin(given, ", "), " found"));
   }
+  const std::vector<std::string> methods = {kDelta, kIdle, kPredicted};
+  if (std::find(methods.begin(), methods.end(), spec.method) == methods.end()) {
+    return InvalidArgument("method: delta, idle or predicted expected, '" + spec.method +
+                           "' found" + DidYouMean(spec.method, methods));
+  }
+  if (spec.sent && spec.method != kDelta) {
+    return InvalidArgument("sent: method delta expected, " + spec.method + " found");
+  }
+  if (spec.predictor < 1 || spec.predictor > kMostPredictorSize) {
+    return InvalidArgument(
+        StrCat("predictor: 1 to ", kMostPredictorSize, " expected, ", spec.predictor, " found"));
+  }
   const std::vector<std::string> scales = {kFitted, kChanges, kCommon};
   if (std::find(scales.begin(), scales.end(), spec.scale) != scales.end()) return Ok();
   return InvalidArgument("scale: fitted, changes or common expected, '" + spec.scale + "' found" +
@@ -514,21 +498,28 @@ Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec
   const bool skips = std::any_of(graph.nodes.begin(), graph.nodes.end(),
                                  [](const Node& node) { return node.skip; });
   if (layers.empty() && !skips) {
-    return InvalidArgument(
-        "thresholds: a recurrent layer that has, or can have, delta expected, none found");
+    return InvalidArgument("thresholds: a recurrent layer that has, or can have, " + spec.method +
+                           " expected, none found");
   }
-  Graph out = graph;
-  for (Node& node : out.nodes) {
-    if (layers.contains(node.name)) node.delta = Delta{0.0, 0.0, node.delta ? node.delta->bank : 1};
+  std::vector<DynamicSpec> rules;
+  for (const Node& node : graph.nodes) {
+    if (!layers.contains(node.name)) continue;
+    DynamicSpec rule{.name = spec.method, .layers = {node.name}};
+    if (spec.method == kDelta) rule.bank = node.delta ? node.delta->bank : 1;
+    if (spec.method == kPredicted) {
+      rule.predictor = node.predicted ? node.predicted->size : spec.predictor;
+    }
+    rules.push_back(std::move(rule));
   }
-  ESPALIER_RETURN_IF_ERROR(ValidateGraph(out));
-  return out;
+  return WithDynamic(graph, rules);
 }
 
 Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
                                        const ThresholdOptions& options) {
   const ThresholdSpec& spec = options.spec;
-  ESPALIER_ASSIGN_OR_RETURN(const Graph graph, WithThresholdsOfZero(given, spec));
+  ESPALIER_ASSIGN_OR_RETURN(Graph graph, WithThresholdsOfZero(given, spec));
+  ESPALIER_RETURN_IF_ERROR(FitPredictors(FirstSequences(valid), &graph));
+  graph = RoundMatrices(graph, WeightType::kF32);  // predictors, as they are compiled
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(given, spec));
   if (valid.label_count() == 0) {
     return InvalidArgument("a validation split with sequences expected, none found");
@@ -539,12 +530,13 @@ Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
   ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, CompileInMemory(graph, options));
   Scales scales;
   for (const std::string& layer : layers) scales[layer] = Scale();
-  if (spec.scale != kCommon) {
+  const bool has_scales = spec.method == kDelta;
+  if (has_scales && spec.scale != kCommon) {
     ESPALIER_ASSIGN_OR_RETURN(scales, ScalesOf(graph, layers, valid));
   }
   Search search(graph, artifact, valid, options, std::move(scales));
   ESPALIER_RETURN_IF_ERROR(search.Run());
-  if (spec.scale == kFitted) {
+  if (has_scales && spec.scale == kFitted) {
     ESPALIER_ASSIGN_OR_RETURN(const bool has_changed, search.FitScales());
     if (has_changed) ESPALIER_RETURN_IF_ERROR(search.Run());
   }

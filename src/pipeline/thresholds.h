@@ -27,22 +27,27 @@ struct ThresholdSpec {
   std::optional<double> loss;
   std::optional<double> sent;           // at most this share of the columns of x and h
   std::optional<double> multiply_adds;  // at most this share of those without rules
-  // Patterns of recurrent nodes' names. Empty: those that have delta, or if there are none, those
-  // that do not skip.
+  // Patterns of recurrent nodes' names. Empty: those that have the method, or if there are none,
+  // those that do not skip.
   std::vector<std::string> layers;
   // "changes": root mean square of the changes from step to step; "fitted": from those on, each is
   // raised as long as the validation loss at equal work falls; "common": the same threshold
   // everywhere, as a control.
   std::string scale = "fitted";
+  // The dynamic method (prune/dynamic.h) whose numbers are looked for: delta; idle or predicted, of
+  // which the epsilon is the same in all layers.
+  std::string method = "delta";
+  int64_t predictor = 16;  // predicted: the size of predictors that are not there yet
 };
 
 // Errors: kInvalidArgument for none or several targets, a target out of its range, an unknown
-// scale.
+// scale or method, `sent` of another method than delta.
 Status ValidateThresholds(const ThresholdSpec& spec);
 
-// The graph with delta, thresholds of 0, in the layers that the spec means; a bank that is there
-// stays. Errors: ValidateThresholds's; kInvalidArgument for a graph without a recurrent layer, or a
-// pattern that matches none; what ValidateGraph says of a layer that cannot have delta.
+// The graph with the method, thresholds or epsilons of 0, in the layers that the spec means; a bank
+// or a predictor that is there stays. Errors: ValidateThresholds's; kInvalidArgument for a graph
+// without a recurrent layer, or a pattern that matches none; what ValidateGraph says of a layer
+// that cannot have the method.
 Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec);
 
 struct ThresholdOptions {
@@ -60,11 +65,12 @@ struct FoundThresholds {
   ThresholdCurve curve;
 };
 
-// Runs the compiled network, one thread, on the validation split, as often as there are points.
-// Each point is verified against RunReference before it is timed, all in turn with the network
-// without rules: single steps of a stream, or where the network cannot stream, sequences, of which
-// a step's mean counts. Errors: as WithThresholdsOfZero; kInvalidArgument for a split without
-// sequences, or a target that nothing meets, naming the nearest; Compile's; kCancelled.
+// Predictors are fitted to sequences of the split first. Runs the compiled network, one thread, on
+// the validation split, as often as there are points. Each point is verified against RunReference
+// before it is timed, all in turn with the network without rules: single steps of a stream, or
+// where the network cannot stream, sequences, of which a step's mean counts. Errors: as
+// WithThresholdsOfZero; kInvalidArgument for a split without sequences, or a target that nothing
+// meets, naming the nearest; Compile's; kCancelled.
 Result<FoundThresholds> FindThresholds(const Graph& graph, const Dataset& valid,
                                        const ThresholdOptions& options);
 

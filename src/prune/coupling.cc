@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "cells/saturation.h"
 
 namespace espalier {
 namespace {
@@ -187,6 +188,17 @@ class AxisWalker {
         coupling_.weights[direction.weight_banks_hh] = {banks, h};
         coupling_.weights[direction.bias_banks] = {banks, {}};
         Pin(h, "is in a bank of " + node.name + ", which it would shift");
+      }
+      if (node.predicted.has_value()) {
+        const Axis through(Idx(node.predicted->size), -1);
+        const Axis predicted = times(SaturationOf(node.cell)->sum_gates);
+        coupling_.weights[direction.weight_predict_ih] = {through, in};
+        coupling_.weights[direction.weight_predict_hh] = {through, h};
+        coupling_.weights[direction.weight_predict] = {predicted, through};
+        coupling_.weights[direction.bias_predict] = {predicted, {}};
+        const std::string why = "is in what predicts rows of " + node.name;
+        Pin(units, why);
+        Pin(h, why);
       }
       if (!StartsFromValues(node)) {
         coupling_.states[direction.h] = h;

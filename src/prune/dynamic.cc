@@ -1,5 +1,6 @@
 #include "prune/dynamic.h"
 
+#include <algorithm>
 #include <limits>
 #include <set>
 
@@ -22,39 +23,48 @@ Result<const DynamicMethod*> FindDynamicMethod(const std::string& name) {
   return FindByName("dynamic method", name, AllDynamicMethods());
 }
 
+namespace {
+
+// What a method reads: a number in [least, most].
+template <typename T>
+struct Field {
+  const char* name;
+  T value, least, most, unread;  // unread: what it is where the method does not read it
+  const char* what = "";         // e.g. "a threshold of "
+};
+
+template <typename T>
+Status CheckField(const DynamicMethod& method, const Field<T>& field) {
+  const std::string where = StrCat("dynamic method ", method.name, ": ", field.name, ": ");
+  const auto& reads = method.reads;
+  const bool is_read = std::find(reads.begin(), reads.end(), field.name) != reads.end();
+  const bool is_in = field.value >= field.least && field.value <= field.most;
+  if (is_read ? is_in : field.value == field.unread) return Ok();
+  const bool is_open = field.most == std::numeric_limits<T>::max() ||
+                       static_cast<double>(field.most) == double{std::numeric_limits<float>::max()};
+  const std::string range = is_open ? StrCat(field.what, "at least ", field.least)
+                                    : StrCat(field.least, " to ", field.most);
+  return InvalidArgument(StrCat(where, is_read ? range : "nothing, since it reads none,",
+                                " expected, ", field.value, " found"));
+}
+
+}  // namespace
+
 Status ValidateDynamic(const DynamicSpec& spec) {
   ESPALIER_ASSIGN_OR_RETURN(const DynamicMethod* method, FindDynamicMethod(spec.name));
-  for (const auto& [field, threshold] : {std::pair{"x", spec.x}, {"h", spec.h}}) {
-    if (!(threshold >= 0.0 && threshold <= double{std::numeric_limits<float>::max()})) {
-      return InvalidArgument(StrCat("dynamic method ", spec.name, ": ", field,
-                                    ": a threshold of at least 0 expected, ", threshold, " found"));
-    }
-    if (threshold > 0.0 && !method->reads_thresholds) {
-      return InvalidArgument(StrCat("dynamic method ", spec.name, ": ", field,
-                                    ": nothing, since it reads none, expected, ", threshold,
-                                    " found"));
-    }
-  }
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  const UnitBanks none;
-  const struct {
-    const char* name;
-    int64_t value, least, most, unread;  // unread: what it is where the method does not read it
-    bool is_read;
-  } kCounts[] = {{"bank", spec.bank, 1, kMostDeltaBank, 1, method->reads_thresholds},
-                 {"size", spec.banks.size, 1, kMost, none.size, method->reads_banks},
-                 {"top", spec.banks.top, 0, kMost, none.top, method->reads_banks}};
-  for (const auto& count : kCounts) {
-    const std::string where = StrCat("dynamic method ", spec.name, ": ", count.name, ": ");
-    if (!count.is_read && count.value != count.unread) {
-      return InvalidArgument(
-          StrCat(where, "nothing, since it reads none, expected, ", count.value, " found"));
-    }
-    if (count.value >= count.least && count.value <= count.most) continue;
-    const std::string range = count.most == kMost ? StrCat("at least ", count.least)
-                                                  : StrCat(count.least, " to ", count.most);
-    return InvalidArgument(StrCat(where, range, " expected, ", count.value, " found"));
-  }
+  const DynamicSpec none;
+  const Field<double> kNumbers[] = {
+      {"x", spec.x, 0.0, std::numeric_limits<float>::max(), 0.0, "a threshold of "},
+      {"h", spec.h, 0.0, std::numeric_limits<float>::max(), 0.0, "a threshold of "},
+      {"epsilon", spec.epsilon, 0.0, 0.5, none.epsilon}};
+  const Field<int64_t> kCounts[] = {
+      {"bank", spec.bank, 1, kMostDeltaBank, none.bank},
+      {"size", spec.banks.size, 1, kMost, none.banks.size},
+      {"top", spec.banks.top, 0, kMost, none.banks.top},
+      {"predictor", spec.predictor, 1, kMostPredictorSize, none.predictor}};
+  for (const auto& field : kNumbers) ESPALIER_RETURN_IF_ERROR(CheckField(*method, field));
+  for (const auto& field : kCounts) ESPALIER_RETURN_IF_ERROR(CheckField(*method, field));
   return Ok();
 }
 

@@ -5,9 +5,11 @@
 #ifndef ESPALIER_PRUNE_DYNAMIC_H_
 #define ESPALIER_PRUNE_DYNAMIC_H_
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/status.h"
@@ -22,6 +24,8 @@ struct DynamicSpec {
   double x = 0.0, h = 0.0;                  // delta: thresholds, >= 0
   int64_t bank = 1;                         // delta: features that are sent together
   UnitBanks banks = {};                     // banks: size and top
+  double epsilon = 0.0;                     // idle, predicted: in [0, 0.5]
+  int64_t predictor = 16;                   // predicted: the size of the predictor
 
   bool operator==(const DynamicSpec&) const = default;
 };
@@ -30,8 +34,7 @@ struct DynamicMethod {
   const char* name;
   const char* formula;  // as in docs/methods.md
   const char* source;
-  bool reads_thresholds;  // x, h and bank
-  bool reads_banks;       // size and top
+  std::array<std::string_view, 3> reads;  // fields, by their names in recipes
   // Puts its rules into a Recurrent node of the graph.
   Status (*apply)(const DynamicSpec& spec, Node* node, TensorStore* weights);
 };

@@ -73,7 +73,13 @@ TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
     ExpectError(WithDynamic(TwoLayers(), std::span(&spec, 1)).status(), Code::kInvalidArgument,
                 parts);
   };
-  expect({.name = "skp"}, {"'skp'", "delta, skip, banks", "did you mean 'skip'"});
+  expect({.name = "skp"}, {"'skp'", "delta, skip, banks, idle, predicted", "did you mean 'skip'"});
+  expect({.name = "skip", .epsilon = 0.1}, {"skip", "epsilon", "reads none", "0.1"});
+  expect({.name = "idle", .predictor = 8}, {"idle", "predictor", "reads none", "8"});
+  expect({.name = "idle", .epsilon = 0.75}, {"idle", "epsilon", "0 to 0.5", "0.75"});
+  expect({.name = "predicted", .epsilon = -0.1}, {"predicted", "epsilon", "0 to 0.5", "-0.1"});
+  expect({.name = "predicted", .epsilon = std::nan("")}, {"predicted", "epsilon", "nan"});
+  expect({.name = "predicted", .predictor = 0}, {"predicted", "predictor", "1 to 4096", "0"});
   expect({.name = "skip", .x = 0.1}, {"skip", "x", "reads none", "0.1"});
   expect({.name = "skip", .bank = 2}, {"skip", "bank", "reads none", "2"});
   expect({.name = "skip", .banks = {8, 0}}, {"skip", "size", "reads none", "8"});
@@ -89,6 +95,45 @@ TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
   expect({.name = "delta", .x = std::nan("")}, {"delta", "x", "nan"});
   expect({.name = "delta", .bank = 1000}, {"bank", "1 to 256", "1000"});
   expect({.name = "delta", .layers = {"lstm1"}}, {"layers", "lstm1", "lstm0", "gru0"});
+}
+
+// Nothing is left out with epsilons of 0; a predictor that is there stays, one of another size is
+// made anew.
+TEST(Dynamic, PutsInPredictorsAndIdleCandidates) {
+  const Graph graph = TwoLayers();
+  const DynamicSpec specs[] = {{.name = "idle"}, {.name = "predicted", .predictor = 3}};
+  Graph changed = ValueOrDie(WithDynamic(graph, specs));
+  EXPECT_EQ(FindNode(changed, "gru0")->idle, IdleCandidates{});
+  EXPECT_EQ(FindNode(changed, "lstm0")->predicted, (PredictedRows{3, 0.0}));
+  EXPECT_EQ(changed.weights.at("lstm0.weight_predict_reverse").shape,
+            (std::vector<int64_t>{20, 3}));
+  EXPECT_EQ(changed.weights.at("gru0.weight_predict").shape, (std::vector<int64_t>{8, 3}));
+  EXPECT_THAT(PrunableWeights(changed), ::testing::Not(::testing::Contains("gru0.weight_predict")));
+  Rng rng(2);
+  const Batch batch = RandomBatch(graph, 7, 4, 0, &rng);
+  StateSet a = ZeroStates(graph, 4), b = ZeroStates(changed, 4);
+  EXPECT_EQ(ValueOrDie(RunReference(graph, batch, &a)).at(graph.outputs[0]).values,
+            ValueOrDie(RunReference(changed, batch, &b)).at(graph.outputs[0]).values);
+  changed.weights.at("gru0.bias_predict").values[0] = 5.0f;
+  const DynamicSpec again[] = {{.name = "predicted", .epsilon = 0.1, .predictor = 3}};
+  EXPECT_EQ(ValueOrDie(WithDynamic(changed, again)).weights, changed.weights);
+  const DynamicSpec other[] = {{.name = "predicted", .predictor = 2}};
+  EXPECT_EQ(ValueOrDie(WithDynamic(changed, other)).weights.at("gru0.weight_predict").shape,
+            (std::vector<int64_t>{8, 2}));
+}
+
+TEST(Dynamic, UnitsThatAPredictorSaysStay) {
+  const DynamicSpec specs[] = {{.name = "predicted", .layers = {"gru0"}}};
+  const Graph graph = ValueOrDie(WithDynamic(TwoLayers(), specs));
+  const Coupling coupling = ValueOrDie(FindCoupling(graph));
+  Keep keep(coupling.groups.size(), 1);
+  keep[static_cast<size_t>(coupling.layers.back().groups[0])] = 0;
+  ExpectError(ValidateKeep(coupling, keep), Code::kInvalidArgument, {"gru0", "predicts rows"});
+  // Those that it reads may go.
+  keep.assign(coupling.groups.size(), 1);
+  keep[static_cast<size_t>(coupling.layers.front().groups[0])] = 0;
+  const Graph compact = ValueOrDie(Compact(graph, coupling, keep));
+  EXPECT_EQ(compact.weights.at("gru0.weight_predict_ih").shape, (std::vector<int64_t>{16, 9}));
 }
 
 TEST(Dynamic, RefusesALayerThatCannotHaveIt) {

@@ -304,6 +304,9 @@ std::vector<Chart> LeftOutCharts(const ModelRecord& model) {
     if (record.units > 0) {
       bars.push_back({"units", kReason, 1.0 - ShareOf(record.units_run, record.units)});
     }
+    if (record.rows > 0) {
+      bars.push_back({"rows", kReason, 1.0 - ShareOf(record.rows_run, record.rows)});
+    }
     if (record.x_columns == 0) continue;
     bars.push_back({"columns of x", kReason, 1.0 - ShareOf(record.x_sent, record.x_columns)});
     bars.push_back({"columns of h", kReason, 1.0 - ShareOf(record.h_sent, record.h_columns)});

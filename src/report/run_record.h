@@ -113,8 +113,11 @@ struct ActivityRecord {
   bool banks = false;
   int64_t steps = 0;
   int64_t skipped = 0;
+  double idle = 0.0, predicted = 0.0;
   int64_t units = 0;
   int64_t units_run = 0;
+  int64_t rows = 0;
+  int64_t rows_run = 0;
   int64_t x_columns = 0;
   int64_t x_sent = 0;
   int64_t h_columns = 0;

@@ -195,6 +195,12 @@ Status ReadActivity(const ObjectReader& object, ActivityRecord* activity) {
     ESPALIER_RETURN_IF_ERROR(object.Count("units", &activity->units));
     ESPALIER_RETURN_IF_ERROR(object.Count("units_run", &activity->units_run));
   }
+  if (object.Find("rows") != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(object.Number("idle", &activity->idle));
+    ESPALIER_RETURN_IF_ERROR(object.Number("predicted", &activity->predicted));
+    ESPALIER_RETURN_IF_ERROR(object.Count("rows", &activity->rows));
+    ESPALIER_RETURN_IF_ERROR(object.Count("rows_run", &activity->rows_run));
+  }
   ESPALIER_RETURN_IF_ERROR(object.Count("x_columns", &activity->x_columns));
   ESPALIER_RETURN_IF_ERROR(object.Count("x_sent", &activity->x_sent));
   ESPALIER_RETURN_IF_ERROR(object.Count("h_columns", &activity->h_columns));
@@ -261,7 +267,10 @@ Status ReadLayerPoint(const ObjectReader& object, LayerPoint* layer) {
   ESPALIER_RETURN_IF_ERROR(object.Number("h", &layer->h));
   ESPALIER_RETURN_IF_ERROR(object.Share("x_sent", &layer->x_sent));
   ESPALIER_RETURN_IF_ERROR(object.Share("h_sent", &layer->h_sent));
-  return object.Share("skipped", &layer->skipped);
+  ESPALIER_RETURN_IF_ERROR(object.Share("skipped", &layer->skipped));
+  if (object.Find("epsilon") == nullptr) return Ok();  // records of before have none
+  ESPALIER_RETURN_IF_ERROR(object.Share("epsilon", &layer->epsilon));
+  return object.Share("rows_run", &layer->rows_run);
 }
 
 Status ReadThresholdPoint(const ObjectReader& object, ThresholdPoint* point) {

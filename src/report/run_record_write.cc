@@ -89,6 +89,10 @@ Json ActivityJson(const ActivityRecord& activity) {
                {"skipped", activity.skipped},
                {"units", activity.units},
                {"units_run", activity.units_run},
+               {"idle", activity.idle},
+               {"predicted", activity.predicted},
+               {"rows", activity.rows},
+               {"rows_run", activity.rows_run},
                {"x_columns", activity.x_columns},
                {"x_sent", activity.x_sent},
                {"h_columns", activity.h_columns},
@@ -161,7 +165,9 @@ Json ThresholdPointJson(const ThresholdPoint& point) {
                       {"h", layer.h},
                       {"x_sent", layer.x_sent},
                       {"h_sent", layer.h_sent},
-                      {"skipped", layer.skipped}});
+                      {"skipped", layer.skipped},
+                      {"epsilon", layer.epsilon},
+                      {"rows_run", layer.rows_run}});
   }
   return {{"factor", point.factor},
           {"skips", point.skips},

@@ -15,15 +15,32 @@ bool HasThresholds(const LayerPoint& layer) {
   return layer.x > 0.0 || layer.h > 0.0 || layer.x_sent > 0.0 || layer.h_sent > 0.0;
 }
 
+bool LeavesOutRows(const LayerPoint& layer) { return layer.rows_run > 0.0; }
+
+// Whether it is epsilons that are searched, and not thresholds.
+bool IsOfRows(const ThresholdCurve& curve) {
+  const std::vector<LayerPoint>& layers = curve.points.front().layers;
+  return std::any_of(layers.begin(), layers.end(), LeavesOutRows);
+}
+
 // "gru0 0.21, 0.103; gru1 0.1, 0.05"
 std::string ThresholdsOf(const ThresholdPoint& point) {
   std::string text;
   for (const LayerPoint& layer : point.layers) {
-    if (!HasThresholds(layer)) continue;
-    text += StrCat(text.empty() ? "" : "; ", layer.layer, " ", FormatFixed(layer.x, 4), ", ",
-                   FormatFixed(layer.h, 4));
+    const bool of_rows = LeavesOutRows(layer);
+    if (!of_rows && !HasThresholds(layer)) continue;
+    text += StrCat(text.empty() ? "" : "; ", layer.layer, " ",
+                   of_rows ? FormatFixed(layer.epsilon, 4)
+                           : StrCat(FormatFixed(layer.x, 4), ", ", FormatFixed(layer.h, 4)));
   }
   return text;
+}
+
+// The largest share of the rows that a layer runs.
+double RowsRun(const ThresholdPoint& point) {
+  double most = 0.0;
+  for (const LayerPoint& layer : point.layers) most = std::max(most, layer.rows_run);
+  return most;
 }
 
 bool SkipsAnything(const ThresholdCurve& curve) {
@@ -32,18 +49,19 @@ bool SkipsAnything(const ThresholdCurve& curve) {
 }
 
 Row HeadOf(const ThresholdCurve& curve) {
-  Row row = {"factor", curve.metric, "sent", "multiply-adds"};
+  Row row = {"factor", curve.metric, IsOfRows(curve) ? "rows" : "sent", "multiply-adds"};
   if (curve.us_per_step_without) {
     row.insert(row.end(), {"us p50", "p95", "p99", "against plain"});
   }
-  row.emplace_back("thresholds of x, h");
+  row.emplace_back(IsOfRows(curve) ? "epsilons" : "thresholds of x, h");
   return row;
 }
 
 Row RowOf(const ThresholdCurve& curve, size_t index) {
   const ThresholdPoint& point = curve.points[index];
   Row row = {FormatFixed(point.factor, 3), FormatMetric(curve.metric, point.metric),
-             FormatPercent(point.sent, 1), FormatPercent(point.multiply_adds, 1)};
+             FormatPercent(IsOfRows(curve) ? RowsRun(point) : point.sent, 1),
+             FormatPercent(point.multiply_adds, 1)};
   if (curve.us_per_step_without && point.us_per_step) {
     const StepTimes& times = *point.us_per_step;
     row.insert(row.end(),
@@ -71,8 +89,9 @@ std::string TargetText(const ThresholdCurve& curve) {
 std::string PointText(const std::string& metric, const ThresholdPoint& point) {
   return StrCat("factor ", FormatFixed(point.factor, 4), point.skips ? "" : ", nothing skipped",
                 ": ", metric, " ", FormatMetric(metric, point.metric), ", ",
-                FormatPercent(point.sent, 1), " sent, ", FormatPercent(point.multiply_adds, 1),
-                " of the multiply-adds");
+                RowsRun(point) > 0.0 ? FormatPercent(RowsRun(point), 1) + " of the rows"
+                                     : FormatPercent(point.sent, 1) + " sent",
+                ", ", FormatPercent(point.multiply_adds, 1), " of the multiply-adds");
 }
 
 std::string ThresholdsTable(const ThresholdCurve& curve) {
@@ -97,9 +116,13 @@ std::string ThresholdsTable(const ThresholdCurve& curve) {
   }
   const bool skips = SkipsAnything(curve);
   for (const LayerPoint& layer : curve.points[curve.chosen].layers) {
-    if (!skips && !HasThresholds(layer)) continue;
+    if (!skips && !HasThresholds(layer) && !LeavesOutRows(layer)) continue;
     text += layer.layer + ": ";
     if (skips) text += FormatPercent(layer.skipped, 1) + " of the steps skipped";
+    if (LeavesOutRows(layer)) {
+      text += StrCat(skips ? "; " : "", "epsilon ", FormatFixed(layer.epsilon, 4), "; ",
+                     FormatPercent(layer.rows_run, 1), " of the rows run");
+    }
     if (HasThresholds(layer)) {
       text += StrCat(skips ? "; " : "", "thresholds ", FormatFixed(layer.x, 4), " of x and ",
                      FormatFixed(layer.h, 4), " of h; ", FormatPercent(layer.x_sent, 1),

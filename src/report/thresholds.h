@@ -25,6 +25,9 @@ struct LayerPoint {
   double x = 0.0, h = 0.0;            // thresholds
   double x_sent = 0.0, h_sent = 0.0;  // share of the columns that were sent
   double skipped = 0.0;               // share of the steps
+  // Of the rule that is searched where that is idle or predicted: its epsilon, and the share of the
+  // rows that were not left out.
+  double epsilon = 0.0, rows_run = 0.0;
 };
 
 struct ThresholdPoint {

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "runtime/due_groups.h"
+
 namespace espalier {
 namespace {
 
@@ -59,56 +61,12 @@ void ChooseBanks(const BankLayer& banks, const RowBuffer& x, const RowBuffer& h,
   }
 }
 
-namespace {
-
-// Calls visit(first, end) for the row groups of [begin, end) to be multiplied, piece by piece:
-// those that hold a row of a bank of `any`; in one piece where each call rounds or gathers x.
-template <typename Visit>
-void EachDue(const BankLayer& banks, const BankProduct& product, const uint64_t* any, size_t begin,
-             size_t end, const Visit& visit) {
-  const auto is_due = [&](size_t group) {
-    return Share(any, product.banks_of_group + group * banks.words, banks.words);
-  };
-  while (begin < end && !is_due(begin)) ++begin;
-  if (begin == end) return;
-  const FormatSpec& spec = product.plain.weight.spec;
-  if (spec.type == WeightType::kI8 || spec.id == FormatId::k_compact) {
-    while (!is_due(end - 1)) --end;
-    visit(begin, end);
-    return;
-  }
-  while (begin < end) {
-    size_t stop = begin + 1;
-    while (stop < end && is_due(stop)) ++stop;
-    visit(begin, stop);
-    begin = stop;
-    while (begin < end && !is_due(begin)) ++begin;
-  }
-}
-
-}  // namespace
-
 size_t MultiplyBanks(const BankLayer& banks, const BankProduct& product, ThreadTeam* team,
                      const RowBuffer& x, const RowBuffer& y, size_t count) {
-  const Product& plain = product.plain;
   const uint64_t* any = banks.runs + count * banks.words;
-  const auto multiply = [&](size_t begin, size_t end) {
-    EachDue(banks, product, any, begin, end, [&](size_t first, size_t stop) {
-      plain.matmul(plain.weight,
-                   {x.data, x.stride, plain.bias, y.data, y.stride, count, first, stop});
-    });
-  };
-  if (plain.IsShared(team, count)) {
-    team->For(ChunksPerThread(plain.weight.spec),
-              [&](size_t chunk) { multiply(plain.cuts[chunk], plain.cuts[chunk + 1]); });
-  } else {
-    multiply(0, product.groups);
-  }
-  size_t work = 0;
-  EachDue(banks, product, any, 0, product.groups, [&](size_t first, size_t stop) {
-    work += count * (WorkBefore(plain.weight, stop) - WorkBefore(plain.weight, first));
+  return MultiplyDue(product.plain, product.groups, team, x, y, count, [&](size_t group) {
+    return Share(any, product.banks_of_group + group * banks.words, banks.words);
   });
-  return work;
 }
 
 }  // namespace espalier

@@ -50,7 +50,8 @@ TEST_P(BanksOnEveryTarget, EqualTheReference) {
         const Graph graph = Network(cell, top, skip, Direction::kBidirectional);
         for (const FormatSpec& spec :
              {FormatSpec{FormatId::k_slot, 8, 8}, FormatSpec{FormatId::k_slot, 64, 16},
-              FormatSpec{FormatId::k_blocked, 4, 4}, FormatSpec{FormatId::k_csr}, FormatSpec()}) {
+              FormatSpec{FormatId::k_blocked, 4, 4}, FormatSpec{FormatId::k_csr},
+              FormatSpec{FormatId::k_rows}, FormatSpec()}) {
           const bool is_usual = spec == FormatSpec{FormatId::k_slot, 8, 8};
           if (!is_usual && (top != 0 || skip)) continue;
           const Artifact artifact = ArtifactOf(graph, spec);

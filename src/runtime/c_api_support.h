@@ -61,11 +61,13 @@ inline espalier_layer_activity ActivityForC(const LayerActivity& found) {
   return {found.layer.data(),
           found.reverse ? 1 : 0,
           {found.rules.delta_x, found.rules.delta_h, found.rules.skip ? 1 : 0,
-           found.rules.banks ? 1 : 0},
+           found.rules.banks ? 1 : 0, found.rules.idle, found.rules.predicted},
           count(counters.steps),
           count(counters.skipped),
           count(counters.units),
           count(counters.units_run),
+          count(counters.rows),
+          count(counters.rows_run),
           count(counters.x_columns),
           count(counters.x_sent),
           count(counters.h_columns),
@@ -75,7 +77,8 @@ inline espalier_layer_activity ActivityForC(const LayerActivity& found) {
 }
 
 inline LayerRules RulesFromC(const espalier_layer_rules& rules) {
-  return {rules.delta_x, rules.delta_h, rules.skip != 0, rules.banks != 0};
+  return {rules.delta_x,    rules.delta_h, rules.skip != 0,
+          rules.banks != 0, rules.idle,    rules.predicted};
 }
 
 }  // namespace espalier

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "cells/saturation.h"
 #include "formats/format.h"
 #include "kernels/kernels.h"
 #include "model/graph.h"
@@ -121,8 +122,45 @@ struct BankLayer {
   uint32_t* order = nullptr;   // scratch: [N]
 };
 
+// A product of a layer that leaves out rows.
+struct RowProduct {
+  Product plain;
+  size_t groups = 0;  // row groups
+  // [rows]: the group of each row; nullptr: the row itself is the group.
+  const uint32_t* group_of_row = nullptr;
+  size_t multiply_adds = 0;
+  uint8_t* done = nullptr;  // scratch: [groups], whether a step has multiplied them
+};
+
+// SaturationLimit of the epsilons in force, which takes a logarithm: kept from step to step.
+struct SaturationLimits {
+  float idle_epsilon = -1.0f, predicted_epsilon = -1.0f;  // those of the limits
+  float idle = 0.0f, sigmoid = 0.0f, tanh = 0.0f;
+};
+
+// Of a layer that leaves out rows of gates that saturate: model/graph.h, IdleCandidates and
+// PredictedRows.
+struct SaturationLayer {
+  const Saturation* gates = nullptr;  // nullptr: none
+  bool has_idle = false;
+  size_t units = 0;  // H
+  size_t rows = 0;   // G*H
+  StandInFn stand_in = nullptr;
+  Product predict_x, predict_h;  // to what the predictor goes through; no matmul: no predictor
+  Product predict;               // [D*H] of it
+  size_t predictor_multiply_adds = 0;
+  RowProduct input, recurrent, candidate;   // candidate: if the cell resets before
+  RowBuffer through_x, through, predicted;  // scratch of B rows
+  float** ax = nullptr;                     // scratch: the input products of B sequences
+  uint8_t* due_rows = nullptr;              // scratch: [G*H], whether a sequence needs a row
+  uint8_t* due_groups = nullptr;            // scratch: as many as a product has
+  // Steps for which all rows are multiplied, since leaving them out saved next to nothing.
+  size_t* plain_steps = nullptr;
+  SaturationLimits* limits = nullptr;
+};
+
 // Dynamic pruning of one direction of a Recurrent node: model/graph.h, Delta, Node::skip,
-// UnitBanks.
+// UnitBanks, IdleCandidates, PredictedRows.
 struct DynamicLayer {
   std::string_view node;
   bool reverse = false;
@@ -136,6 +174,7 @@ struct DynamicLayer {
   float bias_skip = 0.0f;
   RowBuffer rest, gain;  // states of what skips
   BankLayer banks;
+  SaturationLayer saturation;
   bool has_delta = false;
   size_t bank = 1;
   SendFn send = nullptr;

@@ -18,29 +18,6 @@ constexpr size_t DivideUp(size_t value, size_t divisor) { return (value + diviso
 
 constexpr size_t kAlignmentFloats = kAlignmentBytes / sizeof(float);
 
-// Calls visit(product, rows of one sequence's step) for every product of the program.
-template <typename Visit>
-void EachProduct(const Program& program, const Visit& visit) {
-  for (const ProgramNode& node : program.nodes) {
-    if (node.op == Op::kGemm || node.op == Op::kConv1d) visit(node.product);
-    for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) {
-      visit(layer.input);
-      visit(layer.recurrent);
-      if (layer.candidate.matrix != nullptr) visit(layer.candidate);
-      if (layer.projection.matrix != nullptr) visit(layer.projection);
-      if (layer.has_banks) visit(layer.bank_input);
-      if (layer.has_banks) visit(layer.bank_recurrent);
-    }
-  }
-}
-
-template <typename Visit>
-void EachLayer(const Program& program, const Visit& visit) {
-  for (const ProgramNode& node : program.nodes) {
-    for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) visit(node, layer);
-  }
-}
-
 size_t DynamicLayers(const Program& program) {
   size_t count = 0;
   EachLayer(program, [&](const ProgramNode&, const ProgramLayer& layer) {
@@ -173,10 +150,10 @@ class Planner {
   // the time with B = 6, 9, 11 or 12; slot_64x16 and i8 0.95 to 1.02; from B = 17 on it gains
   // little or nothing). A reverse layer takes the steps of each sequence from its own end.
   //
-  // Dense f32 and bf16 read their weights once for all rows. Where the L2 cache does not hold them,
-  // LSTM-1024 takes 0.8 of the time with 256 rows that it takes with 16, and LSTM-512 0.9; more
-  // rows gain no more. csr, blocked and nm read theirs once, too, but there are fewer: 0.97 to 1.04
-  // of the time with 48 rows. (Zen 4 with AVX-512, 2026-11.)
+  // Dense and rows in f32 and bf16 read their weights once for all rows. Where the L2 cache does
+  // not hold them, LSTM-1024 takes 0.8 of the time with 256 rows that it takes with 16, and
+  // LSTM-512 0.9; more rows gain no more. csr, blocked and nm read theirs once, too, but there are
+  // fewer: 0.97 to 1.04 of the time with 48 rows. (Zen 4 with AVX-512, 2026-11.)
   size_t AxRows(const ProgramLayer& layer) const {
     constexpr size_t kMostWholeRows = 12 * kRowsTogether;
     constexpr size_t kLargeBytes = size_t{1} << 20;
@@ -188,8 +165,9 @@ class Planner {
     const size_t whole = batch * WholeSteps(batch);
     size_t rows = std::max(cached, whole <= kMostWholeRows ? whole : batch);
     const EncodedView& weights = layer.input.matrix->view;
-    const bool reads_once =
-        weights.spec.id == FormatId::k_dense && weights.spec.type != WeightType::kI8;
+    const FormatId format = weights.spec.id;
+    const bool is_full = format == FormatId::k_dense || format == FormatId::k_rows;
+    const bool reads_once = is_full && weights.spec.type != WeightType::kI8;
     if (reads_once && weights.bytes.size() > kLargeBytes) rows = std::max(rows, kRowsOfLarge);
     return std::min(all, rows);
   }
@@ -244,9 +222,17 @@ class Planner {
   void MakeDynamicScratch() {
     size_t features = 0;
     size_t banks = 0;
+    size_t gate_rows = 0, groups = 0, predictor = 0;  // of layers that saturate
     EachLayer(program_, [&](const ProgramNode&, const ProgramLayer& layer) {
       if (!layer.is_dynamic()) return;
       if (layer.has_banks) banks = std::max(banks, CountBanks(layer));
+      if (layer.saturates()) {
+        gate_rows = std::max(gate_rows, static_cast<size_t>(layer.input.matrix->view.rows));
+        for (const ProgramProduct& product : {layer.input, layer.recurrent, layer.candidate}) {
+          if (product.matrix != nullptr) groups = std::max(groups, RowGroups(product.matrix->view));
+        }
+        predictor = std::max(predictor, static_cast<size_t>(layer.predicted.size));
+      }
       features =
           std::max({features, static_cast<size_t>(layer.input.matrix->view.cols), layer.width});
     });
@@ -264,11 +250,70 @@ class Planner {
     }
     columns_ = arena_->Take<int32_t>(features + kMoreWritten);
     changes_ = arena_->Take<float>(features + kMoreWritten);
+    if (gate_rows > 0) MakeSaturationScratch(gate_rows, groups, predictor);
     if (banks == 0) return;
     bank_scores_ = Rows(options_.max_batch, banks);
     bank_scores_h_ = Rows(options_.max_batch, banks);
     bank_runs_ = arena_->Take<uint64_t>((options_.max_batch + 1) * DivideUp(banks, kBankBits));
     bank_order_ = arena_->Take<uint32_t>(banks);
+  }
+
+  void MakeSaturationScratch(size_t rows, size_t groups, size_t predictor) {
+    due_rows_ = arena_->Take<uint8_t>(rows);
+    due_groups_ = arena_->Take<uint8_t>(groups);
+    for (uint8_t*& done : done_groups_) done = arena_->Take<uint8_t>(groups);
+    saturated_ax_ = arena_->Take<float*>(options_.max_batch);
+    through_x_ = Rows(options_.max_batch, predictor);
+    through_ = Rows(options_.max_batch, predictor);
+    predicted_ = Rows(options_.max_batch, rows);
+  }
+
+  RowProduct MakeRowProduct(const ProgramProduct& plain, uint8_t* done) {
+    RowProduct product;
+    const EncodedView& view = plain.matrix->view;
+    product.plain = MakeProduct(plain);
+    product.groups = RowGroups(view);
+    product.multiply_adds = WorkOf(plain);
+    product.done = done;
+    if (product.groups == static_cast<size_t>(view.rows)) return product;
+    uint32_t* group_of_row = arena_->Take<uint32_t>(static_cast<size_t>(view.rows));
+    product.group_of_row = group_of_row;
+    if (group_of_row == nullptr) return product;
+    for (int64_t row = 0; row < view.rows; ++row) {
+      group_of_row[row] = static_cast<uint32_t>(GroupOfRow(view, row));
+    }
+    return product;
+  }
+
+  SaturationLayer MakeSaturation(const ProgramNode& node, const ProgramLayer& spec) {
+    SaturationLayer layer;
+    layer.gates = SaturationOf(node.cell);
+    layer.has_idle = spec.has_idle;
+    layer.stand_in = options_.kernels->stand_in;
+    layer.units = spec.units;
+    layer.rows = static_cast<size_t>(spec.input.matrix->view.rows);
+    layer.input = MakeRowProduct(spec.input, done_groups_[0]);
+    layer.recurrent = MakeRowProduct(spec.recurrent, done_groups_[1]);
+    if (spec.candidate.matrix != nullptr) {
+      layer.candidate = MakeRowProduct(spec.candidate, done_groups_[0]);
+    }
+    layer.ax = saturated_ax_;
+    layer.due_rows = due_rows_;
+    layer.due_groups = due_groups_;
+    layer.plain_steps = arena_->Take<size_t>(1);
+    layer.limits = arena_->Take<SaturationLimits>(1);
+    Put(SaturationLimits(), layer.limits, 0);
+    if (!spec.has_predicted) return layer;
+    const auto size = static_cast<size_t>(spec.predicted.size);
+    layer.predict_x = MakeProduct(spec.predict_input);
+    layer.predict_h = MakeProduct(spec.predict_recurrent);
+    layer.predict = MakeProduct(spec.predict);
+    layer.predictor_multiply_adds =
+        WorkOf(spec.predict_input) + WorkOf(spec.predict_recurrent) + WorkOf(spec.predict);
+    layer.through_x = Narrowed(through_x_, size);
+    layer.through = Narrowed(through_, size);
+    layer.predicted = predicted_;
+    return layer;
   }
 
   static size_t CountBanks(const ProgramLayer& layer) {
@@ -349,6 +394,11 @@ class Planner {
     if (spec.has_banks) {
       layer.banks = MakeBanks(spec);
       rules.banks = true;
+    }
+    if (spec.saturates()) {
+      layer.saturation = MakeSaturation(node, spec);
+      rules.idle = static_cast<float>(spec.idle.epsilon);
+      rules.predicted = static_cast<float>(spec.predicted.epsilon);
     }
     if (spec.has_delta) {
       const size_t rows = static_cast<size_t>(InfoOf(node.cell).gates) * spec.units;
@@ -512,6 +562,11 @@ class Planner {
   float* changes_ = nullptr;
   RowBuffer bank_scores_, bank_scores_h_;
   uint64_t* bank_runs_ = nullptr;
+  uint8_t* due_rows_ = nullptr;
+  uint8_t* due_groups_ = nullptr;
+  uint8_t* done_groups_[2] = {};
+  float** saturated_ax_ = nullptr;
+  RowBuffer through_x_, through_, predicted_;
   uint32_t* bank_order_ = nullptr;
 };
 
@@ -519,61 +574,6 @@ class Planner {
 
 Result<RunPlan> MakePlan(const Program& program, const PlanOptions& options, Arena* arena) {
   return Planner(program, options, arena).Make();
-}
-
-void ForgetStreams(const RunPlan& plan, size_t first, size_t count) {
-  for (const DynamicLayer& layer : plan.dynamic_layers) {
-    if (layer.has_delta) std::fill_n(layer.age.row(first), count, 0.0f);
-  }
-}
-
-LayerActivity ActivityOf(const DynamicLayer& layer) {
-  return {layer.node, layer.reverse, layer.has_delta, *layer.rules, *layer.counters};
-}
-
-void ResetCounters(const RunPlan& plan) {
-  for (const DynamicLayer& layer : plan.dynamic_layers) *layer.counters = LayerCounters();
-}
-
-Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRules& rules) {
-  for (const auto& [what, threshold] :
-       {std::pair{"delta_x", rules.delta_x}, {"delta_h", rules.delta_h}}) {
-    if (threshold >= 0.0f && std::isfinite(threshold)) continue;
-    return InvalidArgument(StrCat("layer '", layer, "': ", what,
-                                  ": a threshold of at least 0 expected, ", threshold, " found"));
-  }
-  std::vector<std::string> names;
-  bool is_found = false;
-  for (const DynamicLayer& each : plan.dynamic_layers) {
-    names.emplace_back(each.node);
-    if (each.node != layer) continue;
-    is_found = true;
-    if (!each.has_delta && (rules.delta_x > 0.0f || rules.delta_h > 0.0f)) {
-      return Unsupported(StrCat("layer '", layer,
-                                "': compiled without columns, so that thresholds "
-                                "cannot be set; give it delta, with thresholds of 0 if need be, "
-                                "before it is compiled"));
-    }
-    if (each.weight_skip == nullptr && rules.skip) {
-      return Unsupported(StrCat("layer '", layer,
-                                "': has no weights for skipping; give it skip "
-                                "and train it before it is compiled"));
-    }
-    if (each.banks.count == 0 && rules.banks) {
-      return Unsupported(StrCat("layer '", layer,
-                                "': has no weights that choose banks of units; give it banks "
-                                "and train it before it is compiled"));
-    }
-  }
-  if (!is_found) {
-    return InvalidArgument(
-        StrCat("layer '", layer, "': no such layer with dynamic pruning",
-               names.empty() ? ", the network has none" : DidYouMean(std::string(layer), names)));
-  }
-  for (const DynamicLayer& each : plan.dynamic_layers) {
-    if (each.node == layer) *each.rules = *each.own = rules;
-  }
-  return Ok();
 }
 
 void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log) {

@@ -75,6 +75,7 @@ TEST(Plan, TakesStepsAsTheyAreIfWholeSixteensAreTooMany) {
 
 TEST(Plan, TakesMoreStepsAtATimeWithManyDenseWeights) {
   EXPECT_EQ(CountsOf("dense", 260, 1, 1, 140), (Counts{256, 4}));
+  EXPECT_EQ(CountsOf("rows", 260, 1, 1, 140), (Counts{256, 4}));
   EXPECT_EQ(CountsOf("dense_bf16", 90, 3, 3, 280), (Counts{240, 30}));
   EXPECT_EQ(CountsOf("dense", 30, 1, 1, 140), (Counts{30}));
   EXPECT_EQ(CountsOf("dense", 30, 1, 1), (Counts{16, 14}));

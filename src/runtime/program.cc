@@ -98,6 +98,17 @@ class Resolver {
         layer.bank_input = ProductOf(direction.weight_banks_ih, direction.bias_banks);
         layer.bank_recurrent.matrix = &artifact_.matrix(direction.weight_banks_hh);
       }
+      if (node.idle.has_value()) {
+        layer.has_idle = true;
+        layer.idle = *node.idle;
+      }
+      if (node.predicted.has_value()) {
+        layer.has_predicted = true;
+        layer.predicted = *node.predicted;
+        layer.predict_input.matrix = &artifact_.matrix(direction.weight_predict_ih);
+        layer.predict_recurrent.matrix = &artifact_.matrix(direction.weight_predict_hh);
+        layer.predict = ProductOf(direction.weight_predict, direction.bias_predict);
+      }
       program_.hidden = std::max({program_.hidden, layer.units, layer.width});
     }
     const auto hidden = static_cast<size_t>(node.hidden_size);

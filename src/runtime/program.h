@@ -49,8 +49,17 @@ struct ProgramLayer {
   bool has_banks = false;
   UnitBanks banks;
   ProgramProduct bank_input, bank_recurrent;  // scores; the second has no bias
+  bool has_idle = false;
+  IdleCandidates idle;
+  bool has_predicted = false;
+  PredictedRows predicted;
+  ProgramProduct predict_input, predict_recurrent;  // without a bias
+  ProgramProduct predict;
 
-  bool is_dynamic() const { return has_delta || weight_skip != nullptr || has_banks; }
+  bool saturates() const { return has_idle || has_predicted; }
+  bool is_dynamic() const {
+    return has_delta || weight_skip != nullptr || has_banks || saturates();
+  }
 };
 
 // y = (x - mean) / sqrt(variance + epsilon) * weight + bias
@@ -95,6 +104,34 @@ struct Program {
   // By name, "" for the best. Errors: kInvalidArgument, naming the ones there are.
   Result<const KernelTable*> KernelsFor(std::string_view target) const;
 };
+
+// Calls visit(product) for every product of the program but those by columns.
+template <typename Visit>
+void EachProduct(const Program& program, const Visit& visit) {
+  for (const ProgramNode& node : program.nodes) {
+    if (node.op == Op::kGemm || node.op == Op::kConv1d) visit(node.product);
+    for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) {
+      visit(layer.input);
+      visit(layer.recurrent);
+      if (layer.candidate.matrix != nullptr) visit(layer.candidate);
+      if (layer.projection.matrix != nullptr) visit(layer.projection);
+      if (layer.has_banks) visit(layer.bank_input);
+      if (layer.has_banks) visit(layer.bank_recurrent);
+      if (!layer.has_predicted) continue;
+      visit(layer.predict_input);
+      visit(layer.predict_recurrent);
+      visit(layer.predict);
+    }
+  }
+}
+
+// Calls visit(node, layer).
+template <typename Visit>
+void EachLayer(const Program& program, const Visit& visit) {
+  for (const ProgramNode& node : program.nodes) {
+    for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) visit(node, layer);
+  }
+}
 
 }  // namespace espalier
 

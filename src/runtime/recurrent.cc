@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/banks.h"
+#include "runtime/saturation.h"
 
 namespace espalier {
 namespace {
@@ -102,12 +103,22 @@ struct AllRun {
   }
 };
 
-// What comes after the products of a step: ax(i) and ah(i) are those of row i, and
-// each_running(units, visit) calls visit for those of the units that run. A sequence that has ended
-// is left as it is.
-template <typename Ax, typename Ah, typename EachRunning = AllRun>
+// The product of a cell that resets before, y = W reset_h + b, of all candidates.
+struct AllCandidates {
+  void operator()(const RecurrentLayer& layer, const RunContext& run, const RowBuffer& y,
+                  size_t count) const {
+    layer.candidate.Run(run.team, layer.reset_h, y, count);
+  }
+};
+
+// What comes after the products of a step: ax(i) and ah(i) are those of row i, each_running(units,
+// visit) calls visit for those of the units that run, and `candidates` multiplies those of a cell
+// that resets before. A sequence that has ended is left as it is.
+template <typename Ax, typename Ah, typename EachRunning = AllRun,
+          typename Candidates = AllCandidates>
 void FinishStep(const Operation& op, const RunContext& run, const StepRows& rows, const Ax& ax,
-                const Ah& ah, const EachRunning& each_running = {}) {
+                const Ah& ah, const EachRunning& each_running = {},
+                const Candidates& candidates = {}) {
   const RecurrentLayer& layer = op.recurrent;
   const size_t hidden = layer.units;
   const bool is_projected = layer.projection.matmul != nullptr;
@@ -136,7 +147,7 @@ void FinishStep(const Operation& op, const RunContext& run, const StepRows& rows
     });
     RowBuffer last_gate = layer.ah;
     last_gate.data += layer.recurrent.weight.rows;
-    layer.candidate.Run(run.team, layer.reset_h, last_gate, rows.count);
+    candidates(layer, run, last_gate, rows.count);
   }
   EachUnit(run, rows.count, hidden, [&](const Units& units) {
     if (!is_live(units.i)) return;
@@ -192,7 +203,7 @@ class InputProducts {
                             std::min(chunk_, run_.max_length - s) * run_.size);
   }
 
-  const float* Row(size_t s, size_t b) const {
+  float* Row(size_t s, size_t b) const {
     return op_.recurrent.ax.row(RowOf(op_.recurrent, run_, s, b) - first_);
   }
 
@@ -363,6 +374,27 @@ void RunBanks(const Operation& op, const RunContext& run, const StepRows& rows,
       });
 }
 
+// As RunBanks, of a layer that leaves out rows of gates that saturate.
+template <typename AxAhead>
+void RunSaturated(const Operation& op, const RunContext& run, const StepRows& rows,
+                  const AxAhead* ax_ahead) {
+  const RecurrentLayer& layer = op.recurrent;
+  float** ax = layer.dynamic->saturation.ax;
+  for (size_t i = 0; i < rows.count; ++i) {
+    ax[i] = ax_ahead == nullptr ? layer.ax.row(i) : (*ax_ahead)(i);
+  }
+  SaturatedStep step(
+      *layer.dynamic, run.team,
+      {InputRows(op, run, rows), HiddenRows(layer, run, rows), ax, layer.ah, rows.count});
+  step.Multiply(ax_ahead == nullptr ? &layer.ax : nullptr);
+  FinishStep(
+      op, run, rows, [&](size_t i) { return ax[i]; }, [&](size_t i) { return layer.ah.row(i); },
+      AllRun(),
+      [&](const RecurrentLayer&, const RunContext&, const RowBuffer& y, size_t /*count*/) {
+        step.MultiplyCandidates(layer.reset_h, y);
+      });
+}
+
 // Before the products that were made ahead go: KeepRow of all sequences. At step 0 there is none.
 void KeepRows(const Operation& op, const RunContext& run, size_t s) {
   const DynamicLayer& dynamic = *op.recurrent.dynamic;
@@ -445,6 +477,9 @@ void RunDynamic(const Operation& op, const RunContext& run) {
     } else if (dynamic.rules->banks) {
       const auto row_ahead = [&](size_t i) { return inputs.Row(s, rows.SequenceOf(i)); };
       RunBanks(op, run, rows, is_ahead ? &row_ahead : nullptr);
+    } else if (dynamic.saturation.gates != nullptr) {
+      const auto row_ahead = [&](size_t i) { return inputs.Row(s, rows.SequenceOf(i)); };
+      RunSaturated(op, run, rows, is_ahead ? &row_ahead : nullptr);
     } else {
       if (!is_ahead) {
         layer.input.Run(run.team, InputRows(op, run, rows), layer.ax, rows.count);

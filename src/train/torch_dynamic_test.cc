@@ -1,6 +1,7 @@
-// Delta, skipped updates and banks of units in the autograd executor.
+// Delta, skipped updates, banks of units and rows that are left out in the autograd executor.
 #include <cmath>
 
+#include "cells/saturation.h"
 #include "model/build.h"
 #include "testing/testing.h"
 #include "train/torch_executor.h"
@@ -28,6 +29,8 @@ struct Case {
   Direction direction = Direction::kForward;
   bool has_delta = false, skips = false;
   std::optional<UnitBanks> banks = {};
+  std::optional<IdleCandidates> idle = {};
+  std::optional<PredictedRows> predicted = {};
 };
 
 Graph NetworkOf(const Case& which) {
@@ -38,12 +41,17 @@ Graph NetworkOf(const Case& which) {
   if (which.has_delta) options.delta = Delta{0.4, 0.08, 1};
   options.skip = which.skips;
   options.banks = which.banks;
+  options.idle = which.idle;
+  options.predicted = which.predicted;
   builder.Recurrent(which.cell, 7, options);
   if (which.has_delta) options.delta->bank = 3;
   Graph graph = ValueOrDie(builder.Recurrent(which.cell, 4, options).Finish());
   for (auto& [name, weight] : graph.weights) {
     if (name.find("bias_skip") != std::string::npos) weight.values = {-0.8f};
     if (name.find("bias_banks") != std::string::npos) weight.values.assign(weight.size(), 0.05f);
+    if (name.find("predict") != std::string::npos) {
+      for (float& value : weight.values) value *= 3.0f;
+    }
   }
   return graph;
 }
@@ -55,8 +63,12 @@ TEST(TorchDynamic, EqualsTheReference) {
     const UnitBanks threes{3, 0}, top_two{2, 1};
     for (const Case& rules :
          {Case{.has_delta = true}, Case{.skips = true}, Case{.has_delta = true, .skips = true},
-          Case{.banks = threes}, Case{.skips = true, .banks = threes}, Case{.banks = top_two}}) {
+          Case{.banks = threes}, Case{.skips = true, .banks = threes}, Case{.banks = top_two},
+          Case{.idle = IdleCandidates{0.45}}, Case{.predicted = PredictedRows{3, 0.2}},
+          Case{.skips = true, .idle = IdleCandidates{0.45}, .predicted = PredictedRows{3, 0.2}}}) {
       if (cell.reset_before && (rules.has_delta || rules.banks.has_value())) continue;
+      const bool leaves_out_rows = rules.idle.has_value() || rules.predicted.has_value();
+      if (leaves_out_rows && SaturationOf(cell.kind) == nullptr) continue;
       for (const Direction direction : {Direction::kForward, Direction::kBidirectional}) {
         Case which = rules;
         which.cell = cell.kind;

@@ -169,7 +169,7 @@ class Execution {
       dropout = DropoutFactors(count, width, node.recurrent_dropout, options_.dropout);
     }
     const auto run = options_.path == CellPath::kFused ? RunCellFused : RunCellTextual;
-    StepRules rules{node.cell, node.delta, node.skip, node.banks};
+    StepRules rules{node.cell, node.delta, node.skip, node.banks, node.idle, node.predicted};
     const auto thresholds = weights_.find(ThresholdsName(node));
     if (thresholds != weights_.end()) rules.thresholds = thresholds->second;
     const CellRun end = run(rules, weights, start, packing_.step_sizes, dropout);

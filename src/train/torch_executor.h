@@ -73,6 +73,7 @@ struct CellWeights {
   at::Tensor weight_hr = {}, weight_peephole = {};  // undefined where the layer has none
   at::Tensor weight_skip = {}, bias_skip = {};
   at::Tensor weight_banks_ih = {}, weight_banks_hh = {}, bias_banks = {};
+  at::Tensor weight_predict_ih = {}, weight_predict_hh = {}, weight_predict = {}, bias_predict = {};
 };
 struct CellRun {
   at::Tensor rows;  // in: [N, I]; out: [N, H], or [N, P] with a projection
@@ -89,9 +90,11 @@ struct StepRules {
   std::optional<Delta> delta = {};
   bool skip = false;
   std::optional<UnitBanks> banks = {};
+  std::optional<IdleCandidates> idle = {};
+  std::optional<PredictedRows> predicted = {};
   at::Tensor thresholds = {};  // [2], those of delta, if they are learned
 
-  bool leaves_out() const { return skip || banks.has_value(); }
+  bool leaves_out() const { return skip || banks || idle || predicted; }
   // Whether it says itself how much it leaves out.
   bool chooses_share() const { return skip || (banks.has_value() && banks->top == 0); }
 };

@@ -1,6 +1,6 @@
 // One direction of a recurrent node over packed rows: the textual form of every cell, and
 // libtorch's own where it has the cell.
-#include "cells/cells.h"
+#include "cells/saturation.h"
 #include "train/torch_executor.h"
 
 namespace espalier {
@@ -160,8 +160,9 @@ at::Tensor UnitsOf(const at::Tensor& banks, int64_t size, int64_t hidden) {
 template <class Cell>
 class CellProducts {
  public:
-  CellProducts(const CellInfo& info, const CellWeights& w)
+  CellProducts(const CellInfo& info, const CellWeights& w, const StepRules& rules)
       : w_(w),
+        rules_(rules),
         gates_(info.gates),
         hidden_(w.weight_ih.size(0) / info.gates),
         // Gates whose product reads h itself; the last of a reset-before cell reads r * h.
@@ -175,17 +176,26 @@ class CellProducts {
     return at::addmm(w_.bias_ih, rows, w_.weight_ih.t());
   }
 
-  // `read_h` is what the products read, ax = Input of the step.
-  CellState<at::Tensor> Step(const at::Tensor& ax_step, const at::Tensor& read_h,
-                             const CellState<at::Tensor>& state) const {
+  // What the predictor makes of x.
+  at::Tensor PredictedInput(const at::Tensor& rows) const {
+    const at::NoGradGuard no_gradient;
+    return at::mm(rows, w_.weight_predict_ih.t());
+  }
+
+  // `read_h` is what the products read, ax = Input of the step, `predicted` = PredictedInput of it
+  // if rows are predicted.
+  CellState<at::Tensor> Step(const at::Tensor& ax_step, const at::Tensor& predicted,
+                             const at::Tensor& read_h, const CellState<at::Tensor>& state) const {
     const TensorMath m;
-    const std::vector<at::Tensor> ax = ax_step.chunk(gates_, 1);
+    std::vector<at::Tensor> ax = ax_step.chunk(gates_, 1);
     std::vector<at::Tensor> ah = at::addmm(bias_hh_, read_h, weight_hh_).chunk(direct_, 1);
+    if (rules_.predicted.has_value()) TakePredicted(predicted, read_h, &ax, &ah);
     if constexpr (Cell::kResetBefore) {
       const at::Tensor reset_h = Cell::ResetHidden(m, ax.data(), ah.data(), read_h);
       ah.push_back(at::addmm(w_.bias_hh.narrow(0, direct_ * hidden_, hidden_), reset_h,
                              w_.weight_hh.narrow(0, direct_ * hidden_, hidden_).t()));
     }
+    if (rules_.idle.has_value()) LeaveOutIdle(&ax, &ah);
     CellState<at::Tensor> next;
     if constexpr (Cell::kPeepholes) {
       Cell::Step(m, ax.data(), ah.data(), peepholes_.data(), state, &next);
@@ -197,7 +207,41 @@ class CellProducts {
   }
 
  private:
+  // What is predicted is a constant: no gradient goes to the predictor, or to what it stands for.
+  void TakePredicted(const at::Tensor& from_x, const at::Tensor& h, std::vector<at::Tensor>* ax,
+                     std::vector<at::Tensor>* ah) const {
+    const Saturation& saturation = *SaturationOf(rules_.cell);
+    std::vector<at::Tensor> p;
+    {
+      const at::NoGradGuard no_gradient;
+      const at::Tensor through = at::addmm(from_x, h, w_.weight_predict_hh.t());
+      p = at::addmm(w_.bias_predict, through, w_.weight_predict.t()).chunk(saturation.sum_gates, 1);
+    }
+    const auto epsilon = static_cast<float>(rules_.predicted->epsilon);
+    for (size_t g = 0; g < p.size(); ++g) {
+      const bool is_tanh = static_cast<int64_t>(g) == saturation.candidate;
+      const at::Tensor is_predicted = at::gt(p[g].abs(), SaturationLimit(epsilon, is_tanh));
+      (*ax)[g] = at::where(is_predicted, p[g], (*ax)[g]);
+      (*ah)[g] = (*ah)[g].masked_fill(is_predicted, 0.0);
+    }
+  }
+
+  void LeaveOutIdle(std::vector<at::Tensor>* ax, std::vector<at::Tensor>* ah) const {
+    const Saturation& saturation = *SaturationOf(rules_.cell);
+    const auto guard = static_cast<size_t>(saturation.guard);
+    const auto candidate = static_cast<size_t>(saturation.candidate);
+    at::Tensor is_idle;
+    {
+      const at::NoGradGuard no_gradient;
+      is_idle = at::gt(((*ax)[guard] + (*ah)[guard]) * saturation.shut_sign,
+                       SaturationLimit(static_cast<float>(rules_.idle->epsilon), false));
+    }
+    (*ax)[candidate] = (*ax)[candidate].masked_fill(is_idle, 0.0);
+    (*ah)[candidate] = (*ah)[candidate].masked_fill(is_idle, 0.0);
+  }
+
   const CellWeights& w_;
+  const StepRules& rules_;
   const int64_t gates_;
   const int64_t hidden_;
   const int64_t direct_;
@@ -208,7 +252,7 @@ class CellProducts {
 template <class Cell>
 CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& start,
                    const std::vector<int64_t>& step_sizes, const at::Tensor& dropout) {
-  const CellProducts<Cell> products(InfoOf(rules.cell), w);
+  const CellProducts<Cell> products(InfoOf(rules.cell), w, rules);
   const auto& delta = rules.delta;
   StepState state{{start.h, start.c}, start.x_sent, start.h_sent, start.rest, start.gain};
   // All at once, if what is read of x does not depend on h. split, not narrow at each step: its
@@ -221,6 +265,10 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
   if (banks.has_value()) {
     bank_inputs =
         at::addmm(w.bias_banks, start.rows, w.weight_banks_ih.t()).split_with_sizes(step_sizes);
+  }
+  std::vector<at::Tensor> predicted_inputs(step_sizes.size());
+  if (rules.predicted.has_value()) {
+    predicted_inputs = products.PredictedInput(start.rows).split_with_sizes(step_sizes);
   }
   at::Tensor threshold_x, threshold_h;
   if (rules.thresholds.defined()) {
@@ -246,7 +294,7 @@ CellRun RunTextual(const StepRules& rules, const CellWeights& w, const CellRun& 
       read_h = next.h_sent;
     }
     if (dropout.defined()) read_h = read_h * dropout.narrow(0, 0, size);
-    next.cell = products.Step(ax, read_h, state.cell);
+    next.cell = products.Step(ax, predicted_inputs[step], read_h, state.cell);
     at::Tensor share;  // of the layer that is updated
     if (banks.has_value()) {
       const at::Tensor runs = RunningBanks(
@@ -292,12 +340,14 @@ CellWeights CellWeightsOf(const RecurrentDirection& direction, const TorchTensor
   const auto optional = [&](const std::string& name) {
     return name.empty() ? at::Tensor() : weights.at(name);
   };
-  return {weights.at(direction.weight_ih),     weights.at(direction.weight_hh),
-          weights.at(direction.bias_ih),       weights.at(direction.bias_hh),
-          optional(direction.weight_hr),       optional(direction.weight_peephole),
-          optional(direction.weight_skip),     optional(direction.bias_skip),
-          optional(direction.weight_banks_ih), optional(direction.weight_banks_hh),
-          optional(direction.bias_banks)};
+  return {weights.at(direction.weight_ih),       weights.at(direction.weight_hh),
+          weights.at(direction.bias_ih),         weights.at(direction.bias_hh),
+          optional(direction.weight_hr),         optional(direction.weight_peephole),
+          optional(direction.weight_skip),       optional(direction.bias_skip),
+          optional(direction.weight_banks_ih),   optional(direction.weight_banks_hh),
+          optional(direction.bias_banks),        optional(direction.weight_predict_ih),
+          optional(direction.weight_predict_hh), optional(direction.weight_predict),
+          optional(direction.bias_predict)};
 }
 
 CellRun RunCellTextual(const StepRules& rules, const CellWeights& weights, const CellRun& start,

@@ -74,6 +74,10 @@ std::string DescribeLayers(const Graph& graph) {
           node.skip ? " skip" : "",
           node.banks.has_value() ? StrCat(" banks ", node.banks->size, " top ", node.banks->top)
                                  : "",
+          node.idle.has_value() ? StrCat(" idle ", Exact(node.idle->epsilon)) : "",
+          node.predicted.has_value() ? StrCat(" predicted ", node.predicted->size, " epsilon ",
+                                              Exact(node.predicted->epsilon))
+                                     : "",
           node.delta.has_value() ? StrCat(" delta ", Exact(node.delta->x), " ",
                                           Exact(node.delta->h), " bank ", node.delta->bank)
                                  : "",

@@ -37,8 +37,7 @@ const DynamicMethod banks = {
     "banks",
     "s = W_x x + W_h h + b; bank n of the units runs where s_n > 0, or s_n is of the top k",
     "Bengio et al. 2015, arXiv:1511.06297, section 3; Jernite et al. 2017, arXiv:1611.06188",
-    false,
-    true,
+    {"size", "top"},
     Apply};
 
 }  // namespace espalier::dynamic

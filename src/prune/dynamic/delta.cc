@@ -17,8 +17,7 @@ const DynamicMethod delta = {
     "delta",
     "v' = |v - v'| < threshold ? v' : v, for v = x, h; W v' is kept and changed",
     "Neil et al. 2017, arXiv:1612.05571, section 3.2",
-    true,
-    false,
+    {"x", "h", "bank"},
     Apply};
 
 }  // namespace espalier::dynamic

@@ -23,8 +23,7 @@ const DynamicMethod skip = {
     "u = [rest <= 1/2], h' = u S(h, x) + (1 - u) h, gain = sigmoid(w h' + b), "
     "rest' = u (1 - gain) + (1 - u) max(0, rest - gain)",
     "Campos et al. 2018, arXiv:1708.06834, section 3",
-    false,
-    false,
+    {},
     Apply};
 
 }  // namespace espalier::dynamic

@@ -1,0 +1,160 @@
+// What kernels over format `rows` promise beside the contract suite (matmul_test.cc), since
+// sessions leave out single rows: the bits of a row hang on nothing but that row and x.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
+#include <vector>
+
+#include "base/rng.h"
+#include "kernels/kernels.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using testing::ValueOrDie;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kUntouched = 12345.0f;
+constexpr size_t kPad = kPaddingBytes / sizeof(float);
+
+// x or y: `count` rows of `width` floats, each followed by kPad more.
+struct Rows {
+  size_t stride, count;
+  std::vector<float> values;
+
+  Rows(size_t width, size_t row_count, float fill)
+      : stride(width + kPad), count(row_count), values(stride * row_count, fill) {}
+  float* row(size_t n) { return values.data() + n * stride; }
+};
+
+Tensor RandomMatrix(int64_t rows, int64_t cols, const FormatSpec& spec, Rng* rng) {
+  Tensor tensor({rows, cols});
+  for (float& value : tensor.values) value = static_cast<float>(rng->Normal());
+  RoundMatrix(spec.type, cols, tensor.values);
+  return tensor;
+}
+
+Rows RandomX(size_t cols, size_t count, Rng* rng) {
+  Rows x(cols, count, kNan);
+  for (size_t n = 0; n < count; ++n) {
+    for (size_t c = 0; c < cols; ++c) x.row(n)[c] = static_cast<float>(rng->Normal());
+  }
+  return x;
+}
+
+MatMulArgs ArgsOf(Rows* x, const std::vector<float>& init, Rows* y) {
+  MatMulArgs args;
+  args.x = x->values.data();
+  args.x_stride = x->stride;
+  args.init = init.empty() ? nullptr : init.data();
+  args.y = y->values.data();
+  args.y_stride = y->stride;
+  args.count = x->count;
+  return args;
+}
+
+using Case = std::tuple<const KernelTable*, FormatSpec>;
+
+class RowsKernel : public ::testing::TestWithParam<Case> {
+ protected:
+  MatMulFn kernel() const { return std::get<0>(GetParam())->find_matmul(spec()); }
+  FormatSpec spec() const { return std::get<1>(GetParam()); }
+  // Columns about whole vectors and whole rounds of 4 of them, on every target.
+  static std::vector<int64_t> Columns() {
+    return {1, 3, 4, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 100, 127, 128, 129, 1000, 1030};
+  }
+};
+
+// Every row of every x, alone and in any run of rows, is to the bit what it is in the whole product
+// with all x.
+TEST_P(RowsKernel, GivesARowTheSameBitsAloneAsAmongOthers) {
+  constexpr size_t kRows = 7;
+  constexpr size_t kCount = 8;
+  Rng rng(12);
+  for (const int64_t cols : Columns()) {
+    const Tensor w = RandomMatrix(kRows, cols, spec(), &rng);
+    const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+    std::vector<float> init(kRows);
+    for (float& value : init) value = static_cast<float>(rng.Normal());
+    Rows x = RandomX(static_cast<size_t>(cols), kCount, &rng);
+    Rows whole(kRows, kCount, kUntouched);
+    kernel()(encoded.view(), ArgsOf(&x, init, &whole));
+    for (size_t count = 1; count <= kCount; ++count) {
+      for (size_t first = 0; first < kRows; ++first) {
+        for (size_t end = first + 1; end <= kRows; ++end) {
+          Rows part(kRows, kCount, kUntouched);
+          MatMulArgs args = ArgsOf(&x, init, &part);
+          const size_t from = kCount - count;  // the last x: never where the whole began
+          args.x = x.row(from);
+          args.y = part.row(from);
+          args.count = count;
+          args.first_group = first;
+          args.end_group = end;
+          kernel()(encoded.view(), args);
+          for (size_t n = 0; n < kCount; ++n) {
+            for (size_t r = 0; r < part.stride; ++r) {
+              const bool is_due = n >= from && r >= first && r < end;
+              ASSERT_EQ(part.row(n)[r], is_due ? whole.row(n)[r] : kUntouched)
+                  << cols << " columns, rows [" << first << ", " << end << "), " << count
+                  << " of x, row " << r << " of x " << n;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// What follows x changes no bit; the last column of x, beside it, counts.
+TEST_P(RowsKernel, LetsNothingInFromPastTheLastColumn) {
+  Rng rng(13);
+  for (const int64_t cols : Columns()) {
+    const auto width = static_cast<size_t>(cols);
+    const Tensor w = RandomMatrix(5, cols, spec(), &rng);
+    const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+    for (const size_t count : {1, 4}) {
+      Rows x = RandomX(width, count, &rng);
+      Rows expected(5, count, kUntouched);
+      for (size_t n = 0; n < count; ++n) std::fill_n(x.row(n) + width, kPad, 0.0f);
+      kernel()(encoded.view(), ArgsOf(&x, {}, &expected));
+      for (const float past : {kNan, kInf, -kInf, 1.0f}) {
+        for (size_t n = 0; n < count; ++n) std::fill_n(x.row(n) + width, kPad, past);
+        Rows y(5, count, kUntouched);
+        kernel()(encoded.view(), ArgsOf(&x, {}, &y));
+        ASSERT_EQ(y.values, expected.values) << cols << " columns, " << past << " past them";
+      }
+      for (const float last : {kInf, kNan}) {
+        x.row(count - 1)[width - 1] = last;
+        Rows y(5, count, kUntouched);
+        kernel()(encoded.view(), ArgsOf(&x, {}, &y));
+        for (size_t r = 0; r < 5; ++r) {
+          const float found = y.row(count - 1)[r];
+          const float weight = w.values[r * width + width - 1];
+          ASSERT_TRUE(std::isnan(last) ? std::isnan(found) : found == weight * kInf)
+              << cols << " columns, " << last << " in the last: " << found << " in row " << r;
+          if (count > 1) {
+            ASSERT_EQ(y.row(0)[r], expected.row(0)[r]);
+          }
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, RowsKernel,
+                         ::testing::Combine(::testing::ValuesIn(AvailableKernels()),
+                                            ::testing::Values(FormatSpec{FormatId::k_rows},
+                                                              FormatSpec{FormatId::k_rows, 0, 0,
+                                                                         WeightType::kBf16})),
+                         [](const auto& test) {
+                           return std::string(std::get<0>(test.param)->target) + "_" +
+                                  FormatName(std::get<1>(test.param));
+                         });
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,202 @@
+// Sessions of layers that leave out rows of gates that saturate, against the reference executor and
+// against plain sessions.
+#include "runtime/saturation.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "model/without_rules.h"
+#include "runtime/session_test_support.h"
+
+namespace espalier {
+namespace {
+
+using namespace ::espalier::testing;
+
+constexpr CellKind kSaturating[] = {CellKind::kLstmCell, CellKind::kGruCell,
+                                    CellKind::kGruResetBeforeCell};
+
+struct Rules {
+  double idle = 0.0, predicted = 0.0;
+  bool skip = false;
+  Direction direction = Direction::kForward;
+};
+
+// Two layers of a cell, sparse, with gates that saturate, and an output at each step. `predictor`
+// factors make predictors say more than nothing.
+Graph Network(CellKind cell, const Rules& rules) {
+  Rng rng(21);
+  GraphBuilder builder("saturation", kFeatures, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.direction = rules.direction;
+  options.skip = rules.skip;
+  if (rules.idle > 0.0) options.idle = IdleCandidates{rules.idle};
+  if (rules.predicted > 0.0) options.predicted = PredictedRows{3, rules.predicted};
+  builder.Recurrent(cell, 21, options);
+  builder.Recurrent(cell, 10, options);
+  Graph graph = ValueOrDie(builder.Gemm(4).Finish());
+  ZeroRandomWeights(0.4, &rng, &graph);
+  for (auto& [name, weight] : graph.weights) {
+    if (name.find("bias_skip") != std::string::npos) weight.values = {-0.8f};
+    const bool is_wide =
+        name.find("bias_ih") != std::string::npos || name.find("bias_predict") != std::string::npos;
+    if (!is_wide) continue;
+    for (float& value : weight.values) value = rng.Uniform(-3.0f, 3.0f);
+  }
+  return graph;
+}
+
+class SaturationOnEveryTarget : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Targets, SaturationOnEveryTarget, ::testing::ValuesIn(Targets()),
+                         [](const auto& test) { return test.param; });
+
+// Of random lengths and states, in batches of many sequences, in formats whose row groups are
+// single rows, neighbours, and others. No sum meets a limit within rounding here.
+TEST_P(SaturationOnEveryTarget, EqualsTheReference) {
+  for (const CellKind cell : kSaturating) {
+    for (const Rules& rules : {Rules{0.1, 0.0}, Rules{0.0, 0.1}, Rules{0.2, 0.1},
+                               Rules{0.2, 0.1, true, Direction::kBidirectional}}) {
+      const Graph graph = Network(cell, rules);
+      for (const FormatSpec& spec :
+           {FormatSpec{FormatId::k_slot, 8, 8}, FormatSpec{FormatId::k_blocked, 4, 4},
+            FormatSpec{FormatId::k_csr}, FormatSpec{FormatId::k_rows}, FormatSpec()}) {
+        const Artifact artifact = ArtifactOf(graph, spec);
+        Session session = SessionOf(artifact, 5, 12, GetParam());
+        Rng rng(7);
+        for (int repetition = 0; repetition < 4; ++repetition) {
+          const int64_t size = 1 + static_cast<int64_t>(rng.Below(5));
+          const StateSet start =
+              rules.skip ? ZeroStates(graph, size) : RandomStates(graph, size, &rng);
+          ExpectMatchesReference(Fitted(graph, spec), RandomBatch(graph, 12, size, 0, &rng), start,
+                                 &session);
+        }
+        const LayerCounters& counters = session.Activity(0).counters;
+        EXPECT_GT(counters.rows_run, 0u);
+        EXPECT_LT(counters.rows_run, counters.rows);
+        EXPECT_EQ(counters.rows, (counters.steps - counters.skipped) *
+                                     static_cast<uint64_t>(InfoOf(cell).gates * 21));
+      }
+    }
+  }
+}
+
+// Whole, in chunks and step by step, alone and beside others: the same bits. In whole sequences the
+// input products are made ahead, and after some steps where little is saved all rows are
+// multiplied.
+TEST(Saturation, GivesTheSameInChunksAndBatches) {
+  constexpr int64_t kSteps = 150;
+  for (const CellKind cell : kSaturating) {
+    for (const FormatSpec& spec :
+         {FormatSpec{FormatId::k_slot, 8, 8}, FormatSpec{FormatId::k_rows}}) {
+      const Graph graph = Network(cell, {0.2, 0.1});
+      const Artifact artifact = ArtifactOf(graph, spec);
+      Rng rng(9);
+      const Batch batch = RandomBatch(graph, kSteps, 1, kSteps, &rng);
+      Session whole = SessionOf(artifact, 1, kSteps);
+      ASSERT_OK(whole.Run(ViewOf(batch)));
+      const std::span<const float> expected = whole.Output(0);
+      for (const int64_t chunk : {1, 7, 64}) {
+        Session session = SessionOf(artifact, 1, kSteps);
+        std::vector<float> found;
+        for (int64_t step = 0; step < kSteps; step += chunk) {
+          const Batch part = Chunk(graph, batch, step, std::min<int64_t>(chunk, kSteps - step));
+          ASSERT_OK(session.Run(ViewOf(part)));
+          found.insert(found.end(), session.Output(0).begin(), session.Output(0).end());
+        }
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), found.begin(), found.end()))
+            << chunk;
+        EXPECT_EQ(session.Activity(0).counters.rows_run, whole.Activity(0).counters.rows_run);
+      }
+      Batch three = RandomBatch(graph, kSteps, 3, kSteps, &rng);
+      for (size_t t = 0; t < kSteps; ++t) {
+        std::copy_n(batch.features.begin() + static_cast<ptrdiff_t>(t * 13), 13,
+                    three.features.begin() + static_cast<ptrdiff_t>((t * 3 + 1) * 13));
+      }
+      Session together = SessionOf(artifact, 3, kSteps);
+      ASSERT_OK(together.Run(ViewOf(three)));
+      for (size_t t = 0; t < kSteps; ++t) {
+        ASSERT_TRUE(
+            std::equal(expected.begin() + static_cast<ptrdiff_t>(t * 4),
+                       expected.begin() + static_cast<ptrdiff_t>(t * 4 + 4),
+                       together.Output(0).begin() + static_cast<ptrdiff_t>((t * 3 + 1) * 4)))
+            << t;
+      }
+    }
+  }
+}
+
+TEST(Saturation, RunsForNaNAndPoisonsOnlyItsStream) {
+  const Graph graph = Network(CellKind::kGruCell, {0.2, 0.1});
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_rows});
+  Session session = SessionOf(artifact, 2, 4);
+  Session clean = SessionOf(artifact, 2, 4);
+  Rng rng(6);
+  Batch batch = RandomBatch(graph, 4, 2, 4, &rng);
+  ASSERT_OK(clean.Run(ViewOf(batch)));
+  for (size_t i = 0; i < 13; ++i) batch.features[i] = std::numeric_limits<float>::quiet_NaN();
+  ASSERT_OK(session.Run(ViewOf(batch)));
+  const size_t last = 3 * 2 * 4;
+  EXPECT_TRUE(std::isnan(session.Output(0)[last]));
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(session.Output(0)[last + 4 + i], clean.Output(0)[last + 4 + i]);
+  }
+}
+
+TEST(Saturation, EpsilonsOfZeroAreThePlainSession) {
+  for (const CellKind cell : kSaturating) {
+    const Graph graph = Network(cell, {0.2, 0.1});
+    const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+    const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), {FormatId::k_slot, 8, 8});
+    Session off = SessionOf(artifact, 3, 9);
+    Session plain = SessionOf(plain_artifact, 3, 9);
+    const std::string name(InfoOf(cell).name);
+    for (const char* number : {"0", "1"}) ASSERT_OK(off.SetRules(name + number, LayerRules()));
+    Rng rng(10);
+    const Batch batch = RandomBatch(graph, 9, 3, 0, &rng);
+    ASSERT_OK(off.Run(ViewOf(batch)));
+    ASSERT_OK(plain.Run(ViewOf(batch)));
+    ExpectNear({plain.Output(0).begin(), plain.Output(0).end()}, off.Output(0), kTolerance, name);
+    const LayerCounters& counters = off.Activity(0).counters;
+    EXPECT_EQ(counters.rows_run, counters.rows);
+    EXPECT_EQ(counters.multiply_adds, counters.multiply_adds_without);
+  }
+}
+
+// A GRU of which every second unit is idle: a third of its rows, of which half are left out.
+TEST(Saturation, MultipliesOnlyTheRowsThatAreNotLeftOut) {
+  Rng rng(3);
+  GraphBuilder builder("half", kFeatures, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.idle = IdleCandidates{0.01};
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 64, options).Finish());
+  for (size_t k = 0; k < 64; k += 2) graph.weights.at("gru0.bias_ih").values[64 + k] = 20.0f;
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_rows});
+  Session session = SessionOf(artifact, 1, 1);
+  for (int step = 0; step < 10; ++step) {
+    ASSERT_OK(session.Step(RandomBatch(graph, 1, 1, 1, &rng).features));
+  }
+  const LayerCounters& counters = session.Activity(0).counters;
+  EXPECT_EQ(counters.rows, 10u * 3 * 64);
+  EXPECT_EQ(counters.rows_run, 10u * (2 * 64 + 32));
+  EXPECT_EQ(counters.multiply_adds * 6, counters.multiply_adds_without * 5);
+}
+
+TEST(Saturation, RefusesRulesThatALayerCannotFollow) {
+  const Artifact artifact = ArtifactOf(Network(CellKind::kLstmCell, {0.2, 0.0}), FormatSpec());
+  Session session = SessionOf(artifact, 1, 1);
+  const float kNan = std::numeric_limits<float>::quiet_NaN();
+  for (const float epsilon : {-0.1f, 0.51f, kNan}) {
+    ExpectError(session.SetRules("lstm0", {.idle = epsilon}), Code::kInvalidArgument,
+                {"lstm0", "idle", "[0, 0.5]"});
+  }
+  ExpectError(session.SetRules("lstm0", {.predicted = 0.1f}), Code::kUnsupported,
+              {"lstm0", "no weights that predict rows"});
+  ASSERT_OK(session.SetRules("lstm0", {.idle = 0.25f}));
+  EXPECT_EQ(session.Activity(0).rules.idle, 0.25f);
+  EXPECT_TRUE(session.Activity(0).has_idle);
+  EXPECT_FALSE(session.Activity(0).has_predicted);
+}
+
+}  // namespace
+}  // namespace espalier
