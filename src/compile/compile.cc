@@ -155,7 +155,7 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
                           {graph.weights.at(part.weight).values.data() + part.first_row * part.cols,
                            part.rows, part.cols},
                           SectionsOf(graph, part),
-                          LeavesOutRows(graph, part)};
+                          MostByRow(graph, part)};
     const FormatSpec* forced = ForcedFormat(options, part);
     const bool is_exact = FindOwner(graph, part.weight)->delta.has_value();
     const bool is_predictor = IsPredictor(graph, part.weight);

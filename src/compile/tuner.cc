@@ -203,9 +203,9 @@ Choice Tuner::Rank(MatrixUse use, double most_by_row, std::vector<Entry> entries
   for (const Entry& entry : entries) {
     if (&entry == &*winner) continue;
     const bool is_tie = is_dense(*winner) && cost(entry) <= cost(*winner);
-    const bool is_less = cost(entry) < cost(*winner);  // of one by row
-    const char* reason = is_less    ? "not by row"
-                         : is_tie   ? "no gain over dense"
+    const bool is_less = cost(entry) < cost(*winner);  // than one by row
+    const char* reason = is_tie     ? "no gain over dense"
+                         : is_less  ? "not by row"
                          : is_timed ? "slower"
                                     : "larger";
     choice.runners_up.push_back({entry.spec, entry.ns, entry.encoded.bytes.size(), reason});

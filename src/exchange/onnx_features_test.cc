@@ -101,7 +101,12 @@ TEST(OnnxRules, RefusesRulesThatAreDamaged) {
       "banks.size.rnn_tanh0\x12\x01"
       "1",
       {"espalier.banks.", "rnn_tanh0", "a multiple of 6 numbers", "4 found"});
-  expect("0.375", "0.575", {"gru1.idle.epsilon", "[0, 0.5]", "0.575"});
+  expect(
+      "idle.epsilon.gru1\x12\x05"
+      "0.375",
+      "idle.epsilon.gru1\x12\x05"
+      "0.575",
+      {"gru1.idle.epsilon", "[0, 0.5]", "0.575"});
   expect("predicted.gru1.bias", "predicted.gru1.bios", {"predicted.gru1.bias_predict", "missing"});
 }
 

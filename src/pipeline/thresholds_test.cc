@@ -197,6 +197,51 @@ TEST_F(FindThresholdsTest, LeaveBanksAsTheyAre) {
   EXPECT_TRUE(found.curve.points[found.curve.chosen].us_per_step.has_value());
 }
 
+// Of idle candidates and of predicted rows it is an epsilon, in all layers, that is found.
+TEST_F(FindThresholdsTest, FindEpsilonsOfRowsThatAreLeftOut) {
+  Use("gru:12 lstm:8 last_step gemm:3");
+  for (auto& [name, weight] : graph_.weights) {
+    for (float& value : weight.values) value *= 2.0f;  // gates that saturate
+  }
+  valid_.labels = EvaluationOf(graph_).predictions;
+  for (const char* method : {"idle", "predicted"}) {
+    options_.spec = ThresholdSpec();
+    options_.spec.method = method;
+    options_.spec.predictor = 6;
+    options_.spec.loss = 0.1;
+    options_.timed_steps = 100;
+    const FoundThresholds found = Find();
+    const ThresholdCurve& curve = found.curve;
+    const ThresholdPoint& chosen = curve.points[curve.chosen];
+    EXPECT_GE(chosen.metric, 0.9) << method;
+    EXPECT_GT(curve.points.back().layers[0].epsilon, 0.0) << method;
+    EXPECT_LT(curve.points.back().layers[0].rows_run, 0.95) << method;
+    EXPECT_EQ(curve.points.front().layers[1].rows_run, 1.0) << method;
+    for (size_t i = 0; i < 2; ++i) {
+      const Node& node = found.graph.nodes[i];
+      const bool is_idle = std::string(method) == "idle";
+      EXPECT_EQ(node.idle.has_value(), is_idle);
+      EXPECT_EQ(node.predicted.has_value(), !is_idle);
+      EXPECT_EQ(is_idle ? node.idle->epsilon : node.predicted->epsilon, chosen.layers[i].epsilon);
+      EXPECT_EQ(is_idle ? 6 : node.predicted->size, 6);
+    }
+    EXPECT_EQ(EvaluationOf(found.graph).metric, chosen.metric) << method;
+  }
+  options_.spec.loss.reset();
+  options_.spec.multiply_adds = 0.0;
+  ExpectRefused({"multiply_adds", "at least", "0 found"});
+  options_.spec.method = "ides";
+  ExpectRefused({"method", "'ides'", "'idle'"});
+  options_.spec = ThresholdSpec();
+  options_.spec.method = "idle";
+  options_.spec.sent = 0.1;
+  ExpectRefused({"sent", "method delta expected", "idle found"});
+  options_.spec.sent.reset();
+  options_.spec.loss = 0.1;
+  options_.spec.predictor = 0;
+  ExpectRefused({"predictor", "1 to 4096", "0 found"});
+}
+
 TEST_F(FindThresholdsTest, TimeEveryPointAndTheNetworkWithoutRules) {
   for (const char* layers : {"gru:12 last_step gemm:3", "gru:8:bidirectional last_step gemm:3"}) {
     Use(layers);

@@ -131,9 +131,11 @@ TEST(Dynamic, UnitsThatAPredictorSaysStay) {
   ExpectError(ValidateKeep(coupling, keep), Code::kInvalidArgument, {"gru0", "predicts rows"});
   // Those that it reads may go.
   keep.assign(coupling.groups.size(), 1);
-  keep[static_cast<size_t>(coupling.layers.front().groups[0])] = 0;
+  for (const UnitLayer& layer : coupling.layers) {
+    if (layer.node == "lstm0") keep[static_cast<size_t>(layer.groups[1])] = 0;
+  }
   const Graph compact = ValueOrDie(Compact(graph, coupling, keep));
-  EXPECT_EQ(compact.weights.at("gru0.weight_predict_ih").shape, (std::vector<int64_t>{16, 9}));
+  EXPECT_EQ(compact.weights.at("gru0.weight_predict_ih").shape, (std::vector<int64_t>{16, 8}));
 }
 
 TEST(Dynamic, RefusesALayerThatCannotHaveIt) {
