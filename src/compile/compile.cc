@@ -64,14 +64,6 @@ const FormatSpec* ForcedFormat(const CompileOptions& options, const MatrixPart& 
   return nullptr;
 }
 
-// How many times as long as the fastest format one by row may take (TunedPart::most_by_row). Rows
-// that are predicted are many, idle candidates few.
-double MostByRow(const Graph& graph, const MatrixPart& part) {
-  const Node& node = *FindOwner(graph, part.weight);
-  if (GatesOfWeight(node, part.weight) == 0) return 0.0;
-  return node.predicted.has_value() ? 1.5 : node.idle.has_value() ? 1.05 : 0.0;
-}
-
 // Whether it is a matrix of what predicts rows, which is always of type i8.
 bool IsPredictor(const Graph& graph, const std::string& weight) {
   const Node* node = FindOwner(graph, weight);
@@ -99,6 +91,14 @@ MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& type
   }
   const bool has_time = types.at(node.inputs[0]).layout == Layout::kSequence;
   return has_time ? MatrixUse::kBatched : MatrixUse::kSingle;
+}
+
+// TunedPart::most_by_row. Rows that are predicted are many, idle candidates few. Products of many x
+// at once are made ahead, with all rows.
+double MostByRow(const Graph& graph, const MatrixPart& part, bool is_single) {
+  const Node& node = *FindOwner(graph, part.weight);
+  if (GatesOfWeight(node, part.weight) == 0 || !is_single) return 0.0;
+  return node.predicted.has_value() ? 3.0 : node.idle.has_value() ? 1.05 : 0.0;
 }
 
 // Rounds what the chosen kernels round.
@@ -151,11 +151,13 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
   predictor_options.candidates = {FormatSpec{.type = WeightType::kI8}};
   Tuner predictor_tuner(predictor_options, kernels);
   for (const MatrixPart& part : parts) {
+    const MatrixUse use = UseOf(graph, types, part);
+    const bool is_single = use == MatrixUse::kSingle || options.batched_rows == 1;
     const TunedPart tuned{part.name,
                           {graph.weights.at(part.weight).values.data() + part.first_row * part.cols,
                            part.rows, part.cols},
                           SectionsOf(graph, part),
-                          MostByRow(graph, part)};
+                          MostByRow(graph, part, is_single)};
     const FormatSpec* forced = ForcedFormat(options, part);
     const bool is_exact = FindOwner(graph, part.weight)->delta.has_value();
     const bool is_predictor = IsPredictor(graph, part.weight);
@@ -170,10 +172,9 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
       return InvalidArgument(StrCat("forced format of '", part.name, "': one by columns expected, ",
                                     FormatName(*forced), " found"));
     }
-    ESPALIER_ASSIGN_OR_RETURN(Choice choice,
-                              forced != nullptr ? chooser.Force(tuned, *forced)
-                              : part.by_column  ? chooser.ByColumn(tuned)
-                                                : chooser.Choose(tuned, UseOf(graph, types, part)));
+    ESPALIER_ASSIGN_OR_RETURN(Choice choice, forced != nullptr ? chooser.Force(tuned, *forced)
+                                             : part.by_column  ? chooser.ByColumn(tuned)
+                                                               : chooser.Choose(tuned, use));
     options.log.Info(StrCat("choice matrix=", part.name, " format=", FormatName(choice.spec),
                             " kernel=", choice.kernel, " ns=", choice.ns));
     const auto x_scale = options.x_scales.find(part.name);

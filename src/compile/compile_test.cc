@@ -130,6 +130,7 @@ TEST(Compile, TakesFormatsByRowWhereRowsAreLeftOut) {
   const Graph graph = ValueOrDie(builder.Gemm(16).Finish());
   CompileOptions compile;
   compile.tuning = Tuning::kOff;
+  compile.batched_rows = 1;
   const Artifact artifact = CompileOrDie(graph, compile);
   for (const ArtifactMatrix& matrix : artifact.matrices()) {
     const std::string& name = matrix.part.name;

@@ -121,11 +121,21 @@ TEST_P(DeltaKernels, StandsInWhereASumIsBeyondTheLimit) {
           expected_ah[k] = 0.0f;
           ++expected;
         }
-        const size_t count = GetParam()->stand_in(
-            {a.data(), has_b ? b.data() : nullptr, sign, 1.25f, ax.data(), ah.data(), size});
+        std::vector<uint8_t> due(size + 8, 0), expected_due = due;
+        due[0] = expected_due[0] = 1;
+        for (size_t k = 0; k < size; ++k) {
+          const bool is_out = expected_ah[k] == 0.0f;
+          if (!is_out) expected_due[k] = 1;
+        }
+        const size_t count =
+            GetParam()->stand_in({a.data(), has_b ? b.data() : nullptr, sign, 1.25f, ax.data(),
+                                  ah.data(), size, size == 7 ? nullptr : due.data()});
         EXPECT_EQ(count, expected);
         EXPECT_EQ(ax, expected_ax);
         EXPECT_EQ(ah, expected_ah);
+        if (size != 7) {
+          EXPECT_EQ(due, expected_due);
+        }
       }
     }
   }

@@ -15,14 +15,14 @@
 namespace espalier {
 
 // For n < count:  y[n, r] = init[r] + sum_c W[r, c] x[n, c],  for the rows r of the row groups
-// [first_group, end_group) of W (format.h); an end past the last group means the last.
-// x: `count` rows of `cols` floats, x_stride floats apart; y: the same with `rows` and y_stride.
-// init: [rows], or nullptr for 0. x and y do not overlap. Every x and y row has kPaddingBytes
-// readable bytes after it; no other y is written, and none past `rows`.
-// The result for one n does not depend, to the bit, on `count`, on the other rows or on the groups
-// that are computed with it. NaN and
-// infinity spread as IEEE 754 says through every stored weight, stored zeros included (format.h).
-// Takes up to 72 KB of stack.
+// [first_group, end_group) of W (format.h); an end past the last group means the last. With a
+// `due`, of format `rows` only, for those of them where due[group] is not 0. x: `count` rows of
+// `cols` floats, x_stride floats apart; y: the same with `rows` and y_stride. init: [rows], or
+// nullptr for 0. x and y do not overlap. Every x and y row has kPaddingBytes readable bytes after
+// it; no other y is written, and none past `rows`. The result for one n does not depend, to the
+// bit, on `count`, on the other rows or on the groups that are computed with it. NaN and infinity
+// spread as IEEE 754 says through every stored weight, stored zeros included (format.h). Takes up
+// to 72 KB of stack.
 struct MatMulArgs {
   const float* x = nullptr;
   size_t x_stride = 0;
@@ -32,6 +32,7 @@ struct MatMulArgs {
   size_t count = 0;
   size_t first_group = 0;
   size_t end_group = SIZE_MAX;
+  const uint8_t* due = nullptr;  // [groups]
 };
 // Precondition: Validate(w) passed, and w.spec is one the function was looked up for.
 using MatMulFn = void (*)(const EncodedView& w, const MatMulArgs& args);
@@ -65,8 +66,8 @@ using SendFn = size_t (*)(const SendArgs& args);
 
 // What stands in the place of rows that are left out (model/graph.h, IdleCandidates and
 // PredictedRows): of each k where |a| > limit, or with a `b` where (a + b) * sign > limit (NaN is
-// never), ax becomes a, or with a `b` 0, and ah becomes 0. Returns how many there were. ax and ah
-// do not overlap a and b.
+// never), ax becomes a, or with a `b` 0, and ah becomes 0. Returns how many there were. With a
+// `due` each other k has its due[k] set to 1. ax and ah do not overlap a and b.
 struct StandInArgs {
   const float* a = nullptr;  // [size], as all of them
   const float* b = nullptr;  // or nullptr
@@ -75,6 +76,7 @@ struct StandInArgs {
   float* ax = nullptr;
   float* ah = nullptr;
   size_t size = 0;
+  uint8_t* due = nullptr;  // [size], each 0 or 1; or nullptr
 };
 using StandInFn = size_t (*)(const StandInArgs& args);
 

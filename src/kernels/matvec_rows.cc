@@ -12,6 +12,7 @@
 // clang-format on
 
 #include <algorithm>
+#include <cstring>
 #include <span>
 
 #include "formats/rows.h"
@@ -45,14 +46,16 @@ HWY_INLINE float SumOf(const V* chain, const MatMulArgs& args, size_t row) {
   return init + hn::GetLane(hn::SumOfLanes(D(), all));
 }
 
-// Rows [row, row + kRows) of y rows [n, n + kCount).
+// The given rows of y rows [n, n + kCount). `next`: weights that are read after these; nullptr
+// where there are none.
 template <typename W, size_t kRows, size_t kCount>
-HWY_INLINE void Tile(const RowsView& w, const MatMulArgs& args, size_t row, size_t n) {
+HWY_INLINE void Tile(const RowsView& w, const MatMulArgs& args, const size_t (&rows)[kRows],
+                     const W* const (&next)[kRows], size_t n) {
   const D d;
   V sum[kRows][kCount][kChains];
   const W* weights[kRows];
   const float* x[kCount];
-  for (size_t r = 0; r < kRows; ++r) weights[r] = w.row<W>(row + r);
+  for (size_t r = 0; r < kRows; ++r) weights[r] = w.row<W>(rows[r]);
   for (size_t i = 0; i < kCount; ++i) x[i] = args.x + (n + i) * args.x_stride;
   for (size_t r = 0; r < kRows; ++r) {
     for (size_t i = 0; i < kCount; ++i) {
@@ -63,13 +66,16 @@ HWY_INLINE void Tile(const RowsView& w, const MatMulArgs& args, size_t row, size
   // The next tile is asked for, if it is wanted: the hardware begins anew at each row. Without that
   // [4096, 1024] from L3 took twice as long in bf16 and 1.2 times in f32, and with a fixed distance
   // of 8 KB single rows took 1.3 times as long (AVX2, Zen 3, 2026-11).
-  const bool has_next = row + 2 * kRows <= std::min(args.end_group, w.rows);
-  const size_t ahead = has_next ? kRows * w.stride * sizeof(W) : 0;
+  size_t ahead[kRows];  // from weights to next, or 0
+  for (size_t r = 0; r < kRows; ++r) {
+    const auto from = reinterpret_cast<uintptr_t>(weights[r]);
+    ahead[r] = next[r] == nullptr ? 0 : reinterpret_cast<uintptr_t>(next[r]) - from;
+  }
   size_t c = 0;
   for (; c + kChains * kLanes <= w.cols; c += kChains * kLanes) {
     if constexpr (kCount == 1) {
       for (size_t r = 0; r < kRows; ++r) {
-        PrefetchAhead<kChains * kLanes * sizeof(W)>(weights[r] + c, ahead);
+        PrefetchAhead<kChains * kLanes * sizeof(W)>(weights[r] + c, ahead[r]);
       }
     }
     for (size_t k = 0; k < kChains; ++k) {
@@ -98,7 +104,7 @@ HWY_INLINE void Tile(const RowsView& w, const MatMulArgs& args, size_t row, size
 
   for (size_t r = 0; r < kRows; ++r) {
     for (size_t i = 0; i < kCount; ++i) {
-      args.y[(n + i) * args.y_stride + row + r] = SumOf(sum[r][i], args, row + r);
+      args.y[(n + i) * args.y_stride + rows[r]] = SumOf(sum[r][i], args, rows[r]);
     }
   }
 }
@@ -106,22 +112,47 @@ HWY_INLINE void Tile(const RowsView& w, const MatMulArgs& args, size_t row, size
 // One row of all y rows; its weights are in the L1 cache after the first tile.
 template <typename W>
 HWY_INLINE void OneRow(const RowsView& w, const MatMulArgs& args, size_t row) {
+  const size_t rows[1] = {row};
+  const W* const none[1] = {nullptr};
   size_t n = 0;
-  for (; n + kTileCount <= args.count; n += kTileCount) Tile<W, 1, kTileCount>(w, args, row, n);
+  for (; n + kTileCount <= args.count; n += kTileCount) {
+    Tile<W, 1, kTileCount>(w, args, rows, none, n);
+  }
   static_assert(kTileCount == 3);
-  if (n + 2 == args.count) Tile<W, 1, 2>(w, args, row, n);
-  if (n + 1 == args.count) Tile<W, 1, 1>(w, args, row, n);
+  if (n + 2 == args.count) Tile<W, 1, 2>(w, args, rows, none, n);
+  if (n + 1 == args.count) Tile<W, 1, 1>(w, args, rows, none, n);
+}
+
+// The first row of [row, end) that is due; all are without MatMulArgs::due.
+HWY_INLINE size_t NextDue(const MatMulArgs& args, size_t row, size_t end) {
+  if (args.due == nullptr) return row;
+  for (uint64_t eight = 0; row + sizeof(eight) <= end; row += sizeof(eight)) {
+    std::memcpy(&eight, args.due + row, sizeof(eight));
+    if (eight != 0) break;
+  }
+  while (row < end && args.due[row] == 0) ++row;
+  return row;
 }
 
 template <typename W>
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
   const RowsView w = ViewRows(matrix);
   const size_t end = std::min(args.end_group, w.rows);
-  size_t row = args.first_group;
-  if (args.count == 1) {
-    for (; row + kTileRows <= end; row += kTileRows) Tile<W, kTileRows, 1>(w, args, row, 0);
+  static_assert(kTileRows == 2);
+  const auto after = [&](size_t row) { return row < end ? NextDue(args, row + 1, end) : end; };
+  const auto weights = [&](size_t row) { return row < end ? w.row<W>(row) : nullptr; };
+  size_t row = NextDue(args, args.first_group, end);
+  size_t second = after(row);
+  while (args.count == 1 && second < end) {
+    const size_t third = after(second);
+    const size_t fourth = after(third);
+    const size_t rows[2] = {row, second};
+    const W* const next[2] = {weights(third), weights(fourth)};
+    Tile<W, 2, 1>(w, args, rows, next, 0);
+    row = third;
+    second = fourth;
   }
-  for (; row < end; ++row) OneRow<W>(w, args, row);
+  for (; row < end; row = after(row)) OneRow<W>(w, args, row);
 }
 
 constexpr MatMulKernel kKernels[] = {

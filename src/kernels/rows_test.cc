@@ -110,6 +110,41 @@ TEST_P(RowsKernel, GivesARowTheSameBitsAloneAsAmongOthers) {
   }
 }
 
+// Of any set of rows, in a range: to the bit as all, and the others are not written.
+TEST_P(RowsKernel, MultipliesTheRowsThatAreDue) {
+  constexpr size_t kRows = 7;
+  constexpr size_t kCount = 4;
+  Rng rng(14);
+  const Tensor w = RandomMatrix(kRows, 100, spec(), &rng);
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+  Rows x = RandomX(100, kCount, &rng);
+  Rows whole(kRows, kCount, kUntouched);
+  kernel()(encoded.view(), ArgsOf(&x, {}, &whole));
+  for (unsigned set = 0; set < 1u << kRows; ++set) {
+    uint8_t due[kRows];
+    for (size_t r = 0; r < kRows; ++r) due[r] = static_cast<uint8_t>(set >> r & 1);
+    for (const size_t count : {size_t{1}, kCount}) {
+      for (const size_t first : {0, 2}) {
+        const size_t end = first + 5;
+        Rows y(kRows, kCount, kUntouched);
+        MatMulArgs args = ArgsOf(&x, {}, &y);
+        args.count = count;
+        args.first_group = first;
+        args.end_group = end;
+        args.due = due;
+        kernel()(encoded.view(), args);
+        for (size_t n = 0; n < kCount; ++n) {
+          for (size_t r = 0; r < y.stride; ++r) {
+            const bool is_due = n < count && r >= first && r < end && due[r] != 0;
+            ASSERT_EQ(y.row(n)[r], is_due ? whole.row(n)[r] : kUntouched)
+                << "set " << set << ", row " << r << " of x " << n;
+          }
+        }
+      }
+    }
+  }
+}
+
 // What follows x changes no bit; the last column of x, beside it, counts.
 TEST_P(RowsKernel, LetsNothingInFromPastTheLastColumn) {
   Rng rng(13);

@@ -19,7 +19,6 @@
 #include "pipeline/stages.h"
 #include "pipeline/thresholds.h"
 #include "prune/compact.h"
-#include "prune/predictor.h"
 #include "report/summary.h"
 #include "report/text.h"
 
@@ -131,19 +130,6 @@ StageSpec WithRun(const RecipeRun& run, size_t index) {
   return resolved;
 }
 
-// Predictors of rows follow the weights: they are fitted before and after these change.
-Status FitToData(RecipeRun* run, Graph* graph) {
-  constexpr int64_t kSequences = 64;
-  const bool predicts = std::any_of(graph->nodes.begin(), graph->nodes.end(),
-                                    [](const Node& node) { return node.predicted.has_value(); });
-  if (!predicts) return Ok();
-  ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
-  ESPALIER_RETURN_IF_ERROR(
-      FitPredictors(CalibrationBatches(data->train, kSequences, run->recipe.seed), graph));
-  *graph = RoundMatrices(*graph, WeightType::kF32);  // predictors, as they are compiled
-  return Ok();
-}
-
 // What became of a training, in a stage that trains. `seconds` are the training's, those before an
 // interruption included; `watch` ran since this process began it.
 struct Training {
@@ -153,16 +139,14 @@ struct Training {
   double seconds = 0.0;
 };
 
-Status FinishTraining(RecipeRun* run, size_t index, const Training& training,
+Status FinishTraining(const RecipeRun& run, size_t index, const Training& training,
                       const Stopwatch& watch, StageRecord* stage) {
   if (training.stopped == StopReason::kCancelled) {
-    return Interrupted(*run, "from " + run->Path(CheckpointOf(*run, index)));
+    return Interrupted(run, "from " + run.Path(CheckpointOf(run, index)));
   }
   for (const TrainEpoch& epoch : training.epochs) stage->epochs.push_back(RecordOf(epoch));
   stage->seconds = std::max(0.0, training.seconds - watch.ElapsedSeconds());
-  Graph graph = training.graph;
-  ESPALIER_RETURN_IF_ERROR(FitToData(run, &graph));
-  return ExportOnnxFile(graph, run->Path(OutputOf(*run, index)));
+  return ExportOnnxFile(training.graph, run.Path(OutputOf(run, index)));
 }
 
 Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
@@ -177,15 +161,16 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
     if (run->recipe.stages[index].keep_zeros) job.masks = MasksOfZeros(job.graph);
   }
   ESPALIER_ASSIGN_OR_RETURN(job.graph, WithDynamic(job.graph, run->recipe.stages[index].dynamic));
-  ESPALIER_RETURN_IF_ERROR(FitToData(run, &job.graph));
+  ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(data->train, &job.graph));
   job.regularizers = run->recipe.stages[index].regularizers;
   job.train = &data->train;
   job.valid = &data->valid;
   const Stopwatch watch;
-  ESPALIER_ASSIGN_OR_RETURN(const TrainResult result,
+  ESPALIER_ASSIGN_OR_RETURN(TrainResult result,
                             Train(job, WithRun(*run, index).train, HooksOf(*run)));
+  ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(data->train, &result.graph));
   ESPALIER_RETURN_IF_ERROR(FinishTraining(
-      run, index, {result.graph, result.epochs, result.stopped, result.seconds}, watch, stage));
+      *run, index, {result.graph, result.epochs, result.stopped, result.seconds}, watch, stage));
   if (index > DenseStage(run->recipe)) return Ok();
   ModelRecord model = DescribeNetwork(result.graph);
   model.file = OutputOf(*run, index);
@@ -239,7 +224,7 @@ Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
   ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome,
                             PruneNetwork(graph, spec, inputs, HooksOf(*run)));
   return FinishTraining(
-      run, index, {outcome.graph, outcome.epochs, outcome.stopped, outcome.seconds}, watch, stage);
+      *run, index, {outcome.graph, outcome.epochs, outcome.stopped, outcome.seconds}, watch, stage);
 }
 
 Status CompactStage(RecipeRun* run, size_t index) {

@@ -5,8 +5,11 @@
 
 #include "base/rng.h"
 #include "base/strings.h"
+#include "compile/compile.h"
 #include "model/random_batch.h"
 #include "model/reference.h"
+#include "pipeline/calibration_file.h"
+#include "prune/predictor.h"
 #include "prune/pruner.h"
 #include "train/autograd.h"
 #include "train/statistics.h"
@@ -115,6 +118,17 @@ MaskSet MasksOfZeros(const Graph& graph) {
 
 bool NeedsData(const StageSpec& stage) { return stage.train.epochs > 0 || ReadsCalibration(stage); }
 
+Status FitPredictorsTo(const Dataset& split, Graph* graph) {
+  constexpr int64_t kSequences = 64;
+  constexpr uint64_t kSeed = 1;
+  const bool predicts = std::any_of(graph->nodes.begin(), graph->nodes.end(),
+                                    [](const Node& node) { return node.predicted.has_value(); });
+  if (!predicts) return Ok();
+  ESPALIER_RETURN_IF_ERROR(FitPredictors(CalibrationBatches(split, kSequences, kSeed), graph));
+  *graph = RoundMatrices(*graph, WeightType::kF32);  // but for predictors nothing
+  return Ok();
+}
+
 Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
                                   const PruneInputs& inputs, const TrainHooks& hooks) {
   const bool fine_tunes = stage.train.epochs > 0;
@@ -129,7 +143,13 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
         StrCat("prune: ", stage.reconstruct ? "reconstruct" : "criterion " + stage.prune.criterion,
                " needs a task and its data, none given"));
   }
-  if (!fine_tunes) return PruneOnce(graph, stage, inputs.data, &pruner);
+  if (!fine_tunes) {
+    ESPALIER_ASSIGN_OR_RETURN(PruneOutcome once, PruneOnce(graph, stage, inputs.data, &pruner));
+    if (inputs.data != nullptr) {
+      ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(inputs.data->train, &once.graph));
+    }
+    return once;
+  }
   TrainJob job;
   job.graph = graph;
   job.train = &inputs.data->train;
@@ -143,6 +163,7 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
   job.distillation = {inputs.teacher, stage.teacher.weight, stage.teacher.temperature,
                       stage.teacher.hidden, inputs.kept_units};
   ESPALIER_ASSIGN_OR_RETURN(TrainResult result, Train(job, stage.train, hooks));
+  ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(inputs.data->train, &result.graph));
   return PruneOutcome{std::move(result.graph), std::move(result.epochs), result.stopped,
                       result.seconds, result.best_epoch};
 }

@@ -13,10 +13,10 @@
 #include "model/reference.h"
 #include "model/without_rules.h"
 #include "pipeline/evaluate.h"
+#include "pipeline/stages.h"
 #include "pipeline/threshold_times.h"
 #include "prune/dynamic.h"
 #include "prune/patterns.h"
-#include "prune/predictor.h"
 #include "runtime/session.h"
 
 namespace espalier {
@@ -518,8 +518,7 @@ Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
                                        const ThresholdOptions& options) {
   const ThresholdSpec& spec = options.spec;
   ESPALIER_ASSIGN_OR_RETURN(Graph graph, WithThresholdsOfZero(given, spec));
-  ESPALIER_RETURN_IF_ERROR(FitPredictors(FirstSequences(valid), &graph));
-  graph = RoundMatrices(graph, WeightType::kF32);  // predictors, as they are compiled
+  ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(valid, &graph));
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(given, spec));
   if (valid.label_count() == 0) {
     return InvalidArgument("a validation split with sequences expected, none found");

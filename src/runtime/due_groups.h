@@ -2,7 +2,9 @@
 #ifndef ESPALIER_RUNTIME_DUE_GROUPS_H_
 #define ESPALIER_RUNTIME_DUE_GROUPS_H_
 
+#include <bit>
 #include <cstddef>
+#include <cstring>
 
 #include "runtime/operation.h"
 
@@ -29,6 +31,18 @@ void EachDue(const FormatSpec& spec, size_t begin, size_t end, const IsDue& is_d
   }
 }
 
+// Calls multiply(begin, end) for all groups, cut among the team's threads if that pays.
+template <typename Multiply>
+void EachChunk(const Product& product, size_t groups, ThreadTeam* team, size_t count,
+               const Multiply& multiply) {
+  if (product.IsShared(team, count)) {
+    team->For(ChunksPerThread(product.weight.spec),
+              [&](size_t chunk) { multiply(product.cuts[chunk], product.cuts[chunk + 1]); });
+  } else {
+    multiply(0, groups);
+  }
+}
+
 // y = W x + b of `count` rows, for the row groups of W, `groups` in all, of which is_due(group);
 // others of y may be written, too. Returns the multiply-adds.
 template <typename IsDue>
@@ -41,17 +55,33 @@ size_t MultiplyDue(const Product& product, size_t groups, ThreadTeam* team, cons
                      {x.data, x.stride, product.bias, y.data, y.stride, count, first, stop});
     });
   };
-  if (product.IsShared(team, count)) {
-    team->For(ChunksPerThread(spec),
-              [&](size_t chunk) { multiply(product.cuts[chunk], product.cuts[chunk + 1]); });
-  } else {
-    multiply(0, groups);
-  }
+  EachChunk(product, groups, team, count, multiply);
   size_t work = 0;
   EachDue(spec, 0, groups, is_due, [&](size_t first, size_t stop) {
     work += count * (WorkBefore(product.weight, stop) - WorkBefore(product.weight, first));
   });
   return work;
+}
+
+// The same of those where due[group], 0 or 1, is not 0.
+inline size_t MultiplyDue(const Product& product, size_t groups, ThreadTeam* team,
+                          const RowBuffer& x, const RowBuffer& y, size_t count,
+                          const uint8_t* due) {
+  if (product.weight.spec.id != FormatId::k_rows) {
+    return MultiplyDue(product, groups, team, x, y, count,
+                       [due](size_t group) { return due[group] != 0; });
+  }
+  EachChunk(product, groups, team, count, [&](size_t begin, size_t end) {
+    product.matmul(product.weight,
+                   {x.data, x.stride, product.bias, y.data, y.stride, count, begin, end, due});
+  });
+  size_t rows = 0, group = 0;
+  for (uint64_t eight = 0; group + sizeof(eight) <= groups; group += sizeof(eight)) {
+    std::memcpy(&eight, due + group, sizeof(eight));  // each 0 or 1
+    rows += static_cast<size_t>(std::popcount(eight));
+  }
+  for (; group < groups; ++group) rows += due[group];
+  return count * rows * static_cast<size_t>(product.weight.cols);
 }
 
 }  // namespace espalier

@@ -122,12 +122,17 @@ struct BankLayer {
   uint32_t* order = nullptr;   // scratch: [N]
 };
 
+struct GroupRange {
+  size_t first = 0, end = 0;
+};
+
 // A product of a layer that leaves out rows.
 struct RowProduct {
   Product plain;
   size_t groups = 0;  // row groups
   // [rows]: the group of each row; nullptr: the row itself is the group.
   const uint32_t* group_of_row = nullptr;
+  const GroupRange* gate_groups = nullptr;  // of each gate that it has rows of: where these are
   size_t multiply_adds = 0;
   uint8_t* done = nullptr;  // scratch: [groups], whether a step has multiplied them
 };
@@ -153,7 +158,7 @@ struct SaturationLayer {
   RowBuffer through_x, through, predicted;  // scratch of B rows
   float** ax = nullptr;                     // scratch: the input products of B sequences
   uint8_t* due_rows = nullptr;              // scratch: [G*H], whether a sequence needs a row
-  uint8_t* due_groups = nullptr;            // scratch: as many as a product has
+  uint8_t* due_groups = nullptr;            // scratch: as many as a product has, or H
   // Steps for which all rows are multiplied, since leaving them out saved next to nothing.
   size_t* plain_steps = nullptr;
   SaturationLimits* limits = nullptr;

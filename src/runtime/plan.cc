@@ -227,6 +227,7 @@ class Planner {
       if (!layer.is_dynamic()) return;
       if (layer.has_banks) banks = std::max(banks, CountBanks(layer));
       if (layer.saturates()) {
+        groups = std::max(groups, layer.units);  // also flags by unit
         gate_rows = std::max(gate_rows, static_cast<size_t>(layer.input.matrix->view.rows));
         for (const ProgramProduct& product : {layer.input, layer.recurrent, layer.candidate}) {
           if (product.matrix != nullptr) groups = std::max(groups, RowGroups(product.matrix->view));
@@ -268,19 +269,27 @@ class Planner {
     predicted_ = Rows(options_.max_batch, rows);
   }
 
-  RowProduct MakeRowProduct(const ProgramProduct& plain, uint8_t* done) {
+  RowProduct MakeRowProduct(const ProgramProduct& plain, size_t units, uint8_t* done) {
     RowProduct product;
     const EncodedView& view = plain.matrix->view;
+    const auto rows = static_cast<size_t>(view.rows);
     product.plain = MakeProduct(plain);
     product.groups = RowGroups(view);
     product.multiply_adds = WorkOf(plain);
     product.done = done;
-    if (product.groups == static_cast<size_t>(view.rows)) return product;
-    uint32_t* group_of_row = arena_->Take<uint32_t>(static_cast<size_t>(view.rows));
+    const bool is_by_row = product.groups == rows;
+    uint32_t* group_of_row = is_by_row ? nullptr : arena_->Take<uint32_t>(rows);
+    GroupRange* ranges = arena_->Take<GroupRange>(rows / units);
     product.group_of_row = group_of_row;
-    if (group_of_row == nullptr) return product;
-    for (int64_t row = 0; row < view.rows; ++row) {
-      group_of_row[row] = static_cast<uint32_t>(GroupOfRow(view, row));
+    product.gate_groups = ranges;
+    if (ranges == nullptr) return product;
+    for (size_t row = 0; row < rows; ++row) {
+      const size_t group = is_by_row ? row : GroupOfRow(view, static_cast<int64_t>(row));
+      GroupRange& range = ranges[row / units];
+      const bool is_first = row % units == 0;
+      range.first = is_first ? group : std::min(range.first, group);
+      range.end = is_first ? group + 1 : std::max(range.end, group + 1);
+      if (!is_by_row) group_of_row[row] = static_cast<uint32_t>(group);
     }
     return product;
   }
@@ -292,10 +301,10 @@ class Planner {
     layer.stand_in = options_.kernels->stand_in;
     layer.units = spec.units;
     layer.rows = static_cast<size_t>(spec.input.matrix->view.rows);
-    layer.input = MakeRowProduct(spec.input, done_groups_[0]);
-    layer.recurrent = MakeRowProduct(spec.recurrent, done_groups_[1]);
+    layer.input = MakeRowProduct(spec.input, spec.units, done_groups_[0]);
+    layer.recurrent = MakeRowProduct(spec.recurrent, spec.units, done_groups_[1]);
     if (spec.candidate.matrix != nullptr) {
-      layer.candidate = MakeRowProduct(spec.candidate, done_groups_[0]);
+      layer.candidate = MakeRowProduct(spec.candidate, spec.units, done_groups_[0]);
     }
     layer.ax = saturated_ax_;
     layer.due_rows = due_rows_;

@@ -2,10 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "runtime/due_groups.h"
 
 namespace espalier {
+
+SaturatedStep::SaturatedStep(const DynamicLayer& layer, ThreadTeam* team, const Rows& rows)
+    : saturation_(layer.saturation),
+      rules_(*layer.rules),
+      counters_(*layer.counters),
+      team_(team),
+      rows_(rows),
+      units_(layer.saturation.units),
+      gates_(layer.saturation.rows / layer.saturation.units),
+      sum_gates_(static_cast<size_t>(layer.saturation.gates->sum_gates)),
+      guard_(static_cast<size_t>(layer.saturation.gates->guard)),
+      candidate_(static_cast<size_t>(layer.saturation.gates->candidate)) {}
 
 void SaturatedStep::SetLimits() {
   SaturationLimits& limits = *saturation_.limits;
@@ -34,71 +47,59 @@ void SaturatedStep::Predict() {
   counters_.multiply_adds += count * saturation_.predictor_multiply_adds;
 }
 
-size_t SaturatedStep::MultiplyDueRows(const RowProduct& product, const RowBuffer& x,
+size_t SaturatedStep::MultiplyDueRows(const RowProduct& product, size_t first, const RowBuffer& x,
                                       const RowBuffer& y) {
-  const auto rows = static_cast<size_t>(product.plain.weight.rows);
-  const uint8_t* due = saturation_.due_rows;
-  if (product.group_of_row != nullptr) {
-    std::fill_n(saturation_.due_groups, product.groups, uint8_t{0});
-    for (size_t row = 0; row < rows; ++row) {
-      if (due[row] != 0) saturation_.due_groups[product.group_of_row[row]] = 1;
-    }
-    due = saturation_.due_groups;
-  }
+  uint8_t* groups = saturation_.due_groups;
   uint8_t* done = product.done;
-  const size_t work =
-      MultiplyDue(product.plain, product.groups, team_, x, y, rows_.count,
-                  [due, done](size_t group) { return due[group] != 0 && done[group] == 0; });
-  for (size_t group = 0; group < product.groups; ++group) done[group] |= due[group];
-  return work;
+  std::fill_n(groups, product.groups, uint8_t{0});
+  const size_t gates = static_cast<size_t>(product.plain.weight.rows) / units_;
+  for (size_t g = 0; g < gates; ++g) {
+    if (due_[first + g] == Due::kNone) continue;
+    const GroupRange range = product.gate_groups[g];
+    if (due_[first + g] == Due::kAll) {
+      std::fill(groups + range.first, groups + range.end, uint8_t{1});
+      continue;
+    }
+    const uint8_t* due = saturation_.due_rows + (first + g) * units_;
+    if (product.group_of_row == nullptr) {
+      std::copy_n(due, units_, groups + range.first);
+      continue;
+    }
+    const uint32_t* group_of_row = product.group_of_row + g * units_;
+    for (size_t k = 0; k < units_; ++k) groups[group_of_row[k]] |= due[k];
+  }
+  for (size_t group = 0; leaves_idle() && group < product.groups; ++group) {  // in two passes
+    groups[group] = static_cast<uint8_t>(groups[group] & ~done[group]);
+    done[group] |= groups[group];
+  }
+  return MultiplyDue(product.plain, product.groups, team_, x, y, rows_.count,
+                     static_cast<const uint8_t*>(groups));
 }
 
-// Due are the rows that are not predicted for all sequences.
-void SaturatedStep::MarkUnpredicted() {
-  uint8_t* due = saturation_.due_rows;
-  std::fill_n(due, saturation_.rows, uint8_t{1});
-  if (!predicts()) return;
-  const size_t units = saturation_.units;
-  for (size_t g = 0; g < static_cast<size_t>(saturation_.gates->sum_gates); ++g) {
-    const float limit = LimitOf(g);
-    std::fill_n(due + g * units, units, uint8_t{0});
-    for (size_t i = 0; i < rows_.count; ++i) {
-      const float* p = saturation_.predicted.row(i) + g * units;
-      for (size_t k = 0; k < units; ++k) {
-        due[g * units + k] |= static_cast<uint8_t>(!(std::abs(p[k]) > limit));
-      }
-    }
-  }
+void SaturatedStep::MarkPredicted(size_t gate) {
+  uint8_t* due = saturation_.due_rows + gate * units_;
+  std::fill_n(due, units_, uint8_t{0});
+  size_t left_out = 0;
+  for (size_t i = 0; i < rows_.count; ++i) left_out += TakePredicted(i, gate, due);
+  due_[gate] = DueOf(left_out);
 }
 
-// Due are the candidates that a sequence lets in. The guards have been multiplied.
-void SaturatedStep::MarkCandidates() {
-  const Saturation& gates = *saturation_.gates;
-  const size_t units = saturation_.units;
-  const size_t guard = static_cast<size_t>(gates.guard) * units;
-  const bool is_predictable = predicts() && gates.candidate < gates.sum_gates;
-  const float limit = saturation_.limits->idle;
-  uint8_t* due = saturation_.due_rows;
-  std::fill_n(due, saturation_.rows, uint8_t{0});
-  due += first_candidate();
-  for (size_t i = 0; i < rows_.count; ++i) {
-    const float* ax = rows_.ax[i] + guard;
-    const float* ah = rows_.ah.row(i) + guard;
-    for (size_t k = 0; k < units; ++k) {
-      due[k] |= static_cast<uint8_t>(!((ax[k] + ah[k]) * gates.shut_sign > limit));
-    }
+// The guards are known.
+void SaturatedStep::MarkIdle() {
+  uint8_t* let_in = saturation_.due_groups;  // by unit: not needed until a product is made
+  uint8_t* due = saturation_.due_rows + candidate_ * units_;
+  const bool is_all = due_[candidate_] == Due::kAll;
+  if (is_all) let_in = due;
+  std::fill_n(let_in, units_, uint8_t{0});
+  size_t left_out = 0;
+  for (size_t i = 0; i < rows_.count; ++i) left_out += LeaveOutIdle(i, let_in);
+  const Due idle = DueOf(left_out);
+  if (is_all || idle == Due::kNone || due_[candidate_] == Due::kNone) {
+    due_[candidate_] = std::min(due_[candidate_], idle);
+    return;
   }
-  if (!is_predictable) return;
-  const float predicted_limit = LimitOf(static_cast<size_t>(gates.candidate));
-  for (size_t k = 0; k < units; ++k) {
-    bool is_due = false;
-    for (size_t i = 0; i < rows_.count; ++i) {
-      const float p = saturation_.predicted.row(i)[first_candidate() + k];
-      const float sum = rows_.ax[i][guard + k] + rows_.ah.row(i)[guard + k];
-      is_due |= !(std::abs(p) > predicted_limit) && !(sum * gates.shut_sign > limit);
-    }
-    due[k] = static_cast<uint8_t>(is_due);
-  }
+  // A row that one sequence has predicted and another idle is multiplied, though neither needs it.
+  for (size_t k = 0; k < units_; ++k) due[k] &= let_in[k];
 }
 
 size_t SaturatedStep::MultiplyAll(const RowBuffer* new_ax) {
@@ -112,51 +113,62 @@ size_t SaturatedStep::MultiplyAll(const RowBuffer* new_ax) {
 }
 
 size_t SaturatedStep::MultiplyInParts(const RowBuffer* new_ax) {
+  constexpr size_t kFirst = 0;
   const RowProduct& input = saturation_.input;
   const RowProduct& recurrent = saturation_.recurrent;
-  in_parts_ = true;
-  MarkUnpredicted();
-  if (leaves_idle()) {
-    std::fill_n(saturation_.due_rows + first_candidate(), saturation_.units, uint8_t{0});
-  }
-  size_t work = 0;
-  const auto multiply_due = [&] {
-    if (new_ax != nullptr) work += MultiplyDueRows(input, rows_.x, *new_ax);
-    work += MultiplyDueRows(recurrent, rows_.h, rows_.ah);
-  };
   std::fill_n(input.done, input.groups, uint8_t{0});
   std::fill_n(recurrent.done, recurrent.groups, uint8_t{0});
+  size_t work = 0;
+  const auto multiply_due = [&] {
+    if (new_ax != nullptr) work += MultiplyDueRows(input, kFirst, rows_.x, *new_ax);
+    work += MultiplyDueRows(recurrent, kFirst, rows_.h, rows_.ah);
+  };
+  for (size_t g = 0; predicts() && g < sum_gates_; ++g) MarkPredicted(g);
+  if (!leaves_idle()) {
+    multiply_due();
+    return work;
+  }
+  const Due candidates = std::exchange(due_[candidate_], Due::kNone);
   multiply_due();
-  if (!leaves_idle()) return work;
-  for (size_t i = 0; predicts() && i < rows_.count; ++i) TakePredicted(i);
-  MarkCandidates();
+  if (predicts(guard_)) {
+    for (size_t i = 0; i < rows_.count; ++i) TakePredicted(i, guard_);
+  }
+  std::fill_n(due_, kMostGates, Due::kNone);
+  due_[candidate_] = candidates;
+  MarkIdle();
   multiply_due();
   return work;
 }
 
-size_t SaturatedStep::TakePredicted(size_t i) {
-  size_t count = 0;
-  const size_t units = saturation_.units;
-  for (size_t g = 0; g < static_cast<size_t>(saturation_.gates->sum_gates); ++g) {
-    const size_t first = g * units;
-    StandInArgs args;
-    args.a = saturation_.predicted.row(i) + first;
-    args.limit = LimitOf(g);
-    args.ax = rows_.ax[i] + first;
-    args.ah = rows_.ah.row(i) + first;
-    args.size = units;
-    count += saturation_.stand_in(args);
-  }
-  return count;
+size_t SaturatedStep::TakePredicted(size_t i, size_t gate, uint8_t* due) {
+  StandInArgs args;
+  args.a = PredictedOf(i, gate);
+  args.limit = LimitOf(gate);
+  args.ax = rows_.ax[i] + gate * units_;
+  args.ah = rows_.ah.row(i) + gate * units_;
+  args.size = units_;
+  args.due = due;
+  return saturation_.stand_in(args);
 }
 
-size_t SaturatedStep::LeaveOutIdle(size_t i) {
-  const size_t guard = static_cast<size_t>(saturation_.gates->guard) * saturation_.units;
+size_t SaturatedStep::LeaveOutIdle(size_t i, uint8_t* due) {
   float* ax = rows_.ax[i];
   float* ah = rows_.ah.row(i);
-  return saturation_.stand_in({ax + guard, ah + guard, saturation_.gates->shut_sign,
-                               saturation_.limits->idle, ax + first_candidate(),
-                               ah + first_candidate(), saturation_.units});
+  return saturation_.stand_in({ax + guard_ * units_, ah + guard_ * units_,
+                               saturation_.gates->shut_sign, saturation_.limits->idle,
+                               ax + candidate_ * units_, ah + candidate_ * units_, units_, due});
+}
+
+size_t SaturatedStep::StandIn(size_t i) {
+  size_t count = 0;
+  for (size_t g = 0; predicts() && g < sum_gates_; ++g) count += TakePredicted(i, g);
+  if (!leaves_idle()) return count;
+  if (predicts(candidate_)) {  // some are idle and predicted
+    const float limit = LimitOf(candidate_);
+    const float* p = PredictedOf(i, candidate_);
+    for (size_t k = 0; k < units_; ++k) count -= std::abs(p[k]) > limit && IsIdle(i, k) ? 1 : 0;
+  }
+  return count + LeaveOutIdle(i);
 }
 
 void SaturatedStep::Multiply(const RowBuffer* new_ax) {
@@ -184,25 +196,19 @@ void SaturatedStep::Multiply(const RowBuffer* new_ax) {
     if (work * kLeastSaved > all * (kLeastSaved - 1)) *saturation_.plain_steps = kPlainSteps;
   }
   counters_.multiply_adds += work;
-  for (size_t i = 0; i < count; ++i) {
-    if (predicts()) counters_.rows_run -= TakePredicted(i);
-    if (leaves_idle()) counters_.rows_run -= LeaveOutIdle(i);
-  }
+  for (size_t i = 0; i < count; ++i) counters_.rows_run -= StandIn(i);
 }
 
 void SaturatedStep::MultiplyCandidates(const RowBuffer& reset_h, const RowBuffer& y) {
   const RowProduct& candidate = saturation_.candidate;
-  const size_t count = rows_.count;
-  if (!in_parts_ || !leaves_idle()) {
-    candidate.plain.Run(team_, reset_h, y, count);
-    counters_.multiply_adds += count * candidate.multiply_adds;
+  if (due_[candidate_] == Due::kAll) {
+    candidate.plain.Run(team_, reset_h, y, rows_.count);
+    counters_.multiply_adds += rows_.count * candidate.multiply_adds;
   } else {
     std::fill_n(candidate.done, candidate.groups, uint8_t{0});
-    // The rows of this product begin with the first candidate.
-    std::copy_n(saturation_.due_rows + first_candidate(), saturation_.units, saturation_.due_rows);
-    counters_.multiply_adds += MultiplyDueRows(candidate, reset_h, y);
+    counters_.multiply_adds += MultiplyDueRows(candidate, candidate_, reset_h, y);
   }
-  for (size_t i = 0; leaves_idle() && i < count; ++i) LeaveOutIdle(i);
+  for (size_t i = 0; leaves_idle() && i < rows_.count; ++i) LeaveOutIdle(i);
 }
 
 }  // namespace espalier

@@ -21,12 +21,7 @@ class SaturatedStep {
     RowBuffer ah;
     size_t count = 0;
   };
-  SaturatedStep(const DynamicLayer& layer, ThreadTeam* team, const Rows& rows)
-      : saturation_(layer.saturation),
-        rules_(*layer.rules),
-        counters_(*layer.counters),
-        team_(team),
-        rows_(rows) {}
+  SaturatedStep(const DynamicLayer& layer, ThreadTeam* team, const Rows& rows);
 
   // Makes the products: of h, and of x where `new_ax` has the rows that ax points to; nullptr: they
   // are there already. Without the candidates of a cell that resets before.
@@ -35,35 +30,54 @@ class SaturatedStep {
   void MultiplyCandidates(const RowBuffer& reset_h, const RowBuffer& y);
 
  private:
+  // Which rows of a gate are to be multiplied: those of due_rows where it is kSome.
+  enum class Due : uint8_t { kNone, kSome, kAll };
+  static constexpr size_t kMostGates = 4;
+
   bool leaves_idle() const { return saturation_.has_idle && rules_.idle > 0.0f; }
   bool predicts() const { return saturation_.predict.matmul != nullptr && rules_.predicted > 0.0f; }
   bool resets_before() const { return saturation_.candidate.plain.matmul != nullptr; }
-  size_t first_candidate() const {
-    return static_cast<size_t>(saturation_.gates->candidate) * saturation_.units;
-  }
+  bool predicts(size_t gate) const { return predicts() && gate < sum_gates_; }
   // Beyond which p predicts a row of this gate.
   float LimitOf(size_t gate) const {
-    const bool is_tanh = gate == static_cast<size_t>(saturation_.gates->candidate);
-    return is_tanh ? saturation_.limits->tanh : saturation_.limits->sigmoid;
+    return gate == candidate_ ? saturation_.limits->tanh : saturation_.limits->sigmoid;
+  }
+  const float* PredictedOf(size_t i, size_t gate) const {
+    return saturation_.predicted.row(i) + gate * units_;
+  }
+  bool IsIdle(size_t i, size_t unit) const {
+    const size_t guard = guard_ * units_ + unit;
+    return (rows_.ax[i][guard] + rows_.ah.row(i)[guard]) * saturation_.gates->shut_sign >
+           saturation_.limits->idle;
+  }
+  // Of so many rows of all sequences left out.
+  Due DueOf(size_t left_out) const {
+    return left_out == 0 ? Due::kAll : left_out == rows_.count * units_ ? Due::kNone : Due::kSome;
   }
 
   void SetLimits();
   void Predict();
   size_t MultiplyAll(const RowBuffer* new_ax);
   size_t MultiplyInParts(const RowBuffer* new_ax);
-  size_t MultiplyDueRows(const RowProduct& product, const RowBuffer& x, const RowBuffer& y);
-  void MarkUnpredicted();
-  void MarkCandidates();
-  // Returns how many rows were.
-  size_t TakePredicted(size_t i);
-  size_t LeaveOutIdle(size_t i);
+  // The rows that are due_ of a product that begins with gate `first`.
+  size_t MultiplyDueRows(const RowProduct& product, size_t first, const RowBuffer& x,
+                         const RowBuffer& y);
+  // Set due_ and due_rows.
+  void MarkPredicted(size_t gate);
+  void MarkIdle();
+  // Put in place what stands for rows of sequence i, and set due[k] of the others, if they are to;
+  // how many there are.
+  size_t TakePredicted(size_t i, size_t gate, uint8_t* due = nullptr);
+  size_t LeaveOutIdle(size_t i, uint8_t* due = nullptr);
+  size_t StandIn(size_t i);
 
   const SaturationLayer& saturation_;
   const LayerRules& rules_;
   LayerCounters& counters_;
   ThreadTeam* team_;
   const Rows rows_;
-  bool in_parts_ = false;
+  const size_t units_, gates_, sum_gates_, guard_, candidate_;
+  Due due_[kMostGates] = {Due::kAll, Due::kAll, Due::kAll, Due::kAll};
 };
 
 }  // namespace espalier
