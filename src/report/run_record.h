@@ -111,9 +111,9 @@ struct ActivityRecord {
   double delta_x = 0.0, delta_h = 0.0;
   bool skip = false;
   bool banks = false;
+  double idle = 0.0, predicted = 0.0;
   int64_t steps = 0;
   int64_t skipped = 0;
-  double idle = 0.0, predicted = 0.0;
   int64_t units = 0;
   int64_t units_run = 0;
   int64_t rows = 0;

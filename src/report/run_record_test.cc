@@ -58,8 +58,8 @@ RunRecord SmallRecord() {
   model.hidden_sizes = {{"rnn", 3}};
   model.weights = {weight};
   model.costs = "another CPU";
-  ActivityRecord activity{"rnn", false, 0.5, 0.25, true, true, 10,  4, 20,
-                          7,     12,    6,   18,   9,    50,   100, {}};
+  ActivityRecord activity{"rnn", false, 0.5, 0.25, true, true, 0.125, 0.25, 10,  4, 20,
+                          7,     30,    5,   12,   6,    18,   9,     50,   100, {}};
   activity.map = ActivityMap{1,
                              2,
                              2,
@@ -116,6 +116,8 @@ TEST(RunRecord, RefusesActivityAndThresholdsThatDoNotFit) {
   expect("\"skipped\": 4", "\"skipped\": -4", {"activity[0].skipped"});
   expect("\"banks\": true", "\"banks\": 1", {"activity[0].banks", "true or false"});
   expect("\"units_run\": 7", "\"units_run\": -7", {"activity[0].units_run"});
+  expect("\"rows_run\": 5", "\"rows_run\": -5", {"activity[0].rows_run"});
+  expect("\"predicted\": 0.25", "\"predicted\": true", {"activity[0].predicted"});
   expect("\"chosen\": 1", "\"chosen\": 2", {"thresholds.chosen", "the index of a point"});
   expect("\"most\": 0.01", "\"most\": 1.5", {"thresholds.most", "a number in [0, 1]"});
   expect("\"p95\": 5.0", "\"p95\": \"5\"", {"thresholds.us_per_step_without.p95"});

@@ -37,9 +37,11 @@ size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns) {
   }
   // Of a large copy that was measured by itself the L2 cache held much, which the rest of a network
   // takes (LSTM-256, dense, Zen 3: where half of the columns took as long as all, adding that half
-  // made a step 1.3 times as long).
-  constexpr size_t kCachedBytes = size_t{256} << 10;
-  if (is_measured && columns.view.bytes.size() > kCachedBytes) share *= 0.7;
+  // made a step 1.3 times as long). Of one as large as the L2 cache or more the whole matrix is
+  // out of it, too, when it is multiplied anew after changes were added.
+  constexpr size_t kCachedBytes = size_t{256} << 10, kLargeBytes = size_t{1} << 20;
+  const size_t bytes = columns.view.bytes.size();
+  if (is_measured && bytes > kCachedBytes) share *= bytes < kLargeBytes ? 0.7 : 0.5;
   const auto cols = static_cast<double>(plain.view.cols);
   return static_cast<size_t>(std::min(1.0, share) * cols);
 }

@@ -234,7 +234,7 @@ static void prunes_a_pool_over_time(const espalier_model* model) {
   const float x[2 * 6] = {1, 2, 3, 4, 5, 6, 6, 5, 4, 3, 2, 1};
   int32_t streams[2] = {0, 0};
   espalier_layer_activity activity;
-  espalier_layer_rules rules = {0.0f, 0.0f, 0, 0};
+  espalier_layer_rules rules = {0.0f, 0.0f, 0, 0, 0.0f, 0.0f};
   espalier_error error;
   espalier_pool* pool = NULL;
   espalier_pool_options options = {2, NULL, 1};
@@ -269,7 +269,7 @@ static void prunes_over_time(const char* path) {
   float x[4 * 6];
   size_t i = 0;
   espalier_layer_activity activity;
-  espalier_layer_rules rules = {0.0f, 0.0f, 0, 0};
+  espalier_layer_rules rules = {0.0f, 0.0f, 0, 0, 0.0f, 0.0f};
   espalier_error error;
   espalier_model* model = open_model(path);
   espalier_session* session = NULL;
@@ -305,6 +305,22 @@ static void prunes_over_time(const char* path) {
   expect(espalier_session_set_rules(session, "lstm0", &rules, &error) == ESPALIER_UNSUPPORTED,
          "no weights for banks");
   expect(activity.rules.banks == 0 && activity.units == 0 && activity.units_run == 0, "banks");
+  rules.banks = 0;
+  rules.idle = 0.125f;
+  expect(espalier_session_set_rules(session, "lstm0", &rules, &error) == ESPALIER_UNSUPPORTED,
+         "no idle candidates");
+  expect(strstr(error.text, "idle") != NULL, error.text);
+  rules.idle = 0.75f;
+  expect(espalier_session_set_rules(session, "lstm0", &rules, &error) == ESPALIER_INVALID_ARGUMENT,
+         "an epsilon above 0.5");
+  expect(strstr(error.text, "idle") != NULL && strstr(error.text, "0.75") != NULL, error.text);
+  rules.idle = 0.0f;
+  rules.predicted = 0.125f;
+  expect(espalier_session_set_rules(session, "lstm0", &rules, &error) == ESPALIER_UNSUPPORTED,
+         "no predictor");
+  rules.predicted = 0.0f;
+  expect(activity.rules.idle == 0.0f && activity.rules.predicted == 0.0f, "no rules for rows");
+  expect(activity.rows == 0 && activity.rows_run == 0, "no rows");
   expect(espalier_session_set_rules(session, "gru0", &rules, &error) == ESPALIER_INVALID_ARGUMENT,
          "no such layer");
   expect(espalier_session_activity(session, 1, &activity, NULL) == ESPALIER_INVALID_ARGUMENT,
@@ -364,7 +380,7 @@ static void keeps_a_budget(const espalier_model* plain, const char* dynamic_path
   espalier_budget budget = {1, 0.0f, 0.05f, 0.05f};
   espalier_budget_report report;
   espalier_layer_activity activity;
-  espalier_layer_rules rules = {0.5f, 0.0f, 0, 0};
+  espalier_layer_rules rules = {0.5f, 0.0f, 0, 0, 0.0f, 0.0f};
   espalier_batch batch = {1, 1, NULL, NULL, NULL};
   espalier_model* model = open_model(dynamic_path);
   espalier_session* session = NULL;

@@ -180,7 +180,15 @@ void Dynamic(Rng* rng, RunRecord* record, ModelRecord* model) {
   banks.multiply_adds_without = 2600000000;
   banks.map =
       ActivityMap{17, 28, 0, 100, PackMask(std::vector<uint8_t>(28, 1)), {}, Sent(100, 28, rng)};
-  model->activity = {delta, skip, banks};
+  ActivityRecord rows;
+  rows.layer = "lstm3";
+  rows.predicted = 0.25;
+  rows.steps = 280000;
+  rows.rows = 112000000;
+  rows.rows_run = 41000000;
+  rows.multiply_adds = 1130000000;
+  rows.multiply_adds_without = 2600000000;
+  model->activity = {delta, skip, banks, rows};
   ThresholdCurve& curve = record->thresholds.emplace();
   curve.target = "loss";
   curve.most = 0.01;
