@@ -1,11 +1,13 @@
 // dynamic_bench TASK[:OPTIONS] DATA NET.onnx... [--repetitions N] [--sequences N]
-//               [--against NET.onnx] [--delta-x X] [--delta-h H] [--idle EPSILON] [--json 1]
+//               [--against NET.onnx] [--delta-x X] [--delta-h H] [--idle EPSILON]
+//               [--predicted EPSILON] [--json 1]
 //
 // Times networks with dynamic pruning against a baseline, one stream, one thread: whole sequences
 // and, where a network can stream, single steps, on the first --sequences of the validation split,
 // each from zero states. The baseline is the same network without its rules, or the one of
 // --against. --delta-x and --delta-h give every recurrent layer delta with these thresholds, in the
-// place of its own (0: all is sent, the worst case). --idle gives every one idle candidates.
+// place of its own (0: all is sent, the worst case). --idle gives every one idle candidates;
+// --predicted is for those that have predicted rows.
 //
 // Verifies first: the last outputs of sequences against the reference executor, and the predictions
 // of all of them against libtorch's. Then both sessions run each sequence in turn, once untimed and
@@ -39,7 +41,7 @@ struct Options {
   std::vector<std::string> positional;  // task, folder of its data, networks
   int repetitions = 15;
   int64_t sequences = 200;
-  std::optional<double> delta_x, delta_h, idle;
+  std::optional<double> delta_x, delta_h, idle, predicted;
   std::string against;
   bool json = false;
 };
@@ -64,6 +66,7 @@ Graph Load(const std::string& path, const Options& options) {
   for (Node& node : graph.nodes) {
     if (node.op != Op::kRecurrent) continue;
     if (options.idle) node.idle = IdleCandidates{*options.idle};
+    if (options.predicted && node.predicted) node.predicted->epsilon = *options.predicted;
     if (!options.delta_x && !options.delta_h) continue;
     if (!node.delta) node.delta.emplace();
     node.delta->x = options.delta_x.value_or(node.delta->x);
@@ -279,6 +282,8 @@ Options ParseOptions(int argc, char** argv) {
       options.delta_h = std::stod(value);
     } else if (name == "--idle") {
       options.idle = std::stod(value);
+    } else if (name == "--predicted") {
+      options.predicted = std::stod(value);
     } else if (name == "--against") {
       options.against = value;
     } else if (name == "--json") {

@@ -45,6 +45,14 @@ Status CheckFits(const Artifact& artifact, const Dataset& dataset) {
   return Ok();
 }
 
+// In a batch rows are multiplied that one of its sequences needs, so that it tells little of what a
+// stream leaves out.
+bool LeavesOutRows(const Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) {
+    return node.idle.has_value() || node.predicted.has_value();
+  });
+}
+
 // Each in the layers that can follow it.
 Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) {
   bool sends = false, skips = false, has_banks = false, has_idle = false, has_predicted = false;
@@ -197,7 +205,8 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
   DynamicUse unused;
   if (dynamic == nullptr) dynamic = &unused;
   ESPALIER_RETURN_IF_ERROR(CheckEnd(*dynamic, dataset));
-  const int64_t batch_size = EvaluationBatch(dataset, kBatchSize);
+  const int64_t batch_size =
+      LeavesOutRows(artifact.graph()) ? 1 : EvaluationBatch(dataset, kBatchSize);
   int64_t longest = 1;
   for (int64_t i = 0; i < dataset.size(); ++i) longest = std::max(longest, dataset.length(i));
   SessionOptions options = session_options;

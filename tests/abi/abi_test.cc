@@ -61,7 +61,7 @@ void RunsAPool(const er::Model& model) {
 void PrunesOverTime(const er::Model& model) {
   er::Session session(model, {1, 1, nullptr, 1});
   Expect(session.DynamicCount() == 1, "one dynamic layer");
-  session.SetRules("lstm0", {0.5f, 0.25f, 0, 0});
+  session.SetRules("lstm0", {0.5f, 0.25f, 0, 0, 0.0f, 0.0f});
   const std::vector<float> x(6, 1.0f);
   er::Batch batch{1, 1, x.data(), nullptr, nullptr};
   session.Run(batch);
