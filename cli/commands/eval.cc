@@ -83,8 +83,7 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
   if (flags.dynamic.changes_rules()) {
     return InvalidArgument(path +
                            ": --delta-x, --delta-h, --no-skip, --no-banks, --idle and --predicted "
-                           "are for compiled networks "
-                           "networks (.esp); an .onnx file has its own rules");
+                           "are for compiled networks (.esp); an .onnx file has its own rules");
   }
   if (flags.dynamic.exit || flags.dynamic.after != 1.0 || flags.dynamic.drop != 0.0) {
     return InvalidArgument(path +

@@ -28,9 +28,11 @@ Status Find(Flags flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.input));
   ESPALIER_RETURN_IF_ERROR(WithThresholdsOfZero(graph, flags.options.spec).status());
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
+  flags.options.train = &data.train;
   const std::atomic<bool>* stop = Console::StopOnSignals();
   flags.options.progress = [&](const ThresholdPoint& point) {
-    console->Note("thresholds: " + PointText(data.valid.metric.name, point));
+    console->Note("thresholds: " +
+                  PointText(data.valid.metric.name, flags.options.spec.method != "delta", point));
     return !stop->load();
   };
   flags.options.is_cancelled = [stop] { return stop->load(); };
@@ -59,6 +61,9 @@ Action AddThresholds(CLI::App* app) {
                   "Target: the largest share of the metric that is lost on the validation split, "
                   "against thresholds of 0");
   app->add_option("--sent", spec.sent, "Target: the largest share of columns of x and h sent");
+  app->add_option(
+      "--rows", spec.rows,
+      "Target of idle and predicted: the largest share of the rows that is not left out");
   app->add_option("--multiply-adds", spec.multiply_adds,
                   "Target: the largest share of multiply-adds done, in a compiled copy; another "
                   "compile that chooses other formats does some percent more or fewer");
@@ -67,8 +72,8 @@ Action AddThresholds(CLI::App* app) {
                   "predicted (rows whose gate saturates by a small predictor), of which an epsilon "
                   "is looked for")
       ->capture_default_str();
-  app->add_option("--predictor", spec.predictor, "Size of predictors that are not there yet")
-      ->capture_default_str();
+  app->add_option("--predictor", spec.predictor,
+                  "predicted: size of predictors that are not there yet (16)");
   app->add_option("--layers", spec.layers,
                   "Patterns of recurrent layers' names; default: those with the method, or if "
                   "there are none, those that do not skip");

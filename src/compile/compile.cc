@@ -64,17 +64,6 @@ const FormatSpec* ForcedFormat(const CompileOptions& options, const MatrixPart& 
   return nullptr;
 }
 
-// Whether it is a matrix of what predicts rows, which is always of type i8.
-bool IsPredictor(const Graph& graph, const std::string& weight) {
-  const Node* node = FindOwner(graph, weight);
-  if (node == nullptr || !node->predicted.has_value()) return false;
-  const auto directions = DirectionsOf(*node);
-  return std::any_of(directions.begin(), directions.end(), [&](const RecurrentDirection& each) {
-    return weight == each.weight_predict_ih || weight == each.weight_predict_hh ||
-           weight == each.weight_predict;
-  });
-}
-
 MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& types,
                 const MatrixPart& part) {
   const Node& node = *FindOwner(graph, part.weight);
@@ -145,10 +134,10 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     exact_options.candidates.push_back(FormatSpec());  // not all there are
   }
   Tuner exact_tuner(exact_options, kernels);
-  // Rounded to i8 in any case; a small one may be faster in f32, which does not round x.
+  // Its weights are rounded to i8 in any case, but x only with all others.
   CompileOptions predictor_options = options;
-  predictor_options.weights = WeightType::kI8;
-  predictor_options.candidates = {FormatSpec{.type = WeightType::kI8}};
+  predictor_options.candidates = {
+      FormatSpec{.type = options.weights == WeightType::kI8 ? WeightType::kI8 : WeightType::kF32}};
   Tuner predictor_tuner(predictor_options, kernels);
   for (const MatrixPart& part : parts) {
     const MatrixUse use = UseOf(graph, types, part);

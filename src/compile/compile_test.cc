@@ -116,8 +116,8 @@ TEST(Compile, KeepsEveryCandidateAsWinnerOrRunnerUp) {
   }
 }
 
-// Without measuring the smallest counts: by rows is as small as dense. Predictors are of type i8
-// whatever the others are, and rounding them again changes nothing.
+// Without measuring the smallest counts: by rows is as small as dense. Predictors are rounded to i8
+// whatever the others are, and rounding them again changes nothing; x is only rounded for all.
 TEST(Compile, TakesFormatsByRowWhereRowsAreLeftOut) {
   Rng rng(2);
   GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 32}}, &rng);
@@ -136,10 +136,17 @@ TEST(Compile, TakesFormatsByRowWhereRowsAreLeftOut) {
     const std::string& name = matrix.part.name;
     const bool is_predictor = name.find("predict") != std::string::npos;
     const bool is_gates = !is_predictor && name.find("gemm") == std::string::npos;
-    EXPECT_EQ(matrix.choice.spec.type, is_predictor ? WeightType::kI8 : WeightType::kF32) << name;
+    EXPECT_EQ(matrix.choice.spec.type, WeightType::kF32) << name;
     EXPECT_EQ(matrix.choice.spec.id, is_gates ? FormatId::k_rows : FormatId::k_dense) << name;
   }
   EXPECT_EQ(RoundMatrices(artifact.graph(), WeightType::kF32), artifact.graph());
+  EXPECT_NE(artifact.graph().weights.at("gru0.weight_predict"),
+            graph.weights.at("gru0.weight_predict"));
+  compile.weights = WeightType::kI8;
+  const Artifact rounded = CompileOrDie(graph, compile);
+  EXPECT_EQ(rounded.matrix("gru0.weight_predict").choice.spec.type, WeightType::kI8);
+  EXPECT_EQ(rounded.graph().weights.at("gru0.weight_predict"),
+            artifact.graph().weights.at("gru0.weight_predict"));
 }
 
 TEST(Compile, RoundsMatricesToTheTypeThatIsAskedFor) {

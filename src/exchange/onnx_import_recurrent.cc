@@ -182,10 +182,15 @@ Status OnnxImporter::ReadRowRules(Node* made, TensorStore* weights) const {
                               Metadata("idle.epsilon." + made->name, 0.0));
   }
   const std::string size = "predicted.size." + made->name;
-  if (MetadataText(size) == nullptr) return Ok();
+  const std::string epsilon = "predicted.epsilon." + made->name;
+  if (MetadataText(size) == nullptr && MetadataText(epsilon) == nullptr) return Ok();
+  for (const std::string& key : {size, epsilon}) {
+    if (MetadataText(key) != nullptr) continue;
+    return BadFormat(StrCat("metadata 'espalier.", key, "': a number expected, missing"));
+  }
   PredictedRows& predicted = made->predicted.emplace();
   ESPALIER_ASSIGN_OR_RETURN(predicted.size, MetadataCount(size, 1, kMostPredictorSize));
-  ESPALIER_ASSIGN_OR_RETURN(predicted.epsilon, Metadata("predicted.epsilon." + made->name, 0.0));
+  ESPALIER_ASSIGN_OR_RETURN(predicted.epsilon, Metadata(epsilon, 0.0));
   const Saturation* saturation = SaturationOf(made->cell);
   if (saturation == nullptr) return Ok();  // ValidateGraph says that the cell cannot have it
   const int64_t rows = saturation->sum_gates * made->hidden_size;

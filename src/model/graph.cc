@@ -140,6 +140,12 @@ Status InferRecurrent(const Node& node, const std::vector<ValueType>& inputs, Va
     if (node.predicted.has_value()) {
       const int64_t size = node.predicted->size;
       const int64_t predicted = SaturationOf(node.cell)->sum_gates * node.hidden_size;
+      const int64_t most = std::min(predicted, in.features + StateSizeOf(node));
+      if (size < 1 || size > most) {
+        return InvalidArgument(StrCat(node.name, ".predicted.size: 1 to ", most,
+                                      ", as its rows and columns allow, expected, ", size,
+                                      " found"));
+      }
       (*shapes)[direction.weight_predict_ih] = {size, in.features};
       (*shapes)[direction.weight_predict_hh] = {size, StateSizeOf(node)};
       (*shapes)[direction.weight_predict] = {predicted, size};
@@ -537,6 +543,16 @@ bool IsMultiplied(const Graph& graph, const std::string& weight_name) {
   if (owner == nullptr || owner->op != Op::kEmbedding) return owner != nullptr;
   return std::any_of(graph.nodes.begin(), graph.nodes.end(),
                      [&](const Node& node) { return node.tied == owner->name; });
+}
+
+bool IsPredictor(const Graph& graph, const std::string& weight_name) {
+  const Node* owner = FindOwner(graph, weight_name);
+  if (owner == nullptr || !owner->predicted.has_value()) return false;
+  const auto directions = DirectionsOf(*owner);
+  return std::any_of(directions.begin(), directions.end(), [&](const RecurrentDirection& each) {
+    return weight_name == each.weight_predict_ih || weight_name == each.weight_predict_hh ||
+           weight_name == each.weight_predict || weight_name == each.bias_predict;
+  });
 }
 
 int64_t GatesOfWeight(const Node& owner, const std::string& weight_name) {

@@ -128,14 +128,15 @@ struct IdleCandidates {
 // PMLR 119:6205; cells/saturation.h): of the D gates that see only the sum of both products,
 //   p = weight_predict (weight_predict_ih x + weight_predict_hh h) + bias_predict    [D*H]
 // stands in the place of W_ih x + b_ih + W_hh h + b_hh of a row where, by f32 of p, its gate would
-// be within `epsilon` of an end. 0 leaves none out. Compiled, the predictor is of type i8.
+// be within `epsilon` of an end. 0 leaves none out. Compiled, the predictor's matrices are rounded
+// to 8 bits.
 struct PredictedRows {
-  int64_t size = 16;     // R, what the predictor goes through; in [1, kMostPredictorSize]
+  int64_t size = 16;     // R, what the predictor goes through; in [1, min(D*H, I + H)] (or I + P)
   double epsilon = 0.0;  // in [0, 0.5]
 
   bool operator==(const PredictedRows&) const = default;
 };
-inline constexpr int64_t kMostPredictorSize = 4096;
+inline constexpr int64_t kMostPredictorSize = int64_t{1} << 24;  // of any layer
 
 struct Node {
   std::string name;  // unique; the prefix of its weights' names
@@ -318,6 +319,9 @@ const Node* FindOwner(const Graph& graph, const std::string& weight_name);
 // Whether a node reads this matrix as a product, W x, and not only rows of it: all do but the
 // weight of an Embedding that no Gemm is tied to.
 bool IsMultiplied(const Graph& graph, const std::string& weight_name);
+
+// Whether a weight is of what predicts rows: a constant to training.
+bool IsPredictor(const Graph& graph, const std::string& weight_name);
 
 // How many gates the rows of a weight are of: those of weight_ih and weight_hh; 0: of none.
 // Precondition: `owner` is its owner.

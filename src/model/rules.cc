@@ -84,10 +84,6 @@ Status CheckRowRules(const Node& node) {
     ESPALIER_RETURN_IF_ERROR(CheckRowRule(node, "idle", node.idle->epsilon));
   }
   if (!node.predicted.has_value()) return Ok();
-  if (node.predicted->size < 1 || node.predicted->size > kMostPredictorSize) {
-    return InvalidArgument(StrCat(node.name, ".predicted.size: 1 to ", kMostPredictorSize,
-                                  " expected, ", node.predicted->size, " found"));
-  }
   return CheckRowRule(node, "predicted", node.predicted->epsilon);
 }
 

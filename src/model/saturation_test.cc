@@ -154,10 +154,12 @@ TEST(Saturation, RefusesWhatCannotBe) {
     expect(Code::kInvalidArgument, {"lstm0.predicted.epsilon", "[0, 0.5]"},
            [&](Node* node) { node->predicted->epsilon = epsilon; });
   }
-  expect(Code::kInvalidArgument, {"lstm0.predicted.size", "1 to 4096", "0 found"},
+  expect(Code::kInvalidArgument, {"lstm0.predicted.size", "1 to 7", "0 found"},
          [](Node* node) { node->predicted->size = 0; });
   expect(Code::kInvalidArgument, {"lstm0.weight_predict", "16x4", "16x3"},
          [](Node* node) { node->predicted->size = 4; });
+  expect(Code::kInvalidArgument, {"lstm0.predicted.size", "1 to 7", "8 found"},
+         [](Node* node) { node->predicted->size = 8; });
   for (const char* rule : {"idle", "predicted"}) {
     const auto only = [&](Node* node) {
       std::string(rule) == "idle" ? node->predicted.reset() : node->idle.reset();

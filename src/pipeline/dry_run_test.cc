@@ -236,6 +236,18 @@ TEST(DryRun, RefusesThresholdsWhereNoLayerCanHaveThem) {
       Code::kInvalidArgument, {"stages[1].thresholds", "delta expected", "none found"});
 }
 
+// Units that a predictor reads can go; nothing is fitted for it.
+TEST(DryRun, TakesUnitsBelowALayerWithPredictedRows) {
+  const std::string rule =
+      "train: {dynamic: [{name: predicted, layers: ['gru*'], predictor: 4}]}, ";
+  const std::string units = "prune: {name: a, granularity: unit, weights: [";
+  EXPECT_OK(DryRunOf("lstm: 24, gru: 8, last_step, gemm: 10",
+                     rule + units + "'lstm0.*'], sparsity: 0.5}, compact"));
+  ExpectError(DryRunOf("lstm: 24, gru: 8, last_step, gemm: 10",
+                       rule + units + "'gru0.*'], sparsity: 0.5}, compact"),
+              Code::kInvalidArgument, {"stages[1].prune", "gru0", "predicts rows"});
+}
+
 TEST(DryRun, HoldsAFixedSparsityWhereShapesAreOpen) {
   ASSERT_OK(DryRunOf(kModel,
                      "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "

@@ -136,11 +136,12 @@ Json ThresholdSpecJson(const ThresholdSpec& spec) {
   Json json = Json::object();
   if (spec.loss) json["loss"] = *spec.loss;
   if (spec.sent) json["sent"] = *spec.sent;
+  if (spec.rows) json["rows"] = *spec.rows;
   if (spec.multiply_adds) json["multiply_adds"] = *spec.multiply_adds;
   json["layers"] = spec.layers;
   json["scale"] = spec.scale;
   json["method"] = spec.method;
-  if (spec.method == "predicted") json["predictor"] = spec.predictor;
+  if (spec.predictor) json["predictor"] = *spec.predictor;
   return json;
 }
 

@@ -160,15 +160,15 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
     ESPALIER_ASSIGN_OR_RETURN(job.graph, ReadNetwork(*run, InputFileOf(*run, index)));
     if (run->recipe.stages[index].keep_zeros) job.masks = MasksOfZeros(job.graph);
   }
-  ESPALIER_ASSIGN_OR_RETURN(job.graph, WithDynamic(job.graph, run->recipe.stages[index].dynamic));
-  ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(data->train, &job.graph));
+  const Graph before = job.graph;
+  ESPALIER_ASSIGN_OR_RETURN(job.graph, WithDynamic(before, run->recipe.stages[index].dynamic));
+  ESPALIER_RETURN_IF_ERROR(FitNewPredictors(before, data->train, &job.graph));
   job.regularizers = run->recipe.stages[index].regularizers;
   job.train = &data->train;
   job.valid = &data->valid;
   const Stopwatch watch;
-  ESPALIER_ASSIGN_OR_RETURN(TrainResult result,
+  ESPALIER_ASSIGN_OR_RETURN(const TrainResult result,
                             Train(job, WithRun(*run, index).train, HooksOf(*run)));
-  ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(data->train, &result.graph));
   ESPALIER_RETURN_IF_ERROR(FinishTraining(
       *run, index, {result.graph, result.epochs, result.stopped, result.seconds}, watch, stage));
   if (index > DenseStage(run->recipe)) return Ok();
@@ -243,11 +243,12 @@ Status ThresholdsStage(RecipeRun* run, size_t index) {
   ThresholdOptions options;
   options.spec = run->recipe.stages[index].thresholds;
   options.target = run->target;
+  options.train = &data->train;
   options.is_cancelled = [run] {
     return run->hooks.cancel != nullptr && run->hooks.cancel->load();
   };
   options.progress = [run, &options](const ThresholdPoint& point) {
-    run->Note(PointText(run->task.metric.name, point));
+    run->Note(PointText(run->task.metric.name, options.spec.method != "delta", point));
     return !options.is_cancelled();
   };
   Result<FoundThresholds> found = FindThresholds(graph, data->valid, options);

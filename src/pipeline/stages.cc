@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/rng.h"
 #include "base/strings.h"
@@ -118,13 +119,20 @@ MaskSet MasksOfZeros(const Graph& graph) {
 
 bool NeedsData(const StageSpec& stage) { return stage.train.epochs > 0 || ReadsCalibration(stage); }
 
-Status FitPredictorsTo(const Dataset& split, Graph* graph) {
+Status FitNewPredictors(const Graph& before, const Dataset& split, Graph* graph) {
   constexpr int64_t kSequences = 64;
   constexpr uint64_t kSeed = 1;
-  const bool predicts = std::any_of(graph->nodes.begin(), graph->nodes.end(),
-                                    [](const Node& node) { return node.predicted.has_value(); });
-  if (!predicts) return Ok();
-  ESPALIER_RETURN_IF_ERROR(FitPredictors(CalibrationBatches(split, kSequences, kSeed), graph));
+  std::set<std::string> layers;
+  for (const Node& node : graph->nodes) {
+    if (!node.predicted.has_value()) continue;
+    const Node* old = FindNode(before, node.name);
+    const bool is_old = old != nullptr && old->predicted.has_value() &&
+                        old->predicted->size == node.predicted->size;
+    if (!is_old) layers.insert(node.name);
+  }
+  if (layers.empty()) return Ok();
+  ESPALIER_RETURN_IF_ERROR(
+      FitPredictors(CalibrationBatches(split, kSequences, kSeed), layers, graph));
   *graph = RoundMatrices(*graph, WeightType::kF32);  // but for predictors nothing
   return Ok();
 }
@@ -143,13 +151,7 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
         StrCat("prune: ", stage.reconstruct ? "reconstruct" : "criterion " + stage.prune.criterion,
                " needs a task and its data, none given"));
   }
-  if (!fine_tunes) {
-    ESPALIER_ASSIGN_OR_RETURN(PruneOutcome once, PruneOnce(graph, stage, inputs.data, &pruner));
-    if (inputs.data != nullptr) {
-      ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(inputs.data->train, &once.graph));
-    }
-    return once;
-  }
+  if (!fine_tunes) return PruneOnce(graph, stage, inputs.data, &pruner);
   TrainJob job;
   job.graph = graph;
   job.train = &inputs.data->train;
@@ -163,7 +165,6 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
   job.distillation = {inputs.teacher, stage.teacher.weight, stage.teacher.temperature,
                       stage.teacher.hidden, inputs.kept_units};
   ESPALIER_ASSIGN_OR_RETURN(TrainResult result, Train(job, stage.train, hooks));
-  ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(inputs.data->train, &result.graph));
   return PruneOutcome{std::move(result.graph), std::move(result.epochs), result.stopped,
                       result.seconds, result.best_epoch};
 }

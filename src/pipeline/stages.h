@@ -38,15 +38,15 @@ struct PruneInputs {
 bool NeedsData(const StageSpec& stage);
 
 // Prunes as `stage` (of kind prune) says and fine-tunes under the masks for stage.train.epochs.
-// Zeros that the matrices have already stay. With data, predictors of rows are fitted anew. Errors:
+// Zeros that the matrices have already stay. Errors:
 // kInvalidArgument if an input is missing; those of MakePlan, CalibrationStatistics and Train.
 Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
                                   const PruneInputs& inputs, const TrainHooks& hooks);
 
-// Fits what predicts rows (prune/predictor.h), which follows the weights, to sequences of a split,
-// and rounds it as it is compiled. Nothing to do where no layer has such rows. Errors:
+// Fits what predicts rows (prune/predictor.h) in the layers that have no predictor, or one of
+// another size, in `before`, to sequences of a split, and rounds it as it is compiled. Errors:
 // FitPredictors's.
-Status FitPredictorsTo(const Dataset& split, Graph* graph);
+Status FitNewPredictors(const Graph& before, const Dataset& split, Graph* graph);
 
 // Masks of the matrices that have zeros already.
 MaskSet MasksOfZeros(const Graph& graph);

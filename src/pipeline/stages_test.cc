@@ -1,6 +1,8 @@
 #include "pipeline/stages.h"
 
+#include "compile/compile.h"
 #include "pipeline/layers.h"
+#include "prune/dynamic.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -74,6 +76,50 @@ TEST(PruneNetwork, WantsDataForFineTuning) {
   stage.train.epochs = 1;
   ExpectError(PruneNetwork(graph, stage, PruneInputs(), {}).status(), Code::kInvalidArgument,
               {"fine-tuning", "data"});
+}
+
+// What predicts rows is fitted when it is put in, and a constant from then on: the network that was
+// validated is the one that is written.
+TEST(PruneNetwork, LeavesPredictorsAsTheyAre) {
+  Rng rng(5);
+  const Graph plain =
+      ValueOrDie(BuildNetwork("small", {Element::kF32, Layout::kSequence, 5},
+                              ValueOrDie(ParseLayers("gru:8 last_step gemm:3")), &rng));
+  TaskData data;
+  data.train.input = plain.inputs[0].type;
+  data.train.classes = 3;
+  data.train.offsets = {0};
+  for (int i = 0; i < 40; ++i) {
+    for (int t = 0; t < 6 * 5; ++t) data.train.features.push_back(rng.Uniform(-1.0f, 1.0f));
+    data.train.offsets.push_back(data.train.offsets.back() + 6);
+    data.train.labels.push_back(i % 3);
+  }
+  data.valid = data.train;
+  const DynamicSpec rule[] = {{.name = "predicted", .epsilon = 0.4, .predictor = 4}};
+  Graph graph = ValueOrDie(WithDynamic(plain, rule));
+  ASSERT_OK(FitNewPredictors(plain, data.train, &graph));
+  const Tensor fitted = graph.weights.at("gru0.weight_predict");
+  EXPECT_NE(fitted, Tensor(fitted.shape));
+  EXPECT_EQ(RoundMatrices(graph, WeightType::kF32), graph);
+  Graph again = graph;
+  ASSERT_OK(FitNewPredictors(graph, data.train, &again));  // it is not new
+  EXPECT_EQ(again, graph);
+  StageSpec stage;
+  stage.kind = StageKind::kPrune;
+  stage.train.epochs = 2;
+  stage.train.batch_size = 8;
+  stage.train.optimizer.weight_decay = 0.1;
+  stage.prune.sparsity = 0.5;
+  PruneInputs inputs;
+  inputs.data = &data;
+  const PruneOutcome outcome = ValueOrDie(PruneNetwork(graph, stage, inputs, {}));
+  EXPECT_NE(outcome.graph.weights.at("gru0.weight_ih"), graph.weights.at("gru0.weight_ih"));
+  for (const char* name : {"gru0.weight_predict_ih", "gru0.weight_predict", "gru0.bias_predict"}) {
+    EXPECT_EQ(outcome.graph.weights.at(name), graph.weights.at(name)) << name;
+  }
+  const auto best = static_cast<size_t>(outcome.best_epoch) - 1;
+  EXPECT_EQ(ValueOrDie(Evaluate(outcome.graph, data.valid, {})).metric,
+            outcome.epochs[best].valid_metric);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 
 #include "artifact/artifact.h"
 #include "base/strings.h"
+#include "cells/saturation.h"
 #include "model/reference.h"
 #include "model/without_rules.h"
 #include "pipeline/evaluate.h"
@@ -63,8 +64,19 @@ bool HasMethod(const Node& node, const ThresholdSpec& spec) {
                                      : node.delta.has_value();
 }
 
+// Whether a layer is one of those that are meant where none has the method and none is named.
+bool CanHave(const Node& node, const ThresholdSpec& spec) {
+  const bool is_delta = spec.method == kDelta;
+  const bool has_other = is_delta ? node.idle.has_value() || node.predicted.has_value()
+                                  : node.delta.has_value() || StartsFromValues(node) ||
+                                        SaturationOf(node.cell) == nullptr;
+  return !node.skip && !node.banks.has_value() && !has_other;
+}
+
 // The epsilon at a factor: in proportion to it where it is small, and 0.5 at the largest.
 double EpsilonAt(double factor) {
+  // Factors begin at 1/16 and double: with this the first epsilons, where one step's error is next
+  // to nothing, are half of a thousandth, and 6 of the 15 lie above 0.1, where most is left out.
   constexpr double kHalfAt = 64.0;
   return 0.5 * factor / (factor + kHalfAt) * (1.0 + kHalfAt / kMostFactor);
 }
@@ -76,7 +88,7 @@ Result<std::set<std::string>> LayersOf(const Graph& graph, const ThresholdSpec& 
     if (!IsRecurrent(node)) continue;
     all.push_back(node.name);
     if (HasMethod(node, spec)) with_method.push_back(node.name);
-    if (!node.skip && !node.banks.has_value()) updating.push_back(node.name);
+    if (CanHave(node, spec)) updating.push_back(node.name);
   }
   if (all.empty()) {
     return InvalidArgument("a network with a recurrent layer expected, none found");
@@ -179,6 +191,7 @@ class Search {
 
   std::vector<ThresholdPoint>& points() { return points_; }
   size_t chosen() const { return chosen_; }
+  double Most() const;  // what the target allows
 
   // The rules of every layer at a point.
   std::map<std::string, LayerRules> RulesAt(const ThresholdPoint& point) const;
@@ -195,7 +208,7 @@ class Search {
   Result<Level> LevelAt(double work, double factor, double raise);
   // What is to be little at equal loss.
   double WorkOf(const ThresholdPoint& point) const {
-    return options_.spec.sent ? point.sent : point.multiply_adds;
+    return options_.spec.sent ? point.sent : options_.spec.rows ? point.rows : point.multiply_adds;
   }
   // Of the method, if it has one.
   float EpsilonOf(const LayerRules& rules) const {
@@ -205,7 +218,6 @@ class Search {
   }
   // What the target limits.
   double CostOf(const ThresholdPoint& point) const;
-  double Most() const;
   bool Meets(size_t index) const { return CostOf(points_[index]) <= Most(); }
   Status CannotMeet() const;
 
@@ -298,6 +310,7 @@ Result<size_t> Search::Measure(double factor, bool skips) {
     add(activity.counters, &layers[std::string(activity.layer)]);
   }
   point.sent = ShareOf(all.x_sent + all.h_sent, all.x_columns + all.h_columns);
+  if (all.rows > 0) point.rows = ShareOf(all.rows_run, all.rows);
   point.multiply_adds = ShareOf(all.multiply_adds, all.multiply_adds_without);
   for (const auto& [name, rules] : use.rules) {
     const LayerCounters& counters = layers[name];
@@ -316,6 +329,7 @@ Result<size_t> Search::Measure(double factor, bool skips) {
 
 double Search::CostOf(const ThresholdPoint& point) const {
   if (options_.spec.sent) return point.sent;
+  if (options_.spec.rows) return point.rows;
   if (options_.spec.multiply_adds) return point.multiply_adds;
   const double exact = points_[exact_].metric;
   const double lost =
@@ -326,7 +340,10 @@ double Search::CostOf(const ThresholdPoint& point) const {
 
 double Search::Most() const {
   const ThresholdSpec& spec = options_.spec;
-  return spec.sent ? *spec.sent : spec.multiply_adds ? *spec.multiply_adds : *spec.loss;
+  return spec.sent            ? *spec.sent
+         : spec.rows          ? *spec.rows
+         : spec.multiply_adds ? *spec.multiply_adds
+                              : *spec.loss;
 }
 
 Status Search::CannotMeet() const {
@@ -334,7 +351,9 @@ Status Search::CannotMeet() const {
   for (const ThresholdPoint& point : points_) {
     if (point.skips) nearest = std::min(nearest, CostOf(point));
   }
-  return InvalidArgument(StrCat(options_.spec.sent ? "sent" : "multiply_adds",
+  return InvalidArgument(StrCat(options_.spec.sent   ? "sent"
+                                : options_.spec.rows ? "rows"
+                                                     : "multiply_adds",
                                 ": a share that can be met expected, at least ", nearest, ", ",
                                 Most(), " found"));
 }
@@ -461,7 +480,10 @@ Status TimePoints(const Search& search, const Graph& graph, const Artifact& arti
 
 Status ValidateThresholds(const ThresholdSpec& spec) {
   const std::pair<const char*, const std::optional<double>&> targets[] = {
-      {"loss", spec.loss}, {"sent", spec.sent}, {"multiply_adds", spec.multiply_adds}};
+      {"loss", spec.loss},
+      {"sent", spec.sent},
+      {"rows", spec.rows},
+      {"multiply_adds", spec.multiply_adds}};
   std::vector<std::string> given;
   for (const auto& [name, value] : targets) {
     if (!value) continue;
@@ -471,7 +493,7 @@ Status ValidateThresholds(const ThresholdSpec& spec) {
     }
   }
   if (given.size() != 1) {
-    return InvalidArgument(StrCat("one target of loss, sent and multiply_adds ", "expected, ",
+    return InvalidArgument(StrCat("one target of loss, sent, rows and multiply_adds expected, ",
                                   given.empty() ? "none" : StrJoin(given, ", "), " found"));
   }
   const std::vector<std::string> methods = {kDelta, kIdle, kPredicted};
@@ -479,12 +501,18 @@ Status ValidateThresholds(const ThresholdSpec& spec) {
     return InvalidArgument("method: delta, idle or predicted expected, '" + spec.method +
                            "' found" + DidYouMean(spec.method, methods));
   }
-  if (spec.sent && spec.method != kDelta) {
+  const bool is_delta = spec.method == kDelta;
+  if (spec.sent && !is_delta) {
     return InvalidArgument("sent: method delta expected, " + spec.method + " found");
   }
-  if (spec.predictor < 1 || spec.predictor > kMostPredictorSize) {
-    return InvalidArgument(
-        StrCat("predictor: 1 to ", kMostPredictorSize, " expected, ", spec.predictor, " found"));
+  if (spec.rows && is_delta) {
+    return InvalidArgument("rows: method idle or predicted expected, delta found");
+  }
+  if (spec.predictor && spec.method != kPredicted) {
+    return InvalidArgument("predictor: method predicted expected, " + spec.method + " found");
+  }
+  if (spec.scale != kFitted && !is_delta) {
+    return InvalidArgument("scale: method delta expected, " + spec.method + " found");
   }
   const std::vector<std::string> scales = {kFitted, kChanges, kCommon};
   if (std::find(scales.begin(), scales.end(), spec.scale) != scales.end()) return Ok();
@@ -507,7 +535,7 @@ Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec
     DynamicSpec rule{.name = spec.method, .layers = {node.name}};
     if (spec.method == kDelta) rule.bank = node.delta ? node.delta->bank : 1;
     if (spec.method == kPredicted) {
-      rule.predictor = node.predicted ? node.predicted->size : spec.predictor;
+      rule.predictor = spec.predictor.value_or(node.predicted ? node.predicted->size : 16);
     }
     rules.push_back(std::move(rule));
   }
@@ -518,7 +546,8 @@ Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
                                        const ThresholdOptions& options) {
   const ThresholdSpec& spec = options.spec;
   ESPALIER_ASSIGN_OR_RETURN(Graph graph, WithThresholdsOfZero(given, spec));
-  ESPALIER_RETURN_IF_ERROR(FitPredictorsTo(valid, &graph));
+  ESPALIER_RETURN_IF_ERROR(
+      FitNewPredictors(given, options.train == nullptr ? valid : *options.train, &graph));
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(given, spec));
   if (valid.label_count() == 0) {
     return InvalidArgument("a validation split with sequences expected, none found");
@@ -542,8 +571,9 @@ Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
   FoundThresholds found;
   found.graph = search.GraphAt(search.points()[search.chosen()]);
   ThresholdCurve& curve = found.curve;
-  curve.target = spec.loss ? "loss" : spec.sent ? "sent" : "multiply_adds";
-  curve.most = spec.loss ? *spec.loss : spec.sent ? *spec.sent : *spec.multiply_adds;
+  curve.target = spec.loss ? "loss" : spec.sent ? "sent" : spec.rows ? "rows" : "multiply_adds";
+  curve.most = spec.loss ? *spec.loss : search.Most();
+  curve.of_rows = spec.method != kDelta;
   curve.metric = valid.metric.name;
   const double chosen = search.points()[search.chosen()].factor;
   curve.points = std::move(search.points());

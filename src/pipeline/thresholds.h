@@ -26,6 +26,7 @@ struct ThresholdSpec {
   // At most so much of the metric is lost, as a share of what it is with thresholds of 0.
   std::optional<double> loss;
   std::optional<double> sent;           // at most this share of the columns of x and h
+  std::optional<double> rows;           // at most this share of the rows; idle and predicted only
   std::optional<double> multiply_adds;  // at most this share of those without rules
   // Patterns of recurrent nodes' names. Empty: those that have the method, or if there are none,
   // those that do not skip.
@@ -37,11 +38,12 @@ struct ThresholdSpec {
   // The dynamic method (prune/dynamic.h) whose numbers are looked for: delta; idle or predicted, of
   // which the epsilon is the same in all layers.
   std::string method = "delta";
-  int64_t predictor = 16;  // predicted: the size of predictors that are not there yet
+  // predicted: the size of predictors that are not there yet; nullopt: 16.
+  std::optional<int64_t> predictor;
 };
 
 // Errors: kInvalidArgument for none or several targets, a target out of its range, an unknown
-// scale or method, `sent` of another method than delta.
+// scale or method, or what is for another method.
 Status ValidateThresholds(const ThresholdSpec& spec);
 
 // The graph with the method, thresholds or epsilons of 0, in the layers that the spec means; a bank
@@ -54,7 +56,8 @@ struct ThresholdOptions {
   ThresholdSpec spec;
   std::string target;  // instruction set, "" for the best
   Tuning tuning = Tuning::kMeasure;
-  int64_t timed_steps = 4000;  // of each point; 0: nothing is timed
+  int64_t timed_steps = 4000;      // of each point; 0: nothing is timed
+  const Dataset* train = nullptr;  // what predictors are fitted to; nullptr: the validation split
   // Told of each point that was measured; returns false to stop.
   std::function<bool(const ThresholdPoint& point)> progress;
   std::function<bool()> is_cancelled;  // asked while points are timed; empty: no

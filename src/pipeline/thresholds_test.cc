@@ -207,7 +207,7 @@ TEST_F(FindThresholdsTest, FindEpsilonsOfRowsThatAreLeftOut) {
   for (const char* method : {"idle", "predicted"}) {
     options_.spec = ThresholdSpec();
     options_.spec.method = method;
-    options_.spec.predictor = 6;
+    if (std::string(method) == "predicted") options_.spec.predictor = 6;
     options_.spec.loss = 0.1;
     options_.timed_steps = 100;
     const FoundThresholds found = Find();
@@ -230,6 +230,7 @@ TEST_F(FindThresholdsTest, FindEpsilonsOfRowsThatAreLeftOut) {
   options_.spec.loss.reset();
   options_.spec.multiply_adds = 0.0;
   ExpectRefused({"multiply_adds", "at least", "0 found"});
+  options_.spec.predictor.reset();
   options_.spec.method = "ides";
   ExpectRefused({"method", "'ides'", "'idle'"});
   options_.spec = ThresholdSpec();
@@ -238,8 +239,22 @@ TEST_F(FindThresholdsTest, FindEpsilonsOfRowsThatAreLeftOut) {
   ExpectRefused({"sent", "method delta expected", "idle found"});
   options_.spec.sent.reset();
   options_.spec.loss = 0.1;
-  options_.spec.predictor = 0;
-  ExpectRefused({"predictor", "1 to 4096", "0 found"});
+  options_.spec.predictor = 6;
+  ExpectRefused({"predictor", "method predicted expected", "idle found"});
+  options_.spec.predictor.reset();
+  options_.spec.scale = "common";
+  ExpectRefused({"scale", "method delta expected", "idle found"});
+  options_.spec = ThresholdSpec();
+  options_.spec.rows = 0.5;
+  ExpectRefused({"rows", "idle or predicted", "delta found"});
+  options_.spec.method = "predicted";
+  options_.spec.predictor = 17;
+  ExpectRefused({"gru0.predicted.size", "1 to 16", "17 found"});
+  options_.spec.predictor = 6;
+  options_.spec.rows = 0.7;
+  const ThresholdCurve curve = Find().curve;
+  EXPECT_LE(curve.points[curve.chosen].rows, 0.7);
+  EXPECT_GT(curve.points[curve.chosen - 1].rows, 0.7);
 }
 
 TEST_F(FindThresholdsTest, TimeEveryPointAndTheNetworkWithoutRules) {

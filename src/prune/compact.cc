@@ -141,8 +141,10 @@ Keep FindDeadUnits(const Graph& graph, const Coupling& coupling) {
         changed = true;
       }
       for (size_t row = 0; row < axes.rows.size() && !axes.cols.empty(); ++row) {
-        if (axes.rows[row] < 0 || live[Idx(axes.rows[row])] == 0) continue;
+        // A row of no group is one of scores or of a predictor, which always reads.
+        if (axes.rows[row] >= 0 && live[Idx(axes.rows[row])] == 0) continue;
         for (size_t col = 0; col < axes.cols.size(); ++col) {
+          if (axes.cols[col] < 0) continue;
           uint8_t& reads = live[Idx(axes.cols[col])];
           if (reads != 0 || values[row * axes.cols.size() + col] == 0.0f) continue;
           reads = 1;

@@ -75,11 +75,13 @@ TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
   };
   expect({.name = "skp"}, {"'skp'", "delta, skip, banks, idle, predicted", "did you mean 'skip'"});
   expect({.name = "skip", .epsilon = 0.1}, {"skip", "epsilon", "reads none", "0.1"});
+  expect({.name = "predicted", .layers = {"gru0"}, .predictor = 9},
+         {"gru0.predicted.size", "1 to 8", "9 found"});
   expect({.name = "idle", .predictor = 8}, {"idle", "predictor", "reads none", "8"});
   expect({.name = "idle", .epsilon = 0.75}, {"idle", "epsilon", "0 to 0.5", "0.75"});
   expect({.name = "predicted", .epsilon = -0.1}, {"predicted", "epsilon", "0 to 0.5", "-0.1"});
   expect({.name = "predicted", .epsilon = std::nan("")}, {"predicted", "epsilon", "nan"});
-  expect({.name = "predicted", .predictor = 0}, {"predicted", "predictor", "1 to 4096", "0"});
+  expect({.name = "predicted", .predictor = 0}, {"predicted", "predictor", "1 to 16777216", "0"});
   expect({.name = "skip", .x = 0.1}, {"skip", "x", "reads none", "0.1"});
   expect({.name = "skip", .bank = 2}, {"skip", "bank", "reads none", "2"});
   expect({.name = "skip", .banks = {8, 0}}, {"skip", "size", "reads none", "8"});
@@ -123,8 +125,11 @@ TEST(Dynamic, PutsInPredictorsAndIdleCandidates) {
 }
 
 TEST(Dynamic, UnitsThatAPredictorSaysStay) {
-  const DynamicSpec specs[] = {{.name = "predicted", .layers = {"gru0"}}};
-  const Graph graph = ValueOrDie(WithDynamic(TwoLayers(), specs));
+  const DynamicSpec specs[] = {{.name = "predicted", .layers = {"gru0"}, .predictor = 5}};
+  Graph graph = ValueOrDie(WithDynamic(TwoLayers(), specs));
+  for (const char* name : {"gru0.weight_predict_ih", "gru0.weight_predict"}) {
+    std::fill(graph.weights.at(name).values.begin(), graph.weights.at(name).values.end(), 1.0f);
+  }
   const Coupling coupling = ValueOrDie(FindCoupling(graph));
   Keep keep(coupling.groups.size(), 1);
   keep[static_cast<size_t>(coupling.layers.back().groups[0])] = 0;
@@ -135,7 +140,20 @@ TEST(Dynamic, UnitsThatAPredictorSaysStay) {
     if (layer.node == "lstm0") keep[static_cast<size_t>(layer.groups[1])] = 0;
   }
   const Graph compact = ValueOrDie(Compact(graph, coupling, keep));
-  EXPECT_EQ(compact.weights.at("gru0.weight_predict_ih").shape, (std::vector<int64_t>{16, 8}));
+  EXPECT_EQ(compact.weights.at("gru0.weight_predict_ih").shape, (std::vector<int64_t>{5, 8}));
+  // One that only the predictor reads is not dead; one that nothing reads is.
+  EXPECT_EQ(ValueOrDie(CompactZeros(graph)).graph, graph);
+  for (Tensor* weight :
+       {&graph.weights.at("gru0.weight_ih"), &graph.weights.at("gru0.weight_predict_ih"),
+        &graph.weights.at("lstm0.weight_hh"), &graph.weights.at("lstm0.weight_hh_reverse")}) {
+    for (size_t i = 1; i < weight->size(); i += static_cast<size_t>(weight->dim(1))) {
+      weight->values[i] = 0.0f;                                // of unit 1
+      if (weight->dim(1) == 10) weight->values[i + 5] = 0.0f;  // and of the reverse direction
+    }
+    const size_t left = ValueOrDie(CompactZeros(graph)).graph.weights.at("lstm0.weight_hh").size();
+    const bool is_last = weight == &graph.weights.at("lstm0.weight_hh_reverse");
+    EXPECT_EQ(left, is_last ? size_t{4 * 4 * 4} : size_t{4 * 5 * 5});
+  }
 }
 
 TEST(Dynamic, RefusesALayerThatCannotHaveIt) {

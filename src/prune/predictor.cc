@@ -157,18 +157,13 @@ void Fit(const Node& node, const RecurrentDirection& direction, Matrix steps,
 
 }  // namespace
 
-void FitPredictor(const Node& node, TensorStore* weights) {
-  for (const RecurrentDirection& direction : DirectionsOf(node)) {
-    Fit(node, direction, Matrix(), weights);
-  }
-}
-
-Status FitPredictors(const std::vector<Batch>& batches, Graph* graph) {
+Status FitPredictors(const std::vector<Batch>& batches, const std::set<std::string>& layers,
+                     Graph* graph) {
   std::map<std::string, Matrix> steps;          // by weight_ih
   std::map<std::string, std::string> input_of;  // weight_ih by weight_hh
   Graph exact = *graph;
   for (Node& node : exact.nodes) {
-    if (!node.predicted.has_value()) continue;
+    if (!layers.contains(node.name)) continue;
     node.predicted->epsilon = 0.0;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       steps[direction.weight_ih];
@@ -202,7 +197,7 @@ Status FitPredictors(const std::vector<Batch>& batches, Graph* graph) {
     ESPALIER_RETURN_IF_ERROR(RunReference(exact, batch, &states, see).status());
   }
   for (const Node& node : graph->nodes) {
-    if (!node.predicted.has_value()) continue;
+    if (!layers.contains(node.name)) continue;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       Fit(node, direction, std::move(steps[direction.weight_ih]), &graph->weights);
     }

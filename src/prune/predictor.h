@@ -2,6 +2,8 @@
 #ifndef ESPALIER_PRUNE_PREDICTOR_H_
 #define ESPALIER_PRUNE_PREDICTOR_H_
 
+#include <set>
+#include <string>
 #include <vector>
 
 #include "base/status.h"
@@ -10,18 +12,15 @@
 
 namespace espalier {
 
-// Fits the predictors of all layers that have one: of all maps of rank R from v = [x; h] to the
+// Fits the predictors of these layers: of all maps of rank R from v = [x; h] to the
 // sums W v + b that are predicted, that of the least mean squared error over the steps of
 // `batches`, at most kMostFittedSteps of each layer (reduced rank regression: Izenman 1975, J.
 // Multivariate Analysis 5, eq. 2.6; W v is known, so that it is U U^T W with the R first
 // eigenvectors U of W cov(v) W^T). Without a batch v is taken to have a covariance of 1 and a mean
 // of 0. Runs the graph in the reference executor from zero states, with nothing left out by
 // prediction. Errors: what RunReference says.
-Status FitPredictors(const std::vector<Batch>& batches, Graph* graph);
-
-// As FitPredictors without a batch, of one Recurrent node; adds the weights where there are none.
-// Precondition: node.predicted is set, and ValidateGraph passes but for them.
-void FitPredictor(const Node& node, TensorStore* weights);
+Status FitPredictors(const std::vector<Batch>& batches, const std::set<std::string>& layers,
+                     Graph* graph);
 
 inline constexpr int64_t kMostFittedSteps = 2048;
 

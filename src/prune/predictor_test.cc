@@ -107,7 +107,7 @@ TEST(Predictor, SaysTheSumsAsWellAsItsSizeAllows) {
       Graph graph = Predicted(cell, size);
       const std::vector<Batch> batches = Waves(graph);
       const double without = ErrorOf(graph, batches);
-      ASSERT_OK(FitPredictors(batches, &graph));
+      ASSERT_OK(FitPredictors(batches, {graph.nodes[0].name}, &graph));
       const double error = ErrorOf(graph, batches);
       EXPECT_LT(error, before);
       if (size < 14) {
@@ -127,9 +127,9 @@ TEST(Predictor, SaysTheSumsAsWellAsItsSizeAllows) {
 TEST(Predictor, IsTheSameEachTime) {
   Graph graph = Predicted(CellKind::kGruCell, 3, Direction::kBidirectional);
   const std::vector<Batch> batches = Waves(graph);
-  ASSERT_OK(FitPredictors(batches, &graph));
+  ASSERT_OK(FitPredictors(batches, {graph.nodes[0].name}, &graph));
   Graph again = graph;
-  ASSERT_OK(FitPredictors(batches, &again));
+  ASSERT_OK(FitPredictors(batches, {"gru0"}, &again));
   EXPECT_EQ(again, graph);
 }
 

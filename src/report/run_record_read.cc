@@ -280,12 +280,18 @@ Status ReadThresholdPoint(const ObjectReader& object, ThresholdPoint* point) {
   ESPALIER_RETURN_IF_ERROR(object.NumberOrNan("metric", &point->metric));
   ESPALIER_RETURN_IF_ERROR(object.NumberOrNan("loss", &point->loss));
   ESPALIER_RETURN_IF_ERROR(object.Share("sent", &point->sent));
+  if (object.Find("rows") != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(object.Share("rows", &point->rows));
+  }
   ESPALIER_RETURN_IF_ERROR(object.Number("multiply_adds", &point->multiply_adds));
   return ReadStepTimes(object, "us_per_step", &point->us_per_step);
 }
 
 Status ReadThresholds(const ObjectReader& object, ThresholdCurve* curve) {
   ESPALIER_RETURN_IF_ERROR(object.Text("target", &curve->target));
+  if (object.Find("of_rows") != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(object.Flag("of_rows", &curve->of_rows));
+  }
   ESPALIER_RETURN_IF_ERROR(object.Share("most", &curve->most));
   ESPALIER_RETURN_IF_ERROR(object.Text("metric", &curve->metric));
   ESPALIER_RETURN_IF_ERROR(

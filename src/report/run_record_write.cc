@@ -175,6 +175,7 @@ Json ThresholdPointJson(const ThresholdPoint& point) {
           {"metric", NumberOrNull(point.metric)},
           {"loss", NumberOrNull(point.loss)},
           {"sent", point.sent},
+          {"rows", point.rows},
           {"multiply_adds", point.multiply_adds},
           {"us_per_step", StepTimesJson(point.us_per_step)}};
 }
@@ -183,6 +184,7 @@ Json ThresholdsObject(const ThresholdCurve& curve) {
   Json points = Json::array();
   for (const ThresholdPoint& point : curve.points) points.push_back(ThresholdPointJson(point));
   return {{"target", curve.target},
+          {"of_rows", curve.of_rows},
           {"most", curve.most},
           {"metric", curve.metric},
           {"chosen", curve.chosen},

@@ -15,32 +15,19 @@ bool HasThresholds(const LayerPoint& layer) {
   return layer.x > 0.0 || layer.h > 0.0 || layer.x_sent > 0.0 || layer.h_sent > 0.0;
 }
 
-bool LeavesOutRows(const LayerPoint& layer) { return layer.rows_run > 0.0; }
-
-// Whether it is epsilons that are searched, and not thresholds.
-bool IsOfRows(const ThresholdCurve& curve) {
-  const std::vector<LayerPoint>& layers = curve.points.front().layers;
-  return std::any_of(layers.begin(), layers.end(), LeavesOutRows);
-}
-
-// "gru0 0.21, 0.103; gru1 0.1, 0.05"
-std::string ThresholdsOf(const ThresholdPoint& point) {
+// "gru0 0.21, 0.103; gru1 0.1, 0.05"; of rows "gru0 0.1; gru1 0.1"
+std::string ThresholdsOf(const ThresholdCurve& curve, const ThresholdPoint& point) {
   std::string text;
   for (const LayerPoint& layer : point.layers) {
-    const bool of_rows = LeavesOutRows(layer);
-    if (!of_rows && !HasThresholds(layer)) continue;
-    text += StrCat(text.empty() ? "" : "; ", layer.layer, " ",
-                   of_rows ? FormatFixed(layer.epsilon, 4)
-                           : StrCat(FormatFixed(layer.x, 4), ", ", FormatFixed(layer.h, 4)));
+    if (curve.of_rows ? layer.rows_run == 0.0 && layer.epsilon == 0.0 : !HasThresholds(layer)) {
+      continue;
+    }
+    const std::string numbers =
+        curve.of_rows ? FormatFixed(layer.epsilon, 4)
+                      : StrCat(FormatFixed(layer.x, 4), ", ", FormatFixed(layer.h, 4));
+    text += StrCat(text.empty() ? "" : "; ", layer.layer, " ", numbers);
   }
   return text;
-}
-
-// The largest share of the rows that a layer runs.
-double RowsRun(const ThresholdPoint& point) {
-  double most = 0.0;
-  for (const LayerPoint& layer : point.layers) most = std::max(most, layer.rows_run);
-  return most;
 }
 
 bool SkipsAnything(const ThresholdCurve& curve) {
@@ -49,18 +36,18 @@ bool SkipsAnything(const ThresholdCurve& curve) {
 }
 
 Row HeadOf(const ThresholdCurve& curve) {
-  Row row = {"factor", curve.metric, IsOfRows(curve) ? "rows" : "sent", "multiply-adds"};
+  Row row = {"factor", curve.metric, curve.of_rows ? "rows" : "sent", "multiply-adds"};
   if (curve.us_per_step_without) {
     row.insert(row.end(), {"us p50", "p95", "p99", "against plain"});
   }
-  row.emplace_back(IsOfRows(curve) ? "epsilons" : "thresholds of x, h");
+  row.emplace_back(curve.of_rows ? "epsilons" : "thresholds of x, h");
   return row;
 }
 
 Row RowOf(const ThresholdCurve& curve, size_t index) {
   const ThresholdPoint& point = curve.points[index];
   Row row = {FormatFixed(point.factor, 3), FormatMetric(curve.metric, point.metric),
-             FormatPercent(IsOfRows(curve) ? RowsRun(point) : point.sent, 1),
+             FormatPercent(curve.of_rows ? point.rows : point.sent, 1),
              FormatPercent(point.multiply_adds, 1)};
   if (curve.us_per_step_without && point.us_per_step) {
     const StepTimes& times = *point.us_per_step;
@@ -68,7 +55,7 @@ Row RowOf(const ThresholdCurve& curve, size_t index) {
                {FormatTime(times.p50), FormatTime(times.p95), FormatTime(times.p99),
                 FormatGain(curve.us_per_step_without->p50, times.p50, "faster", "slower")});
   }
-  row.push_back(ThresholdsOf(point) + (index == curve.chosen ? "  <- chosen" : "") +
+  row.push_back(ThresholdsOf(curve, point) + (index == curve.chosen ? "  <- chosen" : "") +
                 (point.skips ? "" : "  nothing skipped"));
   return row;
 }
@@ -81,17 +68,19 @@ std::string TargetText(const ThresholdCurve& curve) {
   const std::string target =
       curve.target == "loss"   ? StrCat("lose at most ", most, " of the ", curve.metric)
       : curve.target == "sent" ? StrCat("send at most ", most, " of the columns")
+      : curve.target == "rows" ? StrCat("run at most ", most, " of the rows")
                                : StrCat("do at most ", most, " of the multiply-adds");
-  return StrCat("Thresholds were chosen on the validation split to ", target, ": ",
-                PointText(curve.metric, chosen), ".");
+  return StrCat(curve.of_rows ? "Epsilons" : "Thresholds",
+                " were chosen on the validation split to ", target, ": ",
+                PointText(curve.metric, curve.of_rows, chosen), ".");
 }
 
-std::string PointText(const std::string& metric, const ThresholdPoint& point) {
+std::string PointText(const std::string& metric, bool of_rows, const ThresholdPoint& point) {
   return StrCat("factor ", FormatFixed(point.factor, 4), point.skips ? "" : ", nothing skipped",
                 ": ", metric, " ", FormatMetric(metric, point.metric), ", ",
-                RowsRun(point) > 0.0 ? FormatPercent(RowsRun(point), 1) + " of the rows"
-                                     : FormatPercent(point.sent, 1) + " sent",
-                ", ", FormatPercent(point.multiply_adds, 1), " of the multiply-adds");
+                FormatPercent(of_rows ? point.rows : point.sent, 1),
+                of_rows ? " of the rows" : " sent", ", ", FormatPercent(point.multiply_adds, 1),
+                " of the multiply-adds");
 }
 
 std::string ThresholdsTable(const ThresholdCurve& curve) {
@@ -116,10 +105,11 @@ std::string ThresholdsTable(const ThresholdCurve& curve) {
   }
   const bool skips = SkipsAnything(curve);
   for (const LayerPoint& layer : curve.points[curve.chosen].layers) {
-    if (!skips && !HasThresholds(layer) && !LeavesOutRows(layer)) continue;
+    const bool has_epsilon = curve.of_rows && (layer.rows_run > 0.0 || layer.epsilon > 0.0);
+    if (!skips && !HasThresholds(layer) && !has_epsilon) continue;
     text += layer.layer + ": ";
     if (skips) text += FormatPercent(layer.skipped, 1) + " of the steps skipped";
-    if (LeavesOutRows(layer)) {
+    if (has_epsilon) {
       text += StrCat(skips ? "; " : "", "epsilon ", FormatFixed(layer.epsilon, 4), "; ",
                      FormatPercent(layer.rows_run, 1), " of the rows run");
     }

@@ -39,16 +39,19 @@ struct ThresholdPoint {
   double sent = 0.0;           // share of the columns of x and h of all layers
   double multiply_adds = 0.0;  // done, of those without rules; padding may bring it above 1
   std::optional<StepTimes> us_per_step;
+  double rows = 1.0;  // share of the rows of all layers that were not left out
 };
 
 struct ThresholdCurve {
-  std::string target;                  // "loss", "sent" or "multiply_adds"
+  std::string target;                  // "loss", "sent", "rows" or "multiply_adds"
   double most = 0.0;                   // what the target allows
   std::string metric;                  // its name
   std::vector<ThresholdPoint> points;  // factors rise; one that does not skip comes first
   size_t chosen = 0;                   // index of the point that the network has
   // The same network without rules, timed in turn with every point.
   std::optional<StepTimes> us_per_step_without;
+  // Whether epsilons of rows that are left out are looked for, and not thresholds of delta.
+  bool of_rows = false;
 };
 
 // One JSON object, as docs/run-record.md, "thresholds"; ends with a newline.
@@ -59,7 +62,7 @@ std::string ThresholdsJson(const ThresholdCurve& curve);
 std::string TargetText(const ThresholdCurve& curve);
 
 // "factor 0.5: accuracy 92.00 %, 20.1 % sent, 11.0 % of the multiply-adds"
-std::string PointText(const std::string& metric, const ThresholdPoint& point);
+std::string PointText(const std::string& metric, bool of_rows, const ThresholdPoint& point);
 
 // A line for each point, the chosen one marked, and under it what each layer does there.
 std::string ThresholdsTable(const ThresholdCurve& curve);

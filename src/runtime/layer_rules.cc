@@ -27,7 +27,10 @@ LayerActivity ActivityOf(const DynamicLayer& layer) {
 }
 
 void ResetCounters(const RunPlan& plan) {
-  for (const DynamicLayer& layer : plan.dynamic_layers) *layer.counters = LayerCounters();
+  for (const DynamicLayer& layer : plan.dynamic_layers) {
+    *layer.counters = LayerCounters();
+    if (layer.saturation.plain_steps != nullptr) *layer.saturation.plain_steps = 0;
+  }
 }
 
 Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRules& rules) {
@@ -82,7 +85,9 @@ Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRul
                names.empty() ? ", the network has none" : DidYouMean(std::string(layer), names)));
   }
   for (const DynamicLayer& each : plan.dynamic_layers) {
-    if (each.node == layer) *each.rules = *each.own = rules;
+    if (each.node != layer) continue;
+    *each.rules = *each.own = rules;
+    if (each.saturation.plain_steps != nullptr) *each.saturation.plain_steps = 0;
   }
   return Ok();
 }

@@ -171,10 +171,15 @@ size_t SaturatedStep::StandIn(size_t i) {
   return count + LeaveOutIdle(i);
 }
 
-void SaturatedStep::Multiply(const RowBuffer* new_ax) {
+// Sets for how long all rows are multiplied: `all` is what that takes.
+void SaturatedStep::Judge(size_t all) {
   // Where less than this is saved, finding the rows takes as long; it is tried again later.
   constexpr size_t kLeastSaved = 10;  // of so many parts one
   constexpr size_t kPlainSteps = 64;
+  if (saved_ * kLeastSaved < all) *saturation_.plain_steps = kPlainSteps;
+}
+
+void SaturatedStep::Multiply(const RowBuffer* new_ax) {
   const size_t count = rows_.count;
   const size_t all = count * (saturation_.recurrent.multiply_adds +
                               (new_ax == nullptr ? 0 : saturation_.input.multiply_adds));
@@ -187,27 +192,33 @@ void SaturatedStep::Multiply(const RowBuffer* new_ax) {
   }
   SetLimits();
   if (predicts()) Predict();
-  size_t work = 0;
   if (*saturation_.plain_steps > 0) {
     --*saturation_.plain_steps;
-    work = MultiplyAll(new_ax);
+    counters_.multiply_adds += MultiplyAll(new_ax);
   } else {
-    work = MultiplyInParts(new_ax);
-    if (work * kLeastSaved > all * (kLeastSaved - 1)) *saturation_.plain_steps = kPlainSteps;
+    const size_t work = MultiplyInParts(new_ax);
+    counters_.multiply_adds += work;
+    saved_ = all - work;
+    all_ = all;
+    in_parts_ = true;
+    if (!resets_before()) Judge(all);
   }
-  counters_.multiply_adds += work;
   for (size_t i = 0; i < count; ++i) counters_.rows_run -= StandIn(i);
 }
 
 void SaturatedStep::MultiplyCandidates(const RowBuffer& reset_h, const RowBuffer& y) {
   const RowProduct& candidate = saturation_.candidate;
+  const size_t all = rows_.count * candidate.multiply_adds;
   if (due_[candidate_] == Due::kAll) {
     candidate.plain.Run(team_, reset_h, y, rows_.count);
-    counters_.multiply_adds += rows_.count * candidate.multiply_adds;
+    counters_.multiply_adds += all;
   } else {
     std::fill_n(candidate.done, candidate.groups, uint8_t{0});
-    counters_.multiply_adds += MultiplyDueRows(candidate, candidate_, reset_h, y);
+    const size_t work = MultiplyDueRows(candidate, candidate_, reset_h, y);
+    counters_.multiply_adds += work;
+    saved_ += all - work;
   }
+  if (in_parts_) Judge(all_ + all);
   for (size_t i = 0; leaves_idle() && i < rows_.count; ++i) LeaveOutIdle(i);
 }
 

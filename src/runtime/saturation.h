@@ -56,6 +56,7 @@ class SaturatedStep {
   }
 
   void SetLimits();
+  void Judge(size_t all);
   void Predict();
   size_t MultiplyAll(const RowBuffer* new_ax);
   size_t MultiplyInParts(const RowBuffer* new_ax);
@@ -77,6 +78,8 @@ class SaturatedStep {
   ThreadTeam* team_;
   const Rows rows_;
   const size_t units_, gates_, sum_gates_, guard_, candidate_;
+  bool in_parts_ = false;       // rows were looked for
+  size_t all_ = 0, saved_ = 0;  // multiply-adds then, but for candidates of reset_h
   Due due_[kMostGates] = {Due::kAll, Due::kAll, Due::kAll, Due::kAll};
 };
 

@@ -60,7 +60,8 @@ TEST_P(SaturationOnEveryTarget, EqualsTheReference) {
       const Graph graph = Network(cell, rules);
       for (const FormatSpec& spec :
            {FormatSpec{FormatId::k_slot, 8, 8}, FormatSpec{FormatId::k_blocked, 4, 4},
-            FormatSpec{FormatId::k_csr}, FormatSpec{FormatId::k_rows}, FormatSpec()}) {
+            FormatSpec{FormatId::k_csr}, FormatSpec{FormatId::k_rows}, FormatSpec(),
+            FormatSpec{FormatId::k_compact}}) {
         const Artifact artifact = ArtifactOf(graph, spec);
         Session session = SessionOf(artifact, 5, 12, GetParam());
         Rng rng(7);
@@ -150,13 +151,24 @@ TEST(Saturation, EpsilonsOfZeroAreThePlainSession) {
     const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), {FormatId::k_slot, 8, 8});
     Session off = SessionOf(artifact, 3, 9);
     Session plain = SessionOf(plain_artifact, 3, 9);
+    const auto expect_same = [&](const Batch& batch) {
+      ASSERT_OK(off.Run(ViewOf(batch)));
+      ASSERT_OK(plain.Run(ViewOf(batch)));
+      ExpectNear({plain.Output(0).begin(), plain.Output(0).end()}, off.Output(0), kTolerance,
+                 std::string(InfoOf(cell).name));
+    };
     const std::string name(InfoOf(cell).name);
     for (const char* number : {"0", "1"}) ASSERT_OK(off.SetRules(name + number, LayerRules()));
     Rng rng(10);
-    const Batch batch = RandomBatch(graph, 9, 3, 0, &rng);
-    ASSERT_OK(off.Run(ViewOf(batch)));
-    ASSERT_OK(plain.Run(ViewOf(batch)));
-    ExpectNear({plain.Output(0).begin(), plain.Output(0).end()}, off.Output(0), kTolerance, name);
+    for (int run = 0; run < 20; ++run) {  // chunks of one to nine steps, with resets
+      const auto steps = 1 + static_cast<int64_t>(rng.Below(9));
+      const auto size = 1 + static_cast<int64_t>(rng.Below(3));
+      expect_same(RandomBatch(graph, steps, size, 0, &rng));
+      if (run % 5 != 4) continue;
+      const auto stream = static_cast<int64_t>(rng.Below(3));
+      ASSERT_OK(off.ResetStream(stream));
+      ASSERT_OK(plain.ResetStream(stream));
+    }
     const LayerCounters& counters = off.Activity(0).counters;
     EXPECT_EQ(counters.rows_run, counters.rows);
     EXPECT_EQ(counters.multiply_adds, counters.multiply_adds_without);
@@ -180,6 +192,50 @@ TEST(Saturation, MultipliesOnlyTheRowsThatAreNotLeftOut) {
   EXPECT_EQ(counters.rows, 10u * 3 * 64);
   EXPECT_EQ(counters.rows_run, 10u * (2 * 64 + 32));
   EXPECT_EQ(counters.multiply_adds * 6, counters.multiply_adds_without * 5);
+}
+
+// A cell that resets before has a product of its own for candidates. In whole sequences those of x
+// are made ahead, with all rows.
+TEST(Saturation, LeavesOutCandidatesOfACellThatResetsBefore) {
+  Rng rng(3);
+  GraphBuilder builder("half", kFeatures, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.idle = IdleCandidates{0.01};
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruResetBeforeCell, 64, options).Finish());
+  for (size_t k = 0; k < 64; k += 2) {
+    graph.weights.at("gru_reset_before0.bias_ih").values[64 + k] = 20.0f;
+  }
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_rows});
+  const Batch batch = RandomBatch(graph, 100, 1, 100, &rng);
+  const uint64_t rows_x = 32 * 13, rows_h = 32 * 64;  // multiply-adds of the idle ones, a step
+  for (const int64_t steps : {1, 100}) {
+    Session session = SessionOf(artifact, 1, steps);
+    for (int64_t step = 0; step < 100; step += steps) {
+      ASSERT_OK(session.Run(ViewOf(Chunk(graph, batch, step, steps))));
+    }
+    const LayerCounters& counters = session.Activity(0).counters;
+    EXPECT_EQ(counters.rows_run, 100u * (2 * 64 + 32));
+    EXPECT_EQ(counters.multiply_adds_without - counters.multiply_adds,
+              100 * (rows_h + (steps == 1 ? rows_x : 0)));
+  }
+}
+
+// What a session has saved before says nothing of other rules.
+TEST(Saturation, LooksAgainOnceItsRulesChange) {
+  Rng rng(3);
+  GraphBuilder builder("all", kFeatures, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.idle = IdleCandidates{1e-9};
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 64, options).Finish());
+  for (size_t k = 0; k < 64; ++k) graph.weights.at("gru0.bias_ih").values[64 + k] = 10.0f;
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_rows});
+  Session session = SessionOf(artifact, 1, 1);
+  const std::vector<float> x = RandomBatch(graph, 1, 1, 1, &rng).features;
+  ASSERT_OK(session.Step(x));
+  const uint64_t before = session.Activity(0).counters.multiply_adds;
+  ASSERT_OK(session.SetRules("gru0", {.idle = 0.1f}));
+  ASSERT_OK(session.Step(x));
+  EXPECT_EQ((session.Activity(0).counters.multiply_adds - before) * 3, before * 2);
 }
 
 TEST(Saturation, RefusesRulesThatALayerCannotFollow) {

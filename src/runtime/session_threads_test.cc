@@ -13,12 +13,20 @@ using namespace ::espalier::testing;
 constexpr int64_t kInput = 70;
 
 // Large enough that products are shared in every format, ragged enough that chunks are not.
-Graph LargeLayer(CellKind cell, Direction direction, std::optional<UnitBanks> banks = {}) {
+struct LargeRules {
+  std::optional<UnitBanks> banks = {};
+  std::optional<IdleCandidates> idle = {};
+  std::optional<PredictedRows> predicted = {};
+};
+
+Graph LargeLayer(CellKind cell, Direction direction, const LargeRules& rules = {}) {
   Rng rng(21);
   GraphBuilder builder("large", {"x", {Element::kF32, Layout::kSequence, kInput}}, &rng);
   GraphBuilder::RecurrentOptions options;
   options.direction = direction;
-  options.banks = banks;
+  options.banks = rules.banks;
+  options.idle = rules.idle;
+  options.predicted = rules.predicted;
   builder.Recurrent(cell, 317, options);
   const std::string sequence = builder.value();
   Graph graph = ValueOrDie(builder.LastStep().Gemm(9).Finish());
@@ -72,7 +80,18 @@ TEST(SessionThreads, GiveTheSameBitsInEveryCell) {
 
 TEST(SessionThreads, GiveTheSameBitsWithBanks) {
   for (const FormatSpec& spec : {FormatSpec(), FormatSpec{FormatId::k_slot, 8, 8}}) {
-    ExpectSameRuns(LargeLayer(CellKind::kGruCell, Direction::kForward, UnitBanks{32, 4}), spec);
+    const LargeRules rules{.banks = UnitBanks{32, 4}};
+    ExpectSameRuns(LargeLayer(CellKind::kGruCell, Direction::kForward, rules), spec);
+  }
+}
+
+TEST(SessionThreads, GiveTheSameBitsWhereRowsAreLeftOut) {
+  const LargeRules rules{.idle = IdleCandidates{0.45}, .predicted = PredictedRows{8, 0.3}};
+  for (const CellKind cell : {CellKind::kLstmCell, CellKind::kGruResetBeforeCell}) {
+    for (const FormatSpec& spec :
+         {FormatSpec{FormatId::k_rows}, FormatSpec{FormatId::k_slot, 8, 8}}) {
+      ExpectSameRuns(LargeLayer(cell, Direction::kForward, rules), spec);
+    }
   }
 }
 

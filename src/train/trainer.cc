@@ -443,7 +443,7 @@ Status Training::UpdateWeights(double gradient_norm) {
   const double decay = options_.optimizer.weight_decay;
   if (decay > 0.0) {
     for (const WeightSlice& slice : autograd_->slices()) {
-      if (slice.shape.size() != 2) continue;
+      if (slice.shape.size() != 2 || IsPredictor(job_.graph, slice.name)) continue;
       DecayWeights(rate, decay, autograd_->weights().subspan(slice.offset, slice.size));
     }
   }

@@ -243,6 +243,10 @@ TEST(RealtimeDynamic, RunsUntilItIsSureAndWithinABudget) {
     recurrent.banks = UnitBanks{3, top};
     builder.Recurrent(CellKind::kGruCell, 12, recurrent);
   }
+  recurrent.banks.reset();
+  recurrent.idle = IdleCandidates{0.4};
+  recurrent.predicted = PredictedRows{4, 0.4};
+  builder.Recurrent(CellKind::kLstmCell, 12, recurrent);
   builder.MeanOverTime().Gemm(5);
   const Artifact artifact = ArtifactOf(ValueOrDie(builder.Finish()), "csr");
   SessionOptions options;

@@ -1,10 +1,11 @@
 // predicted: rows whose gates saturate by what a small predictor says are left out (dual-module
-// inference). See PredictedRows in model/graph.h. The predictor begins as the best one of its size
-// for inputs of covariance 1; FitPredictors makes it that for those of data.
+// inference). See PredictedRows in model/graph.h. The predictor begins as one that says nothing
+// (0); FitPredictors makes it the best one of its size.
+#include <algorithm>
+
 #include "base/strings.h"
 #include "cells/saturation.h"
 #include "prune/dynamic.h"
-#include "prune/predictor.h"
 
 namespace espalier::dynamic {
 namespace {
@@ -12,8 +13,22 @@ namespace {
 Status Apply(const DynamicSpec& spec, Node* node, TensorStore* weights) {
   const bool has_predictor = node->predicted.has_value() && node->predicted->size == spec.predictor;
   node->predicted = PredictedRows{spec.predictor, spec.epsilon};
-  if (has_predictor || SaturationOf(node->cell) == nullptr) return Ok();  // ValidateGraph says so
-  FitPredictor(*node, weights);
+  const Saturation* saturation = SaturationOf(node->cell);
+  if (has_predictor || saturation == nullptr) return Ok();  // ValidateGraph says so
+  const int64_t rows = saturation->sum_gates * node->hidden_size;
+  const int64_t cols = weights->at(DirectionsOf(*node)[0].weight_ih).dim(1) + StateSizeOf(*node);
+  if (spec.predictor > std::min(rows, cols)) {
+    return InvalidArgument(StrCat(node->name, ".predicted.size: 1 to ", std::min(rows, cols),
+                                  ", as its rows and columns allow, expected, ", spec.predictor,
+                                  " found"));
+  }
+  for (const RecurrentDirection& direction : DirectionsOf(*node)) {
+    const int64_t inputs = weights->at(direction.weight_ih).dim(1);
+    (*weights)[direction.weight_predict_ih] = Tensor({spec.predictor, inputs});
+    (*weights)[direction.weight_predict_hh] = Tensor({spec.predictor, StateSizeOf(*node)});
+    (*weights)[direction.weight_predict] = Tensor({rows, spec.predictor});
+    (*weights)[direction.bias_predict] = Tensor({rows});
+  }
   return Ok();
 }
 
