@@ -245,7 +245,7 @@ TEST(DryRun, TakesUnitsBelowALayerWithPredictedRows) {
                      rule + units + "'lstm0.*'], sparsity: 0.5}, compact"));
   ExpectError(DryRunOf("lstm: 24, gru: 8, last_step, gemm: 10",
                        rule + units + "'gru0.*'], sparsity: 0.5}, compact"),
-              Code::kInvalidArgument, {"stages[1].prune", "gru0", "predicts rows"});
+              Code::kUnsupported, {"stages[1].prune", "gru0", "predicts rows"});
 }
 
 TEST(DryRun, HoldsAFixedSparsityWhereShapesAreOpen) {
