@@ -10,6 +10,7 @@
 #include "formats/fit.h"
 #include "kernels/generic.h"
 #include "kernels/kernels.h"
+#include "kernels/matmul_test_support.h"
 #include "kernels/quantize.h"
 #include "kernels/tolerance.h"
 #include "testing/testing.h"
@@ -17,27 +18,7 @@
 namespace espalier {
 namespace {
 
-using testing::ExpectError;
-using testing::ValueOrDie;
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kUntouched = 12345.0f;
-constexpr size_t kPad = kPaddingBytes / sizeof(float);
-
-// x or y: `count` rows of `width` floats on the heap, with what the contract says around them: NaN
-// padding readable after each row of x, and y's bytes past `width` watched.
-struct Rows {
-  size_t width, stride, count;
-  std::vector<float> values;
-
-  Rows(size_t row_width, size_t row_count, float fill)
-      : width(row_width),
-        stride(row_width + kPad),
-        count(row_count),
-        values(stride * row_count, fill) {}
-  float* row(size_t n) { return values.data() + n * stride; }
-};
+using namespace ::espalier::testing;
 
 // One that the format can store, of about so many rows.
 Tensor RandomMatrix(int64_t rows, int64_t cols, double sparsity, const FormatSpec& spec, Rng* rng) {
@@ -50,25 +31,6 @@ Tensor RandomMatrix(int64_t rows, int64_t cols, double sparsity, const FormatSpe
 }
 
 size_t RowsOf(const Tensor& w) { return static_cast<size_t>(w.dim(0)); }
-
-Rows RandomX(size_t cols, size_t count, Rng* rng) {
-  Rows x(cols, count, kNan);
-  for (size_t n = 0; n < count; ++n) {
-    for (size_t c = 0; c < cols; ++c) x.row(n)[c] = static_cast<float>(rng->Normal());
-  }
-  return x;
-}
-
-MatMulArgs ArgsOf(Rows* x, const std::vector<float>& init, Rows* y) {
-  MatMulArgs args;
-  args.x = x->values.data();
-  args.x_stride = x->stride;
-  args.init = init.empty() ? nullptr : init.data();
-  args.y = y->values.data();
-  args.y_stride = y->stride;
-  args.count = x->count;
-  return args;
-}
 
 // What a kernel of the type multiplies: x, or x rounded.
 std::vector<double> Multiplied(WeightType type, const float* x, size_t cols) {

@@ -10,52 +10,19 @@
 
 #include "base/rng.h"
 #include "kernels/kernels.h"
+#include "kernels/matmul_test_support.h"
 #include "testing/testing.h"
 
 namespace espalier {
 namespace {
 
-using testing::ValueOrDie;
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kUntouched = 12345.0f;
-constexpr size_t kPad = kPaddingBytes / sizeof(float);
-
-// x or y: `count` rows of `width` floats, each followed by kPad more.
-struct Rows {
-  size_t stride, count;
-  std::vector<float> values;
-
-  Rows(size_t width, size_t row_count, float fill)
-      : stride(width + kPad), count(row_count), values(stride * row_count, fill) {}
-  float* row(size_t n) { return values.data() + n * stride; }
-};
+using namespace ::espalier::testing;
 
 Tensor RandomMatrix(int64_t rows, int64_t cols, const FormatSpec& spec, Rng* rng) {
   Tensor tensor({rows, cols});
   for (float& value : tensor.values) value = static_cast<float>(rng->Normal());
   RoundMatrix(spec.type, cols, tensor.values);
   return tensor;
-}
-
-Rows RandomX(size_t cols, size_t count, Rng* rng) {
-  Rows x(cols, count, kNan);
-  for (size_t n = 0; n < count; ++n) {
-    for (size_t c = 0; c < cols; ++c) x.row(n)[c] = static_cast<float>(rng->Normal());
-  }
-  return x;
-}
-
-MatMulArgs ArgsOf(Rows* x, const std::vector<float>& init, Rows* y) {
-  MatMulArgs args;
-  args.x = x->values.data();
-  args.x_stride = x->stride;
-  args.init = init.empty() ? nullptr : init.data();
-  args.y = y->values.data();
-  args.y_stride = y->stride;
-  args.count = x->count;
-  return args;
 }
 
 using Case = std::tuple<const KernelTable*, FormatSpec>;

@@ -38,8 +38,8 @@ struct PruneInputs {
 bool NeedsData(const StageSpec& stage);
 
 // Prunes as `stage` (of kind prune) says and fine-tunes under the masks for stage.train.epochs.
-// Zeros that the matrices have already stay. Errors:
-// kInvalidArgument if an input is missing; those of MakePlan, CalibrationStatistics and Train.
+// Zeros that the matrices have already stay. Errors: kInvalidArgument if an input is missing; those
+// of MakePlan, CalibrationStatistics and Train.
 Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
                                   const PruneInputs& inputs, const TrainHooks& hooks);
 

@@ -29,7 +29,7 @@ struct ThresholdSpec {
   std::optional<double> rows;           // at most this share of the rows; idle and predicted only
   std::optional<double> multiply_adds;  // at most this share of those without rules
   // Patterns of recurrent nodes' names. Empty: those that have the method, or if there are none,
-  // those that do not skip.
+  // those that can have it and neither skip nor have banks.
   std::vector<std::string> layers;
   // "changes": root mean square of the changes from step to step; "fitted": from those on, each is
   // raised as long as the validation loss at equal work falls; "common": the same threshold
@@ -68,7 +68,7 @@ struct FoundThresholds {
   ThresholdCurve curve;
 };
 
-// Predictors are fitted to sequences of the split first. Runs the compiled network, one thread, on
+// Predictors that are not there yet are fitted first. Runs the compiled network, one thread, on
 // the validation split, as often as there are points. Each point is verified against RunReference
 // before it is timed, all in turn with the network without rules: single steps of a stream, or
 // where the network cannot stream, sequences, of which a step's mean counts. Errors: as

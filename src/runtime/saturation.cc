@@ -15,7 +15,6 @@ SaturatedStep::SaturatedStep(const DynamicLayer& layer, ThreadTeam* team, const 
       team_(team),
       rows_(rows),
       units_(layer.saturation.units),
-      gates_(layer.saturation.rows / layer.saturation.units),
       sum_gates_(static_cast<size_t>(layer.saturation.gates->sum_gates)),
       guard_(static_cast<size_t>(layer.saturation.gates->guard)),
       candidate_(static_cast<size_t>(layer.saturation.gates->candidate)) {}

@@ -77,7 +77,7 @@ class SaturatedStep {
   LayerCounters& counters_;
   ThreadTeam* team_;
   const Rows rows_;
-  const size_t units_, gates_, sum_gates_, guard_, candidate_;
+  const size_t units_, sum_gates_, guard_, candidate_;
   bool in_parts_ = false;       // rows were looked for
   size_t all_ = 0, saved_ = 0;  // multiply-adds then, but for candidates of reset_h
   Due due_[kMostGates] = {Due::kAll, Due::kAll, Due::kAll, Due::kAll};
