@@ -82,35 +82,7 @@ TEST(Banks, GiveTheSameInChunksAndBatches) {
       for (float& value : graph.weights.at(name).values) value += bias;
     }
     const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
-    Rng rng(9);
-    const Batch batch = RandomBatch(graph, 48, 1, 48, &rng);
-    Session whole = SessionOf(artifact, 1, 48);
-    ASSERT_OK(whole.Run(ViewOf(batch)));
-    const std::span<const float> expected = whole.Output(0);
-    for (const int64_t chunk : {1, 5, 8}) {
-      Session session = SessionOf(artifact, 1, 48);
-      std::vector<float> found;
-      for (int64_t step = 0; step < 48; step += chunk) {
-        const Batch part = Chunk(graph, batch, step, std::min<int64_t>(chunk, 48 - step));
-        ASSERT_OK(session.Run(ViewOf(part)));
-        found.insert(found.end(), session.Output(0).begin(), session.Output(0).end());
-      }
-      EXPECT_TRUE(std::equal(expected.begin(), expected.end(), found.begin(), found.end()))
-          << chunk;
-    }
-    Batch three = RandomBatch(graph, 48, 3, 48, &rng);
-    for (size_t t = 0; t < 48; ++t) {
-      std::copy_n(batch.features.begin() + static_cast<ptrdiff_t>(t * 13), 13,
-                  three.features.begin() + static_cast<ptrdiff_t>((t * 3 + 1) * 13));
-    }
-    Session together = SessionOf(artifact, 3, 48);
-    ASSERT_OK(together.Run(ViewOf(three)));
-    for (size_t t = 0; t < 48; ++t) {
-      EXPECT_TRUE(std::equal(expected.begin() + static_cast<ptrdiff_t>(t * 4),
-                             expected.begin() + static_cast<ptrdiff_t>(t * 4 + 4),
-                             together.Output(0).begin() + static_cast<ptrdiff_t>((t * 3 + 1) * 4)))
-          << t;
-    }
+    ExpectSameInChunksAndBatches(graph, artifact, 48, {1, 5, 8});
   }
 }
 

@@ -86,43 +86,12 @@ TEST_P(SaturationOnEveryTarget, EqualsTheReference) {
 // input products are made ahead, and after some steps where little is saved all rows are
 // multiplied.
 TEST(Saturation, GivesTheSameInChunksAndBatches) {
-  constexpr int64_t kSteps = 150;
   for (const CellKind cell : kSaturating) {
     for (const FormatSpec& spec :
          {FormatSpec{FormatId::k_slot, 8, 8}, FormatSpec{FormatId::k_rows}}) {
       const Graph graph = Network(cell, {0.2, 0.1});
       const Artifact artifact = ArtifactOf(graph, spec);
-      Rng rng(9);
-      const Batch batch = RandomBatch(graph, kSteps, 1, kSteps, &rng);
-      Session whole = SessionOf(artifact, 1, kSteps);
-      ASSERT_OK(whole.Run(ViewOf(batch)));
-      const std::span<const float> expected = whole.Output(0);
-      for (const int64_t chunk : {1, 7, 64}) {
-        Session session = SessionOf(artifact, 1, kSteps);
-        std::vector<float> found;
-        for (int64_t step = 0; step < kSteps; step += chunk) {
-          const Batch part = Chunk(graph, batch, step, std::min<int64_t>(chunk, kSteps - step));
-          ASSERT_OK(session.Run(ViewOf(part)));
-          found.insert(found.end(), session.Output(0).begin(), session.Output(0).end());
-        }
-        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), found.begin(), found.end()))
-            << chunk;
-        EXPECT_EQ(session.Activity(0).counters.rows_run, whole.Activity(0).counters.rows_run);
-      }
-      Batch three = RandomBatch(graph, kSteps, 3, kSteps, &rng);
-      for (size_t t = 0; t < kSteps; ++t) {
-        std::copy_n(batch.features.begin() + static_cast<ptrdiff_t>(t * 13), 13,
-                    three.features.begin() + static_cast<ptrdiff_t>((t * 3 + 1) * 13));
-      }
-      Session together = SessionOf(artifact, 3, kSteps);
-      ASSERT_OK(together.Run(ViewOf(three)));
-      for (size_t t = 0; t < kSteps; ++t) {
-        ASSERT_TRUE(
-            std::equal(expected.begin() + static_cast<ptrdiff_t>(t * 4),
-                       expected.begin() + static_cast<ptrdiff_t>(t * 4 + 4),
-                       together.Output(0).begin() + static_cast<ptrdiff_t>((t * 3 + 1) * 4)))
-            << t;
-      }
+      ExpectSameInChunksAndBatches(graph, artifact, 150, {1, 7, 64});
     }
   }
 }

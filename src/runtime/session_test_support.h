@@ -148,6 +148,44 @@ inline void ExpectMatchesReference(const Graph& graph, const Batch& batch, const
   }
 }
 
+// One sequence of kFeatures whole, in chunks of these sizes, and as the second of three: the same
+// bits, and the same units and rows run. The first output has a row a step.
+inline void ExpectSameInChunksAndBatches(const Graph& graph, const Artifact& artifact,
+                                         int64_t steps, const std::vector<int64_t>& chunks) {
+  Rng rng(9);
+  const Batch batch = RandomBatch(graph, steps, 1, steps, &rng);
+  Session whole = SessionOf(artifact, 1, steps);
+  ASSERT_OK(whole.Run(ViewOf(batch)));
+  const std::vector<float> expected(whole.Output(0).begin(), whole.Output(0).end());
+  for (const int64_t chunk : chunks) {
+    Session session = SessionOf(artifact, 1, steps);
+    std::vector<float> found;
+    for (int64_t step = 0; step < steps; step += chunk) {
+      const Batch part = Chunk(graph, batch, step, std::min(chunk, steps - step));
+      ASSERT_OK(session.Run(ViewOf(part)));
+      found.insert(found.end(), session.Output(0).begin(), session.Output(0).end());
+    }
+    EXPECT_EQ(found, expected) << chunk;
+    EXPECT_EQ(session.Activity(0).counters.rows_run, whole.Activity(0).counters.rows_run);
+    EXPECT_EQ(session.Activity(0).counters.units_run, whole.Activity(0).counters.units_run);
+  }
+  constexpr size_t kSize = 3, kPlace = 1;
+  const auto inputs = static_cast<size_t>(kFeatures.type.features);
+  const size_t outputs = expected.size() / static_cast<size_t>(steps);
+  Batch three = RandomBatch(graph, steps, kSize, steps, &rng);
+  for (size_t t = 0; t < static_cast<size_t>(steps); ++t) {
+    std::copy_n(batch.features.data() + t * inputs, inputs,
+                three.features.data() + (t * kSize + kPlace) * inputs);
+  }
+  Session together = SessionOf(artifact, kSize, steps);
+  ASSERT_OK(together.Run(ViewOf(three)));
+  for (size_t t = 0; t < static_cast<size_t>(steps); ++t) {
+    const std::span<const float> row =
+        together.Output(0).subspan((t * kSize + kPlace) * outputs, outputs);
+    ASSERT_TRUE(std::equal(row.begin(), row.end(), expected.data() + t * outputs)) << t;
+  }
+}
+
 // The instruction sets of this machine, best first.
 inline std::vector<std::string> Targets() {
   std::vector<std::string> targets;
