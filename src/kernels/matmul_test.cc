@@ -40,8 +40,8 @@ std::vector<double> Multiplied(WeightType type, const float* x, size_t cols) {
 }
 
 // Compares y with the oracle, row by row, and checks that nothing past the rows was written.
-void ExpectProduct(WeightType type, const Tensor& w, Rows* x, const std::vector<float>& init,
-                   Rows* y) {
+void ExpectProduct(WeightType type, const Tensor& w, PaddedRows* x, const std::vector<float>& init,
+                   PaddedRows* y) {
   const auto rows = static_cast<size_t>(w.dim(0));
   const auto cols = static_cast<size_t>(w.dim(1));
   for (size_t n = 0; n < x->count; ++n) {
@@ -73,15 +73,15 @@ void ExpectGroups(const FormatSpec& spec, MatMulFn kernel) {
     const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(w)));
     const EncodedView view = encoded.view();
     const std::vector<float> init(height, 0.25f);
-    Rows x = RandomX(37, kMost, &rng);
+    PaddedRows x = RandomX(37, kMost, &rng);
     for (const size_t count : {size_t{1}, kMost}) {
-      Rows whole(height, kMost, kUntouched);
+      PaddedRows whole(height, kMost, kUntouched);
       MatMulArgs args = ArgsOf(&x, init, &whole);
       args.count = count;
       kernel(view, args);
       for (size_t cut = 0; cut <= RowGroups(view); ++cut) {
-        Rows first(height, kMost, kUntouched);
-        Rows second(height, kMost, kUntouched);
+        PaddedRows first(height, kMost, kUntouched);
+        PaddedRows second(height, kMost, kUntouched);
         args.y = first.values.data();
         args.first_group = 0;
         args.end_group = cut;
@@ -120,8 +120,8 @@ TEST_P(EveryKernel, MultipliesAsTheOracleDoes) {
       for (const double sparsity : {0.0, 0.5, 0.9, 0.99, 1.0}) {
         const Tensor w = RandomMatrix(rows, cols, sparsity, spec(), &rng);
         const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
-        Rows x = RandomX(static_cast<size_t>(cols), 1, &rng);
-        Rows y(RowsOf(w), 1, kUntouched);
+        PaddedRows x = RandomX(static_cast<size_t>(cols), 1, &rng);
+        PaddedRows y(RowsOf(w), 1, kUntouched);
         kernel()(encoded.view(), ArgsOf(&x, {}, &y));
         SCOPED_TRACE(::testing::Message() << rows << "x" << cols << " sparsity " << sparsity);
         ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec().type, w, &x, {}, &y));
@@ -138,8 +138,8 @@ TEST_P(EveryKernel, AddsInit) {
     // Exactly `rows` long: a sanitizer sees a read past it.
     std::vector<float> init(RowsOf(w));
     for (float& value : init) value = static_cast<float>(rng.Normal());
-    Rows x = RandomX(20, 3, &rng);
-    Rows y(RowsOf(w), 3, kUntouched);
+    PaddedRows x = RandomX(20, 3, &rng);
+    PaddedRows y(RowsOf(w), 3, kUntouched);
     kernel()(encoded.view(), ArgsOf(&x, init, &y));
     ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec().type, w, &x, init, &y));
   }
@@ -153,8 +153,8 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
       if (rows > 1 && FitRows(spec(), rows, cols) == FitRows(spec(), 1, cols)) continue;
       const Tensor w = RandomMatrix(rows, cols, 0.6, spec(), &rng);
       const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
-      Rows x = RandomX(static_cast<size_t>(cols), kMost, &rng);
-      Rows alone(RowsOf(w), kMost, kUntouched);
+      PaddedRows x = RandomX(static_cast<size_t>(cols), kMost, &rng);
+      PaddedRows alone(RowsOf(w), kMost, kUntouched);
       for (size_t n = 0; n < kMost; ++n) {
         MatMulArgs args = ArgsOf(&x, {}, &alone);
         args.x = x.row(n);
@@ -164,7 +164,7 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
       }
       ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec().type, w, &x, {}, &alone));
       for (size_t count = 2; count <= kMost; ++count) {
-        Rows together(RowsOf(w), kMost, kUntouched);
+        PaddedRows together(RowsOf(w), kMost, kUntouched);
         MatMulArgs args = ArgsOf(&x, {}, &together);
         args.count = count;
         kernel()(encoded.view(), args);
@@ -183,8 +183,8 @@ TEST_P(EveryKernel, ComputesTheRowsOfTheGroupsItIsGiven) {
 
 TEST_P(EveryKernel, WritesNothingForACountOfZero) {
   const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(Tensor({9, 9}))));
-  Rows x(9, 1, 1.0f);
-  Rows y(9, 1, kUntouched);
+  PaddedRows x(9, 1, 1.0f);
+  PaddedRows y(9, 1, kUntouched);
   MatMulArgs args = ArgsOf(&x, {}, &y);
   args.count = 0;
   kernel()(encoded.view(), args);
@@ -198,10 +198,10 @@ TEST_P(EveryKernel, LetsNanAndInfinityThroughWhereAWeightIsStored) {
     for (size_t r = 0; r < 40; ++r) w.values[r * 40 + r] = r % 2 == 0 ? 1.0f : -1.0f;
     RoundMatrix(spec().type, 40, w.values);
     const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
-    Rows x = RandomX(40, count, &rng);
+    PaddedRows x = RandomX(40, count, &rng);
     x.row(count - 1)[20] = kInf;
     x.row(count - 1)[33] = kNan;
-    Rows y(40, count, kUntouched);
+    PaddedRows y(40, count, kUntouched);
     kernel()(encoded.view(), ArgsOf(&x, {}, &y));
     const float* last = y.row(count - 1);
     if (count > 1) {
@@ -228,9 +228,9 @@ TEST_P(EveryKernel, KeepsInfinityToTheRowsThatStoreItsColumn) {
   Tensor w({64, 64});
   for (size_t r = 0; r < 16; ++r) w.values[r * 64 + 32 + r % 8] = 2.0f;
   const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
-  Rows x(64, 1, 1.0f);
+  PaddedRows x(64, 1, 1.0f);
   x.row(0)[35] = -kInf;
-  Rows y(64, 1, kUntouched);
+  PaddedRows y(64, 1, kUntouched);
   kernel()(encoded.view(), ArgsOf(&x, {}, &y));
   std::vector<bool> stores_it(64, false);  // a weight of column 35, or a 0 there
   ForEachStored(encoded.view(), &stores_it, [](void* rows, int64_t row, int64_t col, float) {
@@ -283,14 +283,14 @@ void ExpectFinite(const FormatSpec& spec, MatMulFn kernel) {
     Tensor w({FitRows(spec, 17, kCols), kCols});
     for (float& value : w.values) value = w_size;
     FitMatrix(spec, kCols, w.values);
-    Rows x(kCols, 3, x_size);
+    PaddedRows x(kCols, 3, x_size);
     for (size_t c = 0; c < kCols; ++c) x.row(1)[c] *= static_cast<float>(rng.Uniform(-1.0f, 1.0f));
     // The result of one x is at most about 1e38.
     const float down = std::min(1.0f, 1e36f / (w_size * x_size * static_cast<float>(kCols)));
     for (float& value : x.values) value *= down;
     const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(w)));
     const std::vector<float> init(RowsOf(w), 0.5f);
-    Rows y(RowsOf(w), 3, kUntouched);
+    PaddedRows y(RowsOf(w), 3, kUntouched);
     kernel(encoded.view(), ArgsOf(&x, init, &y));
     ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec.type, w, &x, init, &y))
         << "weights of " << w_size << ", x of " << x_size * down;
@@ -304,8 +304,8 @@ TEST_P(GenericKernel, MultipliesAsTheOracleDoes) {
   const Tensor w = RandomMatrix(33, 41, 0.7, GetParam(), &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(w)));
   const std::vector<float> init(RowsOf(w), 0.5f);
-  Rows x = RandomX(41, 3, &rng);
-  Rows y(RowsOf(w), 3, kUntouched);
+  PaddedRows x = RandomX(41, 3, &rng);
+  PaddedRows y(RowsOf(w), 3, kUntouched);
   MatVecGeneric(encoded.view(), ArgsOf(&x, init, &y));
   ExpectProduct(GetParam().type, w, &x, init, &y);
 }
@@ -342,9 +342,9 @@ TEST_P(EveryI8Kernel, RoundsXAsQuantizeXDoes) {
     for (const float x_scale : {0.0f, 0x1p-5f}) {
       for (const float size : {1.0f, 0x1p-110f, 1e30f}) {
         const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w), x_scale));
-        Rows x = RandomX(static_cast<size_t>(cols), 5, &rng);
+        PaddedRows x = RandomX(static_cast<size_t>(cols), 5, &rng);
         for (float& value : x.values) value *= size;
-        Rows y(RowsOf(w), 5, kUntouched);
+        PaddedRows y(RowsOf(w), 5, kUntouched);
         kernel()(encoded.view(), ArgsOf(&x, {}, &y));
         for (size_t n = 0; n < 5; ++n) {
           std::vector<int8_t> q(static_cast<size_t>(cols));
@@ -377,8 +377,8 @@ TEST_P(EveryI8Kernel, AddsTheLargestProducts) {
     ++count;
   }
   const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
-  Rows x(kCols, 1, 127.0f);
-  Rows y(2, 1, kUntouched);
+  PaddedRows x(kCols, 1, 127.0f);
+  PaddedRows y(2, 1, kUntouched);
   kernel()(encoded.view(), ArgsOf(&x, {}, &y));
   EXPECT_EQ(y.row(0)[0], 127.0f * 127.0f * count);
   EXPECT_EQ(y.row(0)[1], -127.0f * 127.0f * count);
@@ -395,9 +395,9 @@ TEST_P(EveryI8Kernel, GivesZeroForTheLargestWeightTimesZero) {
   w.values[0] = 3e38f;
   RoundMatrix(WeightType::kI8, kCols, w.values);
   const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
-  Rows x(kCols, 1, 0.0f);
+  PaddedRows x(kCols, 1, 0.0f);
   x.row(0)[8] = 1e38f;
-  Rows y(static_cast<size_t>(w.dim(0)), 1, kUntouched);
+  PaddedRows y(static_cast<size_t>(w.dim(0)), 1, kUntouched);
   kernel()(encoded.view(), ArgsOf(&x, {}, &y));
   EXPECT_EQ(y.row(0)[0], 0.0f);
 }
@@ -425,9 +425,9 @@ TEST_P(CompactKernel, GivesInitToRowsThatAreLeftOut) {
   const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
   std::vector<float> init(500);
   for (float& value : init) value = static_cast<float>(rng.Normal());
-  Rows x = RandomX(70, 3, &rng);
+  PaddedRows x = RandomX(70, 3, &rng);
   x.row(2)[1] = kNan;  // in a column without weights
-  Rows y(500, 3, kUntouched);
+  PaddedRows y(500, 3, kUntouched);
   kernel()(encoded.view(), ArgsOf(&x, init, &y));
   if (spec().type == WeightType::kI8) {
     EXPECT_TRUE(std::all_of(y.row(2), y.row(2) + 500, [](float v) { return std::isnan(v); }));

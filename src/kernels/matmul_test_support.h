@@ -17,11 +17,11 @@ inline constexpr size_t kPad = kPaddingBytes / sizeof(float);
 
 // x or y: `count` rows of `width` floats on the heap, with what the contract says around them: NaN
 // padding readable after each row of x, and y's bytes past `width` watched.
-struct Rows {
+struct PaddedRows {
   size_t width, stride, count;
   std::vector<float> values;
 
-  Rows(size_t row_width, size_t row_count, float fill)
+  PaddedRows(size_t row_width, size_t row_count, float fill)
       : width(row_width),
         stride(row_width + kPad),
         count(row_count),
@@ -29,15 +29,15 @@ struct Rows {
   float* row(size_t n) { return values.data() + n * stride; }
 };
 
-inline Rows RandomX(size_t cols, size_t count, Rng* rng) {
-  Rows x(cols, count, kNan);
+inline PaddedRows RandomX(size_t cols, size_t count, Rng* rng) {
+  PaddedRows x(cols, count, kNan);
   for (size_t n = 0; n < count; ++n) {
     for (size_t c = 0; c < cols; ++c) x.row(n)[c] = static_cast<float>(rng->Normal());
   }
   return x;
 }
 
-inline MatMulArgs ArgsOf(Rows* x, const std::vector<float>& init, Rows* y) {
+inline MatMulArgs ArgsOf(PaddedRows* x, const std::vector<float>& init, PaddedRows* y) {
   MatMulArgs args;
   args.x = x->values.data();
   args.x_stride = x->stride;

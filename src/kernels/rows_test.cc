@@ -48,13 +48,13 @@ TEST_P(RowsKernel, GivesARowTheSameBitsAloneAsAmongOthers) {
     const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
     std::vector<float> init(kRows);
     for (float& value : init) value = static_cast<float>(rng.Normal());
-    Rows x = RandomX(static_cast<size_t>(cols), kCount, &rng);
-    Rows whole(kRows, kCount, kUntouched);
+    PaddedRows x = RandomX(static_cast<size_t>(cols), kCount, &rng);
+    PaddedRows whole(kRows, kCount, kUntouched);
     kernel()(encoded.view(), ArgsOf(&x, init, &whole));
     for (size_t count = 1; count <= kCount; ++count) {
       for (size_t first = 0; first < kRows; ++first) {
         for (size_t end = first + 1; end <= kRows; ++end) {
-          Rows part(kRows, kCount, kUntouched);
+          PaddedRows part(kRows, kCount, kUntouched);
           MatMulArgs args = ArgsOf(&x, init, &part);
           const size_t from = kCount - count;  // the last x: never where the whole began
           args.x = x.row(from);
@@ -84,8 +84,8 @@ TEST_P(RowsKernel, MultipliesTheRowsThatAreDue) {
   Rng rng(14);
   const Tensor w = RandomMatrix(kRows, 100, spec(), &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
-  Rows x = RandomX(100, kCount, &rng);
-  Rows whole(kRows, kCount, kUntouched);
+  PaddedRows x = RandomX(100, kCount, &rng);
+  PaddedRows whole(kRows, kCount, kUntouched);
   kernel()(encoded.view(), ArgsOf(&x, {}, &whole));
   for (unsigned set = 0; set < 1u << kRows; ++set) {
     uint8_t due[kRows];
@@ -93,7 +93,7 @@ TEST_P(RowsKernel, MultipliesTheRowsThatAreDue) {
     for (const size_t count : {size_t{1}, kCount}) {
       for (const size_t first : {0, 2}) {
         const size_t end = first + 5;
-        Rows y(kRows, kCount, kUntouched);
+        PaddedRows y(kRows, kCount, kUntouched);
         MatMulArgs args = ArgsOf(&x, {}, &y);
         args.count = count;
         args.first_group = first;
@@ -120,19 +120,19 @@ TEST_P(RowsKernel, LetsNothingInFromPastTheLastColumn) {
     const Tensor w = RandomMatrix(5, cols, spec(), &rng);
     const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
     for (const size_t count : {1, 4}) {
-      Rows x = RandomX(width, count, &rng);
-      Rows expected(5, count, kUntouched);
+      PaddedRows x = RandomX(width, count, &rng);
+      PaddedRows expected(5, count, kUntouched);
       for (size_t n = 0; n < count; ++n) std::fill_n(x.row(n) + width, kPad, 0.0f);
       kernel()(encoded.view(), ArgsOf(&x, {}, &expected));
       for (const float past : {kNan, kInf, -kInf, 1.0f}) {
         for (size_t n = 0; n < count; ++n) std::fill_n(x.row(n) + width, kPad, past);
-        Rows y(5, count, kUntouched);
+        PaddedRows y(5, count, kUntouched);
         kernel()(encoded.view(), ArgsOf(&x, {}, &y));
         ASSERT_EQ(y.values, expected.values) << cols << " columns, " << past << " past them";
       }
       for (const float last : {kInf, kNan}) {
         x.row(count - 1)[width - 1] = last;
-        Rows y(5, count, kUntouched);
+        PaddedRows y(5, count, kUntouched);
         kernel()(encoded.view(), ArgsOf(&x, {}, &y));
         for (size_t r = 0; r < 5; ++r) {
           const float found = y.row(count - 1)[r];
