@@ -71,8 +71,7 @@ MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& type
     return IsMultiplied(graph, part.weight) ? MatrixUse::kBatched : MatrixUse::kLookup;
   }
   if (node.op == Op::kRecurrent) {
-    const bool is_single = node.delta.has_value() || node.banks.has_value();
-    if (is_single || IsPredictor(graph, part.weight)) return MatrixUse::kSingle;
+    if (node.banks || IsPredictor(graph, part.weight)) return MatrixUse::kSingle;
     for (const RecurrentDirection& direction : DirectionsOf(node)) {
       if (direction.weight_hh == part.weight) return MatrixUse::kSingle;
     }

@@ -51,7 +51,8 @@ using AddColumnsFn = size_t (*)(const EncodedView& w, const AddColumnsArgs& args
 // Sends what has changed of `size` values (model/graph.h, Delta): replaces those of `sent`, and
 // writes to `cols` and `d` which they are, ascending, and by how much they changed. Returns how
 // many. Of more than `most` it need not say which: `cols` and `d` are then of no meaning. They have
-// room for `size` and 16 more, which may be written.
+// room for `size` and 16 more, which may be written. `values` and `sent` have kPaddingBytes after
+// them, of which those of `sent` may be written as they are.
 struct SendArgs {
   const float* values = nullptr;
   float* sent = nullptr;

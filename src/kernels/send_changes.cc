@@ -18,17 +18,6 @@ namespace espalier {
 namespace HWY_NAMESPACE {
 namespace {
 
-// The features [first, end), one by one.
-size_t SendEach(const SendArgs& args, size_t first, size_t end, size_t count) {
-  for (size_t i = first; i < end; ++i) {
-    const float change = args.values[i] - args.sent[i];
-    args.sent[i] = args.values[i];
-    args.cols[count] = static_cast<int32_t>(i);
-    args.d[count++] = change;
-  }
-  return count;
-}
-
 bool IsDue(const SendArgs& args, size_t first, size_t end) {
   for (size_t i = first; i < end; ++i) {
     if (!(std::abs(args.values[i] - args.sent[i]) < args.threshold)) return true;
@@ -65,57 +54,87 @@ hn::Mask<D> DueLanes(hn::Vec<D> change, float threshold) {
   return hn::Not(hn::Lt(hn::Abs(change), hn::Set(D(), threshold)));  // NaN is
 }
 
-// How many are due of the features before the last whole vector's end.
-size_t CountDue(const SendArgs& args) {
-  const D d;
-  const hn::RebindToSigned<D> di;
-  auto counts = hn::Zero(di);
-  for (size_t first = 0; first + kLanes <= args.size; first += kLanes) {
-    const auto change = hn::Sub(hn::LoadU(d, args.values + first), hn::LoadU(d, args.sent + first));
-    const auto is_due = hn::RebindMask(di, DueLanes(change, args.threshold));
-    counts = hn::Sub(counts, hn::VecFromMask(di, is_due));  // -1 where it is
-  }
-  return static_cast<size_t>(hn::GetLane(hn::SumOfLanes(di, counts)));
-}
+struct Lanes {
+  hn::Vec<D> values, sent, change;
+  hn::Mask<D> is_due;
+};
 
-// Sends those of the features before the last whole vector's end that are due, and says neither
-// which nor how many.
-void Replace(const SendArgs& args) {
+// Calls visit(first, lanes) for all features, vector by vector; of the last one lanes past the size
+// are not due. Whole vectors are read, and may be written: a masked store takes some 20 ns on Zen
+// 3, and what reads it waits for it.
+template <typename Visit>
+void EachVector(const SendArgs& args, const Visit& visit) {
   const D d;
-  for (size_t first = 0; first + kLanes <= args.size; first += kLanes) {
-    const auto values = hn::LoadU(d, args.values + first);
-    const auto sent = hn::LoadU(d, args.sent + first);
-    const auto is_due = DueLanes(hn::Sub(values, sent), args.threshold);
-    hn::StoreU(hn::IfThenElse(is_due, values, sent), d, args.sent + first);
-  }
-}
-
-// As send_changes, of the features before the last whole vector's end.
-size_t SendVectors(const SendArgs& args) {
-  const D d;
-  const hn::RebindToSigned<D> di;
-  size_t count = 0;
-  for (size_t first = 0; first + kLanes <= args.size; first += kLanes) {
+  for (size_t first = 0; first < args.size; first += kLanes) {
     const auto values = hn::LoadU(d, args.values + first);
     const auto sent = hn::LoadU(d, args.sent + first);
     const auto change = hn::Sub(values, sent);
-    const auto is_due = DueLanes(change, args.threshold);
-    if (hn::AllFalse(d, is_due)) continue;
-    hn::StoreU(hn::IfThenElse(is_due, values, sent), d, args.sent + first);
+    auto is_due = DueLanes(change, args.threshold);
+    if (args.size - first < kLanes) is_due = hn::And(is_due, hn::FirstN(d, args.size - first));
+    visit(first, Lanes{values, sent, change, is_due});
+  }
+}
+
+size_t CountDue(const SendArgs& args) {
+  const hn::RebindToSigned<D> di;
+  auto counts = hn::Zero(di);
+  EachVector(args, [&](size_t /*first*/, const Lanes& lanes) {
+    const auto is_due = hn::RebindMask(di, lanes.is_due);
+    counts = hn::Sub(counts, hn::VecFromMask(di, is_due));  // -1 where it is
+  });
+  return static_cast<size_t>(hn::GetLane(hn::SumOfLanes(di, counts)));
+}
+
+// As send_changes, but does not say which.
+size_t Replace(const SendArgs& args) {
+  const hn::RebindToSigned<D> di;
+  auto counts = hn::Zero(di);
+  EachVector(args, [&](size_t first, const Lanes& lanes) {
+    const auto is_due = hn::RebindMask(di, lanes.is_due);
+    counts = hn::Sub(counts, hn::VecFromMask(di, is_due));
+    hn::StoreU(hn::IfThenElse(lanes.is_due, lanes.values, lanes.sent), D(), args.sent + first);
+  });
+  return static_cast<size_t>(hn::GetLane(hn::SumOfLanes(di, counts)));
+}
+
+size_t SendEach(const SendArgs& args) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  size_t count = 0;
+  EachVector(args, [&](size_t first, const Lanes& lanes) {
+    if (hn::AllFalse(d, lanes.is_due)) return;
+    hn::StoreU(hn::IfThenElse(lanes.is_due, lanes.values, lanes.sent), D(), args.sent + first);
     uint8_t bytes[8] = {};
-    hn::StoreMaskBits(d, is_due, bytes);
+    hn::StoreMaskBits(d, lanes.is_due, bytes);
     const unsigned due = bytes[0] | unsigned{bytes[1]} << 8;
     const auto cols = hn::Iota(di, static_cast<int32_t>(first));
     // Whole vectors are written, since there is room.
     if constexpr (kLanes == 4 || kLanes == 8) {
       const int32_t* order = kSetLanesFirst < kLanes == 8 ? 8 : 4 >.lanes[due];
       hn::StoreU(hn::TableLookupLanes(cols, hn::SetTableIndices(di, order)), di, args.cols + count);
-      hn::StoreU(hn::TableLookupLanes(change, hn::SetTableIndices(d, order)), d, args.d + count);
+      hn::StoreU(hn::TableLookupLanes(lanes.change, hn::SetTableIndices(d, order)), d,
+                 args.d + count);
     } else {
-      hn::StoreU(hn::Compress(cols, hn::RebindMask(di, is_due)), di, args.cols + count);
-      hn::StoreU(hn::Compress(change, is_due), d, args.d + count);
+      hn::StoreU(hn::Compress(cols, hn::RebindMask(di, lanes.is_due)), di, args.cols + count);
+      hn::StoreU(hn::Compress(lanes.change, lanes.is_due), d, args.d + count);
     }
     count += static_cast<size_t>(std::popcount(due));
+  });
+  return count;
+}
+
+// In whole banks: all features of one if any of them is due.
+size_t SendBanks(const SendArgs& args) {
+  size_t count = 0;
+  for (size_t first = 0; first < args.size; first += args.bank) {
+    const size_t end = std::min(args.size, first + args.bank);
+    if (!IsDue(args, first, end)) continue;
+    for (size_t i = first; i < end; ++i) {
+      const float change = args.values[i] - args.sent[i];
+      args.sent[i] = args.values[i];
+      args.cols[count] = static_cast<int32_t>(i);
+      args.d[count++] = change;
+    }
   }
   return count;
 }
@@ -127,22 +146,12 @@ size_t send_changes(const SendArgs& args) {
     std::copy(args.values, args.values + args.size, args.sent);
     return args.size;
   }
-  size_t count = 0;
-  size_t first = 0;
-  if (args.bank == 1) {
-    if (args.most < args.size) count = CountDue(args);
-    if (count > args.most) {
-      Replace(args);
-    } else {
-      count = SendVectors(args);
-    }
-    first = args.size / kLanes * kLanes;
-  }
-  for (; first < args.size; first += args.bank) {
-    const size_t end = std::min(args.size, first + args.bank);
-    if (IsDue(args, first, end)) count = SendEach(args, first, end, count);
-  }
-  return count;
+  if (args.bank != 1) return SendBanks(args);
+  if (args.most == 0) return Replace(args);
+  // Of a few features all that are due are listed sooner than counted.
+  constexpr size_t kFewVectors = 8;
+  const bool may_be_too_many = args.most < args.size && args.size > kFewVectors * kLanes;
+  return may_be_too_many && CountDue(args) > args.most ? Replace(args) : SendEach(args);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "runtime/delta.h"
 #include "runtime/plan.h"
 
 namespace espalier {
 
 void ForgetStreams(const RunPlan& plan, size_t first, size_t count) {
   for (const DynamicLayer& layer : plan.dynamic_layers) {
-    if (layer.has_delta) std::fill_n(layer.age.row(first), count, 0.0f);
+    if (layer.has_delta) std::fill_n(layer.pace.row(first), count * kDeltaPace, 0.0f);
   }
 }
 

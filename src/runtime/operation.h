@@ -192,8 +192,9 @@ struct DynamicLayer {
   bool* tries_ahead = nullptr;         // whether that pays, by the steps before
   DeltaProduct input, recurrent;
   RowBuffer x_sent, h_sent;  // states
-  // A row a stream, of no meaning where `age`, the steps since W sent was multiplied anew, is 0.
-  RowBuffer input_memory, recurrent_memory, age;
+  // A row a stream: how its steps go on (DeltaPace), and W sent + b, of no meaning at an age of 0.
+  RowBuffer pace;
+  RowBuffer input_memory, recurrent_memory;
 };
 
 // One direction of a Recurrent node.

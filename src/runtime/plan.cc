@@ -8,6 +8,7 @@
 
 #include "base/strings.h"
 #include "cells/cells.h"
+#include "runtime/delta.h"
 
 namespace espalier {
 namespace {
@@ -24,26 +25,6 @@ size_t DynamicLayers(const Program& program) {
     count += layer.is_dynamic() ? 1 : 0;
   });
   return count;
-}
-
-// Columns of which a product by columns takes as long as a plain one: by what was measured when it
-// was compiled, or by how many weights are stored.
-size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns) {
-  double share = plain.choice.ns / columns.choice.ns;
-  const bool is_measured = plain.choice.ns > 0.0 && columns.choice.ns > 0.0;
-  if (!is_measured) {
-    share = static_cast<double>(WorkBefore(plain.view, RowGroups(plain.view))) /
-            static_cast<double>(std::max<uint64_t>(1, WorkBefore(columns.view, 1)));
-  }
-  // Of a large copy that was measured by itself the L2 cache held much, which the rest of a network
-  // takes (LSTM-256, dense, Zen 3: where half of the columns took as long as all, adding that half
-  // made a step 1.3 times as long). Of one as large as the L2 cache or more the whole matrix is
-  // out of it, too, when it is multiplied anew after changes were added.
-  constexpr size_t kCachedBytes = size_t{256} << 10, kLargeBytes = size_t{1} << 20;
-  const size_t bytes = columns.view.bytes.size();
-  if (is_measured && bytes > kCachedBytes) share *= bytes < kLargeBytes ? 0.7 : 0.5;
-  const auto cols = static_cast<double>(plain.view.cols);
-  return static_cast<size_t>(std::min(1.0, share) * cols);
 }
 
 class Planner {
@@ -428,7 +409,7 @@ class Planner {
       layer.h_sent = State(spec.x_sent + 1);
       layer.input_memory = Rows(options_.max_streams, rows);
       layer.recurrent_memory = Rows(options_.max_streams, rows);
-      layer.age = Rows(options_.max_streams, 1, 1);
+      layer.pace = Rows(options_.max_streams, kDeltaPace, kDeltaPace);
       rules.delta_x = static_cast<float>(spec.delta.x);
       rules.delta_h = static_cast<float>(spec.delta.h);
     }

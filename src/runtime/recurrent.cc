@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "runtime/banks.h"
+#include "runtime/delta.h"
 #include "runtime/saturation.h"
 
 namespace espalier {
@@ -80,18 +81,25 @@ bool IsLive(const RunContext& run, size_t s, size_t b) {
   return static_cast<size_t>(run.lengths[b]) > s;
 }
 
-// The rows of h, one after the other.
-RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run, const StepRows& rows) {
-  RowBuffer h = layer.h;
+// The rows of this state, one after the other: where they are, or in `gathered`.
+RowBuffer StateRows(const RunContext& run, const StepRows& rows, const RowBuffer& state,
+                    RowBuffer gathered) {
   const bool in_order = run.streams == nullptr && rows.sequences == nullptr;
-  if (layer.starts_from_values || in_order || rows.count == 1) {
-    h.data = StateOf(layer, run, layer.h, rows.SequenceOf(0));
-    return h;
+  if (in_order || rows.count == 1) {
+    gathered = state;
+    gathered.data = run.StateOf(state, rows.SequenceOf(0));
+    return gathered;
   }
-  h.data = layer.gathered.data;
   for (size_t i = 0; i < rows.count; ++i) {
-    CopyFloats(run.StateOf(layer.h, rows.SequenceOf(i)), layer.h.features, h.row(i));
+    CopyFloats(run.StateOf(state, rows.SequenceOf(i)), state.features, gathered.row(i));
   }
+  return gathered;
+}
+
+RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run, const StepRows& rows) {
+  if (!layer.starts_from_values) return StateRows(run, rows, layer.h, layer.gathered);
+  RowBuffer h = layer.h;
+  h.data = h.row(rows.SequenceOf(0));
   return h;
 }
 
@@ -265,73 +273,6 @@ void SetGain(const RecurrentLayer& layer, const RunContext& run, size_t b) {
   *run.StateOf(dynamic.rest, b) = 1.0f - gain;
 }
 
-struct SentCounters {
-  uint64_t* columns;
-  uint64_t* sent;
-};
-
-// Puts a product that was made ahead where it is kept from step to step.
-void KeepRow(const DeltaProduct& product, float* memory, const float** row) {
-  if (*row == memory) return;
-  CopyFloats(*row, static_cast<size_t>(product.plain.weight.rows), memory);
-  *row = memory;
-}
-
-// Brings W sent + b up to what is sent now; `*row` is where it is: in `memory`, or `ahead`, where
-// that has been made, if it is made anew and not from the changes. Whether it is.
-bool MultiplyChanges(const DynamicLayer& dynamic, const DeltaProduct& product, const float* values,
-                     float threshold, float* sent, float* memory, bool is_fresh,
-                     const SentCounters& counters, const float* ahead, const float** row) {
-  const auto size = static_cast<size_t>(product.plain.weight.cols);
-  const size_t most = is_fresh ? product.most_columns : 0;  // columns to be added
-  const size_t count = dynamic.send(
-      {values, sent, size, threshold, dynamic.bank, most, dynamic.columns, dynamic.changes});
-  *counters.columns += size;
-  *counters.sent += count;
-  // What is added and taken off again leaves its rounding: a spike is multiplied anew, when it
-  // comes and when it goes. False for NaN.
-  constexpr float kLargestChange = 256.0f;
-  const auto is_small = [](float change) { return std::abs(change) < kLargestChange; };
-  if (is_fresh && count <= most &&
-      std::all_of(dynamic.changes, dynamic.changes + count, is_small)) {
-    KeepRow(product, memory, row);
-    const size_t done =
-        product.add(product.columns, {dynamic.columns, dynamic.changes, count, memory});
-    dynamic.counters->multiply_adds += done;
-    return false;
-  }
-  *row = ahead;
-  if (ahead == nullptr) {
-    const MatMulArgs args{sent, size, product.plain.bias, memory, 0, 1};
-    product.plain.matmul(product.plain.weight, args);
-    *row = memory;
-  }
-  dynamic.counters->multiply_adds += product.plain_multiply_adds;
-  return true;
-}
-
-// `ahead`: the product of what is sent of x, or nullptr. Whether that is used, or would be. The
-// products are in dynamic.input_rows[b] and the stream's recurrent memory.
-bool MultiplyChangesOf(const Operation& op, const RunContext& run, size_t s, size_t b,
-                       const float* ahead) {
-  const RecurrentLayer& layer = op.recurrent;
-  const DynamicLayer& dynamic = *layer.dynamic;
-  LayerCounters& counters = *dynamic.counters;
-  float& age = *run.StateOf(dynamic.age, b);
-  const bool is_fresh = age > 0.0f && age < kDeltaRefreshSteps;
-  age = is_fresh ? age + 1.0f : 1.0f;
-  const bool is_anew = MultiplyChanges(
-      dynamic, dynamic.input, op.in.row(RowOf(layer, run, s, b)), dynamic.rules->delta_x,
-      run.StateOf(dynamic.x_sent, b), run.StateOf(dynamic.input_memory, b), is_fresh,
-      {&counters.x_columns, &counters.x_sent}, ahead, &dynamic.input_rows[b]);
-  float* memory = run.StateOf(dynamic.recurrent_memory, b);
-  const float* row = memory;
-  MultiplyChanges(dynamic, dynamic.recurrent, run.StateOf(layer.h, b), dynamic.rules->delta_h,
-                  run.StateOf(dynamic.h_sent, b), memory, is_fresh,
-                  {&counters.h_columns, &counters.h_sent}, nullptr, &row);
-  return is_anew;
-}
-
 // The rows of x of a step, one after the other.
 RowBuffer InputRows(const Operation& op, const RunContext& run, const StepRows& rows) {
   const RecurrentLayer& layer = op.recurrent;
@@ -405,6 +346,70 @@ void KeepRows(const Operation& op, const RunContext& run, size_t s) {
   }
 }
 
+DeltaStep DeltaStepOf(const Operation& op, const RunContext& run, size_t s, size_t b) {
+  const RecurrentLayer& layer = op.recurrent;
+  const DynamicLayer& dynamic = *layer.dynamic;
+  return {op.in.row(RowOf(layer, run, s, b)),
+          run.StateOf(layer.h, b),
+          run.StateOf(dynamic.pace, b),
+          run.StateOf(dynamic.x_sent, b),
+          run.StateOf(dynamic.h_sent, b),
+          run.StateOf(dynamic.input_memory, b),
+          run.StateOf(dynamic.recurrent_memory, b)};
+}
+
+// A step of a layer with delta. `ax_ahead`: the input products of what is sent, where they have
+// been made. Returns how many sequences have theirs made anew, or would have.
+template <typename AxAhead>
+size_t RunDelta(const Operation& op, const RunContext& run, StepRows rows,
+                const AxAhead* ax_ahead) {
+  const RecurrentLayer& layer = op.recurrent;
+  const DynamicLayer& dynamic = *layer.dynamic;
+  const auto takes_plain = [&](uint32_t b) {
+    return TakePlain(dynamic, run.StateOf(dynamic.pace, b));
+  };
+  uint32_t* const first = dynamic.sequences;
+  uint32_t* const changed = std::partition(first, first + rows.count, takes_plain);
+  const StepRows all = rows;
+  const auto count = static_cast<size_t>(changed - first);
+  size_t anew = count;
+  if (count < rows.count) {
+    if (count > 0) rows = {rows.s, rows.count - count, changed};
+    for (size_t i = 0; i < rows.count; ++i) {
+      const size_t b = rows.SequenceOf(i);
+      anew +=
+          MultiplyChanges(dynamic, DeltaStepOf(op, run, rows.s, b),
+                          ax_ahead == nullptr ? nullptr : (*ax_ahead)(b), &dynamic.input_rows[b])
+              ? 1
+              : 0;
+    }
+    FinishStep(
+        op, run, rows, [&](size_t i) { return dynamic.input_rows[rows.SequenceOf(i)]; },
+        [&](size_t i) { return run.StateOf(dynamic.recurrent_memory, rows.SequenceOf(i)); });
+  }
+  if (count == 0) return anew;
+  rows = all;
+  if (count < rows.count) rows = {rows.s, count, first};
+  for (size_t i = 0; i < count; ++i) {
+    const size_t b = rows.SequenceOf(i);
+    SendPlain(dynamic, DeltaStepOf(op, run, rows.s, b));
+    dynamic.input_rows[b] = run.StateOf(dynamic.input_memory, b);
+  }
+  if (ax_ahead == nullptr) {
+    layer.input.Run(run.team, StateRows(run, rows, dynamic.x_sent, dynamic.gathered_x), layer.ax,
+                    count);
+  }
+  layer.recurrent.Run(run.team, StateRows(run, rows, dynamic.h_sent, layer.gathered), layer.ah,
+                      count);
+  FinishStep(
+      op, run, rows,
+      [&](size_t i) {
+        return ax_ahead == nullptr ? layer.ax.row(i) : (*ax_ahead)(rows.SequenceOf(i));
+      },
+      [&](size_t i) { return layer.ah.row(i); });
+  return anew;
+}
+
 // Input products of what will be sent of x in a chunk of steps from s on, of a layer with delta
 // that skips none, so that it depends on no h.
 void MultiplySent(const Operation& op, const RunContext& run, size_t s, InputProducts* inputs) {
@@ -467,13 +472,8 @@ void RunDynamic(const Operation& op, const RunContext& run) {
     if (rows.count == 0) continue;
     if (rows.count < run.size) rows.sequences = dynamic.sequences;
     if (dynamic.has_delta) {
-      for (size_t i = 0; i < rows.count; ++i) {
-        const size_t b = rows.SequenceOf(i);
-        anew += MultiplyChangesOf(op, run, s, b, is_ahead ? inputs.Row(s, b) : nullptr) ? 1 : 0;
-      }
-      FinishStep(
-          op, run, rows, [&](size_t i) { return dynamic.input_rows[rows.SequenceOf(i)]; },
-          [&](size_t i) { return run.StateOf(dynamic.recurrent_memory, rows.SequenceOf(i)); });
+      const auto row_ahead = [&](size_t b) { return inputs.Row(s, b); };
+      anew += RunDelta(op, run, rows, is_ahead ? &row_ahead : nullptr);
     } else if (dynamic.rules->banks) {
       const auto row_ahead = [&](size_t i) { return inputs.Row(s, rows.SequenceOf(i)); };
       RunBanks(op, run, rows, is_ahead ? &row_ahead : nullptr);
@@ -501,13 +501,41 @@ void RunDynamic(const Operation& op, const RunContext& run) {
   if (updates > 0) *dynamic.tries_ahead = anew * 4 > updates * 3;
 }
 
+// With thresholds of 0, where no product looks for what has not changed.
+void RunExactDelta(const Operation& op, const RunContext& run) {
+  const RecurrentLayer& layer = op.recurrent;
+  // What the last step of each sequence multiplies. Of more than one step it is the output before.
+  const auto send = [&](size_t b, size_t steps, const float* h) {
+    DeltaStep last = DeltaStepOf(op, run, steps - 1, b);
+    last.h = h;
+    SendExactly(*layer.dynamic, last, steps);
+  };
+  const auto steps_of = [&](size_t b) { return static_cast<size_t>(run.lengths[b]); };
+  for (size_t b = 0; b < run.size; ++b) {
+    if (steps_of(b) == 1) send(b, 1, StateOf(layer, run, layer.h, b));
+  }
+  RunPlain(op, run);
+  for (size_t b = 0; b < run.size; ++b) {
+    const size_t steps = steps_of(b);
+    if (steps < 2) continue;
+    send(b, steps, op.out.row(RowOf(layer, run, steps - 2, b)) + layer.out_offset);
+  }
+}
+
 }  // namespace
 
 void RunRecurrent(const Operation& op, const RunContext& run) {
   const RecurrentLayer& layer = op.recurrent;
   ZeroPastLengths(op, run);
   StartFromValues(layer, run);
-  layer.dynamic == nullptr ? RunPlain(op, run) : RunDynamic(op, run);
+  if (layer.dynamic == nullptr) {
+    RunPlain(op, run);
+  } else if (const DynamicLayer& dynamic = *layer.dynamic;
+             dynamic.has_delta && dynamic.weight_skip == nullptr && !LooksForChanges(dynamic)) {
+    RunExactDelta(op, run);
+  } else {
+    RunDynamic(op, run);
+  }
   if (layer.end_c.data == nullptr) return;
   for (size_t b = 0; b < run.size; ++b) {
     CopyFloats(StateOf(layer, run, layer.c, b), layer.units,

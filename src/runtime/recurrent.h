@@ -7,10 +7,6 @@
 
 namespace espalier {
 
-// Steps after which W sent is multiplied anew: f32 rounds at each change, and an error of u a step
-// stays below 1e-4 of what is summed.
-inline constexpr float kDeltaRefreshSteps = 1000.0f;
-
 void RunRecurrent(const Operation& op, const RunContext& run);
 
 }  // namespace espalier

@@ -1,0 +1,162 @@
+#include "runtime/delta.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace espalier {
+namespace {
+
+// One of the two products of a step.
+struct Sending {
+  const DeltaProduct& product;
+  const float* values;
+  float threshold;
+  float* sent;
+  float* memory;
+  uint64_t* columns;  // counters
+  uint64_t* columns_sent;
+};
+
+Sending InputOf(const DynamicLayer& layer, const DeltaStep& step) {
+  return {layer.input,
+          step.x,
+          layer.rules->delta_x,
+          step.x_sent,
+          step.input_memory,
+          &layer.counters->x_columns,
+          &layer.counters->x_sent};
+}
+
+Sending RecurrentOf(const DynamicLayer& layer, const DeltaStep& step) {
+  return {layer.recurrent,        step.h,
+          layer.rules->delta_h,   step.h_sent,
+          step.recurrent_memory,  &layer.counters->h_columns,
+          &layer.counters->h_sent};
+}
+
+// Returns how many columns were sent, and lists them if they are no more than `most`.
+size_t Send(const DynamicLayer& layer, const Sending& of, size_t most) {
+  const auto size = static_cast<size_t>(of.product.plain.weight.cols);
+  const size_t count = layer.send(
+      {of.values, of.sent, size, of.threshold, layer.bank, most, layer.columns, layer.changes});
+  *of.columns += size;
+  *of.columns_sent += count;
+  return count;
+}
+
+struct Multiplied {
+  bool anew = false;
+  bool too_many = false;  // columns, for their changes to be added
+};
+
+Multiplied Multiply(const DynamicLayer& layer, const Sending& of, bool is_fresh, const float* ahead,
+                    const float** row) {
+  const DeltaProduct& product = of.product;
+  const size_t count = Send(layer, of, is_fresh ? product.most_columns : 0);
+  const bool too_many = count > product.most_columns;
+  // What is added and taken off again leaves its rounding: a spike is multiplied anew, when it
+  // comes and when it goes. False for NaN.
+  constexpr float kLargestChange = 256.0f;
+  const auto is_small = [](float change) { return std::abs(change) < kLargestChange; };
+  if (is_fresh && !too_many && std::all_of(layer.changes, layer.changes + count, is_small)) {
+    KeepRow(product, of.memory, row);
+    const size_t done =
+        product.add(product.columns, {layer.columns, layer.changes, count, of.memory});
+    layer.counters->multiply_adds += done;
+    return {false, false};
+  }
+  *row = ahead;
+  if (ahead == nullptr) {
+    const auto size = static_cast<size_t>(product.plain.weight.cols);
+    const MatMulArgs args{of.sent, size, product.plain.bias, of.memory, 0, 1};
+    product.plain.matmul(product.plain.weight, args);
+    *row = of.memory;
+  }
+  layer.counters->multiply_adds += product.plain_multiply_adds;
+  return {true, too_many};
+}
+
+}  // namespace
+
+size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns) {
+  double share = static_cast<double>(WorkBefore(plain.view, RowGroups(plain.view))) /
+                 static_cast<double>(std::max<uint64_t>(1, WorkBefore(columns.view, 1)));
+  if (plain.choice.ns > 0.0 && columns.choice.ns > 0.0) {
+    // Less what looking for changes and listing them takes, whatever they are. And a copy that is
+    // measured by itself has the caches for itself, which the rest of a network takes (LSTM-256,
+    // dense, Zen 3: where half of the columns took as long as all, adding that half made a step 1.3
+    // times as long). Of one as large as the L2 cache or more the whole matrix is out of it, too,
+    // when it is multiplied anew after changes were added.
+    constexpr double kLookNs = 100.0;
+    constexpr size_t kLargeBytes = size_t{1} << 20;
+    share = std::max(0.0, plain.choice.ns - kLookNs) / columns.choice.ns;
+    share *= columns.view.bytes.size() < kLargeBytes ? 0.7 : 0.5;
+  }
+  return static_cast<size_t>(std::min(1.0, share) * static_cast<double>(plain.view.cols));
+}
+
+bool LooksForChanges(const DynamicLayer& layer) {
+  const auto looks = [](const DeltaProduct& product, float threshold) {
+    const auto cols = static_cast<size_t>(product.plain.weight.cols);
+    return threshold > 0.0f || product.most_columns >= cols;
+  };
+  return looks(layer.input, layer.rules->delta_x) || looks(layer.recurrent, layer.rules->delta_h);
+}
+
+void SendExactly(const DynamicLayer& layer, const DeltaStep& last, size_t steps) {
+  LayerCounters& counters = *layer.counters;
+  const auto x_size = static_cast<size_t>(layer.input.plain.weight.cols);
+  const auto h_size = static_cast<size_t>(layer.recurrent.plain.weight.cols);
+  std::memcpy(last.x_sent, last.x, x_size * sizeof(float));
+  std::memcpy(last.h_sent, last.h, h_size * sizeof(float));
+  counters.x_columns += steps * x_size;
+  counters.x_sent += steps * x_size;
+  counters.h_columns += steps * h_size;
+  counters.h_sent += steps * h_size;
+  counters.steps += steps;
+  counters.multiply_adds += steps * layer.plain_multiply_adds;
+  counters.multiply_adds_without += steps * layer.plain_multiply_adds;
+  last.pace[kAge] = 0.0f;
+}
+
+bool TakePlain(const DynamicLayer& layer, float* pace) {
+  float& left = pace[kPlainSteps];
+  const bool never_gains = layer.input.most_columns == 0 && layer.recurrent.most_columns == 0;
+  if (!never_gains && !(left > 0.0f)) return false;
+  left = std::max(0.0f, left - 1.0f);
+  pace[kAge] = 0.0f;
+  return true;
+}
+
+void SendPlain(const DynamicLayer& layer, const DeltaStep& step) {
+  constexpr size_t kNoList = 0;
+  Send(layer, InputOf(layer, step), kNoList);
+  Send(layer, RecurrentOf(layer, step), kNoList);
+  layer.counters->multiply_adds += layer.plain_multiply_adds;
+}
+
+bool MultiplyChanges(const DynamicLayer& layer, const DeltaStep& step, const float* ahead,
+                     const float** input_row) {
+  constexpr float kMostPlain = 64.0f;
+  float& age = step.pace[kAge];
+  float& last_plain = step.pace[kLastPlain];
+  const bool is_fresh = age > 0.0f && age < kDeltaRefreshSteps;
+  const bool begins = age == 0.0f && last_plain == 0.0f;
+  age = is_fresh ? age + 1.0f : 1.0f;
+  const Multiplied input = Multiply(layer, InputOf(layer, step), is_fresh, ahead, input_row);
+  const float* row = step.recurrent_memory;
+  const Multiplied recurrent = Multiply(layer, RecurrentOf(layer, step), is_fresh, nullptr, &row);
+  const bool gains_nothing = input.too_many && recurrent.too_many && !begins;
+  last_plain = gains_nothing ? std::clamp(2.0f * last_plain, 1.0f, kMostPlain) : 0.0f;
+  step.pace[kPlainSteps] = last_plain;
+  return input.anew;
+}
+
+void KeepRow(const DeltaProduct& product, float* memory, const float** row) {
+  if (*row == memory) return;
+  std::memcpy(memory, *row, static_cast<size_t>(product.plain.weight.rows) * sizeof(float));
+  *row = memory;
+}
+
+}  // namespace espalier
