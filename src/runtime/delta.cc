@@ -88,10 +88,11 @@ size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns) {
     // dense, Zen 3: where half of the columns took as long as all, adding that half made a step 1.3
     // times as long). Of one as large as the L2 cache or more the whole matrix is out of it, too,
     // when it is multiplied anew after changes were added.
-    constexpr double kLookNs = 100.0;
-    constexpr size_t kLargeBytes = size_t{1} << 20;
+    constexpr double kLookNs = 60.0;
+    constexpr size_t kCachedBytes = size_t{256} << 10, kLargeBytes = size_t{1} << 20;
+    const size_t bytes = columns.view.bytes.size();
     share = std::max(0.0, plain.choice.ns - kLookNs) / columns.choice.ns;
-    share *= columns.view.bytes.size() < kLargeBytes ? 0.7 : 0.5;
+    share *= bytes <= kCachedBytes ? 0.9 : bytes < kLargeBytes ? 0.7 : 0.5;
   }
   return static_cast<size_t>(std::min(1.0, share) * static_cast<double>(plain.view.cols));
 }
