@@ -70,7 +70,7 @@ void AddTaskOptions(CLI::App* app, TaskNeed need, DataOptions* options) {
   }
 }
 
-void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
+void AddTrainOptions(CLI::App* app, bool has_rules, TrainFlags* flags) {
   TrainOptions& options = flags->options;
   const auto add = [&](const char* name, auto* value, const char* help) {
     app->add_option(name, *value, help)->capture_default_str()->group(kTrainingGroup);
@@ -92,13 +92,16 @@ void AddTrainOptions(CLI::App* app, TrainFlags* flags) {
   add("--label-smoothing", &options.label_smoothing, "Share of the target spread over classes");
   add("--random-prefix", &options.random_prefix,
       "Share of an epoch's sequences that are cut to their first steps, for early exit");
-  add("--update-penalty", &options.update_penalty,
-      "Times the share of steps that are updates and of banks that run, of layers that skip or "
-      "have banks");
-  add("--delta-penalty", &options.delta_penalty,
-      "Times the mean change of h, of layers with delta");
-  add("--send-penalty", &options.send_penalty,
-      "Times the share of x and h that layers with delta send; their thresholds are then learned");
+  if (has_rules) {
+    add("--update-penalty", &options.update_penalty,
+        "Times the share of steps that are updates and of banks that run, of layers that skip or "
+        "have banks");
+    add("--delta-penalty", &options.delta_penalty,
+        "Times the mean change of h, of layers with delta");
+    add("--send-penalty", &options.send_penalty,
+        "Times the share of x and h that layers with delta send; their thresholds are then "
+        "learned");
+  }
   app->add_option("--dropout", options.dropout,
                   "Rate of all dropout layers while this training runs (default: their own)")
       ->group(kTrainingGroup);

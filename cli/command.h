@@ -82,7 +82,8 @@ struct TrainFlags {
 };
 // The error of a training that was cancelled, saying how to go on.
 Status Interrupted(const TrainOptions& options);
-void AddTrainOptions(CLI::App* app, TrainFlags* flags);
+// `has_rules`: whether what is trained can have dynamic pruning.
+void AddTrainOptions(CLI::App* app, bool has_rules, TrainFlags* flags);
 
 // Reads a network from .onnx or .esp (by its first bytes, not by its name).
 Result<Graph> LoadNetwork(const std::string& path);

@@ -173,6 +173,11 @@ Status Run(const Flags& flags, Console* console) {
   std::vector<Entrant> entrants;
   for (const std::string& path : flags.inputs) {
     ESPALIER_ASSIGN_OR_RETURN(Entrant entrant, LoadEntrant(path, flags));
+    if (IsDynamic(entrant.graph)) {
+      console->Note(path +
+                    ": what its dynamic pruning leaves out depends on the input, which is noise "
+                    "here; a recipe's bench stage and `espalier thresholds` time data");
+    }
     entrants.push_back(std::move(entrant));
   }
   std::optional<OnnxRuntime> onnxruntime;

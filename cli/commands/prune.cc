@@ -235,7 +235,7 @@ Action AddPrune(CLI::App* app) {
       "Network to whose weights the kept ones go back each time masks change");
   add("--initial-sparsity", &ramp.initial_sparsity, kTrainingGroup, "Sparsity of the first cut");
   AddTaskOptions(app, TaskNeed::kOptional, &flags->data);
-  AddTrainOptions(app, &flags->train);
+  AddTrainOptions(app, true, &flags->train);
   app->add_option("--teacher", flags->teacher, "Network to distil from")->group(kTrainingGroup);
   add("--teacher-weight", &flags->stage.teacher.weight, kTrainingGroup,
       "Share of the teacher's loss");

@@ -61,7 +61,7 @@ Action AddTrain(CLI::App* app) {
                   "Layers, e.g. \"gru:64:bidirectional mean_over_time gemm:10\"")
       ->capture_default_str();
   app->add_option("-o,--output", flags->output, "File to write (.onnx)")->required();
-  AddTrainOptions(app, &flags->train);
+  AddTrainOptions(app, false, &flags->train);
   return [flags](Console* console) { return Run(*flags, console); };
 }
 

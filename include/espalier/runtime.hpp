@@ -179,6 +179,11 @@ class Session {
     Call(espalier_session_activity, session_.get(), index, &activity);
     return activity;
   }
+  int64_t SkipsAhead(size_t index, size_t stream = 0) const {
+    int64_t steps = 0;
+    Call(espalier_session_skips_ahead, session_.get(), index, stream, &steps);
+    return steps;
+  }
   void ResetCounters() { espalier_session_reset_counters(session_.get()); }
   void SetRules(const std::string& layer, const LayerRules& rules) {
     Call(espalier_session_set_rules, session_.get(), layer.c_str(), &rules);

@@ -14,8 +14,8 @@ Status CheckDelta(const Node& node) {
   for (const auto& [what, threshold] :
        {std::pair{".delta.x", node.delta->x}, {".delta.h", node.delta->h}}) {
     if (threshold >= 0.0 && threshold <= double{std::numeric_limits<float>::max()}) continue;
-    return InvalidArgument(
-        StrCat(node.name, what, ": a threshold of at least 0 expected, ", threshold, " found"));
+    return InvalidArgument(StrCat(node.name, what, ": a finite threshold of at least 0 expected, ",
+                                  threshold, " found"));
   }
   if (node.delta->bank < 1 || node.delta->bank > kMostDeltaBank) {
     return InvalidArgument(StrCat(node.name, ".delta.bank: 1 to ", kMostDeltaBank, " expected, ",

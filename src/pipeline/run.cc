@@ -99,6 +99,7 @@ void ForgetFrom(size_t index, RunRecord* record) {
       for (auto& [role, model] : record->models) ForgetEncodings(&model);
     } else if (kind == StageKindName(StageKind::kEvaluate)) {
       record->agreement.reset();
+      record->exit.reset();
       for (auto& [role, model] : record->models) ForgetMetrics(&model);
     } else if (kind == StageKindName(StageKind::kBench)) {
       record->bench.reset();

@@ -345,6 +345,13 @@ Status EvaluateExit(const Artifact& artifact, const Dataset& test, const ExitRul
   run->Note(StrCat("early exit: ", run->task.metric.name, " ", exit.metric, " with ",
                    StepsRunText(test, steps), "; ", cut.metric,
                    " where all end after that share of theirs"));
+  run->record.exit = ExitRecord{static_cast<double>(rule.confidence),
+                                rule.hold,
+                                rule.every,
+                                exit.metric,
+                                steps.share,
+                                steps.cut,
+                                cut.metric};
   return Ok();
 }
 

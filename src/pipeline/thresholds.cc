@@ -525,9 +525,11 @@ Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(graph, spec));
   const bool skips = std::any_of(graph.nodes.begin(), graph.nodes.end(),
                                  [](const Node& node) { return node.skip; });
-  if (layers.empty() && !skips) {
-    return InvalidArgument("thresholds: a recurrent layer that has, or can have, " + spec.method +
-                           " expected, none found");
+  // With layers that only skip there is skipping to be chosen, or not.
+  if (layers.empty() && !(skips && spec.method == kDelta && !spec.sent)) {
+    return InvalidArgument(
+        StrCat("a recurrent layer that has, or can have, ", spec.method, " expected, none found",
+               skips ? "; layers that skip get it where `layers` names them" : ""));
   }
   std::vector<DynamicSpec> rules;
   for (const Node& node : graph.nodes) {
@@ -551,9 +553,6 @@ Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(given, spec));
   if (valid.label_count() == 0) {
     return InvalidArgument("a validation split with sequences expected, none found");
-  }
-  if (layers.empty() && spec.sent) {
-    return InvalidArgument("sent: a layer with delta expected, none found");
   }
   ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, CompileInMemory(graph, options));
   Scales scales;

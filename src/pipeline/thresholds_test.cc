@@ -173,6 +173,13 @@ TEST_F(FindThresholdsTest, ShowANetworkThatSkipsWithAndWithoutIt) {
   options_.spec.layers = {"gru0"};  // both rules
   options_.spec.loss = 0.1;
   EXPECT_GT(Find().graph.nodes[0].delta->x, 0.0);
+  options_.spec = ThresholdSpec();
+  options_.spec.sent = 0.5;
+  ExpectRefused({"delta expected, none found", "where `layers` names them"});
+  options_.spec.sent.reset();
+  options_.spec.rows = 0.5;
+  options_.spec.method = "predicted";
+  ExpectRefused({"predicted expected, none found", "where `layers` names them"});
 }
 
 // Banks, and layers that skip, stay as they are beside a layer with thresholds: each point is
@@ -300,7 +307,7 @@ TEST_F(FindThresholdsTest, RefuseWhatCannotHaveThem) {
   Skip();
   options_.spec.loss.reset();
   options_.spec.sent = 0.5;
-  ExpectRefused({"sent", "a layer with delta expected"});
+  ExpectRefused({"can have, delta expected", "none found"});
 }
 
 TEST_F(FindThresholdsTest, RefuseOtherThanOneTargetInItsRange) {

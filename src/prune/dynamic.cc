@@ -74,6 +74,7 @@ Result<Graph> WithDynamic(const Graph& graph, std::span<const DynamicSpec> specs
   for (const Node& node : graph.nodes) {
     if (node.op == Op::kRecurrent) layers.push_back(node.name);
   }
+  std::set<std::pair<std::string, std::string>> ruled;  // layers and methods
   for (const DynamicSpec& spec : specs) {
     ESPALIER_RETURN_IF_ERROR(ValidateDynamic(spec));
     ESPALIER_ASSIGN_OR_RETURN(const DynamicMethod* method, FindDynamicMethod(spec.name));
@@ -82,6 +83,10 @@ Result<Graph> WithDynamic(const Graph& graph, std::span<const DynamicSpec> specs
     if (!chosen.ok()) return chosen.status().WithContext(context);
     for (Node& node : out.nodes) {
       if (!chosen->contains(node.name)) continue;
+      if (!ruled.emplace(node.name, spec.name).second) {
+        return InvalidArgument(StrCat(context, ": each layer once expected, '", node.name,
+                                      "' found twice; give all that it reads in one entry"));
+      }
       ESPALIER_RETURN_IF_ERROR(method->apply(spec, &node, &out.weights).WithContext(context));
     }
     ESPALIER_RETURN_IF_ERROR(ValidateGraph(out).WithContext(context));

@@ -99,6 +99,13 @@ TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
   expect({.name = "delta", .layers = {"lstm1"}}, {"layers", "lstm1", "lstm0", "gru0"});
 }
 
+TEST(Dynamic, RefusesALayerTwice) {
+  const DynamicSpec specs[] = {{.name = "delta", .layers = {"lstm0"}, .x = 0.5},
+                               {.name = "delta", .layers = {"*"}, .h = 0.5}};
+  ExpectError(WithDynamic(TwoLayers(), specs).status(), Code::kInvalidArgument,
+              {"dynamic method delta", "'lstm0' found twice"});
+}
+
 // Nothing is left out with epsilons of 0; a predictor that is there stays, one of another size is
 // made anew.
 TEST(Dynamic, PutsInPredictorsAndIdleCandidates) {

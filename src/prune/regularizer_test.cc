@@ -161,7 +161,10 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST_P(EveryRegularizer, PullsTheGradientOfLossAndPenaltyBack) {
-  if (&Kind() == &regularizers::learned_threshold) return;  // straight-through: tested below
+  // Straight-through: tested below.
+  if (&Kind() == &regularizers::learned_threshold || &Kind() == &regularizers::soft_movement) {
+    return;
+  }
   Work work(Kind(), graph_, Granularity());
   const Loss loss(work.flat.weights.size());
   std::vector<float> noise;
@@ -402,6 +405,51 @@ TEST(LearnedThreshold, MovesItsThresholdsAsTheSigmoidSays) {
       EXPECT_NEAR(static_cast<double>(found[pool]), expected, 2e-3 * std::abs(expected) + 1e-3)
           << granularity;
     }
+  }
+}
+
+// dL/dS = sum (dL/dw') w + strength sigmoid'(S), and weights get the gradient of what was masked.
+TEST(SoftMovement, MovesScoresAgainstWhatWeightsGainByMoving) {
+  for (const char* granularity : {"element", "gate_row", "unit"}) {
+    Work work(regularizers::soft_movement, Digits(), granularity);
+    const Pieces& pieces = work.flat.pieces;
+    Rng rng(3);
+    for (float& score : work.parameters) score = rng.Uniform(-4.0f, 1.0f);
+    const Loss loss(work.flat.weights.size());
+    std::vector<float> noise;
+    const std::vector<float> sampled = work.Sampled(work.flat.weights, &noise);
+    const std::vector<float> before = loss.Gradient(sampled);
+    std::vector<float> gradient = before;
+    std::vector<float> found(work.parameters.size());
+    work.kind.pull(work.Context(), work.parameters, {work.flat.weights, noise}, gradient, found);
+    EXPECT_EQ(gradient, before);
+    std::vector<double> expected(pieces.count(), 0.0);
+    for (const PieceMember& member : pieces.members) {
+      if (member.gate < 0) continue;
+      const auto piece = static_cast<size_t>(member.gate);
+      expected[piece] += static_cast<double>(before[member.element]) *
+                         static_cast<double>(work.flat.weights[member.element]);
+      // sigmoid(S) > 0.1 where S > -ln 9.
+      const bool is_open = static_cast<double>(work.parameters[piece]) > -std::log(9.0);
+      if (!is_open) {
+        EXPECT_EQ(sampled[member.element], 0.0f);
+      }
+    }
+    size_t closed = 0;
+    std::vector<float> folded = work.flat.weights;
+    work.kind.fold(work.Context(), work.parameters, folded);
+    for (size_t i = 0; i < pieces.count(); ++i) {
+      const auto score = static_cast<double>(work.parameters[i]);
+      const double s = Sigmoid(score);
+      EXPECT_NEAR(static_cast<double>(found[i]), expected[i] + work.spec.strength * s * (1.0 - s),
+                  1e-5);
+      closed += score <= -std::log(9.0) ? 1 : 0;
+    }
+    EXPECT_GT(closed, 0u);
+    if (std::string(granularity) != "element") continue;
+    EXPECT_EQ(static_cast<size_t>(std::count(folded.begin(), folded.end(), 0.0f)),
+              closed + static_cast<size_t>(
+                           std::count(work.flat.weights.begin(), work.flat.weights.end(), 0.0f)));
   }
 }
 

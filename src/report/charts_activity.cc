@@ -221,7 +221,7 @@ Chart CurveChart(const ThresholdCurve& curve, const Plot& plot) {
     points.push_back({{"order", i},
                       {"factor", point.factor},
                       {"metric", point.metric},
-                      {"cost", plot.is_time ? point.us_per_step->p50 : point.multiply_adds},
+                      {"cost", plot.is_time ? point.us_per_step->mean : point.multiply_adds},
                       {"tail", plot.is_time ? point.us_per_step->p95 : point.multiply_adds},
                       {"sent", point.sent},
                       {"kind", i == curve.chosen ? "chosen"
@@ -270,7 +270,7 @@ Chart CurveChart(const ThresholdCurve& curve, const Plot& plot) {
            {{"field", "sent"}, {"type", "quantitative"}, {"format", ".1%"}}}}}}});
   if (plot.is_time && curve.us_per_step_without) {
     const Json without = {
-        {"values", {{{"cost", curve.us_per_step_without->p50}, {"text", "without rules"}}}}};
+        {"values", {{{"cost", curve.us_per_step_without->mean}, {"text", "without rules"}}}}};
     spec["layer"].push_back(
         {{"data", without},
          {"mark", {{"type", "rule"}, {"stroke", "var(--muted)"}, {"strokeDash", {3, 3}}}},

@@ -144,6 +144,17 @@ struct ModelRecord {
   std::string costs;
 };
 
+// Early exit of the compiled network, on the test split.
+struct ExitRecord {
+  double confidence = 0.0;  // the rule (runtime/early_exit.h)
+  int64_t hold = 1;
+  int64_t every = 1;
+  double metric = 0.0;
+  double steps = 0.0;         // share of all steps that were run
+  int64_t ended_early = 0;    // sequences
+  double metric_after = 0.0;  // where all sequences end after that share of their steps
+};
+
 // Quartiles of repeated measurements.
 struct TimingRecord {
   double median = 0.0;
@@ -196,6 +207,7 @@ struct RunRecord {
   std::map<std::string, ModelRecord> models;  // by role: "dense", "pruned"
   std::optional<ThresholdCurve> thresholds;   // of the thresholds stage
   std::optional<double> agreement;            // as in the summary; nullopt before an evaluation
+  std::optional<ExitRecord> exit;             // of an evaluate stage with one
   std::optional<BenchRecord> bench;
   std::optional<SummaryRecord> summary;
 };

@@ -251,6 +251,16 @@ Status ReadBench(const ObjectReader& object, BenchRecord* bench) {
   return ReadList(object, "systems", &bench->systems, ReadSystem);
 }
 
+Status ReadExit(const ObjectReader& object, ExitRecord* exit) {
+  ESPALIER_RETURN_IF_ERROR(object.Share("confidence", &exit->confidence));
+  ESPALIER_RETURN_IF_ERROR(object.Count("hold", &exit->hold));
+  ESPALIER_RETURN_IF_ERROR(object.Count("every", &exit->every));
+  ESPALIER_RETURN_IF_ERROR(object.NumberOrNan("metric", &exit->metric));
+  ESPALIER_RETURN_IF_ERROR(object.Share("steps", &exit->steps));
+  ESPALIER_RETURN_IF_ERROR(object.Count("ended_early", &exit->ended_early));
+  return object.NumberOrNan("metric_after", &exit->metric_after);
+}
+
 Status ReadStepTimes(const ObjectReader& object, const std::string& key,
                      std::optional<StepTimes>* times) {
   if (object.Find(key) == nullptr) return Ok();
@@ -258,7 +268,9 @@ Status ReadStepTimes(const ObjectReader& object, const std::string& key,
   StepTimes& read = times->emplace();
   ESPALIER_RETURN_IF_ERROR(reader.Number("p50", &read.p50));
   ESPALIER_RETURN_IF_ERROR(reader.Number("p95", &read.p95));
-  return reader.Number("p99", &read.p99);
+  ESPALIER_RETURN_IF_ERROR(reader.Number("p99", &read.p99));
+  read.mean = read.p50;  // records of before have none
+  return reader.Find("mean") == nullptr ? Ok() : reader.Number("mean", &read.mean);
 }
 
 Status ReadLayerPoint(const ObjectReader& object, LayerPoint* layer) {
@@ -377,6 +389,10 @@ Status ReadRecord(const Json& json, RunRecord* record) {
   }
   if (object.Find("agreement") != nullptr) {
     ESPALIER_RETURN_IF_ERROR(object.Share("agreement", &record->agreement.emplace()));
+  }
+  if (object.Find("exit") != nullptr) {
+    ESPALIER_ASSIGN_OR_RETURN(const ObjectReader exit, object.Object("exit"));
+    ESPALIER_RETURN_IF_ERROR(ReadExit(exit, &record->exit.emplace()));
   }
   if (object.Find("bench") != nullptr) {
     ESPALIER_ASSIGN_OR_RETURN(const ObjectReader bench, object.Object("bench"));

@@ -69,14 +69,22 @@ RunRecord SmallRecord() {
                              PackMask(std::vector<uint8_t>{1, 0, 1, 0, 0, 0})};
   model.activity = {activity};
   record.models = {{"pruned", model}};
-  record.thresholds = ThresholdCurve{
-      "loss",
-      0.01,
-      "accuracy",
-      {{0.0, true, {{"rnn", 0.0, 0.0, 1.0, 1.0, 0.4}}, 0.8, 0.5, 1.0, 1.1, {}},
-       {0.5, true, {{"rnn", 0.5, 0.25, 0.5, 0.5, 0.4}}, 0.8, 0.5, 0.5, 0.5, StepTimes{1, 2, 3}}},
-      1,
-      StepTimes{4, 5, 6}};
+  record.thresholds =
+      ThresholdCurve{"loss",
+                     0.01,
+                     "accuracy",
+                     {{0.0, true, {{"rnn", 0.0, 0.0, 1.0, 1.0, 0.4}}, 0.8, 0.5, 1.0, 1.1, {}},
+                      {0.5,
+                       true,
+                       {{"rnn", 0.5, 0.25, 0.5, 0.5, 0.4}},
+                       0.8,
+                       0.5,
+                       0.5,
+                       0.5,
+                       StepTimes{1, 2, 3, 1.5}}},
+                     1,
+                     StepTimes{4, 5, 6, 4.5}};
+  record.exit = ExitRecord{0.875, 2, 5, 0.75, 0.5, 3, 0.625};
   record.bench = BenchRecord{28, 200, 1, {{"espalier-pruned", {30.1, 29.8, 30.9}, {}}}};
   record.summary = SummaryRecord{
       "mnist-rows", {0.8, 2000, 30, 90.0}, {0.75, 1000, 13, 30.0}, 0.9, 3.0, {}, 1.0, {7}};

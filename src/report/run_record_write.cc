@@ -154,7 +154,7 @@ Json BenchJson(const BenchRecord& bench) {
 
 Json StepTimesJson(const std::optional<StepTimes>& times) {
   if (!times) return Json();
-  return {{"p50", times->p50}, {"p95", times->p95}, {"p99", times->p99}};
+  return {{"mean", times->mean}, {"p50", times->p50}, {"p95", times->p95}, {"p99", times->p99}};
 }
 
 Json ThresholdPointJson(const ThresholdPoint& point) {
@@ -248,6 +248,16 @@ Result<std::string> RunRecordJson(const RunRecord& record) {
   for (const auto& [role, model] : record.models) json["models"][role] = ModelJson(model);
   if (record.thresholds) json["thresholds"] = ThresholdsObject(*record.thresholds);
   if (record.agreement) json["agreement"] = *record.agreement;
+  if (record.exit) {
+    const ExitRecord& exit = *record.exit;
+    json["exit"] = {{"confidence", exit.confidence},
+                    {"hold", exit.hold},
+                    {"every", exit.every},
+                    {"metric", NumberOrNull(exit.metric)},
+                    {"steps", exit.steps},
+                    {"ended_early", exit.ended_early},
+                    {"metric_after", NumberOrNull(exit.metric_after)}};
+  }
   if (record.bench) json["bench"] = BenchJson(*record.bench);
   if (record.summary) json["summary"] = SummaryObject(*record.summary);
   return PrintJson(json, 1) + "\n";

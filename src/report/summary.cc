@@ -184,6 +184,13 @@ std::string SummaryTable(const RunRecord& record) {
     for (const ActivityRecord& activity : pruned->activity) text += ActivityText(activity) + "\n";
   }
   if (record.thresholds) text += StrCat("\n", TargetText(*record.thresholds), "\n");
+  if (record.exit) {
+    const std::string& metric = record.task.metric;
+    text += StrCat("\nEarly exit: ", metric, " ", FormatMetric(metric, record.exit->metric),
+                   " with ", FormatPercent(record.exit->steps, 1), " of the steps; ",
+                   FormatMetric(metric, record.exit->metric_after),
+                   " where all sequences end after that share of theirs.\n");
+  }
   if (!record.summary) return text;
   text += StrCat("\n", FormatPercent(record.summary->weights_removed, 1),
                  " of the recurrent layers' weights are gone.\n");

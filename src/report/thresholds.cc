@@ -38,7 +38,7 @@ bool SkipsAnything(const ThresholdCurve& curve) {
 Row HeadOf(const ThresholdCurve& curve) {
   Row row = {"factor", curve.metric, curve.of_rows ? "rows" : "sent", "multiply-adds"};
   if (curve.us_per_step_without) {
-    row.insert(row.end(), {"us p50", "p95", "p99", "against plain"});
+    row.insert(row.end(), {"us mean", "p50", "p95", "p99", "against plain"});
   }
   row.emplace_back(curve.of_rows ? "epsilons" : "thresholds of x, h");
   return row;
@@ -52,8 +52,9 @@ Row RowOf(const ThresholdCurve& curve, size_t index) {
   if (curve.us_per_step_without && point.us_per_step) {
     const StepTimes& times = *point.us_per_step;
     row.insert(row.end(),
-               {FormatTime(times.p50), FormatTime(times.p95), FormatTime(times.p99),
-                FormatGain(curve.us_per_step_without->p50, times.p50, "faster", "slower")});
+               {FormatTime(times.mean), FormatTime(times.p50), FormatTime(times.p95),
+                FormatTime(times.p99),
+                FormatGain(curve.us_per_step_without->mean, times.mean, "faster", "slower")});
   }
   row.push_back(ThresholdsOf(curve, point) + (index == curve.chosen ? "  <- chosen" : "") +
                 (point.skips ? "" : "  nothing skipped"));
@@ -88,8 +89,8 @@ std::string ThresholdsTable(const ThresholdCurve& curve) {
   for (size_t i = 0; i < curve.points.size(); ++i) rows.push_back(RowOf(curve, i));
   if (curve.us_per_step_without) {
     const StepTimes& times = *curve.us_per_step_without;
-    rows.push_back({"plain", "", "", "", FormatTime(times.p50), FormatTime(times.p95),
-                    FormatTime(times.p99), "", "the network without rules"});
+    rows.push_back({"plain", "", "", "", FormatTime(times.mean), FormatTime(times.p50),
+                    FormatTime(times.p95), FormatTime(times.p99), "", "the network without rules"});
   }
   std::vector<size_t> widths;
   for (const Row& row : rows) {

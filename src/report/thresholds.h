@@ -17,6 +17,7 @@ struct StepTimes {
   double p50 = 0.0;
   double p95 = 0.0;
   double p99 = 0.0;
+  double mean = 0.0;  // of all but the slowest 1 %: what other programs took of the core is there
 };
 
 // One layer at one point; both directions together. Shares are in [0, 1].

@@ -22,11 +22,11 @@ ThresholdCurve Curve() {
             0.3,
             0.2,
             0.4,
-            StepTimes{4.0, 5.0, 6.0}};
+            StepTimes{1.0, 5.0, 6.0, 4.0}};
   };
   return {"loss",     0.01,
           "accuracy", {point(0.0, false), point(0.5, true), point(1.0, true)},
-          1,          StepTimes{8.0, 9.0, 10.0}};
+          1,          StepTimes{7.0, 9.0, 10.0, 8.0}};
 }
 
 TEST(ThresholdsTable, MarksTheChosenPointAndSaysWhatEachLayerDoes) {

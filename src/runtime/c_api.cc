@@ -312,6 +312,19 @@ espalier_status espalier_session_activity(const espalier_session* session, size_
   });
 }
 
+espalier_status espalier_session_skips_ahead(const espalier_session* session, size_t index,
+                                             size_t stream, int64_t* steps_out,
+                                             espalier_error* error_out) {
+  return Guard(error_out, [&] {
+    ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
+    ESPALIER_RETURN_IF_ERROR(WantPointer(steps_out, "steps_out"));
+    ESPALIER_RETURN_IF_ERROR(WantIndex("index", index, espalier_session_dynamic_count(session)));
+    ESPALIER_RETURN_IF_ERROR(WantIndex("stream", stream, session->session.streams()));
+    *steps_out = session->session.SkipsAhead(index, stream);
+    return espalier::Ok();
+  });
+}
+
 void espalier_session_reset_counters(espalier_session* session) {
   if (session != nullptr) session->session.ResetCounters();
 }

@@ -36,6 +36,8 @@ struct LayerCounters {
   uint64_t multiply_adds_without = 0;  // of as many steps without rules
 };
 
+inline constexpr int64_t kMostSkipsAhead = 65535;  // that Session::SkipsAhead says
+
 // One direction of a Recurrent node with dynamic pruning.
 struct LayerActivity {
   std::string_view layer;  // the node's name

@@ -27,6 +27,17 @@ LayerActivity ActivityOf(const DynamicLayer& layer) {
           *layer.counters};
 }
 
+// As BeginStep of recurrent.cc counts down.
+int64_t SkipsAhead(const DynamicLayer& layer, size_t stream) {
+  if (!layer.rules->skip || layer.reverse) return 0;
+  const float gain = *layer.gain.row(stream);
+  int64_t steps = 0;
+  for (float rest = *layer.rest.row(stream); rest > 0.5f && steps < kMostSkipsAhead; ++steps) {
+    rest = std::max(0.0f, rest - gain);
+  }
+  return steps;
+}
+
 void ResetCounters(const RunPlan& plan) {
   for (const DynamicLayer& layer : plan.dynamic_layers) {
     *layer.counters = LayerCounters();
@@ -39,7 +50,8 @@ Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRul
        {std::pair{"delta_x", rules.delta_x}, {"delta_h", rules.delta_h}}) {
     if (threshold >= 0.0f && std::isfinite(threshold)) continue;
     return InvalidArgument(StrCat("layer '", layer, "': ", what,
-                                  ": a threshold of at least 0 expected, ", threshold, " found"));
+                                  ": a finite threshold of at least 0 expected, ", threshold,
+                                  " found"));
   }
   for (const auto& [what, epsilon] :
        {std::pair{"idle", rules.idle}, {"predicted", rules.predicted}}) {

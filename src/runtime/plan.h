@@ -37,8 +37,9 @@ struct RunPlan {
 // What is kept of the streams [first, first + count) beside their states is of no meaning any more.
 void ForgetStreams(const RunPlan& plan, size_t first, size_t count);
 
-// See Session::Activity, ResetCounters and SetRules.
+// See Session::Activity, SkipsAhead, ResetCounters and SetRules.
 LayerActivity ActivityOf(const DynamicLayer& layer);
+int64_t SkipsAhead(const DynamicLayer& layer, size_t stream);
 void ResetCounters(const RunPlan& plan);
 Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRules& rules);
 

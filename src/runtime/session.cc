@@ -370,10 +370,16 @@ Status Session::SetState(std::string_view name, std::span<const float> values) {
   return Ok();
 }
 
+size_t Session::streams() const noexcept { return static_cast<size_t>(impl_->max_batch); }
+
 size_t Session::dynamic_layers() const noexcept { return impl_->engine.plan.dynamic_layers.size(); }
 
 LayerActivity Session::Activity(size_t index) const noexcept {
   return ActivityOf(impl_->engine.plan.dynamic_layers[index]);
+}
+
+int64_t Session::SkipsAhead(size_t index, size_t stream) const noexcept {
+  return espalier::SkipsAhead(impl_->engine.plan.dynamic_layers[index], stream);
 }
 
 void Session::ResetCounters() noexcept {

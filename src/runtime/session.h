@@ -114,12 +114,19 @@ class Session {
   Status GetState(std::string_view name, std::span<float> values) const;
   Status SetState(std::string_view name, std::span<const float> values);
   std::span<const StateSpec> states() const;
+  size_t streams() const noexcept;  // max_batch
 
   // The directions of layers that have dynamic pruning, in the order of the graph, with what they
   // did since the session was made or the counters were set to 0. Precondition: index is below
   // their number.
   size_t dynamic_layers() const noexcept;
   LayerActivity Activity(size_t index) const noexcept;
+  // How many of the next steps such a layer will skip in this stream, whatever their input: that is
+  // known since its last update. Up to kMostSkipsAhead; 0: the next step is an update, or it does
+  // not skip, or is reverse. Where all layers that read the input skip, what makes the input can
+  // rest for so many steps, which are then run with any values. Precondition: index is below
+  // dynamic_layers(), stream below max_batch.
+  int64_t SkipsAhead(size_t index, size_t stream = 0) const noexcept;
   void ResetCounters() noexcept;
   // Changes the rules of a layer, both directions of it: thresholds of 0 and no skipping are the
   // plain layer. Errors: kInvalidArgument for an unknown layer or a threshold that is not finite

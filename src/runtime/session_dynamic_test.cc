@@ -267,6 +267,36 @@ TEST(SessionDynamic, ForgetsASpike) {
   }
 }
 
+// Each stream skips so many steps as it said after its last update, whatever the input.
+TEST(SessionDynamic, KnowsAheadWhatItSkips) {
+  Graph graph = Network(CellKind::kGruCell, {std::nullopt, true});
+  graph.weights.at("gru0.bias_skip").values = {-2.0f};
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+  constexpr size_t kStreams = 3;
+  Session session = SessionOf(artifact, kStreams, 1);
+  Rng rng(15);
+  std::vector<int64_t> left(kStreams, 0);
+  int64_t most = 0;
+  for (int step = 0; step < 60; ++step) {
+    int64_t expected = 0;  // skipped in this step
+    for (size_t stream = 0; stream < kStreams; ++stream) {
+      left[stream] = session.SkipsAhead(0, stream);
+      most = std::max(most, left[stream]);
+      expected += left[stream] > 0 ? 1 : 0;
+    }
+    session.ResetCounters();
+    ASSERT_OK(session.Run(ViewOf(RandomBatch(graph, 1, kStreams, 1, &rng))));
+    EXPECT_EQ(session.Activity(0).counters.skipped, static_cast<uint64_t>(expected)) << step;
+    for (size_t stream = 0; stream < kStreams; ++stream) {
+      const int64_t now = session.SkipsAhead(0, stream);
+      EXPECT_TRUE(left[stream] == 0 || now == left[stream] - 1) << step;
+    }
+  }
+  EXPECT_GT(most, 1);
+  ASSERT_OK(session.SetRules("gru0", LayerRules()));
+  for (size_t stream = 0; stream < kStreams; ++stream) EXPECT_EQ(session.SkipsAhead(0, stream), 0);
+}
+
 // Skipping that is allowed again obeys what the layer says now, not what it said before.
 TEST(SessionDynamic, KeepsTheGainWhileNothingIsSkipped) {
   const Graph graph = Network(CellKind::kGruCell, {std::nullopt, true});

@@ -37,6 +37,7 @@ const Way kWays[] = {
       {.name = "sparse_vd", .strength = 0.1, .granularity = "gate_row", .speed = 50.0},
       {.name = "sparse_vd", .strength = 0.1, .granularity = "unit", .speed = 50.0}}},
     {"LearnedThreshold", "element", {{.name = "learned_threshold", .strength = 1e-4}}},
+    {"SoftMovement", "element", {{.name = "soft_movement", .strength = 1e-3, .speed = 300.0}}},
 };
 
 class RegularizersTest : public TrainerTest {

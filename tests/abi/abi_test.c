@@ -275,6 +275,7 @@ static void prunes_over_time(const char* path) {
   espalier_session* session = NULL;
   espalier_session_options options = {1, 4, NULL, 1};
   espalier_batch batch = {4, 1, NULL, NULL, NULL};
+  int64_t ahead = -1;
   for (i = 0; i < 24; ++i) x[i] = (float)(i % 7) - 3.0f;
   batch.features = x;
   expect(espalier_session_create(model, &options, &session, NULL) == ESPALIER_OK, "create");
@@ -287,6 +288,13 @@ static void prunes_over_time(const char* path) {
   expect(activity.x_columns == 24 && activity.x_sent == 0, "columns of x");
   expect(activity.h_columns == 20 && activity.h_sent == 0, "columns of h");
   expect(activity.multiply_adds * 4 == activity.multiply_adds_without, "multiply-adds");
+  expect(espalier_session_skips_ahead(session, 0, 0, &ahead, NULL) == ESPALIER_OK && ahead == 0,
+         "skips none");
+  expect(espalier_session_skips_ahead(session, 0, 1, &ahead, &error) == ESPALIER_INVALID_ARGUMENT &&
+             strstr(error.text, "stream: less than 1 expected, 1 found") != NULL,
+         "a stream too many");
+  expect(espalier_session_skips_ahead(session, 1, 0, &ahead, NULL) == ESPALIER_INVALID_ARGUMENT,
+         "a layer too many");
   expect(espalier_session_set_rules(session, "lstm0", &rules, NULL) == ESPALIER_OK, "set rules");
   espalier_session_reset_counters(session);
   expect(espalier_session_run(session, &batch, NULL) == ESPALIER_OK, "run");
