@@ -75,9 +75,6 @@ Status CheckAllocation(const PruneSpec& spec, const Allocation& allocation) {
   return Ok();
 }
 
-Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, uint64_t seed,
-                                  const StatisticsSet& statistics);
-
 // Gives each pool its threshold: the spec's, or the score of the last piece that stays at the
 // spec's sparsity (of a trained network: the q of Narang et al. 2017, arXiv:1704.05119).
 Status FillThresholds(const Graph& graph, const PruneSpec& spec, Plan* plan) {
@@ -319,15 +316,6 @@ Status CheckMask(const std::string& name, const Mask& mask, const std::vector<in
                                 " elements) found"));
 }
 
-Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, uint64_t seed,
-                                  const StatisticsSet& statistics) {
-  SaliencySet saliency;
-  for (const Plan::Target& target : plan.targets) {
-    ESPALIER_ASSIGN_OR_RETURN(saliency[target.name], Saliency(criterion, seed, target, statistics));
-  }
-  return saliency;
-}
-
 Result<MaskSet> MakeWeightMasks(const Plan& plan, const Budget& budget, const SaliencySet& saliency,
                                 const MaskSet& previous) {
   for (const Plan::Target& target : plan.targets) {
@@ -453,6 +441,15 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   return plan;
 }
 
+Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, uint64_t seed,
+                                  const StatisticsSet& statistics) {
+  SaliencySet saliency;
+  for (const Plan::Target& target : plan.targets) {
+    ESPALIER_ASSIGN_OR_RETURN(saliency[target.name], Saliency(criterion, seed, target, statistics));
+  }
+  return saliency;
+}
+
 Result<MaskSet> MakeMasks(const Plan& plan, double amount, const StatisticsSet& statistics,
                           const MaskSet& previous) {
   const bool has_thresholds = HasThresholds(plan);
@@ -469,47 +466,6 @@ Result<MaskSet> MakeMasks(const Plan& plan, double amount, const StatisticsSet& 
   ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
                             SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
   return MakeWeightMasks(plan, budget, saliency, previous);
-}
-
-Result<MaskSet> ExchangeMasks(const Plan& plan, const Criterion& regrow, double share,
-                              uint64_t seed, const StatisticsSet& statistics, const MaskSet& fixed,
-                              const MaskSet& masks) {
-  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet worth,
-                            SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
-  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet promise,
-                            SaliencyOfAll(plan, regrow, seed, statistics));
-  MaskSet exchanged = masks;
-  for (const Slice& slice : plan.cut.slices) {
-    const auto first = static_cast<size_t>(slice.first_row * slice.cols);
-    const auto size = static_cast<size_t>(slice.rows * slice.cols);
-    const std::span<uint8_t> keep = std::span(exchanged.at(slice.weight).keep).subspan(first, size);
-    // Sets `keep` to 1 for the best pieces of the `alive` elements.
-    const auto keep_best = [&](const SaliencySet& saliency, Grouping grouping,
-                               std::span<const uint8_t> alive, int64_t budget) {
-      const Partition partition =
-          PartitionOf(plan.granularity, grouping,
-                      {std::span(saliency.at(slice.weight)).subspan(first, size), alive, slice.rows,
-                       slice.cols});
-      const Keep best = KeepBest(partition.pool.pieces, budget);
-      for (size_t i = 0; i < size; ++i) {
-        const int32_t piece = partition.piece_of[i];
-        if (piece >= 0 && best[static_cast<size_t>(piece)] != 0) keep[i] = 1;
-      }
-    };
-    const auto kept_count = [&] { return std::accumulate(keep.begin(), keep.end(), int64_t{0}); };
-    const std::vector<uint8_t> before(keep.begin(), keep.end());
-    const int64_t count = kept_count();
-    std::fill(keep.begin(), keep.end(), uint8_t{0});
-    keep_best(worth, plan.criterion->grouping, before, KeepBudget(share, count));
-    const auto allowed = fixed.find(slice.weight);
-    std::vector<uint8_t> may_come(size);
-    for (size_t i = 0; i < size; ++i) {
-      const bool is_allowed = allowed == fixed.end() || allowed->second.keep[first + i] != 0;
-      may_come[i] = keep[i] == 0 && is_allowed;
-    }
-    keep_best(promise, regrow.grouping, may_come, count - kept_count());
-  }
-  return exchanged;
 }
 
 }  // namespace espalier

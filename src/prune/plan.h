@@ -105,6 +105,10 @@ inline bool HasThresholds(const Plan& plan) {
   return plan.allocation->needs == AllocationNeeds::kThresholds;
 }
 
+// What `criterion` says of every target. `seed`: for one that draws. Errors: as MakeMasks.
+Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, uint64_t seed,
+                                  const StatisticsSet& statistics);
+
 // The masks at `amount`: a sparsity (absolute, in [0, 1)), or if HasThresholds the share of the
 // thresholds that is in force, in [0, 1]. `statistics` must hold every target with what the
 // criterion needs. `previous` ({} at first) are masks that were in force; the result keeps only
@@ -115,14 +119,6 @@ inline bool HasThresholds(const Plan& plan) {
 // Errors: kInvalidArgument for a missing statistic, a wrong size, or a saliency that is not finite.
 Result<MaskSet> MakeMasks(const Plan& plan, double amount, const StatisticsSet& statistics,
                           const MaskSet& previous);
-
-// Each pool loses `share` of what `masks` keep of it, the worst by the plan's criterion, and gets
-// as much of the rest back, the best by `regrow`, both in whole pieces of the plan's granularity.
-// `fixed`: masks outside of which nothing comes back. `seed`: for a `regrow` that draws.
-// Preconditions: Extent::kWeight; masks hold every target. Errors: as MakeMasks.
-Result<MaskSet> ExchangeMasks(const Plan& plan, const Criterion& regrow, double share,
-                              uint64_t seed, const StatisticsSet& statistics, const MaskSet& fixed,
-                              const MaskSet& masks);
 
 }  // namespace espalier
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "prune/exchange.h"
 
 namespace espalier {
 
@@ -51,9 +52,27 @@ Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
                "sparsity and keeps no balance expected, ",
                granularity.name, " found"));
   }
+  if (HasThresholds(pruner.plan_)) {
+    return InvalidArgument(
+        StrCat("schedule.regrow: an allocation of shares expected, since what comes back is 0, ",
+               spec.allocation, " found"));
+  }
   ESPALIER_ASSIGN_OR_RETURN(pruner.regrow_, FindCriterion(schedule.regrow.criterion));
   const Status fits = CheckTargets(graph, pruner.plan_, *pruner.regrow_);
   ESPALIER_RETURN_IF_ERROR(fits.WithContext("schedule.regrow"));
+  const auto asks_for_it = [](const Criterion& criterion) {
+    return (criterion.needs & (kNeedsWeight | kNeedsMovement)) != 0;
+  };
+  if (asks_for_it(*pruner.regrow_)) {
+    std::vector<std::string> able;
+    for (const Criterion* each : AllCriteria()) {
+      if (!asks_for_it(*each)) able.emplace_back(each->name);
+    }
+    return InvalidArgument(
+        StrCat("schedule.regrow: a criterion that does not ask for the weight, "
+               "which is 0, expected (",
+               StrJoin(able, ", "), "), ", pruner.regrow_->name, " found"));
+  }
   if (schedule.begin == schedule.end) {
     return InvalidArgument(
         StrCat("schedule.regrow: a schedule that makes masks more than once expected, one that "
@@ -71,7 +90,7 @@ Result<MaskSet> Pruner::MasksAt(int64_t step, const StatisticsSet& statistics) c
   ESPALIER_ASSIGN_OR_RETURN(MaskSet masks, MakeMasks(plan_, amount, statistics, masks_));
   if (share == 0.0) return masks;
   const uint64_t seed = plan_.seed + static_cast<uint64_t>(step + 1) * 0x9e3779b97f4a7c15u;
-  return ExchangeMasks(plan_, *regrow_, share, seed, statistics, fixed_, masks);
+  return ExchangeMasks(plan_, amount, *regrow_, share, seed, statistics, fixed_, masks);
 }
 
 Result<bool> Pruner::Update(int64_t step, const StatisticsSet& statistics) {

@@ -29,7 +29,8 @@ class Pruner {
  public:
   // `masks`: those already in force, {} for none; they stay in force.
   // Errors: MakePlan's, CheckSchedule's; kInvalidArgument if a mask fits no weight, or if the
-  // schedule regrows and pieces span weights, are balanced or end at one sparsity only, or if the
+  // schedule regrows and pieces span weights, are balanced or end at one sparsity only, shares are
+  // not what is asked for, or what comes back is ranked by its weight, which is 0; or if the
   // criterion looks at past steps and the schedule cuts before there are any.
   static Result<Pruner> Create(const Graph& graph, const PruneSpec& spec,
                                const ScheduleSpec& schedule, MaskSet masks);

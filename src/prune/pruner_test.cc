@@ -50,6 +50,86 @@ TEST_F(PrunerTest, FollowsTheScheduleToTheExactSparsity) {
   }
 }
 
+// Over hundreds of exchanges of pieces whose sizes differ, at edges and in slots that are not full.
+TEST(Regrowth, KeepsTheDensityAndSomethingOfEachGate) {
+  Rng rng(6);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 11}}, &rng);
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 37)
+                               .Recurrent(CellKind::kLstmCell, 20)
+                               .LastStep()
+                               .Gemm(4)
+                               .Finish());
+  struct Case {
+    const char* granularity;
+    int64_t largest;  // weights of a piece
+    const char* allocation;
+  };
+  for (const Case& each : {Case{"slot_64x16", 64, "uniform"},
+                           {"slot_8x8", 8, "global"},
+                           {"blocked_8x8", 64, "uniform"},
+                           {"blocked_8x8", 64, "lamp"},
+                           {"diagonal_16x1", 16, "uniform"},
+
+                           {"element", 1, "global"}}) {
+    PruneSpec spec;
+    spec.granularity = each.granularity;
+    spec.allocation = each.allocation;
+    spec.sparsity = 0.7;
+    Pruner pruner = ValueOrDie(Pruner::Create(
+        graph, spec, {"one_shot", 0, 300, 1, 0.0, MaskMode::kHard, {"random", 0.5}}, {}));
+    int64_t first_kept = 0, pools = 0;
+    size_t changes = 0;
+    for (int64_t step = 0; step <= 300; ++step) {
+      for (auto& [name, tensor] : graph.weights) {
+        for (float& value : tensor.values) value = rng.Uniform(-1.0f, 1.0f);
+      }
+      const MaskSet before = pruner.masks();
+      ASSERT_TRUE(pruner.Update(step, StatisticsOf(graph.weights)).ok());
+      changes += before != pruner.masks() ? 1 : 0;
+      int64_t kept = 0;
+      pools = 0;
+      for (const auto& [name, mask] : pruner.masks()) {
+        kept += static_cast<int64_t>(mask.KeptCount());
+        ++pools;
+        const size_t gates = name.starts_with("gru") ? 3 : 4;
+        const size_t gate = mask.keep.size() / gates;
+        for (size_t g = 0; g < gates; ++g) {
+          const auto from = mask.keep.begin() + static_cast<ptrdiff_t>(g * gate);
+          EXPECT_NE(std::find(from, from + static_cast<ptrdiff_t>(gate), 1),
+                    from + static_cast<ptrdiff_t>(gate))
+              << each.granularity << " " << name << " gate " << g << " at step " << step;
+        }
+      }
+      if (step == 0) first_kept = kept;
+      EXPECT_NEAR(static_cast<double>(kept), static_cast<double>(first_kept),
+                  static_cast<double>(2 * pools * (each.largest - 1)))
+          << each.granularity << " " << each.allocation << " at step " << step;
+    }
+    EXPECT_GT(changes, 250u) << each.granularity;
+  }
+}
+
+TEST(Regrowth, RefusesWhatCannotBringAnythingBack) {
+  Rng rng(6);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 8}}, &rng);
+  const Graph graph =
+      ValueOrDie(builder.Recurrent(CellKind::kGruCell, 16).LastStep().Gemm(4).Finish());
+  const auto create = [&](const PruneSpec& spec, const char* regrow) {
+    return Pruner::Create(graph, spec, {"one_shot", 0, 10, 1, 0.0, MaskMode::kHard, {regrow, 0.5}},
+                          {})
+        .status();
+  };
+  for (const char* regrow : {"magnitude", "taylor", "movement", "wanda"}) {
+    ExpectError(create(PruneSpec(), regrow), Code::kInvalidArgument,
+                {"schedule.regrow", "random", "gradient", "momentum", regrow});
+  }
+  PruneSpec spec;
+  spec.allocation = "threshold";
+  spec.threshold = 0.1;
+  ExpectError(create(spec, "random"), Code::kInvalidArgument,
+              {"schedule.regrow", "shares", "threshold found"});
+}
+
 // For hidden units fisher goes by what is known of units, not by sums over their weights.
 TEST_F(PrunerTest, RanksUnitsByTheGradientsOfUnits) {
   PruneSpec spec;

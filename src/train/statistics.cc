@@ -165,8 +165,17 @@ std::vector<double> SolveRow(const at::Tensor& covariance, const std::vector<int
   return {begin, begin + solved.numel()};
 }
 
-// The row's bias in the same layer: "lstm0.weight_ih_reverse" -> "lstm0.bias_ih_reverse".
-std::string BiasOf(std::string weight) {
+bool IsTied(const Graph& graph, const std::string& weight) {
+  return FindOwner(graph, weight)->op == Op::kEmbedding && IsMultiplied(graph, weight);
+}
+
+// The row's bias in the same layer: "lstm0.weight_ih_reverse" -> "lstm0.bias_ih_reverse"; of a tied
+// embedding in the Gemm that multiplies by it.
+std::string BiasOf(const Graph& graph, std::string weight) {
+  for (const Node& node : graph.nodes) {
+    if (!node.tied.empty() && node.tied == FindOwner(graph, weight)->name)
+      return node.name + ".bias";
+  }
   const std::string word = "weight";
   return weight.replace(weight.rfind(word), word.size(), "bias");
 }
@@ -181,7 +190,8 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const MaskSet& m
                      TensorStore* weights) {
   const auto count = static_cast<double>(sums.count);
   const at::Tensor mean = ColumnsOf(sums.sum) / count;
-  const auto bias = weights->find(BiasOf(sums.part.inputs[0].first));  // a projection has none
+  const std::string& first = sums.part.inputs[0].first;
+  const auto bias = weights->find(BiasOf(dense, first));  // a projection has none
   const bool has_bias = bias != weights->end();
   // A bias takes up what the mean of the row's products changes; without one that is an error, too.
   const at::Tensor moment = sums.moment / count;
@@ -202,7 +212,14 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const MaskSet& m
     }
     if (kept.size() == exact.size()) continue;
     const at::Tensor w = ColumnsOf(exact);
-    const std::vector<double> solved = SolveRow(covariance, kept, w);
+    // The rows of a tied embedding are looked up, too, and stay: only the mean is made up for.
+    const bool is_tied = IsTied(dense, first);
+    std::vector<double> solved;
+    if (is_tied) {
+      for (const int64_t column : kept) solved.push_back(*places[static_cast<size_t>(column)]);
+    } else {
+      solved = SolveRow(covariance, kept, w);
+    }
     double shift = at::dot(w, mean).item<double>();
     for (size_t i = 0; i < kept.size(); ++i) {
       *places[static_cast<size_t>(kept[i])] = static_cast<float>(solved[i]);
@@ -424,7 +441,7 @@ void CalibrationStatistics::Fill(StatisticsSet* statistics) const {
 Status Reconstruct(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
                    const MaskSet& masks, TensorStore* weights) {
   const auto is_masked = [&](const std::string& name) {
-    return masks.contains(name) && FindOwner(dense, name)->op != Op::kEmbedding;  // looked up, too
+    return masks.contains(name) && IsMultiplied(dense, name);
   };
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<InputSums> sums,
                             SumInputs(dense, dataset, options, /*with_moments=*/true, is_masked));

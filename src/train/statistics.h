@@ -51,7 +51,8 @@ class CalibrationStatistics {
 // its mean diagonal added to it. That is the weight update of OBS for all weights that went at once
 // (Hassibi and Stork 1993; Frantar and Alistarh 2023, arXiv:2301.00774), and where columns of
 // removed units went it makes up for their means and for what the others tell of them.
-// masks: as of Pruner; weights without one, and Embeddings, stay. weights: `dense`'s, masked.
+// masks: as of Pruner; weights without one, and Embeddings, stay: where a Gemm is tied to one, its
+// bias makes up for the mean. weights: `dense`'s, masked.
 // Errors: as Gather's.
 Status Reconstruct(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
                    const MaskSet& masks, TensorStore* weights);
