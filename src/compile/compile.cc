@@ -86,7 +86,7 @@ MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& type
 double MostByRow(const Graph& graph, const MatrixPart& part, bool is_single) {
   const Node& node = *FindOwner(graph, part.weight);
   if (GatesOfWeight(node, part.weight) == 0 || !is_single) return 0.0;
-  return node.predicted.has_value() ? 3.0 : node.idle.has_value() ? 1.05 : 0.0;
+  return node.predicted.has_value() ? 2.0 : node.idle.has_value() ? 1.05 : 0.0;
 }
 
 // Rounds what the chosen kernels round.
