@@ -86,6 +86,9 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
       FindCriterion(stage.prune.criterion).status().WithContext("--criterion"));
   ESPALIER_ASSIGN_OR_RETURN(stage.ramp.masks, ParseMaskMode(flags.masks));
   ESPALIER_RETURN_IF_ERROR(ResolvePruning(flags, app, &stage.prune));
+  if (stage.reconstruct && stage.prune.granularity == "embedding_row") {
+    return InvalidArgument("--reconstruct: nothing to be made up for where rows are looked up");
+  }
   const int64_t epochs = flags.train.options.epochs;
   if (epochs < 0) {
     return InvalidArgument(StrCat("--epochs: at least 0 expected, ", epochs, " found"));
@@ -152,6 +155,11 @@ Status Run(const Flags& flags, const CLI::App& app, Console* console) {
                            rewind ? &*rewind : nullptr};
   ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome, PruneNetwork(graph, stage, inputs, hooks));
   if (outcome.stopped == StopReason::kCancelled) return Interrupted(stage.train);
+  const bool asks_for_some =
+      flags.threshold || !flags.sparsities.empty() || stage.prune.sparsity > 0;
+  if (asks_for_some && stage.train.epochs == 0 && outcome.graph.weights == graph.weights) {
+    console->Note(flags.input + ": no weight went: as many as are asked for are 0 already");
+  }
   ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(outcome.graph, flags.output));
   std::string text = flags.output + ":\n";
   Json json = {{"output", flags.output}, {"sparsity", Json::object()}};
