@@ -387,6 +387,7 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
                "more than rounding: ",
                AgreementText(agreement)));
   }
+  run->record.exit.reset();
   if (const auto& exit = run->recipe.stages[index].evaluate.exit) {
     ESPALIER_RETURN_IF_ERROR(CheckCancel(*run));
     ESPALIER_RETURN_IF_ERROR(EvaluateExit(artifact, data->test, *exit, run));

@@ -1,6 +1,7 @@
 #include "prune/exchange.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -57,6 +58,9 @@ class SliceExchange {
       }
       if (!is_alive && first >= 0) best[static_cast<size_t>(first)] = 1;
     }
+    for (size_t i = 0; i < best.size(); ++i) {
+      if (best[i] == 0) ++dropped_[all.pool.pieces[i].size];
+    }
     std::fill(keep_.begin(), keep_.end(), uint8_t{0});
     Take(all, best);
   }
@@ -66,8 +70,20 @@ class SliceExchange {
               std::span<const uint8_t> may_come) {
     promise_ =
         PartitionOf(plan_.granularity, grouping, {promise, may_come, slice_.rows, slice_.cols});
-    const int64_t budget = lost();
-    come_ = KeepBest(promise_.pool.pieces, budget);
+    const std::vector<Piece>& pieces = promise_.pool.pieces;
+    come_.assign(pieces.size(), 0);
+    // As many of each size as went, so that nothing is left over; then, of slots, what fits.
+    for (const auto& [size, count] : dropped_) {
+      std::vector<Piece> alike;
+      std::vector<size_t> places;
+      for (size_t i = 0; i < pieces.size(); ++i) {
+        if (pieces[i].size != size) continue;
+        alike.push_back(pieces[i]);
+        places.push_back(i);
+      }
+      const Keep best = KeepBest(alike, size * count);
+      for (size_t i = 0; i < best.size(); ++i) come_[places[i]] = best[i];
+    }
     Take(promise_, come_);
     RegrowMore(lost());
   }
@@ -92,6 +108,7 @@ class SliceExchange {
   std::span<uint8_t> keep_;
   std::vector<uint8_t> before_;
   int64_t before_count_ = 0;
+  std::map<int32_t, int64_t> dropped_;  // how many pieces of a size
   Partition promise_;
   Keep come_;
 };
@@ -128,19 +145,18 @@ Result<MaskSet> ExchangeMasks(const Plan& plan, double amount, const Criterion& 
     exchange.Regrow(part_of(promise), regrow.grouping, may_come);
     missing -= exchange.KeptCount();
   }
-  // Pieces of other sizes than those that went may leave a rest. Where that has grown to a piece it
-  // goes to a slice that has lost something, or has less than its own sparsity leaves.
+  // Slots are made anew, of other sizes, and may leave a rest. It goes to slices that have less
+  // than their own sparsity leaves, where that is known, and else than they had.
   for (size_t i = 0; i < exchanges.size() && missing > 0; ++i) {
     SliceExchange& exchange = exchanges[i];
     const Pool& pool = plan.cut.pools[i];
-    int64_t room = exchange.lost() > 0 ? missing : 0;
-    if (plan.allocation == &allocations::uniform || plan.allocation == &allocations::given) {
-      const double own = plan.allocation == &allocations::uniform
-                             ? amount
-                             : pool.sparsity * amount / plan.sparsity;
-      room = std::min(missing, KeepBudget(own, pool.size) - exchange.KeptCount());
+    int64_t room = exchange.lost();
+    if (plan.allocation == &allocations::uniform) {
+      room = KeepBudget(amount, pool.size) - exchange.KeptCount();
+    } else if (plan.allocation == &allocations::given) {
+      room = KeepBudget(pool.sparsity * amount / plan.sparsity, pool.size) - exchange.KeptCount();
     }
-    if (room > 0) missing -= exchange.RegrowMore(room);
+    if (room > 0) missing -= exchange.RegrowMore(std::min(room, missing));
   }
   return exchanged;
 }

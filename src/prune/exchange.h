@@ -8,8 +8,8 @@ namespace espalier {
 
 // Each pool loses `share` of what `masks`, made at `amount`, keep of it, the worst by the plan's
 // criterion but one piece of each gate, and gets as much of the rest back, the best by `regrow`,
-// both in whole pieces of the plan's granularity. Where pieces differ in size, what they leave of
-// KeepBudget(amount, all) comes back as soon as a piece fits. `fixed`: masks outside of which
+// both in whole pieces of the plan's granularity, as many of each size as went where there are (slots
+// are of any). `fixed`: masks outside of which
 // nothing comes back. `seed`: for a `regrow` that draws. Preconditions: Extent::kWeight, no
 // thresholds; masks hold every target. Errors: as MakeMasks.
 Result<MaskSet> ExchangeMasks(const Plan& plan, double amount, const Criterion& regrow,

@@ -121,6 +121,12 @@ void SendExactly(const DynamicLayer& layer, const DeltaStep& last, size_t steps)
   last.pace[kAge] = 0.0f;
 }
 
+void LookAgain(const DynamicLayer& layer) {
+  for (size_t stream = 0; layer.has_delta && stream < layer.streams; ++stream) {
+    layer.pace.row(stream)[kPlainSteps] = layer.pace.row(stream)[kLastPlain] = 0.0f;
+  }
+}
+
 bool TakePlain(const DynamicLayer& layer, float* pace) {
   float& left = pace[kPlainSteps];
   const bool never_gains = layer.input.most_columns == 0 && layer.recurrent.most_columns == 0;

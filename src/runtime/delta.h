@@ -45,6 +45,9 @@ bool LooksForChanges(const DynamicLayer& layer);
 // `last`: the last of `steps` of a stream, with the h before it.
 void SendExactly(const DynamicLayer& layer, const DeltaStep& last, size_t steps);
 
+// Thresholds have changed: no stream goes on with the plain steps that were for those before.
+void LookAgain(const DynamicLayer& layer);
+
 // Whether the step is a plain one: SendPlain, and products of all that is sent. If not,
 // MultiplyChanges.
 bool TakePlain(const DynamicLayer& layer, float* pace);

@@ -100,6 +100,7 @@ Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRul
   for (const DynamicLayer& each : plan.dynamic_layers) {
     if (each.node != layer) continue;
     *each.rules = *each.own = rules;
+    LookAgain(each);
     if (each.saturation.plain_steps != nullptr) *each.saturation.plain_steps = 0;
   }
   return Ok();

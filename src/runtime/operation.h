@@ -192,6 +192,7 @@ struct DynamicLayer {
   bool* tries_ahead = nullptr;         // whether that pays, by the steps before
   DeltaProduct input, recurrent;
   RowBuffer x_sent, h_sent;  // states
+  size_t streams = 0;
   // A row a stream: how its steps go on (DeltaPace), and W sent + b, of no meaning at an age of 0.
   RowBuffer pace;
   RowBuffer input_memory, recurrent_memory;

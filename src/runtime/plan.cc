@@ -409,6 +409,7 @@ class Planner {
       layer.h_sent = State(spec.x_sent + 1);
       layer.input_memory = Rows(options_.max_streams, rows);
       layer.recurrent_memory = Rows(options_.max_streams, rows);
+      layer.streams = options_.max_streams;
       layer.pace = Rows(options_.max_streams, kDeltaPace, kDeltaPace);
       rules.delta_x = static_cast<float>(spec.delta.x);
       rules.delta_h = static_cast<float>(spec.delta.h);

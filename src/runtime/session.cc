@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "base/strings.h"
+#include "runtime/delta.h"
 #include "runtime/engine.h"
 
 namespace espalier {
@@ -182,7 +183,12 @@ void Session::Impl::Compute(const BatchView& batch) noexcept {
   engine.Run(&run);
   if (!budget.is_on() || run.max_length == 0) return;
   const auto count = static_cast<int64_t>(run.max_length);
-  if (budget.Update(count, budget.NowNs() - start)) RaiseThresholds();
+  const int64_t ns = budget.NowNs() - start;
+  const bool changed = budget.Update(count, ns);
+  if (changed) RaiseThresholds();
+  // Plain steps save nothing, whatever the input has become since they began.
+  if (!changed && ns <= count * budget.report().step_ns) return;
+  for (const DynamicLayer& layer : engine.plan.dynamic_layers) LookAgain(layer);
 }
 
 void Session::Impl::RaiseThresholds() noexcept {

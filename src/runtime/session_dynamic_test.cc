@@ -267,6 +267,28 @@ TEST(SessionDynamic, ForgetsASpike) {
   }
 }
 
+// A stream that sent too much takes plain steps, but none of them for thresholds of before.
+TEST(SessionDynamic, LooksAgainWhereThresholdsHaveChanged) {
+  const Graph graph = Network(CellKind::kGruCell, {Delta{1e-6, 1e-6, 1}, false});
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+  Session session = SessionOf(artifact, 1, 1);
+  Rng rng(16);
+  for (int step = 0; step < 138; ++step) {
+    ASSERT_OK(session.Run(ViewOf(RandomBatch(graph, 1, 1, 1, &rng))));
+  }
+  const LayerCounters& counters = session.Activity(0).counters;
+  EXPECT_EQ(counters.multiply_adds, counters.multiply_adds_without);
+  for (const char* layer : {"gru0", "gru1"}) {
+    ASSERT_OK(session.SetRules(layer, {1e30f, 1e30f, false}));
+  }
+  session.ResetCounters();
+  for (int step = 0; step < 8; ++step) {
+    ASSERT_OK(session.Run(ViewOf(RandomBatch(graph, 1, 1, 1, &rng))));
+  }
+  const LayerCounters& calm = session.Activity(0).counters;  // the first of them is anew
+  EXPECT_LE(calm.multiply_adds * 8, calm.multiply_adds_without);
+}
+
 // Each stream skips so many steps as it said after its last update, whatever the input.
 TEST(SessionDynamic, KnowsAheadWhatItSkips) {
   Graph graph = Network(CellKind::kGruCell, {std::nullopt, true});

@@ -441,7 +441,13 @@ void CalibrationStatistics::Fill(StatisticsSet* statistics) const {
 Status Reconstruct(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
                    const MaskSet& masks, TensorStore* weights) {
   const auto is_masked = [&](const std::string& name) {
-    return masks.contains(name) && IsMultiplied(dense, name);
+    if (!masks.contains(name) || FindOwner(dense, name)->op != Op::kEmbedding) {
+      return masks.contains(name);
+    }
+    // Of several Gemms that are tied to it the inputs are not told apart.
+    return std::count_if(dense.nodes.begin(), dense.nodes.end(), [&](const Node& node) {
+             return node.tied == FindOwner(dense, name)->name;
+           }) == 1;
   };
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<InputSums> sums,
                             SumInputs(dense, dataset, options, /*with_moments=*/true, is_masked));
