@@ -224,8 +224,8 @@ ESPALIER_API espalier_status espalier_session_activity(const espalier_session* s
                                                        espalier_error* error_out);
 /* Says in *steps_out how many of the next steps such a layer will skip in this stream, 0 to
  * max_batch - 1, whatever their input is: up to 65,535; 0 if the next step is an update, or the
- * layer does not skip or is reverse. Where all layers that read the input skip, what makes the input can rest for
- * so many steps, which are then run with any values. */
+ * layer does not skip or is reverse. Where all layers that read the input skip, what makes the
+ * input can rest for so many steps, which are then run with any values. */
 ESPALIER_API espalier_status espalier_session_skips_ahead(const espalier_session* session,
                                                           size_t index, size_t stream,
                                                           int64_t* steps_out,
