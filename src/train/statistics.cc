@@ -165,17 +165,22 @@ std::vector<double> SolveRow(const at::Tensor& covariance, const std::vector<int
   return {begin, begin + solved.numel()};
 }
 
-bool IsTied(const Graph& graph, const std::string& weight) {
-  return FindOwner(graph, weight)->op == Op::kEmbedding && IsMultiplied(graph, weight);
+// The Gemms that are tied to the Embedding that owns the weight, by name.
+std::vector<std::string> TiedTo(const Graph& graph, const std::string& weight) {
+  std::vector<std::string> gemms;
+  for (const Node& node : graph.nodes) {
+    if (!node.tied.empty() && node.tied == FindOwner(graph, weight)->name) {
+      gemms.push_back(node.name);
+    }
+  }
+  return gemms;
 }
 
 // The row's bias in the same layer: "lstm0.weight_ih_reverse" -> "lstm0.bias_ih_reverse"; of a tied
-// embedding in the Gemm that multiplies by it.
+// embedding that of the Gemm.
 std::string BiasOf(const Graph& graph, std::string weight) {
-  for (const Node& node : graph.nodes) {
-    if (!node.tied.empty() && node.tied == FindOwner(graph, weight)->name)
-      return node.name + ".bias";
-  }
+  const std::vector<std::string> tied = TiedTo(graph, weight);
+  if (!tied.empty()) return tied.front() + ".bias";
   const std::string word = "weight";
   return weight.replace(weight.rfind(word), word.size(), "bias");
 }
@@ -193,6 +198,8 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const MaskSet& m
   const std::string& first = sums.part.inputs[0].first;
   const auto bias = weights->find(BiasOf(dense, first));  // a projection has none
   const bool has_bias = bias != weights->end();
+  // The rows of a tied embedding stay: only what the mean changes is made up for.
+  const bool is_looked_up = FindOwner(dense, first)->op == Op::kEmbedding;
   // A bias takes up what the mean of the row's products changes; without one that is an error, too.
   const at::Tensor moment = sums.moment / count;
   const at::Tensor covariance = Damped(has_bias ? moment - at::outer(mean, mean) : moment);
@@ -212,10 +219,8 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const MaskSet& m
     }
     if (kept.size() == exact.size()) continue;
     const at::Tensor w = ColumnsOf(exact);
-    // The rows of a tied embedding are looked up, too, and stay: only the mean is made up for.
-    const bool is_tied = IsTied(dense, first);
     std::vector<double> solved;
-    if (is_tied) {
+    if (is_looked_up) {
       for (const int64_t column : kept) solved.push_back(*places[static_cast<size_t>(column)]);
     } else {
       solved = SolveRow(covariance, kept, w);
@@ -441,13 +446,9 @@ void CalibrationStatistics::Fill(StatisticsSet* statistics) const {
 Status Reconstruct(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
                    const MaskSet& masks, TensorStore* weights) {
   const auto is_masked = [&](const std::string& name) {
-    if (!masks.contains(name) || FindOwner(dense, name)->op != Op::kEmbedding) {
-      return masks.contains(name);
-    }
-    // Of several Gemms that are tied to it the inputs are not told apart.
-    return std::count_if(dense.nodes.begin(), dense.nodes.end(), [&](const Node& node) {
-             return node.tied == FindOwner(dense, name)->name;
-           }) == 1;
+    // Of several Gemms that are tied to one Embedding the inputs are not told apart.
+    const bool is_embedding = FindOwner(dense, name)->op == Op::kEmbedding;
+    return masks.contains(name) && (!is_embedding || TiedTo(dense, name).size() == 1);
   };
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<InputSums> sums,
                             SumInputs(dense, dataset, options, /*with_moments=*/true, is_masked));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cells/double_math.h"
 #include "prune/regularizer.h"
 
 namespace espalier::regularizers {
@@ -15,7 +16,6 @@ constexpr double kGamma = -0.1;
 constexpr double kZeta = 1.1;
 constexpr double kBeta = 2.0 / 3.0;
 
-double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 double Stretch(double s) { return s * (kZeta - kGamma) + kGamma; }
 
 size_t ParameterCount(const Pieces& pieces) { return pieces.count(); }
@@ -35,8 +35,8 @@ void Sample(const RegularizerContext& context, std::span<const float> parameters
   noise->resize(2 * count);
   for (size_t i = 0; i < count; ++i) {
     const double u = std::clamp(rng->Uniform(), 1e-12, 1.0 - 1e-12);
-    const double s =
-        Sigmoid((std::log(u) - std::log1p(-u) + static_cast<double>(parameters[i])) / kBeta);
+    const double s = DoubleMath::Sigmoid(
+        (std::log(u) - std::log1p(-u) + static_cast<double>(parameters[i])) / kBeta);
     const double stretched = Stretch(s);
     const bool is_inside = stretched > 0.0 && stretched < 1.0;
     (*noise)[i] = static_cast<float>(std::clamp(stretched, 0.0, 1.0));
@@ -53,7 +53,7 @@ void Pull(const RegularizerContext& context, std::span<const float> parameters,
   const std::vector<double> by_gate = GateGradients(context.pieces, sample.weights, gradient);
   const double shift = kBeta * std::log(-kGamma / kZeta);
   for (size_t i = 0; i < count; ++i) {
-    const double open = Sigmoid(static_cast<double>(parameters[i]) - shift);
+    const double open = DoubleMath::Sigmoid(static_cast<double>(parameters[i]) - shift);
     parameter_gradient[i] =
         static_cast<float>(by_gate[i] * static_cast<double>(sample.noise[count + i]) +
                            context.strength * open * (1.0 - open));
@@ -65,8 +65,8 @@ void Fold(const RegularizerContext& context, std::span<const float> parameters,
           std::span<float> weights) {
   std::vector<float> gates;
   for (const float log_alpha : parameters) {
-    gates.push_back(
-        static_cast<float>(std::clamp(Stretch(Sigmoid(static_cast<double>(log_alpha))), 0.0, 1.0)));
+    gates.push_back(static_cast<float>(
+        std::clamp(Stretch(DoubleMath::Sigmoid(static_cast<double>(log_alpha))), 0.0, 1.0)));
   }
   MultiplyGates(context.pieces, gates, weights);
   ClosePieces(context.pieces, gates, weights);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cells/double_math.h"
 #include "prune/regularizer.h"
 
 namespace espalier::regularizers {
@@ -59,8 +60,7 @@ void Pull(const RegularizerContext& context, std::span<const float> parameters,
   std::vector<double> by_size(pieces.count());  // d loss / d v_G, over 2-norm for the chain below
   for (size_t i = 0; i < pieces.count(); ++i) {
     const auto pool = static_cast<size_t>(pieces.pool_of[i]);
-    const double s =
-        1.0 / (1.0 + std::exp(-MarginOf(pieces, i, sizes[i], parameters) / kTemperature));
+    const double s = DoubleMath::Sigmoid(MarginOf(pieces, i, sizes[i], parameters) / kTemperature);
     const double by_margin =
         (by_gate[i] + context.strength * sizes[i]) * s * (1.0 - s) / kTemperature;
     parameter_gradient[pool] -= static_cast<float>(by_margin);

@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cells/double_math.h"
 #include "prune/regularizer.h"
 
 namespace espalier::regularizers {
 namespace {
 
 constexpr double kThreshold = 0.1;  // of the paper; scores begin at 0, whose sigmoid is 0.5
-
-double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
 size_t ParameterCount(const Pieces& pieces) { return pieces.count(); }
 
@@ -24,7 +23,7 @@ void Start(const RegularizerContext& /*context*/, std::span<const float> /*weigh
 std::vector<float> GatesOf(std::span<const float> scores) {
   std::vector<float> gates;
   for (const float score : scores) {
-    gates.push_back(Sigmoid(static_cast<double>(score)) > kThreshold ? 1.0f : 0.0f);
+    gates.push_back(DoubleMath::Sigmoid(static_cast<double>(score)) > kThreshold ? 1.0f : 0.0f);
   }
   return gates;
 }
@@ -39,7 +38,7 @@ void Pull(const RegularizerContext& context, std::span<const float> parameters,
           std::span<float> parameter_gradient) {
   const std::vector<double> by_gate = GateGradients(context.pieces, sample.weights, gradient);
   for (size_t i = 0; i < parameters.size(); ++i) {
-    const double s = Sigmoid(static_cast<double>(parameters[i]));
+    const double s = DoubleMath::Sigmoid(static_cast<double>(parameters[i]));
     parameter_gradient[i] = static_cast<float>(by_gate[i] + context.strength * s * (1.0 - s));
   }
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cells/double_math.h"
 #include "prune/regularizer.h"
 
 namespace espalier::regularizers {
@@ -16,8 +17,6 @@ constexpr double kClip = 8.0;     // of ln alpha: beyond it the penalty has no s
 constexpr float kStart = -10.0f;  // of ln sigma^2 of a weight
 constexpr float kGroupStart = -8.0f;  // of ln sigma_G^2, where m_G = 1
 
-double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
-
 double LogAlpha(float log_variance, float mean) {
   const double m = static_cast<double>(mean);
   return static_cast<double>(log_variance) - std::log(m * m + 1e-30);
@@ -27,8 +26,8 @@ double LogAlpha(float log_variance, float mean) {
 double Slope(double log_alpha) {
   constexpr double k1 = 0.63576, k2 = 1.87320, k3 = 1.48695;
   if (log_alpha >= kClip) return 0.0;
-  const double s = Sigmoid(k2 + k3 * log_alpha);
-  return -k1 * k3 * s * (1.0 - s) - 0.5 * Sigmoid(-log_alpha);
+  const double s = DoubleMath::Sigmoid(k2 + k3 * log_alpha);
+  return -k1 * k3 * s * (1.0 - s) - 0.5 * DoubleMath::Sigmoid(-log_alpha);
 }
 
 // Single weights: [pieces] ln sigma^2. Else [pieces] ln sigma_G^2, then [pieces] m_G.
