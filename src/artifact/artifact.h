@@ -4,7 +4,7 @@
 //
 //   offset  bytes
 //        0      8  magic 89 'E' 'S' 'P' 0d 0a 1a 0a (as PNG's: shows a file spoilt by a text
-//        transfer) 8      4  u32 version (3)
+//        transfer) 8      4  u32 version (4)
 //       12      4  u32 CRC-32C of all bytes from 16 to the end
 //       16      8  u64 total bytes of the file
 //       24         u32 metadata { key, value }

@@ -71,9 +71,9 @@ void AppendSlots(const FormatSpec& spec, const MatrixView& matrix, int64_t first
 class SlotWriter {
  public:
   SlotWriter(const FormatSpec& spec, const SlotLayout& layout, std::byte* bytes)
-      : lanes_(static_cast<size_t>(spec.strip_rows * spec.depth)),
+      : strip_rows_(static_cast<size_t>(spec.strip_rows)),
+        lanes_(strip_rows_ * static_cast<size_t>(spec.depth)),
         index_bits_(SlotIndexBits(static_cast<size_t>(spec.bank_cols))),
-        is_wide_(spec.strip_rows == kWideStripRows),
         type_(spec.type),
         values_(bytes + layout.values),
         index_(reinterpret_cast<uint8_t*>(bytes + layout.index)),
@@ -83,7 +83,7 @@ class SlotWriter {
   void Append(uint16_t bank_col, const float* values, const uint8_t* index) {
     *bank_col_++ = bank_col;
     for (size_t lane = 0; lane < lanes_; ++lane) {
-      StoreWeight(values[lane], values_, type_, lane);
+      StoreWeight(values[lane], values_, type_, SlotWeightPlace(strip_rows_, type_, lane));
       for (size_t bit = 0; bit < index_bits_; ++bit) {
         const size_t at = PlaceOf(lane, bit);
         index_[at / 8] |= static_cast<uint8_t>((index[lane] >> bit & 1) << at % 8);
@@ -108,14 +108,14 @@ class SlotWriter {
  private:
   // Where in the slot's bytes `bit` of the lane's index is, in bits.
   size_t PlaceOf(size_t lane, size_t bit) const {
-    if (!is_wide_) return lane * index_bits_ + bit;
+    if (strip_rows_ != kWideStripRows) return lane * index_bits_ + bit;
     if (index_bits_ == 4) return lane % 16 * 16 + lane / 16 * 4 + bit;
     return lane < 192 ? lane * 8 + bit : (lane - 192 + bit / 2 * 64) * 8 + 6 + bit % 2;
   }
 
+  size_t strip_rows_;
   size_t lanes_;
   size_t index_bits_;
-  bool is_wide_;
   WeightType type_;
   std::byte* values_;
   uint8_t* index_;
@@ -237,7 +237,7 @@ Status CheckPadding(const SlotView& view) {
   for (size_t round = 0; round < rounds; ++round) {
     const size_t slot = first + round * step + strip % view.group_strips();
     for (size_t lane = lanes; lane < view.lanes(); ++lane) {
-      const float weight = LoadWeight(view.values, view.type, slot * view.lanes() + lane);
+      const float weight = view.WeightOf(slot, lane);
       if (weight == 0.0f) continue;
       return BadFormat(StrCat("slot.values[", slot, "][", lane, "]: 0 past the last row expected, ",
                               weight, " found"));
@@ -274,7 +274,7 @@ void ForEachStoredSlot(const EncodedView& matrix, void* context, VisitFn visit) 
         for (size_t lane = 0; lane < lanes; ++lane) {
           visit(context, static_cast<int64_t>(first_row + lane / view.depth),
                 static_cast<int64_t>(view.bank_col[slot] + view.IndexOf(slot, lane)),
-                LoadWeight(view.values, view.type, slot * view.lanes() + lane));
+                view.WeightOf(slot, lane));
         }
       }
     }

@@ -17,7 +17,8 @@
 //   strip        u32 [strips]         the strip in each place of the sorted order
 //                0 to a multiple of 64 bytes
 //   values       f32, bf16 or i8 [slots, S, D]      0 where a row has no weight left,
-//                and in rows past the last
+//                and in rows past the last. S = 64 and bf16: those of lanes k and k + 16 side by
+//                side (k % 32 < 16), so that a shift or a mask of 32 bits makes an f32 of either
 //                0 to a multiple of 64 bytes
 //   index        [slots, S, D] of 4 bits each (B <= 16), 8 (B = 32) or 6 (B = 64): lane k of a slot
 //                begins at bit 4 k, 8 k or 6 k of its bytes, the lowest bit first. S = 64 and 4
@@ -67,6 +68,12 @@ constexpr size_t SlotIndexBytes(size_t lanes, size_t bank_cols) {
   return lanes * SlotIndexBits(bank_cols) / 8;
 }
 
+// Where in a slot's values the weight of a lane is.
+constexpr size_t SlotWeightPlace(size_t strip_rows, WeightType type, size_t lane) {
+  if (strip_rows != kWideStripRows || type != WeightType::kBf16) return lane;
+  return lane / 32 * 32 + lane % 16 * 2 + lane / 16 % 2;
+}
+
 struct SlotView {
   size_t rows;
   size_t cols;
@@ -88,6 +95,9 @@ struct SlotView {
     return std::min(group_strips(), strips - group * group_strips());
   }
   size_t lanes() const { return strip_rows * depth; }  // of a slot; lane / depth is the row
+  float WeightOf(size_t slot, size_t lane) const {
+    return LoadWeight(values, type, slot * lanes() + SlotWeightPlace(strip_rows, type, lane));
+  }
   // Column inside the bank of the weight in lane `lane` of slot `slot`.
   size_t IndexOf(size_t slot, size_t lane) const {
     const size_t bits = SlotIndexBits(bank_cols);

@@ -87,6 +87,20 @@ TEST(SlotFormat, SpendsAsManyBytesInWideStripsAndPadsNoStripToAnother) {
   EXPECT_EQ(encoded.bytes.size(), 64 + 64 + 3 * 64 * 4 + RoundUp(size_t{3 * 32}, 64) + 3 * 2);
 }
 
+TEST(SlotFormat, PutsTwoPartsOfAWideStripSideBySideInBf16) {
+  Tensor matrix({64, 16});
+  for (size_t row = 0; row < 64; ++row) matrix.values[row * 16] = static_cast<float>(1 + row);
+  const FormatSpec spec = {FormatId::k_slot, 64, 16, WeightType::kBf16};
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(matrix)));
+  const SlotView view = ViewSlot(encoded.view());
+  ASSERT_EQ(view.slots, 1u);
+  for (size_t place = 0; place < 64; ++place) {
+    const size_t row = place / 32 * 32 + place % 2 * 16 + place % 32 / 2;
+    EXPECT_EQ(LoadWeight(view.values, WeightType::kBf16, place), static_cast<float>(1 + row));
+    EXPECT_EQ(view.WeightOf(0, row), static_cast<float>(1 + row));
+  }
+}
+
 TEST(SlotFormat, PutsTheIndicesOfFourPartsOfAWideStripInAWord) {
   Tensor matrix({64, 16});
   for (size_t row = 0; row < 64; ++row) matrix.values[row * 16 + (row * 5 + row / 16) % 16] = 1.0f;

@@ -154,13 +154,16 @@ class SlotBatch {
   static HWY_INLINE void Accumulate(const SlotView& w, const float* columns, const Slots& slots,
                                     size_t lane, WideV (&sum)[kPass][kWides]) {
     const WideD d;
+    // Lanes lie side by side, or every other (formats/slot.h).
+    constexpr size_t kStep = SlotWeightPlace(S, kTypeOf<W>, 1);
     for (size_t slot = slots.begin; slot < slots.end; slot += slots.step) {
-      const W* weights = reinterpret_cast<const W*>(w.values) + slot * S + lane;
+      const W* weights =
+          reinterpret_cast<const W*>(w.values) + slot * S + SlotWeightPlace(S, kTypeOf<W>, lane);
       const float* bank = columns + w.bank_col[slot] * kRows;
       const float* x[kPass];
       Columns(bank, w.index + slot * SlotIndexBytes(S, B), lane, x);
       for (size_t r = 0; r < kPass; ++r) {
-        const WideV weight = hn::Set(d, WeightOf(weights[r]));
+        const WideV weight = hn::Set(d, WeightOf(weights[r * kStep]));
         for (size_t v = 0; v < kWides; ++v) {
           sum[r][v] = hn::MulAdd(weight, hn::Load(d, x[r] + v * kWideLanes), sum[r][v]);
         }
