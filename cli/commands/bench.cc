@@ -73,10 +73,17 @@ Status Print(const BenchRecord& record, Console* console) {
     text += StrCat("  ", system.system, ": ", show(system.us_per_sequence));
     Json row = {{"system", system.system},
                 {"us_per_sequence", TimingJson(system.us_per_sequence)},
-                {"us_per_step", nullptr}};
+                {"us_per_step", nullptr},
+                {"step_times", nullptr}};
     if (system.us_per_step) {
       text += StrCat(", step ", show(*system.us_per_step));
       row["us_per_step"] = TimingJson(*system.us_per_step);
+    }
+    if (system.step_times) {
+      const StepTimes& times = *system.step_times;
+      text += StrCat("; p95 ", FormatFixed(times.p95, 2), ", p99 ", FormatFixed(times.p99, 2));
+      row["step_times"] = {
+          {"mean", times.mean}, {"p50", times.p50}, {"p95", times.p95}, {"p99", times.p99}};
     }
     text += "\n";
     json["systems"].push_back(row);

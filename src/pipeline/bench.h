@@ -72,7 +72,8 @@ struct BenchOptions {
   // Sequences to run, [N, T, B, W]; empty: `sequence_count` of standard normal numbers, or of any
   // ids. All systems see the same.
   std::vector<float> sequences;
-  int64_t sequence_count = 32;  // different inputs, so that branch predictors learn none
+  int64_t sequence_count = 32;      // different inputs, so that branch predictors learn none
+  bool times_single_steps = false;  // beside the means of samples
   // true: RunBench stops before the next sample.
   const std::atomic<bool>* cancel = nullptr;
 };
@@ -97,6 +98,7 @@ struct SystemTiming {
   double error = 0.0;                           // largest |output - reference's|
   std::optional<TimingRecord> us_per_sequence;  // if timed; of all B together
   std::optional<TimingRecord> us_per_step;      // if timed and it can stream
+  std::optional<StepTimes> step_times;          // of single steps, if also asked for
 };
 
 // One entry a system. Errors: kUnsupported for a network whose input is not f32; kInternal naming

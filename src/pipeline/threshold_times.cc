@@ -1,7 +1,6 @@
 #include "pipeline/threshold_times.h"
 
 #include <algorithm>
-#include <numeric>
 #include <utility>
 
 #include "artifact/artifact.h"
@@ -51,16 +50,6 @@ Status Verify(const Graph& graph, const Stream& stream, Session* session) {
   return status;
 }
 
-StepTimes TimesOf(std::vector<double> us) {
-  std::sort(us.begin(), us.end());
-  const auto at = [&](double share) {
-    return us[static_cast<size_t>(share * static_cast<double>(us.size() - 1) + 0.5)];
-  };
-  const auto most = static_cast<ptrdiff_t>(0.99 * static_cast<double>(us.size() - 1) + 0.5) + 1;
-  const double sum = std::accumulate(us.begin(), us.begin() + most, 0.0);
-  return {at(0.5), at(0.95), at(0.99), sum / static_cast<double>(most)};
-}
-
 // All in turn: some steps of each after some that are not timed, which bring its weights back to
 // the caches.
 Status TimeInTurn(const Stream& stream, const ThresholdOptions& options, std::vector<Timed>* all) {
@@ -108,7 +97,7 @@ Result<std::vector<StepTimes>> TimeSteps(const std::vector<TimedNetwork>& networ
   }
   ESPALIER_RETURN_IF_ERROR(TimeInTurn(stream, options, &all));
   std::vector<StepTimes> times;
-  for (Timed& timed : all) times.push_back(TimesOf(std::move(timed.us)));
+  for (Timed& timed : all) times.push_back(StepTimesOf(std::move(timed.us)));
   return times;
 }
 

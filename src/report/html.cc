@@ -36,6 +36,7 @@ class Page {
   void Sparsity();
   void Activity();
   void Speed();
+  void SingleSteps();
   void Classes();
   void Matrices();
   void MatrixRows(const ModelRecord& model);
@@ -238,7 +239,32 @@ void Page::Speed() {
   const std::vector<Chart> sizes = SizeCharts(record_);
   charts.insert(charts.end(), sizes.begin(), sizes.end());
   if (!charts.empty()) page_.Charts(charts, "grid");
+  SingleSteps();
   page_.CloseSection();
+}
+
+// Real time is lived by the slow steps.
+void Page::SingleSteps() {
+  if (!record_.bench) return;
+  std::string rows;
+  for (const SystemRecord& system : record_.bench->systems) {
+    if (!system.step_times) continue;
+    rows += "<tr><th scope=\"row\">" + EscapeHtml(system.system) + "</th>";
+    const StepTimes& times = *system.step_times;
+    for (const double us : {times.mean, times.p50, times.p95, times.p99}) {
+      rows += "<td class=\"num\">" + FormatFixed(us, 2) + "</td>";
+    }
+    rows += "</tr>\n";
+  }
+  if (rows.empty()) return;
+  page_.Add(
+      "<div class=\"card scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Single steps\" "
+      "style=\"margin-top:14px\">\n<h3>Single steps, us</h3>\n<table>\n<caption class=\"sr\">Times "
+      "of "
+      "single steps</caption>\n<thead><tr><th scope=\"col\">system</th><th scope=\"col\" "
+      "class=\"num\">mean</th><th scope=\"col\" class=\"num\">p50</th><th scope=\"col\" "
+      "class=\"num\">p95</th><th scope=\"col\" class=\"num\">p99</th></tr></thead>\n<tbody>\n" +
+      rows + "</tbody>\n</table>\n</div>\n");
 }
 
 void Page::Classes() {

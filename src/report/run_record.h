@@ -165,7 +165,8 @@ struct TimingRecord {
 struct SystemRecord {
   std::string system;  // "espalier-pruned", "espalier-dense", "onnxruntime-dense", ...
   TimingRecord us_per_sequence;
-  std::optional<TimingRecord> us_per_step;  // streaming, T = 1
+  std::optional<TimingRecord> us_per_step;   // streaming, T = 1
+  std::optional<StepTimes> step_times = {};  // of single steps; records of before have none
 };
 
 struct BenchRecord {
@@ -193,6 +194,11 @@ struct SummaryRecord {
   std::optional<double> speedup_vs_onnxruntime;  // nullopt if it was not measured
   std::optional<double> agreement;               // nullopt if it was not measured
   std::vector<int64_t> seeds;
+  // Of dynamic pruning: multiply-adds done on the test split, of those without rules; and with
+  // early exit the metric and the share of the steps that were run.
+  std::optional<double> multiply_adds_done = {};
+  std::optional<double> exit_metric = {};
+  std::optional<double> exit_steps = {};
 };
 
 struct RunRecord {

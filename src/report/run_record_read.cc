@@ -237,9 +237,22 @@ Status ReadTiming(const ObjectReader& object, const std::string& key, TimingReco
   return reader.Number("p75", &timing->p75);
 }
 
+Status ReadStepTimes(const ObjectReader& object, const std::string& key,
+                     std::optional<StepTimes>* times) {
+  if (object.Find(key) == nullptr) return Ok();
+  ESPALIER_ASSIGN_OR_RETURN(const ObjectReader reader, object.Object(key));
+  StepTimes& read = times->emplace();
+  ESPALIER_RETURN_IF_ERROR(reader.Number("p50", &read.p50));
+  ESPALIER_RETURN_IF_ERROR(reader.Number("p95", &read.p95));
+  ESPALIER_RETURN_IF_ERROR(reader.Number("p99", &read.p99));
+  read.mean = read.p50;  // records of before have none
+  return reader.Find("mean") == nullptr ? Ok() : reader.Number("mean", &read.mean);
+}
+
 Status ReadSystem(const ObjectReader& object, SystemRecord* system) {
   ESPALIER_RETURN_IF_ERROR(object.Text("system", &system->system));
   ESPALIER_RETURN_IF_ERROR(ReadTiming(object, "us_per_sequence", &system->us_per_sequence));
+  ESPALIER_RETURN_IF_ERROR(ReadStepTimes(object, "step_times", &system->step_times));
   if (object.Find("us_per_step") == nullptr) return Ok();
   return ReadTiming(object, "us_per_step", &system->us_per_step.emplace());
 }
@@ -259,18 +272,6 @@ Status ReadExit(const ObjectReader& object, ExitRecord* exit) {
   ESPALIER_RETURN_IF_ERROR(object.Share("steps", &exit->steps));
   ESPALIER_RETURN_IF_ERROR(object.Count("ended_early", &exit->ended_early));
   return object.NumberOrNan("metric_after", &exit->metric_after);
-}
-
-Status ReadStepTimes(const ObjectReader& object, const std::string& key,
-                     std::optional<StepTimes>* times) {
-  if (object.Find(key) == nullptr) return Ok();
-  ESPALIER_ASSIGN_OR_RETURN(const ObjectReader reader, object.Object(key));
-  StepTimes& read = times->emplace();
-  ESPALIER_RETURN_IF_ERROR(reader.Number("p50", &read.p50));
-  ESPALIER_RETURN_IF_ERROR(reader.Number("p95", &read.p95));
-  ESPALIER_RETURN_IF_ERROR(reader.Number("p99", &read.p99));
-  read.mean = read.p50;  // records of before have none
-  return reader.Find("mean") == nullptr ? Ok() : reader.Number("mean", &read.mean);
 }
 
 Status ReadLayerPoint(const ObjectReader& object, LayerPoint* layer) {
@@ -336,6 +337,13 @@ Status ReadSummary(const ObjectReader& object, SummaryRecord* summary) {
   }
   if (object.Find("agreement") != nullptr) {
     ESPALIER_RETURN_IF_ERROR(object.Share("agreement", &summary->agreement.emplace()));
+  }
+  for (const auto& [key, member] :
+       {std::pair("multiply_adds_done", &SummaryRecord::multiply_adds_done),
+        std::pair("exit_metric", &SummaryRecord::exit_metric),
+        std::pair("exit_steps", &SummaryRecord::exit_steps)}) {
+    if (object.Find(key) == nullptr) continue;
+    ESPALIER_RETURN_IF_ERROR(object.Number(key, &(summary->*member).emplace()));
   }
   const Json* seeds = nullptr;
   ESPALIER_RETURN_IF_ERROR(object.Array("seeds", &seeds));

@@ -138,6 +138,11 @@ Json TimingJson(const TimingRecord& timing) {
   return {{"median", timing.median}, {"p25", timing.p25}, {"p75", timing.p75}};
 }
 
+Json StepTimesJson(const std::optional<StepTimes>& times) {
+  if (!times) return Json();
+  return {{"mean", times->mean}, {"p50", times->p50}, {"p95", times->p95}, {"p99", times->p99}};
+}
+
 Json BenchJson(const BenchRecord& bench) {
   Json json = {{"sequence_steps", bench.sequence_steps},
                {"repetitions", bench.repetitions},
@@ -147,14 +152,10 @@ Json BenchJson(const BenchRecord& bench) {
     json["systems"].push_back(
         {{"system", system.system},
          {"us_per_sequence", TimingJson(system.us_per_sequence)},
-         {"us_per_step", system.us_per_step ? TimingJson(*system.us_per_step) : Json()}});
+         {"us_per_step", system.us_per_step ? TimingJson(*system.us_per_step) : Json()},
+         {"step_times", StepTimesJson(system.step_times)}});
   }
   return json;
-}
-
-Json StepTimesJson(const std::optional<StepTimes>& times) {
-  if (!times) return Json();
-  return {{"mean", times->mean}, {"p50", times->p50}, {"p95", times->p95}, {"p99", times->p99}};
 }
 
 Json ThresholdPointJson(const ThresholdPoint& point) {
@@ -200,14 +201,18 @@ Json SummaryModelJson(const SummaryModel& model) {
 }
 
 Json SummaryObject(const SummaryRecord& summary) {
-  return {{"task", summary.task},
-          {"dense", SummaryModelJson(summary.dense)},
-          {"pruned", SummaryModelJson(summary.pruned)},
-          {"weights_removed", summary.weights_removed},
-          {"speedup_vs_own_dense", summary.speedup_vs_own_dense},
-          {"speedup_vs_onnxruntime", ValueOrNull(summary.speedup_vs_onnxruntime)},
-          {"agreement", ValueOrNull(summary.agreement)},
-          {"seeds", summary.seeds}};
+  Json json = {{"task", summary.task},
+               {"dense", SummaryModelJson(summary.dense)},
+               {"pruned", SummaryModelJson(summary.pruned)},
+               {"weights_removed", summary.weights_removed},
+               {"speedup_vs_own_dense", summary.speedup_vs_own_dense},
+               {"speedup_vs_onnxruntime", ValueOrNull(summary.speedup_vs_onnxruntime)},
+               {"agreement", ValueOrNull(summary.agreement)},
+               {"seeds", summary.seeds}};
+  if (summary.multiply_adds_done) json["multiply_adds_done"] = *summary.multiply_adds_done;
+  if (summary.exit_metric) json["exit_metric"] = *summary.exit_metric;
+  if (summary.exit_steps) json["exit_steps"] = *summary.exit_steps;
+  return json;
 }
 
 }  // namespace

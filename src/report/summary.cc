@@ -90,6 +90,18 @@ Result<SummaryRecord> Summarize(const RunRecord& record, std::optional<double> a
     summary.speedup_vs_onnxruntime = peer->us_per_sequence.median / pruned_us;
   }
   summary.agreement = agreement;
+  int64_t done = 0, without = 0;
+  for (const ActivityRecord& activity : FindModel(record, "pruned")->activity) {
+    done += activity.multiply_adds;
+    without += activity.multiply_adds_without;
+  }
+  if (without > 0) {
+    summary.multiply_adds_done = static_cast<double>(done) / static_cast<double>(without);
+  }
+  if (record.exit) {
+    summary.exit_metric = record.exit->metric;
+    summary.exit_steps = record.exit->steps;
+  }
   summary.seeds = {record.seed};
   return summary;
 }
@@ -126,6 +138,9 @@ Result<SummaryRecord> MeanSummary(const std::vector<SummaryRecord>& runs) {
   };
   mean.speedup_vs_onnxruntime = optional_mean(&SummaryRecord::speedup_vs_onnxruntime);
   mean.agreement = optional_mean(&SummaryRecord::agreement);
+  mean.multiply_adds_done = optional_mean(&SummaryRecord::multiply_adds_done);
+  mean.exit_metric = optional_mean(&SummaryRecord::exit_metric);
+  mean.exit_steps = optional_mean(&SummaryRecord::exit_steps);
   return mean;
 }
 

@@ -65,6 +65,21 @@ TEST(Summary, IsTheObjectThatScriptsRead) {
             "\"speedup_vs_onnxruntime\":5.0,\"agreement\":1.0,\"seeds\":[3]}\n");
 }
 
+TEST(Summary, SaysWhatDynamicPruningAndEarlyExitGained) {
+  RunRecord record = TwoModels();
+  ActivityRecord activity;
+  activity.multiply_adds = 30;
+  activity.multiply_adds_without = 120;
+  record.models["pruned"].activity = {activity};
+  ExitRecord exit;
+  exit.metric = 0.75;
+  exit.steps = 0.5;
+  record.exit = exit;
+  EXPECT_THAT(SummaryJson(ValueOrDie(Summarize(record, 1.0))),
+              HasSubstr("\"seeds\":[3],\"multiply_adds_done\":0.25,\"exit_metric\":0.75,"
+                        "\"exit_steps\":0.5}"));
+}
+
 TEST(Summary, PrintsNullForWhatWasNotMeasured) {
   RunRecord record = TwoModels();
   record.bench->systems.pop_back();

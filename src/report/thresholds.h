@@ -10,15 +10,9 @@
 #include <string>
 #include <vector>
 
-namespace espalier {
+#include "report/step_times.h"
 
-// Of the times of single steps, in us.
-struct StepTimes {
-  double p50 = 0.0;
-  double p95 = 0.0;
-  double p99 = 0.0;
-  double mean = 0.0;  // of all but the slowest 1 %: what other programs took of the core is there
-};
+namespace espalier {
 
 // One layer at one point; both directions together. Shares are in [0, 1].
 struct LayerPoint {
