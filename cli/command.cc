@@ -75,7 +75,7 @@ void AddTrainOptions(CLI::App* app, bool has_rules, TrainFlags* flags) {
   const auto add = [&](const char* name, auto* value, const char* help) {
     app->add_option(name, *value, help)->capture_default_str()->group(kTrainingGroup);
   };
-  add("--epochs", &options.epochs, "Epochs");
+  add("--epochs", &options.epochs, "Epochs, 0 = no training");
   add("--batch-size", &options.batch_size, "Sequences in a batch");
   add("--optimizer", &flags->optimizer, "adam, sgd or asgd (averaged)");
   add("--learning-rate", &options.learning_rate.peak,
@@ -177,6 +177,17 @@ Result<std::vector<RegularizerSpec>> TrainFlags::Regularizers() const {
   return specs;
 }
 
+Status CheckNoTrainingOptions(const CLI::App& app, bool needs_data) {
+  for (const CLI::Option* option : app.get_options()) {
+    const bool is_data = option->check_lname("task") || option->check_lname("data");
+    if (option->get_group() != kTrainingGroup || option->count() == 0) continue;
+    if (option->check_lname("epochs") || (is_data && needs_data)) continue;
+    return InvalidArgument(option->get_name() + ": only with --epochs of at least 1" +
+                           (is_data ? ", a criterion that needs data or --reconstruct" : ""));
+  }
+  return Ok();
+}
+
 Result<TrainOptions> TrainFlags::Resolve() const {
   TrainOptions resolved = options;
   ESPALIER_ASSIGN_OR_RETURN(resolved.optimizer.kind, ParseOptimizer(optimizer));
@@ -192,6 +203,27 @@ Result<TrainOptions> TrainFlags::Resolve() const {
                            ": is there already; --resume goes on from it if it is a checkpoint");
   }
   return resolved;
+}
+
+Result<std::optional<ExitRule>> ExitFlags::Resolve() const {
+  if (!confidence) {
+    if (!hold && !every) return std::optional<ExitRule>();
+    return InvalidArgument(
+        "--exit-hold, --exit-every: --exit-confidence beside them expected, none found");
+  }
+  ExitRule rule;
+  rule.confidence = static_cast<float>(*confidence);
+  rule.hold = hold.value_or(rule.hold);
+  rule.every = every.value_or(rule.every);
+  ESPALIER_RETURN_IF_ERROR(ValidateExitRule(rule));
+  return std::optional(rule);
+}
+
+void AddExitOptions(CLI::App* app, ExitFlags* flags) {
+  app->add_option("--exit-confidence", flags->confidence,
+                  "End each sequence once a class has this probability, in (0, 1]");
+  app->add_option("--exit-hold", flags->hold, "At so many looks in a row (1)");
+  app->add_option("--exit-every", flags->every, "Steps from one look to the next (1)");
 }
 
 Status CheckDifferent(const std::string& output, const std::string& other) {

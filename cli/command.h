@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "base/status.h"
 #include "console.h"
 #include "model/graph.h"
+#include "runtime/early_exit.h"
 #include "tasks/task.h"
 #include "train/trainer.h"
 
@@ -80,10 +82,23 @@ struct TrainFlags {
   // Errors: ValidateRegularizer's; kInvalidArgument for another form.
   Result<std::vector<RegularizerSpec>> Regularizers() const;
 };
+// Without epochs nothing is trained, so an option of the training would be ignored. Errors:
+// kInvalidArgument, naming the first; --task and --data may be there if `needs_data`.
+Status CheckNoTrainingOptions(const CLI::App& app, bool needs_data);
 // The error of a training that was cancelled, saying how to go on.
 Status Interrupted(const TrainOptions& options);
 // `has_rules`: whether what is trained can have dynamic pruning.
 void AddTrainOptions(CLI::App* app, bool has_rules, TrainFlags* flags);
+
+// When a stream's answer is taken before its end.
+struct ExitFlags {
+  std::optional<double> confidence;
+  std::optional<int64_t> hold, every;
+
+  // Nothing without a confidence. Errors: a hold or an every without one; ValidateExitRule's.
+  Result<std::optional<ExitRule>> Resolve() const;
+};
+void AddExitOptions(CLI::App* app, ExitFlags* flags);
 
 // Reads a network from .onnx or .esp (by its first bytes, not by its name).
 Result<Graph> LoadNetwork(const std::string& path);

@@ -23,8 +23,7 @@ struct Flags {
   int threads = 1;
   bool is_valid = false;  // the validation split in the place of the test split
   DynamicUse dynamic;
-  std::optional<float> exit_confidence;
-  std::optional<int64_t> exit_hold, exit_every;
+  ExitFlags exit;
 
   const Dataset& SplitOf(const TaskData& task_data) const {
     return is_valid ? task_data.valid : task_data.test;
@@ -109,23 +108,8 @@ void AddAbsoluteError(const Metric& metric, const Evaluation& evaluation, Json* 
   if (metric.is_regression) (*json)["mae"] = evaluation.mean_absolute_error;
 }
 
-// From the flags; only with a confidence is there an exit.
-Result<std::optional<ExitRule>> ExitOf(const Flags& flags) {
-  if (!flags.exit_confidence) {
-    if (!flags.exit_hold && !flags.exit_every) return std::optional<ExitRule>();
-    return InvalidArgument(
-        "--exit-hold, --exit-every: --exit-confidence beside them expected, none found");
-  }
-  ExitRule rule;
-  rule.confidence = *flags.exit_confidence;
-  rule.hold = flags.exit_hold.value_or(rule.hold);
-  rule.every = flags.exit_every.value_or(rule.every);
-  ESPALIER_RETURN_IF_ERROR(ValidateExitRule(rule));
-  return std::optional(rule);
-}
-
 Status Run(Flags flags, Console* console) {
-  ESPALIER_ASSIGN_OR_RETURN(flags.dynamic.exit, ExitOf(flags));
+  ESPALIER_ASSIGN_OR_RETURN(flags.dynamic.exit, flags.exit.Resolve());
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
   const Dataset& split = flags.SplitOf(data);
@@ -186,10 +170,7 @@ Action AddEval(CLI::App* app) {
                   "How near to an end a gate is whose candidate is left out, in [0, 0.5], in every "
                   "layer with idle candidates, in the place of its own");
   app->add_option("--predicted", flags->dynamic.predicted, "The same for predicted rows");
-  app->add_option("--exit-confidence", flags->exit_confidence,
-                  "End each sequence once a class has this probability, in (0, 1]");
-  app->add_option("--exit-hold", flags->exit_hold, "At so many looks in a row (1)");
-  app->add_option("--exit-every", flags->exit_every, "Steps from one look to the next (1)");
+  AddExitOptions(app, &flags->exit);
   app->add_option("--exit-after", flags->dynamic.after,
                   "End all sequences after this share of their steps, to compare an exit with");
   app->add_option("--drop-steps", flags->dynamic.drop,

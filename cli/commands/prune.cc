@@ -30,18 +30,6 @@ struct Flags {
   std::string sensitivity;
 };
 
-// Without epochs nothing is trained, so an option of the training would be ignored.
-Status CheckTrainingOptions(const CLI::App& app, bool needs_data) {
-  for (const CLI::Option* option : app.get_options()) {
-    const bool is_data = option->check_lname("task") || option->check_lname("data");
-    if (option->get_group() != kTrainingGroup || option->count() == 0) continue;
-    if (option->check_lname("epochs") || (is_data && needs_data)) continue;
-    return InvalidArgument(option->get_name() + ": only with --epochs of at least 1" +
-                           (is_data ? ", a criterion that needs data or --reconstruct" : ""));
-  }
-  return Ok();
-}
-
 // "lstm0.*=0.9"
 Result<SparsityOfPattern> ParseSparsity(const std::string& text) {
   const size_t split = text.rfind('=');
@@ -95,7 +83,7 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
   }
   if (epochs == 0) {
     stage.train = flags.train.options;
-    ESPALIER_RETURN_IF_ERROR(CheckTrainingOptions(app, NeedsData(stage)));
+    ESPALIER_RETURN_IF_ERROR(CheckNoTrainingOptions(app, NeedsData(stage)));
     if (NeedsData(stage) && flags.data.task.empty()) {
       return InvalidArgument(
           StrCat(stage.reconstruct ? "--reconstruct" : "--criterion " + stage.prune.criterion,

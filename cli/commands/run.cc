@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "command.h"
 #include "compile/compile.h"
+#include "report/text.h"
 #include "runtime/golden.h"
 #include "runtime/session.h"
 
@@ -26,6 +27,7 @@ struct Flags {
   bool stream = false;
   bool check = false;
   std::optional<double> budget_us;
+  ExitFlags exit;
 };
 
 Result<Artifact> OpenAny(const Flags& flags) {
@@ -120,19 +122,29 @@ std::string Line(std::span<const float> values) {
 }
 
 // Runs one step at a time, so that the memory does not grow with a sequence. What a network says of
-// a whole sequence (a vector) is its output after the last step.
+// a whole sequence (a vector) is its output after the last step, or with an exit after the one at
+// which it is sure: the steps that are left are not computed.
 class Runner {
  public:
-  Runner(const Artifact& artifact, const Flags& flags, Session session, const Console& console)
-      : flags_(flags), session_(std::move(session)), console_(console) {
+  // `exit`: a watch that has seen nothing yet, or none.
+  Runner(const Artifact& artifact, const Flags& flags, Session session,
+         std::optional<ExitWatch> exit, const Console& console)
+      : flags_(flags), session_(std::move(session)), exit_(exit), watch_(exit), console_(console) {
     is_vector_ = artifact.types().at(artifact.graph().outputs[0]).layout == Layout::kVector;
+    prints_steps_ = flags_.stream || (!is_vector_ && !exit_);
   }
 
   Status Step(const Sequence& step) {
+    ++steps_given_;
+    if (watch_ && watch_->is_settled()) return Ok();
     ESPALIER_RETURN_IF_ERROR(step.ids.empty() ? session_.Step(std::span(step.features))
                                               : session_.Step(std::span(step.ids)));
-    any_ = true;
-    return flags_.stream || !is_vector_ ? Print() : Ok();
+    ++steps_;
+    ++steps_run_;
+    if (prints_steps_) ESPALIER_RETURN_IF_ERROR(Print());
+    if (!watch_ || steps_ % watch_->rule.every != 0) return Ok();
+    if (!watch_->Update(session_.Output(0))) return Ok();
+    return prints_steps_ ? Ok() : Print();  // at once, not at the end of the sequence
   }
 
   // What came of the budget, if there was one.
@@ -158,11 +170,25 @@ class Runner {
             {"factor", report.factor}};
   }
 
+  // e.g. "exit: 43.1 % of the steps were run; 5 of 8 sequences ended before their last".
+  std::string ExitText() const {
+    return StrCat("exit: ",
+                  FormatPercent(static_cast<double>(steps_run_) /
+                                    static_cast<double>(std::max<int64_t>(1, steps_given_)),
+                                1),
+                  " of the steps were run; ", settled_, " of ", sequence_,
+                  sequence_ == 1 ? " sequence" : " sequences", " ended before the last");
+  }
+
   Status EndSequence() {
-    if (!any_) return Ok();
-    if (is_vector_ && !flags_.stream) ESPALIER_RETURN_IF_ERROR(Print());
+    if (steps_ == 0) return Ok();
+    const bool is_settled = watch_ && watch_->is_settled();
+    if (!prints_steps_ && !is_settled) ESPALIER_RETURN_IF_ERROR(Print());
+    settled_ += steps_given_ - steps_run_ > left_out_ ? 1 : 0;
+    left_out_ = steps_given_ - steps_run_;
     ++sequence_;
-    any_ = false;
+    steps_ = 0;
+    watch_ = exit_;
     session_.Reset();
     return Ok();
   }
@@ -170,17 +196,24 @@ class Runner {
  private:
   Status Print() {
     const std::span<const float> output = session_.Output(0);
-    const Json json = {{"sequence", sequence_},
-                       {"output", std::vector<float>(output.begin(), output.end())}};
+    Json json = {{"sequence", sequence_},
+                 {"output", std::vector<float>(output.begin(), output.end())}};
+    if (exit_) json["steps"] = steps_;
     return console_.Result(Line(output), json);
   }
 
   const Flags& flags_;
   Session session_;
+  std::optional<ExitWatch> exit_;   // as it begins
+  std::optional<ExitWatch> watch_;  // of this sequence
   const Console& console_;
   bool is_vector_ = false;
-  bool any_ = false;
+  bool prints_steps_ = false;
   int64_t sequence_ = 0;
+  int64_t steps_ = 0;  // of this sequence, that were run
+  int64_t steps_given_ = 0, steps_run_ = 0;
+  int64_t left_out_ = 0;  // of the sequences before
+  int64_t settled_ = 0;   // sequences with steps left out
 };
 
 // Refuses what no threshold can bring about.
@@ -238,7 +271,14 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in, Co
   options.threads = flags.threads;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
   if (flags.budget_us) ESPALIER_RETURN_IF_ERROR(SetBudget(artifact, flags, &session));
-  Runner runner(artifact, flags, std::move(session), *console);
+  ESPALIER_ASSIGN_OR_RETURN(const std::optional<ExitRule> rule, flags.exit.Resolve());
+  std::optional<ExitWatch> exit;
+  if (rule) {
+    Result<ExitWatch> watch = session.WatchFor(*rule);
+    if (!watch.ok()) return watch.status().WithContext(flags.network);
+    exit = *watch;
+  }
+  Runner runner(artifact, flags, std::move(session), exit, *console);
   Sequence sequence;
   int64_t line_number = 0;
   int64_t steps = 0;
@@ -267,6 +307,7 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in, Co
   if (in->bad()) return IoError(source + ": cannot be read to its end");
   if (steps == 0) return InvalidArgument(source + ": at least 1 step expected, 0 found");
   ESPALIER_RETURN_IF_ERROR(end_sequence());
+  if (exit) console->Note(runner.ExitText());
   if (flags.budget_us) {
     console->Note(runner.BudgetText());
     if (console->json)
@@ -293,7 +334,8 @@ Action AddRun(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
   app->footer(
       "Reads text: one step a line, numbers parted by spaces or commas, an empty line between\n"
-      "sequences. Prints one line (with --json one object) a sequence, or a step.\n"
+      "sequences. Prints one line (with --json one object) a sequence, or a step; with\n"
+      "--exit-confidence as soon as the network is sure, and reads on to the empty line.\n"
       "example: espalier run sparse.esp --input steps.txt --stream");
   app->add_option("network", flags->network, "Network (.esp or .onnx)")->required();
   app->add_option("--input", flags->input, "File of steps, - for stdin")->capture_default_str();
@@ -302,6 +344,7 @@ Action AddRun(CLI::App* app) {
   app->add_option("--budget-us", flags->budget_us,
                   "Microseconds that a step may take: thresholds of delta are raised where one "
                   "takes longer");
+  AddExitOptions(app, &flags->exit);
   AddTargetOption(app, &flags->target);
   AddThreadsOption(app, &flags->threads, "Threads that share large matrices")
       ->capture_default_str();

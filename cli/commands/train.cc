@@ -17,8 +17,10 @@ struct Flags {
   std::string output;
 };
 
-Status Run(const Flags& flags, Console* console) {
+Status Run(const Flags& flags, const CLI::App& app, Console* console) {
   ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kOnnx));
+  const bool trains = flags.train.options.epochs != 0;
+  if (!trains) ESPALIER_RETURN_IF_ERROR(CheckNoTrainingOptions(app, false));
   ESPALIER_ASSIGN_OR_RETURN(const TrainOptions options, flags.train.Resolve());
   ESPALIER_RETURN_IF_ERROR(CheckDifferent(flags.output, options.checkpoint_path));
   TrainJob job;
@@ -28,6 +30,11 @@ Status Run(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
   Rng rng(options.seed);
   ESPALIER_ASSIGN_OR_RETURN(job.graph, BuildNetwork(task.name, data.train.input, layers, &rng));
+  if (!trains) {  // the network as it begins, e.g. to be pruned there
+    ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(job.graph, flags.output));
+    return console->Result(flags.output + ": not trained",
+                           {{"output", flags.output}, {"epochs", 0}});
+  }
   job.train = &data.train;
   job.valid = &data.valid;
   console->SetMetric(task.metric.name);
@@ -62,7 +69,7 @@ Action AddTrain(CLI::App* app) {
       ->capture_default_str();
   app->add_option("-o,--output", flags->output, "File to write (.onnx)")->required();
   AddTrainOptions(app, false, &flags->train);
-  return [flags](Console* console) { return Run(*flags, console); };
+  return [flags, app](Console* console) { return Run(*flags, *app, console); };
 }
 
 }  // namespace espalier

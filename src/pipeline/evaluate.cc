@@ -78,7 +78,7 @@ Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) 
   }
   if ((use.delta_x || use.delta_h) && !sends) {
     return InvalidArgument(
-        "thresholds: a network with a layer that has delta expected, none found; "
+        "delta: a network with a layer that has it expected, none found; "
         "give it delta, with thresholds of 0 if need be, before it is compiled");
   }
   if (use.idle && !has_idle) {

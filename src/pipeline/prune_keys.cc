@@ -79,6 +79,11 @@ Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
   if (stage.reconstruct && !ramp.rewind.empty()) {
     return Expected(map.PathOf("reconstruct"), "false, since rewind would undo it,", "true");
   }
+  if (!ramp.regrow.criterion.empty() && !ramp.rewind.empty()) {
+    return Expected(schedule + ".rewind",
+                    "nothing, since each exchange of regrow would undo the training before it,",
+                    "'" + ramp.rewind + "'");
+  }
   if (is_soft && !ramp.regrow.criterion.empty()) {
     return Expected(schedule + ".masks", "hard, since there is regrow,", "soft");
   }
@@ -150,8 +155,13 @@ Status CheckPrune(const YamlMap& map, const PruneSpec& spec) {
   }
   ESPALIER_RETURN_IF_ERROR(CheckShare(map, "floor", spec.floor));
   const bool has_shares = (*FindAllocation(spec.allocation))->kind == AllocationKind::kShares;
-  const bool holds_floor = spec.sparsities.empty() && spec.allocation != "threshold" &&
-                           (!has_shares || spec.floor != PruneSpec().floor);
+  if (has_shares && spec.floor != PruneSpec().floor) {
+    return Expected(
+        map.PathOf("floor"),
+        "nothing, since under allocation " + spec.allocation + " shares say what stays,",
+        StrCat(spec.floor));
+  }
+  const bool holds_floor = !has_shares && spec.allocation != "threshold";
   if (holds_floor && spec.floor > 1.0 - spec.sparsity + 1e-9) {
     return Expected(map.PathOf("floor"), StrCat("at most 1 - sparsity = ", 1.0 - spec.sparsity),
                     StrCat(spec.floor));
@@ -244,16 +254,6 @@ Status ReadLosses(const YAML::Node& node, const std::string& path, PruneSpec* sp
   return Ok();
 }
 
-// Keys of a fine-tuning that a stage without one would silently leave aside.
-Status CheckNoTraining(YamlMap* map) {
-  for (const char* key : kTrainKeys) {
-    const YAML::Node found = map->Take(key);
-    if (!found.IsDefined() || found.IsNull() || std::string(key) == "epochs") continue;
-    return Expected(map->PathOf(key), "nothing, since epochs = 0,", DescribeYaml(found));
-  }
-  return Ok();
-}
-
 }  // namespace
 
 bool ReadsCalibration(const StageSpec& stage) {
@@ -291,7 +291,7 @@ Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
   map->Read("floor", &spec.floor);
   map->Read("multiple", &spec.multiple);
   stage->train.epochs = 0;
-  ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, 0, &stage->train));
+  ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, &stage->train));
   ESPALIER_RETURN_IF_ERROR(CheckPrune(*map, spec));
   ESPALIER_RETURN_IF_ERROR(ReadTeacher(map->Take("distillation"), map->PathOf("distillation"),
                                        stage->train, &stage->teacher));
@@ -313,7 +313,6 @@ Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
                     "false, since what is looked up multiplies nothing that could make up for it,",
                     "true");
   }
-  if (stage->train.epochs == 0) ESPALIER_RETURN_IF_ERROR(CheckNoTraining(map));
   return CheckRecovery(*map, *stage);
 }
 

@@ -75,7 +75,10 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
           ReadDynamic(map->Take("dynamic"), map->PathOf("dynamic"), &stage->dynamic));
       ESPALIER_RETURN_IF_ERROR(ReadRegularizers(map->Take("regularizers"),
                                                 map->PathOf("regularizers"), &stage->regularizers));
-      ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, 1, &stage->train));
+      ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, &stage->train));
+      if (stage->train.epochs == 0 && !stage->regularizers.empty()) {
+        return Expected(map->PathOf("regularizers"), "nothing, since epochs = 0,", "some");
+      }
       if (stage->regularizers.empty() || stage->train.patience == 0) return Ok();
       return Expected(map->PathOf("patience"),
                       "0, since the best epoch is of before the regularizers have worked,",

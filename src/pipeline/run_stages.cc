@@ -167,8 +167,13 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
   job.train = &data->train;
   job.valid = &data->valid;
   const Stopwatch watch;
-  ESPALIER_ASSIGN_OR_RETURN(const TrainResult result,
-                            Train(job, WithRun(*run, index).train, HooksOf(*run)));
+  const StageSpec spec = WithRun(*run, index);
+  TrainResult result;
+  if (spec.train.epochs == 0) {
+    result.graph = job.graph;  // as it begins, or with rules that need no training
+  } else {
+    ESPALIER_ASSIGN_OR_RETURN(result, Train(job, spec.train, HooksOf(*run)));
+  }
   ESPALIER_RETURN_IF_ERROR(FinishTraining(
       *run, index, {result.graph, result.epochs, result.stopped, result.seconds}, watch, stage));
   if (index > DenseStage(run->recipe)) return Ok();

@@ -7,6 +7,7 @@
 
 #include "artifact/artifact.h"
 #include "base/file.h"
+#include "exchange/onnx.h"
 #include "kernels/kernels.h"
 #include "pipeline/cost_file.h"
 #include "pipeline/run_lock.h"
@@ -314,6 +315,34 @@ TEST_F(RunRecipeTest, FindsThresholdsAndRecordsWhatTheyLeaveOut) {
   EXPECT_FALSE(RunUntilStage("pruned").ok());
   EXPECT_EQ(reused_, (Names{"dense", "slots"}));
   EXPECT_EQ(OnDisk().thresholds->most, 0.4);
+}
+
+// The network as it begins is pruned, then fine-tuned; thresholds are given and cost no training.
+TEST_F(RunRecipeTest, TakesStagesThatTrainNothing) {
+  recipe_ = ValueOrDie(ParseRecipe(R"(
+task: mnist-rows
+model: [{lstm: 8}, last_step, {gemm: 10}]
+stages:
+  - train: {name: start, epochs: 0}
+  - prune: {name: sparse, criterion: snip, sparsity: 0.5, epochs: 1, batch_size: 12}
+  - train: {name: fixed, epochs: 0, dynamic: [{name: delta, x: 0.2, h: 0.1}]}
+  - compile: {name: pruned, measure: false}
+  - evaluate
+)"));
+  const RunRecord record = RunToItsEnd();
+  EXPECT_TRUE(record.stages[0].epochs.empty());
+  EXPECT_TRUE(record.stages[2].epochs.empty());
+  const Graph start = ValueOrDie(ImportOnnxFile(Path("start.onnx")));
+  const Graph sparse = ValueOrDie(ImportOnnxFile(Path("sparse.onnx")));
+  const Graph fixed = ValueOrDie(ImportOnnxFile(Path("fixed.onnx")));
+  const auto weight = [](const Graph& graph) { return graph.weights.at("lstm0.weight_hh").values; };
+  EXPECT_NE(weight(start), weight(sparse));
+  EXPECT_EQ(weight(fixed), weight(sparse));
+  ASSERT_EQ(record.models.at("pruned").activity.size(), 1u);
+  const ActivityRecord& activity = record.models.at("pruned").activity[0];
+  EXPECT_FLOAT_EQ(static_cast<float>(activity.delta_x), 0.2f);
+  EXPECT_FLOAT_EQ(static_cast<float>(activity.delta_h), 0.1f);
+  EXPECT_LT(activity.x_sent, activity.x_columns);
 }
 
 TEST_F(RunRecipeTest, ForgetsThresholdsThatTheRecipeNoLongerHas) {

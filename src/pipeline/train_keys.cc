@@ -26,9 +26,24 @@ Status ReadLearningRate(const YAML::Node& node, const std::string& path, Learnin
   return map.Finish();
 }
 
+// Keys of a training that a stage without one would silently leave aside.
+Status CheckNoTraining(YamlMap* map) {
+  constexpr const char* kKeys[] = {
+      "batch_size",      "optimizer",     "beta1",          "beta2",         "epsilon",
+      "momentum",        "nesterov",      "average_after",  "weight_decay",  "clip_norm",
+      "label_smoothing", "random_prefix", "update_penalty", "delta_penalty", "send_penalty",
+      "dropout",         "noise_draws",   "weight_type",    "patience",      "learning_rate"};
+  for (const char* key : kKeys) {
+    const YAML::Node found = map->Take(key);
+    if (!found.IsDefined() || found.IsNull()) continue;
+    return Expected(map->PathOf(key), "nothing, since epochs = 0,", DescribeYaml(found));
+  }
+  return Ok();
+}
+
 }  // namespace
 
-Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* options) {
+Status ReadTrainOptions(YamlMap* map, TrainOptions* options) {
   map->Read("epochs", &options->epochs);
   map->Read("batch_size", &options->batch_size);
   map->ReadName("optimizer", ParseOptimizer, &options->optimizer.kind);
@@ -57,13 +72,11 @@ Status ReadTrainOptions(YamlMap* map, int64_t fewest_epochs, TrainOptions* optio
   ESPALIER_RETURN_IF_ERROR(ReadLearningRate(map->Take("learning_rate"),
                                             map->PathOf("learning_rate"), &options->learning_rate));
   ESPALIER_RETURN_IF_ERROR(map->status());
-  if (options->epochs < fewest_epochs) {
-    return InvalidArgument(StrCat(map->PathOf("epochs"), ": at least ", fewest_epochs,
-                                  " expected, ", options->epochs, " found"));
+  if (options->epochs == 0) return CheckNoTraining(map);
+  if (options->epochs < 0) {
+    return Expected(map->PathOf("epochs"), "at least 0", StrCat(options->epochs));
   }
-  TrainOptions checked = *options;
-  checked.epochs = std::max<int64_t>(1, checked.epochs);
-  return ValidateOptions(checked).WithContext(map->path());
+  return ValidateOptions(*options).WithContext(map->path());
 }
 
 }  // namespace espalier

@@ -34,11 +34,15 @@ Status CheckNumbers(const PruneSpec& spec) {
   return Ok();
 }
 
-// One that nobody asked for plays no part where each pool has its own share.
+// Where each pool has its own share a floor plays no part.
 Status CheckFloor(const Plan& plan) {
-  const bool is_asked_for = plan.floor != PruneSpec().floor;
+  if (plan.allocation->kind == AllocationKind::kShares) {
+    if (plan.floor == PruneSpec().floor) return Ok();
+    return InvalidArgument(StrCat("floor: nothing expected under allocation ",
+                                  plan.allocation->name, ", where shares say what stays, ",
+                                  plan.floor, " found"));
+  }
   if (plan.floor <= 1.0 - plan.sparsity + 1e-9 || HasThresholds(plan)) return Ok();
-  if (plan.allocation->kind == AllocationKind::kShares && !is_asked_for) return Ok();
   return InvalidArgument(StrCat("floor: at most 1 - sparsity = ", 1.0 - plan.sparsity,
                                 " expected, ", plan.floor, " found"));
 }

@@ -343,7 +343,7 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
   expect([](PruneSpec* s) { s->floor = 1.5; }, {"floor", "1.5"});
   expect([](PruneSpec* s) { s->allocation = "global", s->floor = 0.2; }, {"floor", "0.2 found"});
   expect([](PruneSpec* s) { s->allocation = "lamp", s->floor = 0.2; }, {"floor", "0.2 found"});
-  expect([](PruneSpec* s) { s->floor = 0.2; }, {"floor", "0.2 found"});
+  expect([](PruneSpec* s) { s->floor = 0.2; }, {"floor", "uniform", "0.2 found"});
   expect(
       [](PruneSpec* s) {
         s->granularity = "diagonal_8x1", s->sparsity = 0.98, s->weights = {"lstm0.weight_hh"};

@@ -54,6 +54,11 @@ Status ValidateSchedule(const ScheduleSpec& spec, double final_sparsity) {
                                   " (the final sparsity) expected, ", spec.initial_sparsity,
                                   " found"));
   }
+  const double first = ScheduleOf(spec).value(0.0, spec.initial_sparsity, final_sparsity);
+  if (spec.initial_sparsity != 0.0 && std::abs(first - spec.initial_sparsity) > 1e-9) {
+    return InvalidArgument(StrCat("schedule.initial_sparsity: 0 expected, since ", spec.name,
+                                  " begins with ", first, ", ", spec.initial_sparsity, " found"));
+  }
   const RegrowSpec& regrow = spec.regrow;
   if (regrow.criterion.empty()) return Ok();
   ESPALIER_RETURN_IF_ERROR(

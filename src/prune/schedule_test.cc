@@ -84,6 +84,7 @@ TEST(Schedule, NamesTheFieldThatIsWrong) {
   expect({"cubic", -1, 3, 1, 0.0}, {"begin = -1"});
   expect({"cubic", 0, 3, 0, 0.0}, {"every", "0 found"});
   expect({"cubic", 0, 3, 1, 0.95}, {"initial_sparsity", "0.95 found"});
+  expect({"one_shot", 0, 3, 1, 0.5}, {"initial_sparsity", "one_shot", "0.5 found"});
   EXPECT_OK(ValidateSchedule({"one_shot", 0, 0, 1, 0.0}, 0.0));
 }
 

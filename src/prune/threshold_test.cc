@@ -50,6 +50,7 @@ TEST(ThresholdPlan, TakesItsThresholdsFromASparsityOfTheStart) {
     spec.floor = 0.0;
     PruneSpec uniform = spec;
     uniform.allocation = "uniform";
+    uniform.floor = PruneSpec().floor;
     EXPECT_EQ(MasksAt(graph, spec, 1.0), MasksAt(graph, uniform, 0.75)) << granularity;
     EXPECT_LT(testing::DroppedIn(MasksAt(graph, spec, 0.4)),
               testing::DroppedIn(MasksAt(graph, spec, 1.0)));

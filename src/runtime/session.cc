@@ -50,6 +50,7 @@ struct Session::Impl {
 
   Status Check(const BatchView& batch) const;
   Status CheckInput(const BatchView& batch) const;
+  Status CheckExit(const ExitRule& rule) const;
   Status CheckUntil(const BatchView& batch, const ExitRule& rule) const;
   void SetContext(const BatchView& batch);
   void Compute(const BatchView& batch) noexcept;
@@ -120,9 +121,14 @@ Status Session::Impl::Check(const BatchView& batch) const {
   return CheckInput(batch);
 }
 
-Status Session::Impl::CheckUntil(const BatchView& batch, const ExitRule& rule) const {
+Status Session::Impl::CheckExit(const ExitRule& rule) const {
   ESPALIER_RETURN_IF_ERROR(ValidateExitRule(rule));
   if (no_exit != nullptr) return Unsupported(StrCat("early exit: ", no_exit));
+  return Ok();
+}
+
+Status Session::Impl::CheckUntil(const BatchView& batch, const ExitRule& rule) const {
+  ESPALIER_RETURN_IF_ERROR(CheckExit(rule));
   if (rule.every > max_steps) {
     return InvalidArgument(
         StrCat("exit: every of 1 to max_steps = ", max_steps, " expected, ", rule.every, " found"));
@@ -291,6 +297,11 @@ Status Session::Run(const BatchView& batch) noexcept {
   }
   impl_->Compute(batch);
   return Ok();
+}
+
+Result<ExitWatch> Session::WatchFor(const ExitRule& rule) const {
+  ESPALIER_RETURN_IF_ERROR(impl_->CheckExit(rule));
+  return ExitWatch{rule, impl_->scores};
 }
 
 Status Session::RunUntil(const BatchView& batch, const ExitRule& rule,

@@ -99,6 +99,9 @@ class Session {
   // lengths; kUnsupported for a network that cannot answer before the end (a reverse direction, or
   // a decoder), or whose first output is not at least 2 logits or probabilities.
   Status RunUntil(const BatchView& batch, const ExitRule& rule, ExitResult* result) noexcept;
+  // A watch for a stream whose end is not known: to be shown, after steps of one stream, the last
+  // row of the first output. Errors: as RunUntil for the rule and the network.
+  Result<ExitWatch> WatchFor(const ExitRule& rule) const;
 
   // Values of Graph::outputs[index] of the last Run, [T, B, F] or [B, F]; valid until the next Run;
   // empty before the first. Precondition: index is below the count of outputs.

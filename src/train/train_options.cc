@@ -382,6 +382,12 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
   if (job.reconstruct && job.rewind != nullptr) {
     return InvalidArgument("reconstruct: no rewind beside it expected, which would undo it");
   }
+  if (job.rewind != nullptr && job.pruner != nullptr &&
+      !job.pruner->schedule().regrow.criterion.empty()) {
+    return InvalidArgument(
+        "rewind: none expected beside regrow, whose exchanges would each undo the training since "
+        "the last");
+  }
   if (job.rewind != nullptr) {
     Graph rewound = job.graph;
     rewound.weights = *job.rewind;

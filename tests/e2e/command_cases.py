@@ -106,6 +106,30 @@ class Commands(Case):
         row = json.loads(self.good("run", network, "--json", stdin=step).stdout)
         self.assertEqual((row["sequence"], len(row["output"])), (0, 10))
 
+    def test_run_ends_a_sequence_once_it_is_sure(self):
+        step = " ".join(["0.5"] * 28)
+        two = "\n".join([step] * 28 + [""] + [step] * 5) + "\n"
+        network = self.run_dir / "pruned.esp"
+        stream = self.good("run", network, "--stream", stdin=two).stdout.splitlines()
+        ended = self.good("run", network, "--exit-confidence", "0.01", "--exit-hold", "3", stdin=two)
+        self.assertEqual(ended.stdout.splitlines(), [stream[2], stream[30]])
+        self.assertIn("18.2 % of the steps were run; 2 of 2 sequences ended", ended.stderr)
+        rows = [json.loads(line) for line in self.good(
+            "run", network, "--exit-confidence", "1", "--json", stdin=two).stdout.splitlines()]
+        self.assertEqual([row["steps"] for row in rows], [28, 5])
+        self.bad(["--exit-hold", "--exit-confidence"], "run", network, "--exit-hold", "2", stdin=two)
+        self.bad(["confidence", "2"], "run", network, "--exit-confidence", "2", stdin=two)
+
+    def test_train_without_epochs_writes_the_network_as_it_begins(self):
+        task = ("--task", "mnist-rows", "--data", self.data, "--model", "gru:8 last_step gemm:10")
+        for name, seed in (("a.onnx", 1), ("b.onnx", 1), ("c.onnx", 2)):
+            self.good("train", *task, "--epochs", "0", "--seed", seed, "-o", self.path(name))
+        a, b, c = (self.path(name).read_bytes() for name in ("a.onnx", "b.onnx", "c.onnx"))
+        self.assertEqual(a, b)
+        self.assertNotEqual(a, c)
+        self.bad(["--clip-norm", "only with --epochs"], "train", *task, "--epochs", "0",
+                 "--clip-norm", "1", "-o", self.path("d.onnx"))
+
     def test_bench_times_every_system(self):
         result = json.loads(self.good("bench", self.run_dir / "pruned.esp",
                                       self.run_dir / "dense.onnx", "--repetitions", "10", "--json",
@@ -116,6 +140,8 @@ class Commands(Case):
         for system in result["systems"]:
             self.assertGreater(system["us_per_sequence"]["median"], 0)
             self.assertGreater(system["us_per_step"]["median"], 0)
+            times = system["step_times"]
+            self.assertTrue(0 < times["p50"] <= times["p95"] <= times["p99"])
 
     def test_sensitivity_measures_what_an_allocation_spends(self):
         dense, scan, sparse = self.run_dir / "dense.onnx", self.path("scan.json"), self.path("s.onnx")
