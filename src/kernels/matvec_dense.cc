@@ -31,8 +31,14 @@ constexpr size_t kVectors = kDenseStripRows / kLanes;  // of one column of a str
 
 // x rows per tile: the sums of a tile, its weights and one broadcast fit in the registers.
 constexpr size_t kTileCount = kVectors == 1 ? 12 : kVectors == 2 ? 6 : kVectors == 4 ? 2 : 1;
-// Strips per pass over a single x: 8 sums hide 4 cycles of latency at two multiply-adds a cycle.
-constexpr size_t kTileStrips = kVectors == 1 ? 8 : kVectors == 2 ? 4 : kVectors == 4 ? 2 : 1;
+// Strips per pass over `count` rows of x. 8 sums hide 4 cycles of latency at two multiply-adds a
+// cycle; 32 registers hold 24, so that a broadcast serves two strips and more, and loads do not
+// bound the rest.
+constexpr size_t StripsOf(size_t count) {
+  constexpr size_t kSums = kVectors == 1 ? 24 : 8;
+  const size_t most = kSums / (count * kVectors);
+  return most >= 8 ? 8 : most >= 4 ? 4 : most >= 2 ? 2 : 1;
+}
 
 using V = hn::Vec<D>;
 
@@ -82,20 +88,22 @@ HWY_INLINE void Tile(const DenseView& w, const MatMulArgs& args, size_t strip, s
   }
 }
 
-// Strips [strip, end) of one x row, kStrips at a time and then fewer.
-template <typename W, size_t kStrips>
-HWY_INLINE void OneRow(const DenseView& w, const MatMulArgs& args, size_t strip, size_t end) {
-  for (; strip + kStrips <= end; strip += kStrips) Tile<W, kStrips, 1>(w, args, strip, 0);
-  if constexpr (kStrips > 1) OneRow<W, kStrips / 2>(w, args, strip, end);
+// Strips [strip, end) of kCount x rows, kStrips at a time and then fewer.
+template <typename W, size_t kStrips, size_t kCount>
+HWY_INLINE void Strips(const DenseView& w, const MatMulArgs& args, size_t strip, size_t end,
+                       size_t n) {
+  for (; strip + kStrips <= end; strip += kStrips) Tile<W, kStrips, kCount>(w, args, strip, n);
+  if constexpr (kStrips > 1) Strips<W, kStrips / 2, kCount>(w, args, strip, end, n);
 }
 
-// One strip of the last x rows: fewer than kTileCount of them.
-template <typename W, size_t kCount>
-HWY_INLINE void LastRows(const DenseView& w, const MatMulArgs& args, size_t strip, size_t n) {
-  if (args.count - n == kCount) {
-    Tile<W, 1, kCount>(w, args, strip, n);
-  } else if constexpr (kCount > 1) {
-    LastRows<W, kCount - 1>(w, args, strip, n);
+// The same of `count` rows, at most kMost.
+template <typename W, size_t kMost>
+HWY_INLINE void Rows(const DenseView& w, const MatMulArgs& args, size_t strip, size_t end, size_t n,
+                     size_t count) {
+  if (count == kMost) {
+    Strips<W, StripsOf(kMost), kMost>(w, args, strip, end, n);
+  } else if constexpr (kMost > 1) {
+    Rows<W, kMost - 1>(w, args, strip, end, n, count);
   }
 }
 
@@ -103,14 +111,19 @@ template <typename W>
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
   const DenseView w = ViewDense(matrix);
   const size_t end = std::min(args.end_group, w.strips);
-  if (args.count == 1) {
-    OneRow<W, kTileStrips>(w, args, args.first_group, end);
+  if (args.count <= kTileCount) {
+    Rows<W, kTileCount>(w, args, args.first_group, end, 0, args.count);
     return;
   }
-  for (size_t strip = args.first_group; strip < end; ++strip) {
-    size_t n = 0;
-    for (; n + kTileCount <= args.count; n += kTileCount) Tile<W, 1, kTileCount>(w, args, strip, n);
-    if constexpr (kTileCount > 1) LastRows<W, kTileCount - 1>(w, args, strip, n);
+  // Tiles of as many rows as each other, or one more: few would wait for their own sums.
+  const size_t tiles = (args.count + kTileCount - 1) / kTileCount;
+  constexpr size_t kStrips = StripsOf(kTileCount);
+  for (size_t strip = args.first_group; strip < end; strip += kStrips) {
+    for (size_t tile = 0; tile < tiles; ++tile) {
+      const size_t n = args.count * tile / tiles;
+      Rows<W, kTileCount>(w, args, strip, std::min(strip + kStrips, end), n,
+                          args.count * (tile + 1) / tiles - n);
+    }
   }
 }
 
