@@ -43,7 +43,8 @@ class SentWatch {
 struct LayerWatch {
   SentWatch x, h;
   std::vector<uint8_t> updates;
-  uint64_t skipped = 0;
+  std::vector<double> rows_run;
+  LayerCounters before;
 };
 
 int64_t WidthOf(const Session& session, const std::string& state) {
@@ -115,15 +116,22 @@ Status AddActivityMaps(const Artifact& artifact, const Dataset& dataset,
     watches.push_back({SentWatch(direction.x_sent, map.inputs, steps),
                        SentWatch(units, map.units, steps),
                        {},
-                       0});
+                       {},
+                       {}});
   }
   for (int64_t t = 0; t < steps; ++t) {
     ESPALIER_RETURN_IF_ERROR(session.Run(StepsOf(dataset, first + t, 1)));
     for (size_t i = 0; i < watches.size(); ++i) {
       LayerWatch& watch = watches[i];
-      const uint64_t skipped = session.Activity(i).counters.skipped;
-      watch.updates.push_back(skipped == watch.skipped);
-      watch.skipped = skipped;
+      const LayerCounters counters = session.Activity(i).counters;
+      watch.updates.push_back(counters.skipped == watch.before.skipped);
+      if (counters.rows > 0) {
+        watch.rows_run.resize(static_cast<size_t>(t));  // of skipped steps 0
+        watch.rows_run.push_back(
+            static_cast<double>(counters.rows_run - watch.before.rows_run) /
+            static_cast<double>(std::max<uint64_t>(1, counters.rows - watch.before.rows)));
+      }
+      watch.before = counters;
       ESPALIER_RETURN_IF_ERROR(watch.x.Look(session, t));
       ESPALIER_RETURN_IF_ERROR(watch.h.Look(session, t));
     }
@@ -133,6 +141,7 @@ Status AddActivityMaps(const Artifact& artifact, const Dataset& dataset,
     map.updates = PackMask(watches[i].updates);
     map.x_sent = watches[i].x.Packed();
     map.h_sent = watches[i].h.Packed();
+    map.rows_run = watches[i].rows_run;
   }
   return Ok();
 }

@@ -1,5 +1,7 @@
 #include "pipeline/activity.h"
 
+#include <numeric>
+
 #include "compile/compile.h"
 #include "pipeline/layers.h"
 #include "prune/dynamic.h"
@@ -55,6 +57,18 @@ class AddActivityMapsTest : public ::testing::Test {
   Dataset dataset_;
   std::optional<Artifact> artifact_;
 };
+
+TEST_F(AddActivityMapsTest, SaysWhatShareOfTheRowsRan) {
+  Use("gru:8 last_step gemm:3", {{.name = "idle", .epsilon = 0.45}});
+  const std::vector<ActivityRecord> records = Records();
+  ASSERT_EQ(records.size(), 1u);
+  const ActivityRecord& record = records[0];
+  const std::vector<double>& shares = record.map->rows_run;
+  ASSERT_EQ(shares.size(), 10u);
+  const double mean = std::accumulate(shares.begin(), shares.end(), 0.0) / 10.0;
+  EXPECT_LT(record.rows_run, record.rows);
+  EXPECT_NEAR(mean * static_cast<double>(record.rows), static_cast<double>(record.rows_run), 1e-6);
+}
 
 TEST_F(AddActivityMapsTest, ShowsAsManyAsWereCounted) {
   Use("gru:7 lstm:6 last_step gemm:3",

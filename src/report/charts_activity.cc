@@ -134,12 +134,14 @@ Json AxisOf(const char* field, const std::string& title, const std::string& form
           {"axis", {{"title", title}, {"tickCount", 5}, {"format", format}}}};
 }
 
-// The share of columns sent at each step, over bands where the layer skipped.
+// The share of columns sent, or of rows multiplied, at each step, over bands where the layer
+// skipped.
 Chart StepsChart(const ActivityRecord& record) {
   const ActivityMap& map = *record.map;
   const std::string layer = LayerName(record);
   Json lines = Json::array();
   Json skipped = Json::array();
+  const bool has_rows = !map.rows_run.empty();
   const Picture pictures[] = {{map.x_sent, map.inputs, map.steps},
                               {map.h_sent, map.units, map.steps}};
   for (int64_t t = 0; t < map.steps; ++t) {
@@ -153,10 +155,16 @@ Chart StepsChart(const ActivityRecord& record) {
                        {"columns", what},
                        {"sent", ShareOf(pictures[i].CountAt(t), pictures[i].features)}});
     }
+    if (has_rows) {
+      lines.push_back({{"step", static_cast<double>(t) + 0.5},
+                       {"columns", "rows"},
+                       {"sent", map.rows_run[static_cast<size_t>(t)]}});
+    }
   }
   const bool has_lines = !lines.empty();
-  const std::string share =
-      record.banks ? ": share of the units that changed" : ": share of the columns sent";
+  const std::string share = has_rows       ? ": share of the rows that were multiplied"
+                            : record.banks ? ": share of the units that changed"
+                                           : ": share of the columns sent";
   const std::string title = !has_lines ? layer + ": steps that were updates"
                                        : StrCat(layer, share, " at each step",
                                                 skipped.empty() ? "" : ", pale where skipped");
@@ -178,9 +186,9 @@ Chart StepsChart(const ActivityRecord& record) {
                            {"mark", {{"type", "rect"}, {"fill", "var(--mask-gone)"}}},
                            {"encoding", {{"x", from}, {"x2", {{"field", "to"}}}}}});
   if (has_lines) {
-    const Json what = record.banks ? Json{"units"} : Json{"x", "h"};
-    const Json colors =
-        record.banks ? Json{"var(--accent)"} : Json{"var(--dense)", "var(--accent)"};
+    const bool is_one = has_rows || record.banks;
+    const Json what = has_rows ? Json{"rows"} : record.banks ? Json{"units"} : Json{"x", "h"};
+    const Json colors = is_one ? Json{"var(--accent)"} : Json{"var(--dense)", "var(--accent)"};
     Json step = x;
     step["field"] = "step";
     spec["layer"].push_back(

@@ -101,6 +101,8 @@ struct ActivityMap {
   std::vector<uint8_t> updates;  // [T], the steps that were not skipped
   std::vector<uint8_t> x_sent;   // [I, T], where a column was sent that had changed
   std::vector<uint8_t> h_sent;   // [H, T]; of a layer with banks, where a unit changed
+  // [T], the share of the rows that were multiplied; empty of a layer that leaves out none.
+  std::vector<double> rows_run = {};
 };
 
 // Of one direction of a recurrent layer with dynamic pruning, on the test split; see LayerActivity

@@ -179,7 +179,17 @@ Status ReadMap(const ObjectReader& object, ActivityMap* map) {
   };
   ESPALIER_RETURN_IF_ERROR(read("updates", 1, &map->updates));
   ESPALIER_RETURN_IF_ERROR(read("x_sent", map->inputs, &map->x_sent));
-  return read("h_sent", map->units, &map->h_sent);
+  ESPALIER_RETURN_IF_ERROR(read("h_sent", map->units, &map->h_sent));
+  if (object.Find("rows_run") == nullptr) return Ok();
+  const Json* shares = nullptr;
+  ESPALIER_RETURN_IF_ERROR(object.Array("rows_run", &shares));
+  for (const Json& share : *shares) {
+    const double value = share.is_number() ? share.get<double>() : -1.0;
+    if (!(value >= 0.0 && value <= 1.0)) return object.Fail("rows_run", "shares in [0, 1]");
+    map->rows_run.push_back(value);
+  }
+  if (static_cast<int64_t>(map->rows_run.size()) == map->steps) return Ok();
+  return object.Fail("rows_run", StrCat("one for each of ", map->steps, " steps"));
 }
 
 Status ReadActivity(const ObjectReader& object, ActivityRecord* activity) {

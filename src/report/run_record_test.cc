@@ -66,7 +66,8 @@ RunRecord SmallRecord() {
                              3,
                              PackMask(std::vector<uint8_t>{1, 0}),
                              PackMask(std::vector<uint8_t>{1, 0, 0, 0}),
-                             PackMask(std::vector<uint8_t>{1, 0, 1, 0, 0, 0})};
+                             PackMask(std::vector<uint8_t>{1, 0, 1, 0, 0, 0}),
+                             {0.3125, 1.0}};
   model.activity = {activity};
   record.models = {{"pruned", model}};
   record.thresholds =
@@ -120,6 +121,7 @@ TEST(RunRecord, RefusesActivityAndThresholdsThatDoNotFit) {
          {"models.pruned.activity[0].map.h_sent", "8 bytes expected for 30x2", "1 found"});
   expect("\"units\": 3", "\"units\": 9999999999", {"map.units", "at most 2^31"});
   expect("\"updates\": \"AQ==\"", "\"updates\": \"\"", {"map.updates", "base64"});
+  expect("0.3125", "1.3125", {"map.rows_run", "shares in [0, 1]"});
   expect("\"skip\": true", "\"skip\": 1", {"activity[0].skip", "true or false"});
   expect("\"skipped\": 4", "\"skipped\": -4", {"activity[0].skipped"});
   expect("\"banks\": true", "\"banks\": 1", {"activity[0].banks", "true or false"});

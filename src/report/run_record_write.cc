@@ -107,6 +107,7 @@ Json ActivityJson(const ActivityRecord& activity) {
                  {"updates", Base64Encode(activity.map->updates)},
                  {"x_sent", Base64Encode(activity.map->x_sent)},
                  {"h_sent", Base64Encode(activity.map->h_sent)}};
+  if (!activity.map->rows_run.empty()) json["map"]["rows_run"] = activity.map->rows_run;
   return json;
 }
 

@@ -188,6 +188,8 @@ void Dynamic(Rng* rng, RunRecord* record, ModelRecord* model) {
   rows.rows_run = 41000000;
   rows.multiply_adds = 1130000000;
   rows.multiply_adds_without = 2600000000;
+  rows.map = ActivityMap{17, 28, 0, 0, PackMask(std::vector<uint8_t>(28, 1)), {}, {}};
+  for (int t = 0; t < 28; ++t) rows.map->rows_run.push_back(0.37 + 0.2 * std::sin(0.7 * t));
   model->activity = {delta, skip, banks, rows};
   ThresholdCurve& curve = record->thresholds.emplace();
   curve.target = "loss";
