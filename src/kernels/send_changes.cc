@@ -100,6 +100,8 @@ size_t Replace(const SendArgs& args) {
 size_t SendEach(const SendArgs& args) {
   const D d;
   const hn::RebindToSigned<D> di;
+  // Outside of the loop: Highway 1.0.3 makes it in memory, lane by lane, and then waits for that.
+  const auto lane = hn::Iota(di, 0);
   size_t count = 0;
   EachVector(args, [&](size_t first, const Lanes& lanes) {
     if (hn::AllFalse(d, lanes.is_due)) return;
@@ -107,7 +109,7 @@ size_t SendEach(const SendArgs& args) {
     uint8_t bytes[8] = {};
     hn::StoreMaskBits(d, lanes.is_due, bytes);
     const unsigned due = bytes[0] | unsigned{bytes[1]} << 8;
-    const auto cols = hn::Iota(di, static_cast<int32_t>(first));
+    const auto cols = hn::Add(lane, hn::Set(di, static_cast<int32_t>(first)));
     // Whole vectors are written, since there is room.
     if constexpr (kLanes == 4 || kLanes == 8) {
       const int32_t* order = kSetLanesFirst < kLanes == 8 ? 8 : 4 >.lanes[due];
