@@ -66,21 +66,16 @@ class SlotKernel {
   // than 1 on Zen 3; 3 spill and took 15 % more.
   static constexpr size_t kMostRows = kVectors == 1 ? 2 : 1;
 
+  // Rows [n, n + kRows) of x and y.
   template <size_t kRows>
-  static HWY_INLINE void XRows(const SlotView& w, const MatMulArgs& args, size_t n) {
+  static HWY_INLINE void XRows(const SlotView& w, const MatMulArgs& args, size_t group, size_t n) {
     BankedX<B> x[kRows];
     for (size_t i = 0; i < kRows; ++i) x[i].Set(args.x + (n + i) * args.x_stride, w.cols);
-    const size_t full = w.strips / kSlotGroup;
-    const size_t end = std::min(args.end_group, full);
-    for (size_t group = args.first_group; group < end; ++group) {
-      Group<kSlotGroup>(w, args, x, group, n);
-    }
-    if (args.first_group > full || args.end_group <= full) return;
-    switch (w.strips % kSlotGroup) {
-      case 1: Group<1>(w, args, x, full, n); break;
-      case 2: Group<2>(w, args, x, full, n); break;
-      case 3: Group<3>(w, args, x, full, n); break;
-      default: break;
+    switch (w.StripsOf(group)) {
+      case 1: Group<1>(w, args, x, group, n); break;
+      case 2: Group<2>(w, args, x, group, n); break;
+      case 3: Group<3>(w, args, x, group, n); break;
+      default: Group<kSlotGroup>(w, args, x, group, n); break;
     }
   }
 
@@ -175,14 +170,7 @@ class WideSlotKernel {
   static constexpr size_t kMostRows = HWY_TARGET <= HWY_AVX3 ? 4 : 1;
 
   template <size_t kRows>
-  static HWY_INLINE void XRows(const SlotView& w, const MatMulArgs& args, size_t n) {
-    const size_t end = std::min(args.end_group, w.groups);
-    for (size_t group = args.first_group; group < end; ++group) Strip<kRows>(w, args, group, n);
-  }
-
- private:
-  template <size_t kRows>
-  static HWY_INLINE void Strip(const SlotView& w, const MatMulArgs& args, size_t group, size_t n) {
+  static HWY_INLINE void XRows(const SlotView& w, const MatMulArgs& args, size_t group, size_t n) {
     const D d;
     const size_t first_row = w.strip[group] * S;
     V sum[kRows][kParts][kVectors];
@@ -235,7 +223,8 @@ class WideSlotKernel {
   }
 };
 
-// All rows of x: as many as pay in batches, the rest side by side.
+// All rows of x: as many as pay in batches, the rest side by side. A group meets many of them
+// before the next, so that its weights come once from where they are.
 template <class Kernel>
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
   using W = typename Kernel::Weight;
@@ -252,10 +241,18 @@ void Run(const EncodedView& matrix, const MatMulArgs& args) {
     }
   }
   constexpr size_t kMostRows = Kernel::kMostRows;
-  for (; n + kMostRows <= args.count; n += kMostRows) {
-    Kernel::template XRows<kMostRows>(w, args, n);
+  constexpr size_t kRowsAtOnce = 64;  // of x, which the caches hold
+  const size_t end_group = std::min(args.end_group, w.groups);
+  for (; n < args.count; n += kRowsAtOnce) {
+    const size_t end = std::min(args.count, n + kRowsAtOnce);
+    for (size_t group = args.first_group; group < end_group; ++group) {
+      size_t i = n;
+      for (; i + kMostRows <= end; i += kMostRows) {
+        Kernel::template XRows<kMostRows>(w, args, group, i);
+      }
+      for (; i < end; ++i) Kernel::template XRows<1>(w, args, group, i);
+    }
   }
-  for (; n < args.count; ++n) Kernel::template XRows<1>(w, args, n);
 }
 
 constexpr WeightType kBf16 = WeightType::kBf16;

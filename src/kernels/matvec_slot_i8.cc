@@ -31,12 +31,10 @@ constexpr size_t kIndexBytes = SlotIndexBytes(kQuadBytes, kBankCols);
 // Rows of x that share the weights and indices of a slot.
 constexpr size_t kMostRows = 4;
 
-template <size_t kRows>
-using XRows = QuantizedX<kMaxI8Cols / kRows>[kRows];
-
-template <size_t kStrips, size_t kRows>
+// X: QuantizedX or QuantizedRows::Row.
+template <size_t kStrips, size_t kRows, class X>
 HWY_INLINE void Group(const SlotView& w, const RowScales& scales, const MatMulArgs& args,
-                      const XRows<kRows>& x, size_t group, size_t n) {
+                      const X* x, size_t group, size_t n) {
   const uint32_t* strips = w.strip + group * kSlotGroup;
   QuadSums sums[kRows][kStrips];
   for (size_t i = 0; i < kRows; ++i) {
@@ -66,9 +64,9 @@ HWY_INLINE void Group(const SlotView& w, const RowScales& scales, const MatMulAr
 }
 
 // A strip of 64 rows, of which those of its last parts may be past the last.
-template <size_t kRows>
+template <size_t kRows, class X>
 HWY_INLINE void WideStrip(const SlotView& w, const RowScales& scales, const MatMulArgs& args,
-                          const XRows<kRows>& x, size_t group, size_t n) {
+                          const X* x, size_t group, size_t n) {
   constexpr size_t kParts = kWideStripRows / kQuadRows;
   const size_t first_row = w.strip[group] * kWideStripRows;
   QuadSums sums[kRows][kParts];
@@ -106,29 +104,19 @@ HWY_INLINE void WideStrip(const SlotView& w, const RowScales& scales, const MatM
   }
 }
 
-template <size_t kStripRows, size_t kRows>
-void Rows(const SlotView& w, const RowScales& scales, const MatMulArgs& args, size_t n) {
-  XRows<kRows> x;
-  for (size_t i = 0; i < kRows; ++i) {
-    x[i].Set(args.x + (n + i) * args.x_stride, w.cols, scales.x_scale);
-  }
+// Rows [n, n + kRows) of x and y; `x`: from row n on.
+template <size_t kStripRows, size_t kRows, class X>
+HWY_INLINE void Rows(const SlotView& w, const RowScales& scales, const MatMulArgs& args, const X* x,
+                     size_t group, size_t n) {
   if constexpr (kStripRows == kWideStripRows) {
-    const size_t end = std::min(w.groups, args.end_group);
-    for (size_t group = args.first_group; group < end; ++group) {
-      WideStrip<kRows>(w, scales, args, x, group, n);
-    }
+    WideStrip<kRows>(w, scales, args, x, group, n);
     return;
   }
-  const size_t full = w.strips / kSlotGroup;
-  for (size_t group = args.first_group; group < std::min(full, args.end_group); ++group) {
-    Group<kSlotGroup, kRows>(w, scales, args, x, group, n);
-  }
-  if (args.first_group > full || args.end_group <= full) return;
-  switch (w.strips % kSlotGroup) {
-    case 1: Group<1, kRows>(w, scales, args, x, full, n); break;
-    case 2: Group<2, kRows>(w, scales, args, x, full, n); break;
-    case 3: Group<3, kRows>(w, scales, args, x, full, n); break;
-    default: break;
+  switch (w.StripsOf(group)) {
+    case 1: Group<1, kRows>(w, scales, args, x, group, n); break;
+    case 2: Group<2, kRows>(w, scales, args, x, group, n); break;
+    case 3: Group<3, kRows>(w, scales, args, x, group, n); break;
+    default: Group<kSlotGroup, kRows>(w, scales, args, x, group, n); break;
   }
 }
 
@@ -138,12 +126,28 @@ void Run(const EncodedView& matrix, const MatMulArgs& args) {
   tile.spec = {FormatId::k_slot, kStripRows, kBankCols, WeightType::kI8, 4};  // as constants
   const SlotView w = ViewSlot(tile);
   const RowScales scales = ViewRowScales(matrix);
-  size_t n = 0;
-  if (w.cols <= size_t{kMaxI8Cols} / kMostRows) {
-    for (; n + kMostRows <= args.count; n += kMostRows)
-      Rows<kStripRows, kMostRows>(w, scales, args, n);
+  const size_t end_group = std::min(w.groups, args.end_group);
+  if (args.count == 1) {
+    QuantizedX<kMaxI8Cols> x;
+    x.Set(args.x, w.cols, scales.x_scale);
+    for (size_t group = args.first_group; group < end_group; ++group) {
+      Rows<kStripRows, 1>(w, scales, args, &x, group, 0);
+    }
+    return;
   }
-  for (; n < args.count; ++n) Rows<kStripRows, 1>(w, scales, args, n);
+  const size_t room = QuantizedRows::RoomFor(w.cols);
+  QuantizedRows x;
+  for (size_t first = 0; first < args.count; first += room) {
+    const size_t count = std::min(room, args.count - first);
+    x.Set(args.x + first * args.x_stride, args.x_stride, count, w.cols, scales.x_scale);
+    for (size_t group = args.first_group; group < end_group; ++group) {
+      size_t i = 0;
+      for (; i + kMostRows <= count; i += kMostRows) {
+        Rows<kStripRows, kMostRows>(w, scales, args, x.row(i), group, first + i);
+      }
+      for (; i < count; ++i) Rows<kStripRows, 1>(w, scales, args, x.row(i), group, first + i);
+    }
+  }
 }
 
 constexpr WeightType kI8 = WeightType::kI8;

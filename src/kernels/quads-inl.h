@@ -48,11 +48,13 @@ class QuantizedX {
   static constexpr size_t kLanes = hn::MaxLanes(D());
 
  public:
-  void Set(const float* x, size_t cols, float x_scale) {
+  void Set(const float* x, size_t cols, float x_scale) { scale_ = Into(x, cols, x_scale, bytes_); }
+  // The same to `bytes`, and kQuadBytes after them. Returns the scale.
+  static float Into(const float* x, size_t cols, float x_scale, uint8_t* bytes) {
     const XScale by(LargestOf(x, cols), x_scale);
-    scale_ = by.scale;
-    Round(x, cols, by.inverse, bytes_);
-    std::memset(bytes_ + cols, kXBias, kQuadBytes);
+    Round(x, cols, by.inverse, bytes);
+    std::memset(bytes + cols, kXBias, kQuadBytes);
+    return by.scale;
   }
   // Of x only the `count` numbers x[col[i]]; all of x sets the scale. count <= kMostCols.
   void SetGathered(const float* x, size_t cols, float x_scale, std::span<const uint32_t> col) {
@@ -121,6 +123,45 @@ class QuantizedX {
 
   float scale_ = 0.0f;
   HWY_ALIGN uint8_t bytes_[kMostCols + 2 * kQuadBytes];
+};
+
+// Some x at once, as QuantizedX, so that the weights of a strip meet all of them before those of
+// the next.
+class QuantizedRows {
+ public:
+  class Row {
+   public:
+    float scale() const { return scale_; }
+    HWY_INLINE const uint8_t* at(size_t col) const { return bytes_ + col; }
+
+   private:
+    friend class QuantizedRows;
+    const uint8_t* bytes_ = nullptr;
+    float scale_ = 0.0f;
+  };
+
+  // How many x of `cols` <= kMaxI8Cols numbers there is room for.
+  static size_t RoomFor(size_t cols) {
+    return std::clamp(sizeof(bytes_) / StrideOf(cols), size_t{1}, kMostRows);
+  }
+  // `count` <= RoomFor(cols) of them, `stride` floats apart.
+  void Set(const float* x, size_t stride, size_t count, size_t cols, float x_scale) {
+    for (size_t i = 0; i < count; ++i) {
+      uint8_t* bytes = bytes_ + i * StrideOf(cols);
+      rows_[i].scale_ = QuantizedX<1>::Into(x + i * stride, cols, x_scale, bytes);
+      rows_[i].bytes_ = bytes;
+    }
+  }
+  const Row* row(size_t i) const { return rows_ + i; }
+
+ private:
+  static constexpr size_t kMostRows = 32;
+  static size_t StrideOf(size_t cols) {
+    return (cols + kQuadBytes - 1) / kQuadBytes * kQuadBytes + kQuadBytes;
+  }
+
+  Row rows_[kMostRows];
+  HWY_ALIGN uint8_t bytes_[kMaxI8Cols + 2 * kQuadBytes];
 };
 
 // Quads: 64 bytes of x, 4 for each of 16 rows. QuadSums: 16 sums. For each target:
