@@ -169,17 +169,34 @@ TEST(StreamPool, TakesIds) {
   }
 }
 
-TEST(StreamPool, KeepsNanToItsStream) {
-  const Artifact artifact = ArtifactOf(StreamingGraph(CellKind::kLstmCell), FormatSpec());
-  StreamPool pool = PoolOf(artifact, 20);
-  std::vector<int32_t> streams;
-  for (int i = 0; i < 20; ++i) streams.push_back(ValueOrDie(pool.Add()));
-  std::vector<float> x(20 * 13, 0.5f);
-  x[7 * 13] = std::numeric_limits<float>::quiet_NaN();
-  for (int step = 0; step < 3; ++step) ASSERT_OK(pool.Step({streams, x, {}}));
-  for (size_t i = 0; i < 20; ++i) {
-    for (const float value : pool.Output(0).subspan(i * 5, 5)) {
-      EXPECT_EQ(std::isnan(value), i == 7) << "stream " << i;
+// Numbers of the others are those that they have without it.
+TEST(StreamPool, KeepsNanAndInfinityToTheirStreams) {
+  for (const char* format :
+       {"dense", "dense_i8", "csr", "slot_8x8", "slot_16x16", "slot_64x16", "slot_64x16_bf16",
+        "slot_64x64x4_i8", "blocked_8x4", "blocked_8x4_i8", "nm_16x4x2"}) {
+    SCOPED_TRACE(format);
+    const FormatSpec spec = ValueOrDie(FindFormat(format));
+    const Artifact artifact = ArtifactOf(Fitted(StreamingGraph(CellKind::kLstmCell), spec), spec);
+    const auto run = [&](float poison) {
+      StreamPool pool = PoolOf(artifact, 20);
+      std::vector<int32_t> streams;
+      for (int i = 0; i < 20; ++i) streams.push_back(ValueOrDie(pool.Add()));
+      std::vector<float> x(20 * 13, 0.5f);
+      x[7 * 13] = poison;
+      for (int step = 0; step < 3; ++step) EXPECT_OK(pool.Step({streams, x, {}}));
+      return std::vector<float>(pool.Output(0).begin(), pool.Output(0).end());
+    };
+    const std::vector<float> clean = run(0.5f);
+    for (const float poison :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      const std::vector<float> found = run(poison);
+      for (size_t i = 0; i < found.size(); ++i) {
+        if (i / 5 == 7) {
+          EXPECT_TRUE(std::isnan(found[i]) || std::isinf(poison));
+        } else {
+          EXPECT_EQ(found[i], clean[i]) << "stream " << i / 5;
+        }
+      }
     }
   }
 }

@@ -45,6 +45,14 @@ TEST(SessionLongRun, OfAnLstmDoesNotDrift) {
 
 TEST(SessionLongRun, OfAGruDoesNotDrift) { EXPECT_LT(Drift(CellKind::kGruCell, "slot_8x8"), 1e-5); }
 
+TEST(SessionLongRun, InWideSlotsDoesNotDrift) {
+  EXPECT_LT(Drift(CellKind::kLstmCell, "slot_64x16"), 1e-5);
+}
+
+TEST(SessionLongRun, OfAGruInEightBitsDoesNotDrift) {
+  EXPECT_LT(Drift(CellKind::kGruCell, "slot_64x64x4_i8"), 0.05);
+}
+
 // A number of x on the other side of a tie is forgotten again.
 TEST(SessionLongRun, InEightBitsDoesNotDrift) {
   EXPECT_LT(Drift(CellKind::kLstmCell, "slot_16x64x4_i8"), 0.05);

@@ -58,8 +58,9 @@ INSTANTIATE_TEST_SUITE_P(Session, SameBits, ::testing::ValuesIn(Cases()), [](con
 
 TEST_P(SameBits, WholeInChunksAndStepByStep) {
   const Graph graph = TwoLayers(GetParam().cell, Direction::kForward, 0.5);
-  for (const char* format : {"csr", "csr_i8", "slot_8x8", "dense_i8", "slot_16x64x4_i8",
-                             "blocked_8x4_i8", "nm_16x4x2_i8"}) {
+  for (const char* format : {"dense", "dense_bf16", "dense_i8", "csr", "csr_i8", "slot_8x8",
+                             "slot_64x16", "slot_64x16_bf16", "slot_16x64x4_i8", "slot_64x64x4_i8",
+                             "blocked_8x4_i8", "blocked_16x1", "nm_16x4x2_i8"}) {
     SCOPED_TRACE(format);
     const FormatSpec spec = ValueOrDie(FindFormat(format));
     ASSERT_NO_FATAL_FAILURE(ExpectWholeInChunksAndStepByStep(Fitted(graph, spec), format));
