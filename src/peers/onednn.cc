@@ -338,14 +338,15 @@ class Layer {
 };
 
 // Debian's oneDNN runs on OpenMP, which has no header here: it is in the process, since oneDNN is.
-void UseOneThread() {
-  void* found = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
-  if (found != nullptr) reinterpret_cast<void (*)(int)>(found)(1);
+void UseThreads(int threads) {
+  static void* const found = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+  if (found != nullptr) reinterpret_cast<void (*)(int)>(found)(threads);
 }
 
 }  // namespace
 
-Result<LayerRunner> MakeOneDnnLayer(const Graph& graph, OneDnnType type, const OneDnnShape& shape) {
+Result<LayerRunner> MakeOneDnnLayer(const Graph& graph, OneDnnType type, const OneDnnShape& shape,
+                                    int threads) {
   ESPALIER_ASSIGN_OR_RETURN(const LayerView layer, OnlyLayerOf(graph));
   const CellInfo& info = InfoOf(layer.cell);
   if (info.onnx_op == "RNN" || (info.onnx_op == "GRU" && type == OneDnnType::kI8)) {
@@ -355,12 +356,18 @@ Result<LayerRunner> MakeOneDnnLayer(const Graph& graph, OneDnnType type, const O
   if (type == OneDnnType::kBf16 && !HasBf16Products()) {
     return Unsupported("oneDNN: a CPU that multiplies bf16 expected; elsewhere it is emulated");
   }
-  UseOneThread();
+  UseThreads(threads);
   try {
     auto runner = std::make_shared<Layer>(layer, type, shape);
     LayerRunner out;
-    out.run_sequence = [runner](std::span<const float> x) { return runner->RunSequence(x); };
-    out.run_step = [runner](std::span<const float> x) { return runner->RunStep(x); };
+    out.run_sequence = [runner, threads](std::span<const float> x) {
+      UseThreads(threads);
+      return runner->RunSequence(x);
+    };
+    out.run_step = [runner, threads](std::span<const float> x) {
+      UseThreads(threads);
+      return runner->RunStep(x);
+    };
     out.reset_stream = [runner] { runner->Reset(); };
     out.output = [runner] { return runner->Output(); };
     return out;
@@ -378,7 +385,7 @@ Result<LayerRunner> MakeOneDnnLayer(const Graph& graph, OneDnnType type, const O
 
 namespace espalier {
 
-Result<LayerRunner> MakeOneDnnLayer(const Graph&, OneDnnType, const OneDnnShape&) {
+Result<LayerRunner> MakeOneDnnLayer(const Graph&, OneDnnType, const OneDnnShape&, int) {
   return Unsupported(
       "oneDNN 2.x expected when espalier is built (Debian: libdnnl-dev), none found");
 }

@@ -26,10 +26,12 @@ struct OneDnnShape {
   int64_t batch = 1;  // B
 };
 
-// `graph` is one forward LSTM or GRU; its weights are copied. Runs on the calling thread alone.
+// `graph` is one forward LSTM or GRU; its weights are copied. Runs on `threads`, which each of its
+// calls sets for all that uses OpenMP.
 // Errors: kUnsupported without oneDNN, for another graph or cell, an 8-bit GRU, bf16 on a CPU
 // without it, or what this CPU has no kernel for; kInternal with oneDNN's message.
-Result<LayerRunner> MakeOneDnnLayer(const Graph& graph, OneDnnType type, const OneDnnShape& shape);
+Result<LayerRunner> MakeOneDnnLayer(const Graph& graph, OneDnnType type, const OneDnnShape& shape,
+                                    int threads);
 
 }  // namespace espalier
 

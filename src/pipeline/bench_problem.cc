@@ -178,7 +178,11 @@ class CaseRunner {
         return made.status();
       }
     }
-    for (const Peer* peer : problem_.peers) ESPALIER_RETURN_IF_ERROR(AddPeer(*peer));
+    for (const Peer* peer : problem_.peers) {
+      for (const int64_t threads : problem_.threads) {
+        ESPALIER_RETURN_IF_ERROR(AddPeer(*peer, static_cast<int>(threads)));
+      }
+    }
     return Time();
   }
 
@@ -221,7 +225,7 @@ class CaseRunner {
   }
 
   // A peer that cannot run this layer here is left out, with a note.
-  Status AddPeer(const Peer& peer) {
+  Status AddPeer(const Peer& peer, int threads) {
     const bool is_pruned = std::string_view(peer.format) != "dense";
     const Graph* graph = &entrants_[0]->graph;  // dense
     if (is_pruned) {
@@ -230,15 +234,17 @@ class CaseRunner {
       peer_graphs_.push_back(std::make_unique<Graph>(std::move(pruned)));
       graph = peer_graphs_.back().get();
     }
-    Result<BenchSystem> system = peer.make(peer, {*graph, shape_, onnxruntime_});
+    Result<BenchSystem> system = peer.make(peer, {*graph, shape_, onnxruntime_, threads});
     if (!system.ok() && system.status().code() == Code::kUnsupported) {
-      notes_->Add(StrCat(peer.name, " is not timed: ", system.status().message()));
+      notes_->Add(StrCat(peer.name, threads == 1 ? "" : StrCat(" with ", threads, " threads"),
+                         " is not timed: ", system.status().message()));
       return Ok();
     }
     if (!system.ok()) return system.status();
     BenchRow row = NewRow(peer.system, peer.format, is_pruned ? case_.density : 1.0);
     row.dtype = peer.dtype;
     row.bytes = BytesOf(*graph, peer);
+    row.threads = threads;
     systems_.push_back(*std::move(system));
     rows_.push_back(std::move(row));
     return Ok();

@@ -8,7 +8,7 @@
 //   density: [0.05, 0.1]             share of both matrices that stays
 //   steps: [1]                       T: 1 streams, more runs whole sequences
 //   batch: [1]                       B
-//   threads: [1]                     of our own sessions; peers have one
+//   threads: [1]                     of our own sessions and of the peers
 //   formats: [slot_8x8, csr]         beside dense; pruned in each one's own pieces
 //   peers: [onnxruntime_f32]         names of peers.inc, [] = none; all without the key
 //   repetitions: 25

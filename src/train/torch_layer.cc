@@ -77,18 +77,24 @@ class TorchLayer {
 
 }  // namespace
 
-Result<LayerRunner> MakeTorchLayer(const Graph& graph, int64_t steps, int64_t batch) {
+Result<LayerRunner> MakeTorchLayer(const Graph& graph, int64_t steps, int64_t batch, int threads) {
   ESPALIER_ASSIGN_OR_RETURN(const LayerView layer, OnlyLayerOf(graph));
   if (layer.cell != CellKind::kLstmCell && layer.cell != CellKind::kGruCell) {
     return Unsupported(
         StrCat("libtorch: lstm or gru expected, ", InfoOf(layer.cell).name, " found"));
   }
   try {
-    at::set_num_threads(1);
+    at::set_num_threads(threads);
     auto runner = std::make_shared<TorchLayer>(layer, steps, batch);
     LayerRunner out;
-    out.run_sequence = [runner](std::span<const float> x) { return runner->RunSequence(x); };
-    out.run_step = [runner](std::span<const float> x) { return runner->RunStep(x); };
+    out.run_sequence = [runner, threads](std::span<const float> x) {
+      at::set_num_threads(threads);
+      return runner->RunSequence(x);
+    };
+    out.run_step = [runner, threads](std::span<const float> x) {
+      at::set_num_threads(threads);
+      return runner->RunStep(x);
+    };
     out.reset_stream = [runner] { runner->Reset(); };
     out.output = [runner] { return runner->Output(); };
     return out;

@@ -12,9 +12,9 @@
 namespace espalier {
 
 // `graph` is one forward LSTM or GRU with reset after the product; its weights are copied. T steps
-// of B streams. Sets libtorch's thread count to 1, for the whole process. Errors: kUnsupported for
-// another graph or cell; kInternal with libtorch's message.
-Result<LayerRunner> MakeTorchLayer(const Graph& graph, int64_t steps, int64_t batch);
+// of B streams, on `threads`, which each of its calls sets for the whole process. Errors:
+// kUnsupported for another graph or cell; kInternal with libtorch's message.
+Result<LayerRunner> MakeTorchLayer(const Graph& graph, int64_t steps, int64_t batch, int threads);
 
 }  // namespace espalier
 

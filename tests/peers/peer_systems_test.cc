@@ -68,7 +68,7 @@ class PeerTest : public ::testing::TestWithParam<PeerAndCell> {
   CellKind cell() const { return std::get<1>(GetParam()); }
 
   Result<BenchSystem> Make(const Graph& graph) {
-    return peer().make(peer(), {graph, options_.shape, onnxruntime_ ? &*onnxruntime_ : nullptr});
+    return peer().make(peer(), {graph, options_.shape, onnxruntime_ ? &*onnxruntime_ : nullptr, 1});
   }
 
   // Verifies the peer, running `graph`, against the reference running graph_.

@@ -6,7 +6,7 @@ namespace espalier::peers {
 
 Result<BenchSystem> libtorch(const Peer& peer, const PeerCase& c) {
   ESPALIER_ASSIGN_OR_RETURN(LayerRunner runner,
-                            MakeTorchLayer(c.graph, c.shape.steps, c.shape.batch));
+                            MakeTorchLayer(c.graph, c.shape.steps, c.shape.batch, c.threads));
   return SystemOf(peer, c, std::move(runner));
 }
 

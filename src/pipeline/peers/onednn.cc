@@ -12,8 +12,9 @@ Result<BenchSystem> onednn(const Peer& peer, const PeerCase& c) {
   const OneDnnType type = dtype == "i8"     ? OneDnnType::kI8
                           : dtype == "bf16" ? OneDnnType::kBf16
                                             : OneDnnType::kF32;
-  ESPALIER_ASSIGN_OR_RETURN(LayerRunner runner,
-                            MakeOneDnnLayer(c.graph, type, {c.shape.steps, c.shape.batch}));
+  ESPALIER_ASSIGN_OR_RETURN(
+      LayerRunner runner,
+      MakeOneDnnLayer(c.graph, type, {c.shape.steps, c.shape.batch}, c.threads));
   return SystemOf(peer, c, std::move(runner));
 }
 

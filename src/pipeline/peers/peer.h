@@ -18,6 +18,7 @@ struct PeerCase {
   const Graph& graph;  // one recurrent layer
   BenchShape shape;
   const OnnxRuntime* onnxruntime = nullptr;  // nullptr: it is not there
+  int threads = 1;
 };
 
 struct Peer {
@@ -25,7 +26,7 @@ struct Peer {
   const char* system;  // "onnxruntime"
   const char* dtype;   // "f32", "bf16" or "i8"
   const char* format;  // "dense", or "csr" for a network pruned by elements
-  // One thread. Errors: kUnsupported saying what is missing - the library, this cell, this CPU.
+  // Errors: kUnsupported saying what is missing - the library, this cell, this CPU, threads.
   Result<BenchSystem> (*make)(const Peer& peer, const PeerCase& c);
 };
 
