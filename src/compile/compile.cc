@@ -120,6 +120,9 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     content.metadata["target"] = options.costs->target;
     content.metadata["costs"] = options.costs->cpu;
   }
+  if (options.tuning == Tuning::kMeasure) {  // how the recorded times were taken
+    content.metadata["cache"] = options.cache == CacheState::kCold ? "cold" : "warm";
+  }
   if (options.weights != WeightType::kF32) {
     content.metadata["weights"] = WeightTypeName(options.weights);
   }

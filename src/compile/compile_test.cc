@@ -229,6 +229,7 @@ TEST(Compile, MeasuresColdWeights) {
   options.candidates = {Csr()};
   const Artifact artifact = CompileOrDie(TestGraph(0.9), options);
   EXPECT_GT(artifact.matrix("gemm0.weight").choice.ns, 0.0);
+  EXPECT_EQ(artifact.metadata().at("cache"), "cold");
 }
 
 TEST(Compile, KeepsTheNetwork) {
@@ -364,6 +365,7 @@ TEST(Compile, SaysForWhichTargetAndKeepsTheCallersMetadata) {
   const Artifact artifact = CompileOrDie(TestGraph(0.9), options);
   EXPECT_EQ(artifact.metadata().at("target"), options.target);
   EXPECT_EQ(artifact.metadata().at("task"), "mnist-rows");
+  EXPECT_FALSE(artifact.metadata().contains("cache"));  // nothing was timed
 }
 
 // The dense ONNX file of an MNIST LSTM-128 has 331,211 bytes; issue 2 asks for a sixth.
