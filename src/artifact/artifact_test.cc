@@ -8,6 +8,7 @@
 #include "artifact/layout.h"
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/strings.h"
 #include "espalier/espalier.h"
 #include "model/build.h"
 #include "testing/testing.h"
@@ -235,9 +236,11 @@ TEST(Artifact, RefusesAnotherMagic) {
   ExpectError(Refusal(Sealed(With(Copy(TestBytes()), 0, 'x'))), Code::kBadFormat, {"header.magic"});
 }
 
-TEST(Artifact, RefusesANewerVersion) {
-  ExpectError(Refusal(Sealed(With(Copy(TestBytes()), 8, uint32_t{4}))), Code::kUnsupported,
-              {"header.version", "3 expected, 4 found"});
+TEST(Artifact, RefusesOtherVersions) {
+  for (const uint32_t version : {kArtifactVersion - 1, kArtifactVersion + 1}) {
+    ExpectError(Refusal(Sealed(With(Copy(TestBytes()), 8, version))), Code::kUnsupported,
+                {"header.version", StrCat(kArtifactVersion, " expected, ", version, " found")});
+  }
 }
 
 TEST(Artifact, RefusesAnUnknownFormat) {

@@ -40,8 +40,9 @@ Status CheckHeader(std::span<const std::byte> bytes) {
   if (magic != kArtifactMagic) return BadFormat("header.magic: this is not an .esp file");
   ESPALIER_RETURN_IF_ERROR(reader.Read("header.version", &version));
   if (version != kArtifactVersion) {
-    return Unsupported(
-        StrCat("header.version: ", kArtifactVersion, " expected, ", version, " found"));
+    return Unsupported(StrCat(
+        "header.version: ", kArtifactVersion, " expected, ", version, " found; ",
+        version < kArtifactVersion ? "compile the network again" : "a newer espalier is needed"));
   }
   ESPALIER_RETURN_IF_ERROR(reader.Read("header.crc", &crc));
   ESPALIER_RETURN_IF_ERROR(reader.Read("header.total_bytes", &total_bytes));
