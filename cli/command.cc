@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "artifact/artifact.h"
 #include "base/file.h"
@@ -211,8 +212,12 @@ Result<std::optional<ExitRule>> ExitFlags::Resolve() const {
     return InvalidArgument(
         "--exit-hold, --exit-every: --exit-confidence beside them expected, none found");
   }
+  if (!(*confidence > 0.0 && *confidence <= 1.0)) {
+    return InvalidArgument(
+        StrCat("--exit-confidence: a share in (0, 1] expected, ", *confidence, " found"));
+  }
   ExitRule rule;
-  rule.confidence = static_cast<float>(*confidence);
+  rule.confidence = std::max(std::numeric_limits<float>::min(), static_cast<float>(*confidence));
   rule.hold = hold.value_or(rule.hold);
   rule.every = every.value_or(rule.every);
   ESPALIER_RETURN_IF_ERROR(ValidateExitRule(rule));

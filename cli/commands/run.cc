@@ -131,7 +131,7 @@ class Runner {
          std::optional<ExitWatch> exit, const Console& console)
       : flags_(flags), session_(std::move(session)), exit_(exit), watch_(exit), console_(console) {
     is_vector_ = artifact.types().at(artifact.graph().outputs[0]).layout == Layout::kVector;
-    prints_steps_ = flags_.stream || (!is_vector_ && !exit_);
+    prints_steps_ = flags_.stream || !is_vector_;
   }
 
   Status Step(const Sequence& step) {
@@ -141,10 +141,9 @@ class Runner {
                                               : session_.Step(std::span(step.ids)));
     ++steps_;
     ++steps_run_;
-    if (prints_steps_) ESPALIER_RETURN_IF_ERROR(Print());
-    if (!watch_ || steps_ % watch_->rule.every != 0) return Ok();
-    if (!watch_->Update(session_.Output(0))) return Ok();
-    return prints_steps_ ? Ok() : Print();  // at once, not at the end of the sequence
+    const bool looks = watch_ && steps_ % watch_->rule.every == 0;
+    const bool is_settled = looks && watch_->Update(session_.Output(0));
+    return prints_steps_ || is_settled ? Print() : Ok();  // at once, not at the end of the sequence
   }
 
   // What came of the budget, if there was one.
@@ -168,6 +167,14 @@ class Runner {
             {"late_at_most", report.late_at_most},
             {"slowest_ns", report.slowest_ns},
             {"factor", report.factor}};
+  }
+
+  // The same, last of the lines of --json.
+  Json ExitJson() const {
+    return {{"steps", steps_given_},
+            {"steps_run", steps_run_},
+            {"sequences", sequence_},
+            {"ended_early", settled_}};
   }
 
   // e.g. "exit: 43.1 % of the steps were run; 5 of 8 sequences ended before their last".
@@ -199,6 +206,7 @@ class Runner {
     Json json = {{"sequence", sequence_},
                  {"output", std::vector<float>(output.begin(), output.end())}};
     if (exit_) json["steps"] = steps_;
+    if (exit_) json["settled"] = watch_->is_settled();
     return console_.Result(Line(output), json);
   }
 
@@ -256,7 +264,8 @@ Status RunWhole(const Artifact& artifact, const Flags& flags, const Sequence& se
   return Ok();
 }
 
-Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in, Console* console) {
+Status RunAll(const Artifact& artifact, const Flags& flags, const std::optional<ExitRule>& rule,
+              std::istream* in, Console* console) {
   const std::string source = flags.input == "-" ? "stdin" : flags.input;
   const ValueType& type = artifact.graph().inputs[0].type;
   const bool streams = IsStreamable(artifact.graph());
@@ -270,14 +279,13 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in, Co
   options.target = flags.target;
   options.threads = flags.threads;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
-  if (flags.budget_us) ESPALIER_RETURN_IF_ERROR(SetBudget(artifact, flags, &session));
-  ESPALIER_ASSIGN_OR_RETURN(const std::optional<ExitRule> rule, flags.exit.Resolve());
   std::optional<ExitWatch> exit;
   if (rule) {
     Result<ExitWatch> watch = session.WatchFor(*rule);
     if (!watch.ok()) return watch.status().WithContext(flags.network);
     exit = *watch;
   }
+  if (flags.budget_us) ESPALIER_RETURN_IF_ERROR(SetBudget(artifact, flags, &session));
   Runner runner(artifact, flags, std::move(session), exit, *console);
   Sequence sequence;
   int64_t line_number = 0;
@@ -307,7 +315,10 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in, Co
   if (in->bad()) return IoError(source + ": cannot be read to its end");
   if (steps == 0) return InvalidArgument(source + ": at least 1 step expected, 0 found");
   ESPALIER_RETURN_IF_ERROR(end_sequence());
-  if (exit) console->Note(runner.ExitText());
+  if (exit) {
+    console->Note(runner.ExitText());
+    if (console->json) ESPALIER_RETURN_IF_ERROR(console->Result("", {{"exit", runner.ExitJson()}}));
+  }
   if (flags.budget_us) {
     console->Note(runner.BudgetText());
     if (console->json)
@@ -317,15 +328,16 @@ Status RunAll(const Artifact& artifact, const Flags& flags, std::istream* in, Co
 }
 
 Status Run(const Flags& flags, Console* console) {
+  ESPALIER_ASSIGN_OR_RETURN(const std::optional<ExitRule> rule, flags.exit.Resolve());
   ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, OpenAny(flags));
   if (flags.check) {
     ESPALIER_RETURN_IF_ERROR(CheckGolden(artifact, flags.target));
     console->Note(flags.network + ": the golden sample comes out as it was compiled");
   }
-  if (flags.input == "-") return RunAll(artifact, flags, &std::cin, console);
+  if (flags.input == "-") return RunAll(artifact, flags, rule, &std::cin, console);
   std::ifstream file(flags.input);
   if (!file) return IoError(flags.input + ": cannot open");
-  return RunAll(artifact, flags, &file, console);
+  return RunAll(artifact, flags, rule, &file, console);
 }
 
 }  // namespace

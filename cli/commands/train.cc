@@ -19,7 +19,11 @@ struct Flags {
 
 Status Run(const Flags& flags, const CLI::App& app, Console* console) {
   ESPALIER_RETURN_IF_ERROR(CheckOutput(flags.output, NetworkFile::kOnnx));
-  const bool trains = flags.train.options.epochs != 0;
+  const int64_t epochs = flags.train.options.epochs;
+  if (epochs < 0) {
+    return InvalidArgument(StrCat("--epochs: at least 0 expected, ", epochs, " found"));
+  }
+  const bool trains = epochs > 0;
   if (!trains) ESPALIER_RETURN_IF_ERROR(CheckNoTrainingOptions(app, false));
   ESPALIER_ASSIGN_OR_RETURN(const TrainOptions options, flags.train.Resolve());
   ESPALIER_RETURN_IF_ERROR(CheckDifferent(flags.output, options.checkpoint_path));
@@ -30,13 +34,17 @@ Status Run(const Flags& flags, const CLI::App& app, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
   Rng rng(options.seed);
   ESPALIER_ASSIGN_OR_RETURN(job.graph, BuildNetwork(task.name, data.train.input, layers, &rng));
-  if (!trains) {  // the network as it begins, e.g. to be pruned there
-    ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(job.graph, flags.output));
-    return console->Result(flags.output + ": not trained",
-                           {{"output", flags.output}, {"epochs", 0}});
-  }
   job.train = &data.train;
   job.valid = &data.valid;
+  if (!trains) {  // the network as it begins, e.g. to be pruned there
+    ESPALIER_RETURN_IF_ERROR(ValidateFit(job));
+    ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(job.graph, flags.output));
+    return console->Result(flags.output + ": not trained", {{"output", flags.output},
+                                                            {"epochs", 0},
+                                                            {"valid_loss", nullptr},
+                                                            {"valid_metric", nullptr},
+                                                            {"seconds", 0}});
+  }
   console->SetMetric(task.metric.name);
   ESPALIER_ASSIGN_OR_RETURN(const TrainResult result,
                             Train(job, options, console->MakeTrainHooks()));

@@ -104,10 +104,17 @@ HWY_INLINE void WideStrip(const SlotView& w, const RowScales& scales, const MatM
   }
 }
 
+// Where there are no vectors, the sums of a strip are arrays: inlined twice they pass the bound.
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+#define ESPALIER_ROWS_INLINE HWY_NOINLINE
+#else
+#define ESPALIER_ROWS_INLINE HWY_INLINE
+#endif
+
 // Rows [n, n + kRows) of x and y; `x`: from row n on.
 template <size_t kStripRows, size_t kRows, class X>
-HWY_INLINE void Rows(const SlotView& w, const RowScales& scales, const MatMulArgs& args, const X* x,
-                     size_t group, size_t n) {
+ESPALIER_ROWS_INLINE void Rows(const SlotView& w, const RowScales& scales, const MatMulArgs& args,
+                               const X* x, size_t group, size_t n) {
   if constexpr (kStripRows == kWideStripRows) {
     WideStrip<kRows>(w, scales, args, x, group, n);
     return;
@@ -120,21 +127,21 @@ HWY_INLINE void Rows(const SlotView& w, const RowScales& scales, const MatMulArg
   }
 }
 
+// One function for one x and one for several: what each keeps of x would not fit the stack's bound
+// beside the other's (kernels.h).
 template <size_t kStripRows>
-void Run(const EncodedView& matrix, const MatMulArgs& args) {
-  EncodedView tile = BodyOf(matrix);
-  tile.spec = {FormatId::k_slot, kStripRows, kBankCols, WeightType::kI8, 4};  // as constants
-  const SlotView w = ViewSlot(tile);
-  const RowScales scales = ViewRowScales(matrix);
+HWY_NOINLINE void OneX(const SlotView& w, const RowScales& scales, const MatMulArgs& args) {
   const size_t end_group = std::min(w.groups, args.end_group);
-  if (args.count == 1) {
-    QuantizedX<kMaxI8Cols> x;
-    x.Set(args.x, w.cols, scales.x_scale);
-    for (size_t group = args.first_group; group < end_group; ++group) {
-      Rows<kStripRows, 1>(w, scales, args, &x, group, 0);
-    }
-    return;
+  QuantizedX<kMaxI8Cols> x;
+  x.Set(args.x, w.cols, scales.x_scale);
+  for (size_t group = args.first_group; group < end_group; ++group) {
+    Rows<kStripRows, 1>(w, scales, args, &x, group, 0);
   }
+}
+
+template <size_t kStripRows>
+HWY_NOINLINE void ManyX(const SlotView& w, const RowScales& scales, const MatMulArgs& args) {
+  const size_t end_group = std::min(w.groups, args.end_group);
   const size_t room = QuantizedRows::RoomFor(w.cols);
   QuantizedRows x;
   for (size_t first = 0; first < args.count; first += room) {
@@ -150,11 +157,26 @@ void Run(const EncodedView& matrix, const MatMulArgs& args) {
   }
 }
 
+template <size_t kStripRows>
+void Run(const EncodedView& matrix, const MatMulArgs& args) {
+  EncodedView tile = BodyOf(matrix);
+  tile.spec = {FormatId::k_slot, kStripRows, kBankCols, WeightType::kI8, 4};  // as constants
+  const SlotView w = ViewSlot(tile);
+  const RowScales scales = ViewRowScales(matrix);
+  if (args.count == 1) {
+    OneX<kStripRows>(w, scales, args);
+  } else {
+    ManyX<kStripRows>(w, scales, args);
+  }
+}
+
 constexpr WeightType kI8 = WeightType::kI8;
 constexpr MatMulKernel kKernels[] = {
     {{FormatId::k_slot, 16, kBankCols, kI8, 4}, "matvec_slot_i8_16x64x4", Run<16>},
     {{FormatId::k_slot, 64, kBankCols, kI8, 4}, "matvec_slot_i8_64x64x4", Run<64>},
 };
+
+#undef ESPALIER_ROWS_INLINE
 
 }  // namespace
 

@@ -136,9 +136,11 @@ class QuantizedRows {
     float scale_ = 0.0f;
   };
 
-  // How many x of `cols` <= kMaxI8Cols numbers there is room for.
+  // How many x of `cols` <= kMaxI8Cols numbers there is room for: 1 to 3, or a multiple of 4, so
+  // that kernels which take 4 at a time have no rest.
   static size_t RoomFor(size_t cols) {
-    return std::clamp(sizeof(bytes_) / StrideOf(cols), size_t{1}, kMostRows);
+    const size_t room = std::clamp(sizeof(bytes_) / StrideOf(cols), size_t{1}, kMostRows);
+    return room < 4 ? room : room / 4 * 4;
   }
   // `count` <= RoomFor(cols) of them, `stride` floats apart.
   void Set(const float* x, size_t stride, size_t count, size_t cols, float x_scale) {
@@ -157,7 +159,7 @@ class QuantizedRows {
   }
 
   Row rows_[kMostRows];
-  HWY_ALIGN uint8_t bytes_[kMaxI8Cols + 2 * kQuadBytes];
+  HWY_ALIGN uint8_t bytes_[kMaxI8Cols + 4 * kQuadBytes];  // 4 rows of a quarter of the columns
 };
 
 }  // namespace HWY_NAMESPACE

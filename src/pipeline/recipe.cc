@@ -79,6 +79,9 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
       if (stage->train.epochs == 0 && !stage->regularizers.empty()) {
         return Expected(map->PathOf("regularizers"), "nothing, since epochs = 0,", "some");
       }
+      if (stage->train.epochs == 0 && !stage->keep_zeros) {
+        return Expected(map->PathOf("keep_zeros"), "nothing, since epochs = 0,", "false");
+      }
       if (stage->regularizers.empty() || stage->train.patience == 0) return Ok();
       return Expected(map->PathOf("patience"),
                       "0, since the best epoch is of before the regularizers have worked,",

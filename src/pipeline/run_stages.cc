@@ -170,6 +170,7 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
   const StageSpec spec = WithRun(*run, index);
   TrainResult result;
   if (spec.train.epochs == 0) {
+    ESPALIER_RETURN_IF_ERROR(ValidateFit(job));
     result.graph = job.graph;  // as it begins, or with rules that need no training
   } else {
     ESPALIER_ASSIGN_OR_RETURN(result, Train(job, spec.train, HooksOf(*run)));

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <span>
 
+#include "artifact/layout.h"
 #include "base/bytes.h"
 #include "base/strings.h"
 #include "espalier/espalier.h"
@@ -25,7 +26,8 @@ std::string FactsOf(StageKind kind, const RunFacts& facts) {
     case StageKind::kCompact:
     case StageKind::kEvaluate: return "";
     case StageKind::kThresholds: return StrCat(facts.cpu, "|", facts.target);
-    case StageKind::kCompile: return StrCat(facts.cpu, "|", facts.target, "|", facts.costs);
+    case StageKind::kCompile:  // files of another version are of no use
+      return StrCat(facts.cpu, "|", facts.target, "|", facts.costs, "|", kArtifactVersion);
     case StageKind::kBench: return StrCat(facts.cpu, "|", facts.target, "|", facts.onnxruntime);
   }
   return "";

@@ -87,12 +87,16 @@ Result<LayerRunner> MakeTorchLayer(const Graph& graph, int64_t steps, int64_t ba
     at::set_num_threads(threads);
     auto runner = std::make_shared<TorchLayer>(layer, steps, batch);
     LayerRunner out;
-    out.run_sequence = [runner, threads](std::span<const float> x) {
-      at::set_num_threads(threads);
+    // Setting it remakes the threads, also to what it is.
+    const auto use = [threads] {
+      if (at::get_num_threads() != threads) at::set_num_threads(threads);
+    };
+    out.run_sequence = [runner, use](std::span<const float> x) {
+      use();
       return runner->RunSequence(x);
     };
-    out.run_step = [runner, threads](std::span<const float> x) {
-      at::set_num_threads(threads);
+    out.run_step = [runner, use](std::span<const float> x) {
+      use();
       return runner->RunStep(x);
     };
     out.reset_stream = [runner] { runner->Reset(); };

@@ -323,6 +323,14 @@ Result<FeatureChoice> HiddenFeatures(const Graph& student, const Distillation& d
   return choice;
 }
 
+Status ValidateFit(const TrainJob& job) {
+  ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(job.graph));
+  const ValueType& output = types.at(job.graph.outputs[0]);
+  ESPALIER_RETURN_IF_ERROR(ValidateData(job.graph, *job.train, output, "training set"));
+  if (job.valid == nullptr) return Ok();
+  return ValidateData(job.graph, *job.valid, output, "validation set");
+}
+
 Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t steps) {
   if (job.valid == nullptr && options.patience > 0) {
     return InvalidArgument(

@@ -170,6 +170,11 @@ struct Distillation {
 Status ValidateForMetric(const Metric& metric, const TrainOptions& options,
                          const Distillation& distillation);
 
+// Do the graph and both data sets fit, as Train asks? Errors: kInvalidArgument, naming what does
+// not.
+struct TrainJob;
+Status ValidateFit(const TrainJob& job);
+
 // What needs a network with what it is about: penalties layers with such rules, dropout a layer of
 // it, and noise_draws regularizers with noise. Train checks it, too. Errors: kInvalidArgument,
 // naming the field.

@@ -116,7 +116,10 @@ class Commands(Case):
         self.assertIn("18.2 % of the steps were run; 2 of 2 sequences ended", ended.stderr)
         rows = [json.loads(line) for line in self.good(
             "run", network, "--exit-confidence", "1", "--json", stdin=two).stdout.splitlines()]
-        self.assertEqual([row["steps"] for row in rows], [28, 5])
+        self.assertEqual([(row["steps"], row["settled"]) for row in rows[:-1]],
+                         [(28, False), (5, False)])
+        self.assertEqual(rows[-1]["exit"],
+                         {"steps": 33, "steps_run": 33, "sequences": 2, "ended_early": 0})
         self.bad(["--exit-hold", "--exit-confidence"], "run", network, "--exit-hold", "2", stdin=two)
         self.bad(["confidence", "2"], "run", network, "--exit-confidence", "2", stdin=two)
 
@@ -127,8 +130,11 @@ class Commands(Case):
         a, b, c = (self.path(name).read_bytes() for name in ("a.onnx", "b.onnx", "c.onnx"))
         self.assertEqual(a, b)
         self.assertNotEqual(a, c)
-        self.bad(["--clip-norm", "only with --epochs"], "train", *task, "--epochs", "0",
-                 "--clip-norm", "1", "-o", self.path("d.onnx"))
+        train = ("train", *task, "-o", self.path("d.onnx"))
+        self.bad(["--clip-norm", "only with --epochs"], *train, "--epochs", "0", "--clip-norm", "1")
+        self.bad(["at least 0 expected, -1"], *train, "--epochs", "-1")
+        self.bad(["1 classes expected", "10 found"], "train", "--task", "mnist-rows", "--data", self.data,
+                 "--model", "gru:8 last_step gemm:1", "--epochs", "0", "-o", self.path("d.onnx"))
 
     def test_bench_times_every_system(self):
         result = json.loads(self.good("bench", self.run_dir / "pruned.esp",
