@@ -214,7 +214,7 @@ Result<std::optional<ExitRule>> ExitFlags::Resolve() const {
   }
   if (!(*confidence > 0.0 && *confidence <= 1.0)) {
     return InvalidArgument(
-        StrCat("--exit-confidence: a share in (0, 1] expected, ", *confidence, " found"));
+        StrCat("--exit-confidence: a confidence in (0, 1] expected, ", *confidence, " found"));
   }
   ExitRule rule;
   rule.confidence = std::max(std::numeric_limits<float>::min(), static_cast<float>(*confidence));
