@@ -154,6 +154,11 @@ TEST_P(EveryKernel, AddsInit) {
 TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
   Rng rng(3);
   constexpr size_t kMost = 29;
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr size_t kNext = 5;  // every rest of 2, 3 and 4 is among them
+#else
+  constexpr size_t kNext = 1;
+#endif
   for (const int64_t rows : {1, 17, 64, 131}) {
     for (const int64_t cols : {5, 48, 131, 1030}) {
       if (rows > 1 && FitRows(spec(), rows, cols) == FitRows(spec(), 1, cols)) continue;
@@ -169,7 +174,7 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
         kernel()(encoded.view(), args);
       }
       ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec().type, w, &x, {}, &alone));
-      for (size_t count = 2; count <= kMost; ++count) {
+      for (size_t count = 2; count <= kMost; count += kNext) {
         PaddedRows together(RowsOf(w), kMost, kUntouched);
         MatMulArgs args = ArgsOf(&x, {}, &together);
         args.count = count;
