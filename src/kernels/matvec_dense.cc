@@ -2,9 +2,10 @@
 // weights in f32 or bf16, sums in f32.
 //
 // One row of y is one chain of multiply-adds over the columns in order, whatever the tile, so that
-// the result for one x does not depend on how many there are. A single x takes several strips at
-// once, to have enough chains to hide the latency; several x take one strip at a time and read its
-// weights once per tile of columns. `compact` is `dense` between gathering x and spreading y.
+// the result for one x does not depend on how many there are. Few x take several strips at once,
+// to have enough chains to hide the latency; many take as many strips as the registers hold, in
+// tiles of x of equal size, so that the weights of these strips come once from where they are.
+// `compact` is `dense` between gathering x and spreading y.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matvec_dense.cc"
 #include "hwy/foreach_target.h"

@@ -170,9 +170,10 @@ struct Distillation {
 Status ValidateForMetric(const Metric& metric, const TrainOptions& options,
                          const Distillation& distillation);
 
+struct TrainJob;
+
 // Do the graph and both data sets fit, as Train asks? Errors: kInvalidArgument, naming what does
 // not.
-struct TrainJob;
 Status ValidateFit(const TrainJob& job);
 
 // What needs a network with what it is about: penalties layers with such rules, dropout a layer of
