@@ -10,7 +10,7 @@ namespace espalier {
 
 inline constexpr std::array<uint8_t, 8> kArtifactMagic = {0x89, 'E',  'S',  'P',
                                                           0x0d, 0x0a, 0x1a, 0x0a};
-inline constexpr uint32_t kArtifactVersion = 4;
+inline constexpr uint32_t kArtifactVersion = 5;
 inline constexpr size_t kCrcOffset = 12;
 inline constexpr size_t kTotalBytesOffset = 16;  // the checksum starts here
 inline constexpr size_t kHeaderBytes = 24;

@@ -17,7 +17,10 @@ constexpr FormatTile kTiles[] = {
     {8, 4, WeightType::kBf16},
     {8, 8, WeightType::kBf16},
     {16, 1, WeightType::kBf16},
+    {4, 4, WeightType::kI8},
     {8, 4, WeightType::kI8},
+    {8, 8, WeightType::kI8},
+    {16, 1, WeightType::kI8},
 };
 constexpr int64_t kMaxCols = 1 << 16;
 constexpr uint64_t kMaxBlocks = std::numeric_limits<uint32_t>::max();
@@ -62,6 +65,10 @@ Result<AlignedBuffer<std::byte>> EncodeBlocked(const FormatSpec& spec, MatrixVie
       const Place place = PlaceOf(spec, matrix, strip, col);
       if (HasWeight(matrix, place)) places.push_back(place);
     }
+    while (places.size() % BlockedMultiple(spec) != 0) {
+      places.push_back(places.back());
+      places.back().first_col = places.back().end_col;  // of no weight
+    }
   }
   if (places.size() > kMaxBlocks) {
     return Unsupported(StrCat(FormatName(spec), ": at most ", kMaxBlocks, " blocks can be stored, ",
@@ -73,16 +80,16 @@ Result<AlignedBuffer<std::byte>> EncodeBlocked(const FormatSpec& spec, MatrixVie
   std::copy(starts.begin(), starts.end(), reinterpret_cast<uint32_t*>(bytes.data()));
   std::byte* values = bytes.data() + layout.values;
   auto* cols = reinterpret_cast<uint16_t*>(bytes.data() + layout.col);
-  for (const Place& place : places) {
-    *cols++ = static_cast<uint16_t>(place.col);
+  for (size_t block = 0; block < places.size(); ++block) {
+    const Place& place = places[block];
+    cols[block] = static_cast<uint16_t>(place.col);
     for (int64_t col = place.first_col; col < place.end_col; ++col) {
       for (int64_t row = place.first_row; row < place.end_row; ++row) {
-        const size_t offset = BlockedOffset(spec, static_cast<size_t>(row - place.first_row),
+        const size_t offset = BlockedOffset(spec, block, static_cast<size_t>(row - place.first_row),
                                             static_cast<size_t>(col - place.col));
         StoreWeight(matrix.at(row, col), values, spec.type, offset);
       }
     }
-    values += static_cast<size_t>(spec.strip_rows * spec.bank_cols) * SizeOf(spec.type);
   }
   return bytes;
 }
@@ -96,17 +103,27 @@ Status CheckCol(const BlockedView& view, size_t block) {
                           edge, ", or ", edge, " expected, ", col, " found"));
 }
 
+// Precondition: starts rise.
+Status CheckMultiples(const FormatSpec& spec, std::span<const uint32_t> starts) {
+  const uint64_t multiple = BlockedMultiple(spec);
+  for (size_t strip = 0; strip < starts.size(); ++strip) {
+    if (starts[strip] % multiple == 0) continue;
+    return BadFormat(StrCat("blocked.block_start[", strip, "]: a multiple of ", multiple,
+                            " expected, ", starts[strip], " found"));
+  }
+  return Ok();
+}
+
 // Rows past the last have no weights: no check of sums sees theirs.
 Status CheckPadding(const FormatSpec& spec, const BlockedView& view) {
   const size_t rows = view.rows % view.block_rows;  // of the last strip
   if (rows == 0) return Ok();
   for (size_t block = view.block_start[view.strips - 1]; block < view.block_start[view.strips];
        ++block) {
-    const size_t first = block * view.block_rows * view.block_cols;
     for (size_t row = rows; row < view.block_rows; ++row) {
       for (size_t col = 0; col < view.block_cols; ++col) {
         const float weight =
-            LoadWeight(view.values, view.type, first + BlockedOffset(spec, row, col));
+            LoadWeight(view.values, view.type, BlockedOffset(spec, block, row, col));
         if (weight == 0.0f) continue;
         return BadFormat(StrCat("blocked.values[", block, "], row ", row,
                                 ": 0 past the last row expected, ", weight, " found"));
@@ -124,6 +141,7 @@ Status ValidateBlocked(const EncodedView& matrix) {
   }
   const auto* starts = reinterpret_cast<const uint32_t*>(matrix.bytes.data());
   ESPALIER_RETURN_IF_ERROR(CheckStarts("blocked.block_start", {starts, empty.strips + 1}));
+  ESPALIER_RETURN_IF_ERROR(CheckMultiples(matrix.spec, {starts, empty.strips + 1}));
   const BlockedLayout layout(matrix.spec, matrix.rows, starts[empty.strips]);
   ESPALIER_RETURN_IF_ERROR(CheckSize("blocked", matrix.bytes.size(), layout.end));
   const BlockedView view = ViewBlocked(matrix);
@@ -139,13 +157,12 @@ void ForEachStoredBlocked(const EncodedView& matrix, void* context, VisitFn visi
     const size_t first_row = strip * view.block_rows;
     const size_t rows = std::min(view.block_rows, view.rows - first_row);
     for (size_t block = view.block_start[strip]; block < view.block_start[strip + 1]; ++block) {
-      const size_t first = block * view.block_rows * view.block_cols;
       const size_t cols = std::min<size_t>(view.block_cols, view.cols - view.col[block]);
       for (size_t col = 0; col < cols; ++col) {
         for (size_t row = 0; row < rows; ++row) {
           visit(context, static_cast<int64_t>(first_row + row),
                 static_cast<int64_t>(view.col[block] + col),
-                LoadWeight(view.values, view.type, first + BlockedOffset(matrix.spec, row, col)));
+                LoadWeight(view.values, view.type, BlockedOffset(matrix.spec, block, row, col)));
         }
       }
     }

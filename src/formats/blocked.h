@@ -4,15 +4,16 @@
 //
 //   block_start  u32 [strips + 1]     where each strip's blocks begin; the last is their number
 //                0 to a multiple of 64 bytes
-//   values       f32 or bf16 [blocks, C, R]   column by column; rows past the last are 0
-//                i8 [blocks, C / 4, R, 4]     four columns side by side
+//   values       f32, bf16 or i8 [blocks C / 4, R, 4]   four columns side by side; rows past the
+//                last are 0. Of one column and f32 or bf16: [blocks, R]
 //                0 to a multiple of 64 bytes
 //   col          u16 [blocks]         first column of the block
 //
 // strips = ceil(rows / R), each a row group; a strip's blocks go from left to right. Columns are
 // cut at multiples of C; a last block that would pass the edge begins at cols - C instead, and is 0
 // in the columns that belong to the block before. A matrix narrower than C has one block at 0,
-// padded with columns of 0.
+// padded with columns of 0. Of i8, a strip's blocks fill whole 64 bytes, so that kernels load no
+// less: the last is followed by blocks of 0 in the same column.
 #ifndef ESPALIER_FORMATS_BLOCKED_H_
 #define ESPALIER_FORMATS_BLOCKED_H_
 
@@ -51,11 +52,24 @@ struct BlockedLayout {
   }
 };
 
-// Where in a block its weight (row, col) is.
-constexpr size_t BlockedOffset(const FormatSpec& spec, size_t row, size_t col) {
+// Whether weights of four columns lie side by side.
+constexpr bool HasQuads(const FormatSpec& spec) {
+  return spec.bank_cols > 1 || spec.type == WeightType::kI8;
+}
+
+// Where among the values the weight (row, col) of a block is.
+constexpr size_t BlockedOffset(const FormatSpec& spec, size_t block, size_t row, size_t col) {
   const auto block_rows = static_cast<size_t>(spec.strip_rows);
-  if (spec.type != WeightType::kI8) return col * block_rows + row;
-  return (col / 4 * block_rows + row) * 4 + col % 4;
+  const size_t column =
+      block * static_cast<size_t>(spec.bank_cols) + col;  // of those of all blocks
+  if (!HasQuads(spec)) return column * block_rows + row;
+  return (column / 4 * block_rows + row) * 4 + column % 4;
+}
+
+// Blocks of a strip are a multiple of this.
+constexpr size_t BlockedMultiple(const FormatSpec& spec) {
+  const auto weights = static_cast<size_t>(spec.strip_rows) * static_cast<size_t>(spec.bank_cols);
+  return spec.type == WeightType::kI8 ? std::max<size_t>(1, kAlignmentBytes / weights) : 1;
 }
 
 // Precondition: Validate passes; of kI8, `matrix` is the body (row_scales.h). Inline, so that a

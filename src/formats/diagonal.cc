@@ -9,7 +9,12 @@ namespace espalier {
 namespace {
 
 constexpr FormatTile kTiles[] = {
-    {16, 1}, {8, 4}, {16, 1, WeightType::kBf16}, {8, 4, WeightType::kBf16}, {8, 4, WeightType::kI8},
+    {16, 1},
+    {8, 4},
+    {16, 1, WeightType::kBf16},
+    {8, 4, WeightType::kBf16},
+    {16, 1, WeightType::kI8},
+    {8, 4, WeightType::kI8},
 };
 
 Result<AlignedBuffer<std::byte>> EncodeDiagonal(const FormatSpec& spec, MatrixView matrix) {

@@ -435,9 +435,55 @@ TEST(BlockedFormat, StoresTheBlocksThatHoldAWeight) {
   const BlockedView view = ViewBlocked(encoded.view());
   EXPECT_EQ(StoredCount(encoded.view()), 2u * 32u);
   EXPECT_EQ(view.col[0], 4);
-  EXPECT_EQ(LoadWeight(view.values, view.type, 1 * 8 + 0), 1.0f);
+  EXPECT_EQ(LoadWeight(view.values, view.type, 0 * 4 + 1), 1.0f);
   EXPECT_EQ(view.col[1], 6);
-  EXPECT_EQ(LoadWeight(view.values, view.type, 32 + 3 * 8 + 1), 2.0f);
+  EXPECT_EQ(LoadWeight(view.values, view.type, 32 + 1 * 4 + 3), 2.0f);
+}
+
+// Of 8 columns the second four come after all rows of the first; of one column rows are side by
+// side, unless weights are of 8 bits.
+TEST(BlockedFormat, PutsFourColumnsSideBySide) {
+  const FormatSpec wide = {FormatId::k_blocked, 8, 8};
+  EXPECT_EQ(BlockedOffset(wide, 0, 3, 2), 3u * 4 + 2);
+  EXPECT_EQ(BlockedOffset(wide, 2, 3, 6), 2u * 64 + 32 + 3 * 4 + 2);
+  EXPECT_EQ(BlockedOffset({FormatId::k_blocked, 16, 1}, 5, 3, 0), 5u * 16 + 3);
+  const FormatSpec whole = {FormatId::k_blocked, 16, 1, WeightType::kI8};
+  EXPECT_EQ(BlockedOffset(whole, 5, 3, 0), 64u + 3 * 4 + 1);
+}
+
+TEST(BlockedFormat, FillsWholeSixtyFourBytesOfEightBitWeights) {
+  Tensor matrix({32, 12});
+  matrix.values[0 * 12 + 11] = 127.0f;
+  matrix.values[17 * 12 + 2] = -127.0f;
+  const auto blocks = [&](int32_t rows, int32_t cols) {
+    const FormatSpec spec = {FormatId::k_blocked, rows, cols, WeightType::kI8};
+    const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(matrix)));
+    EXPECT_OK(Validate(encoded.view()));
+    const BlockedView view = ViewBlocked(BodyOf(encoded.view()));
+    for (uint32_t block = 0; block < view.block_start[view.strips]; ++block) {
+      EXPECT_EQ(view.col[block], view.col[block / BlockedMultiple(spec) * BlockedMultiple(spec)]);
+    }
+    std::vector<float> dense(matrix.values.size());
+    Decode(encoded.view(), dense.data());
+    EXPECT_EQ(dense, matrix.values);
+    return view.block_start[view.strips];
+  };
+  EXPECT_EQ(blocks(4, 4), 8u);
+  EXPECT_EQ(blocks(8, 4), 4u);
+  EXPECT_EQ(blocks(8, 8), 2u);
+  EXPECT_EQ(blocks(16, 1), 8u);
+}
+
+TEST(BlockedFormat, RefusesStripsOfPartsOfSixtyFourBytes) {
+  const FormatSpec spec = {FormatId::k_blocked, 16, 1, WeightType::kI8};
+  Tensor matrix({32, 8});
+  matrix.values[0] = matrix.values[16 * 8] = 127.0f;
+  EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(matrix)));
+  auto* starts = reinterpret_cast<uint32_t*>(encoded.bytes.data() + RowScalesBytes(32));
+  ASSERT_EQ(starts[1], 4u);
+  starts[1] = 3;
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"blocked.block_start[1]", "a multiple of 4 expected, 3 found"});
 }
 
 TEST(BlockedFormat, RefusesABlockPastTheEdge) {

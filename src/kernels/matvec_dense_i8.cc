@@ -43,7 +43,7 @@ HWY_INLINE void Strips(const DenseView& w, const RowScales& scales, const MatMul
   }
   for (size_t col = 0; col < w.cols; col += 4) {
     for (size_t i = 0; i < kRows; ++i) {
-      const Quads quad = SameQuad(x[i].at(col));
+      const Quads quad = SameQuad(LoadQuad(x[i].at(col)));
       for (size_t s = 0; s < kStrips; ++s) {
         AddProducts(weights[s] + col * kQuadRows, quad, &sums[i][s]);
       }

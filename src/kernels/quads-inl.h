@@ -8,6 +8,7 @@
 #define ESPALIER_KERNELS_QUADS_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,34 +22,46 @@ HWY_BEFORE_NAMESPACE();
 namespace espalier {
 namespace HWY_NAMESPACE {
 
-// Quads: 64 bytes of x, 4 for each of 16 rows. QuadSums: 16 sums. For each target:
-//   FirstSums(offset)            the sums before the first product; 64-byte aligned
+// Quads: 64 bytes of x, 4 for each of 16 rows. QuadSums: 16 sums; where tiles have kRows of 4 or 8
+// rows they are the sums of several tiles side by side, to be added up. For each target:
+//   FirstSums<kRows>(offset)     the sums before the first product: of r < kRows, the rest is 0;
+//                                aligned to 4 kRows bytes
 //   AddProducts(weights, x, &s)  s[r] += sum over j < 4 of weights[4 r + j] * x[4 r + j]
-//   FirstHalfSums, AddHalfProducts  the same of rows 0 to 7 only; nothing else is read
-//   AddRowProducts(weights, x, &s)  s[r] += weights[r] * x[r], r < 8; x, not 4 of it a row
-//   SameQuad(x)                  the same 4 bytes for every row
+//   AddRowProducts<kRows>(weights, x, &s)  s[r] += weights[r] * x[r]; x, not 4 of it a row
+//   SameQuad(quad)               the same 4 bytes for every row; `quad`: as LoadQuad reads them
 //   TwoQuads(first, second)      for rows 0 to 7 and 8 to 15
+//   FourQuads(quad)              quad[i] for rows 4 i to 4 i + 3
 //   LoadIndices(packed)          64 indices below 64, of 6 bits each (formats/slot.h); reads up to
 //                                16 bytes past them
 //   LoadWideIndices(packed, &i)  4 x 64 of them, of a strip of 64 rows (formats/slot.h)
 //   LoadQuadBank(x)              64 bytes of x to look up in
 //   LookupQuads(bank, index)     bank[index[i]]
-//   SumsToFloat<v>(s)            vector v of the sums, as f32
-//   HalvesToFloat<v>(s)          the same of s[r] + s[r + 8], r < 8
+//   SumsToFloat<kRows, v>(s)     vector v of s[r] + s[r + kRows] + ..., r < kRows, as f32
+// Of kRows sums, or of as many as one of their vectors has.
+template <size_t kRows>
+using RowFloat = hn::CappedTag<float, std::min<size_t>(kRows, HWY_TARGET <= HWY_AVX3_DL ? 16 : 8)>;
+
+// Four bytes of x as they lie in memory.
+HWY_INLINE uint32_t LoadQuad(const uint8_t* x) {
+  uint32_t quad;
+  std::memcpy(&quad, x, sizeof(quad));
+  return quad;
+}
+
 #if HWY_TARGET <= HWY_AVX3_DL
 
 using Quads = __m512i;
 using QuadSums = __m512i;
 
-HWY_INLINE QuadSums FirstSums(const int32_t* offset) { return _mm512_load_si512(offset); }
+template <size_t kRows = kQuadRows>
+HWY_INLINE QuadSums FirstSums(const int32_t* offset) {
+  if constexpr (kRows == kQuadRows) return _mm512_load_si512(offset);
+  return _mm512_maskz_loadu_epi32((1 << kRows) - 1, offset);
+}
 HWY_INLINE void AddProducts(const int8_t* weights, Quads x, QuadSums* sums) {
   *sums = _mm512_dpbusd_epi32(*sums, x, _mm512_loadu_si512(weights));
 }
-HWY_INLINE Quads SameQuad(const uint8_t* x) {
-  int32_t four;
-  std::memcpy(&four, x, sizeof(four));
-  return _mm512_set1_epi32(four);
-}
+HWY_INLINE Quads SameQuad(uint32_t quad) { return _mm512_set1_epi32(static_cast<int32_t>(quad)); }
 HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
   // Three bytes, which hold four indices, to each 32 bits; then 8 bits from bit 0, 6, 12 and 18 on,
   // of which a lookup reads 6.
@@ -76,37 +89,45 @@ HWY_INLINE QuadBank LoadQuadBank(const uint8_t* x) { return _mm512_loadu_si512(x
 HWY_INLINE Quads LookupQuads(QuadBank bank, Quads index) {
   return _mm512_permutexvar_epi8(index, bank);
 }
-// From memory in one load: bytes just stored would make it wait.
-HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) {
-  return _mm512_maskz_loadu_epi32(0xff, offset);
+template <size_t kRows>
+HWY_INLINE __m128i LoadBytes(const void* from) {
+  const auto* bytes = static_cast<const __m128i*>(from);
+  return kRows == kQuadRows ? _mm_loadu_si128(bytes) : _mm_loadl_epi64(bytes);
 }
-HWY_INLINE void AddHalfProducts(const int8_t* weights, Quads x, QuadSums* sums) {
-  *sums = _mm512_dpbusd_epi32(*sums, x, _mm512_maskz_loadu_epi32(0xff, weights));
-}
+template <size_t kRows>
 HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums* sums) {
-  const __m256i w =
-      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights)));
-  const __m256i one_x = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x)));
-  *sums = _mm512_add_epi32(*sums, _mm512_zextsi256_si512(_mm256_mullo_epi32(w, one_x)));
+  static_assert(kRows == 8 || kRows == kQuadRows);
+  const __m512i w = _mm512_cvtepi8_epi32(LoadBytes<kRows>(weights));
+  const __m512i one_x = _mm512_cvtepu8_epi32(LoadBytes<kRows>(x));
+  *sums = _mm512_add_epi32(*sums, _mm512_mullo_epi32(w, one_x));
 }
-HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
-  const __m512i both = SameQuad(first);
-  int32_t four;
-  std::memcpy(&four, second, sizeof(four));
-  return _mm512_mask_set1_epi32(both, 0xff00, four);
+HWY_INLINE Quads TwoQuads(uint32_t first, uint32_t second) {
+  return _mm512_mask_set1_epi32(SameQuad(first), 0xff00, static_cast<int32_t>(second));
+}
+HWY_INLINE Quads FourQuads(const uint32_t (&quad)[4]) {
+  const __m512i each = _mm512_castsi128_si512(
+      _mm_setr_epi32(static_cast<int32_t>(quad[0]), static_cast<int32_t>(quad[1]),
+                     static_cast<int32_t>(quad[2]), static_cast<int32_t>(quad[3])));
+  const __m512i spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  return _mm512_permutexvar_epi32(spread, each);
 }
 HWY_INLINE QuadSums ZeroSums() { return _mm512_setzero_si512(); }
 HWY_INLINE QuadSums AddSums(QuadSums a, QuadSums b) { return _mm512_add_epi32(a, b); }
-using QuadFloat = hn::Full512<float>;
-template <size_t v>
-HWY_INLINE hn::Vec<QuadFloat> SumsToFloat(const QuadSums& sums) {
-  return hn::Vec<QuadFloat>{_mm512_cvtepi32_ps(sums)};
-}
-using HalfFloat = hn::Full256<float>;
-template <size_t v>
-HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
-  return hn::Vec<HalfFloat>{_mm256_cvtepi32_ps(
-      _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1)))};
+template <size_t kRows, size_t v>
+HWY_INLINE hn::Vec<RowFloat<kRows>> SumsToFloat(const QuadSums& sums) {
+  using V = hn::Vec<RowFloat<kRows>>;
+  if constexpr (kRows == kQuadRows) {
+    return V{_mm512_cvtepi32_ps(sums)};
+  } else {
+    const __m256i halves =
+        _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1));
+    if constexpr (kRows == 8) {
+      return V{_mm256_cvtepi32_ps(halves)};
+    } else {
+      return V{_mm_cvtepi32_ps(
+          _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)))};
+    }
+  }
 }
 
 #elif HWY_TARGET <= HWY_AVX2
@@ -128,14 +149,16 @@ HWY_INLINE __m256i AddDotQuads(__m256i sum, __m256i w, __m256i x) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 #endif
 }
-HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) {
-  QuadSums sums = ZeroSums();
-  if (kXBias != 0) sums.half[0] = _mm256_load_si256(reinterpret_cast<const __m256i*>(offset));
-  return sums;
-}
+template <size_t kRows = kQuadRows>
 HWY_INLINE QuadSums FirstSums(const int32_t* offset) {
-  QuadSums sums = FirstHalfSums(offset);
-  if (kXBias != 0) sums.half[1] = _mm256_load_si256(reinterpret_cast<const __m256i*>(offset) + 1);
+  QuadSums sums = ZeroSums();
+  if (kXBias == 0) return sums;
+  const auto* halves = reinterpret_cast<const __m256i*>(offset);
+  if constexpr (kRows < 8) {
+    sums.half[0] = _mm256_zextsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(offset)));
+  } else {
+    for (size_t i = 0; i < kRows / 8; ++i) sums.half[i] = _mm256_load_si256(halves + i);
+  }
   return sums;
 }
 HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
@@ -144,11 +167,11 @@ HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sum
     sums->half[i] = AddDotQuads(sums->half[i], w, x.half[i]);
   }
 }
-HWY_INLINE Quads SameQuad(const uint8_t* x) {
-  int32_t four;
-  std::memcpy(&four, x, sizeof(four));
-  return {{_mm256_set1_epi32(four), _mm256_set1_epi32(four)}};
+HWY_INLINE Quads TwoQuads(uint32_t first, uint32_t second) {
+  return {{_mm256_set1_epi32(static_cast<int32_t>(first)),
+           _mm256_set1_epi32(static_cast<int32_t>(second))}};
 }
+HWY_INLINE Quads SameQuad(uint32_t quad) { return TwoQuads(quad, quad); }
 // A byte shuffle looks up 16 bytes by the low 4 bits, and gives 0 where bit 7 of the index is set:
 // of four shuffles, each for a quarter of the bank, one gives the number.
 HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
@@ -211,32 +234,37 @@ HWY_INLINE Quads LookupQuads(const QuadBank& bank, const Quads& index) {
   }
   return found;
 }
-HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
-  const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
-  sums->half[0] = AddDotQuads(sums->half[0], w, x.half[0]);
-}
+template <size_t kRows>
 HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums* sums) {
-  const __m256i w =
-      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights)));
-  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x));
-  const __m256i one_x = kXBias == 0 ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
-  sums->half[0] = _mm256_add_epi32(sums->half[0], _mm256_mullo_epi32(w, one_x));
+  for (size_t i = 0; i < kRows / 8; ++i) {
+    const __m256i w =
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights + 8 * i)));
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + 8 * i));
+    const __m256i one_x = kXBias == 0 ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
+    sums->half[i] = _mm256_add_epi32(sums->half[i], _mm256_mullo_epi32(w, one_x));
+  }
 }
-HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
-  return {{SameQuad(first).half[0], SameQuad(second).half[0]}};
+HWY_INLINE Quads FourQuads(const uint32_t (&quad)[4]) {
+  const auto part = [&](size_t i) { return _mm_set1_epi32(static_cast<int32_t>(quad[i])); };
+  return {{_mm256_set_m128i(part(1), part(0)), _mm256_set_m128i(part(3), part(2))}};
 }
 HWY_INLINE QuadSums AddSums(const QuadSums& a, const QuadSums& b) {
   return {{_mm256_add_epi32(a.half[0], b.half[0]), _mm256_add_epi32(a.half[1], b.half[1])}};
 }
-using QuadFloat = hn::Full256<float>;
-template <size_t v>
-HWY_INLINE hn::Vec<QuadFloat> SumsToFloat(const QuadSums& sums) {
-  return hn::Vec<QuadFloat>{_mm256_cvtepi32_ps(sums.half[v])};
-}
-using HalfFloat = hn::Full256<float>;
-template <size_t v>
-HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
-  return hn::Vec<HalfFloat>{_mm256_cvtepi32_ps(_mm256_add_epi32(sums.half[0], sums.half[1]))};
+template <size_t kRows, size_t v>
+HWY_INLINE hn::Vec<RowFloat<kRows>> SumsToFloat(const QuadSums& sums) {
+  using V = hn::Vec<RowFloat<kRows>>;
+  if constexpr (kRows == kQuadRows) {
+    return V{_mm256_cvtepi32_ps(sums.half[v])};
+  } else {
+    const __m256i halves = _mm256_add_epi32(sums.half[0], sums.half[1]);
+    if constexpr (kRows == 8) {
+      return V{_mm256_cvtepi32_ps(halves)};
+    } else {
+      return V{_mm_cvtepi32_ps(
+          _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)))};
+    }
+  }
 }
 
 #elif HWY_TARGET == HWY_NEON
@@ -252,27 +280,27 @@ HWY_INLINE QuadSums ZeroSums() {
   const int32x4_t zero = vdupq_n_s32(0);
   return {{zero, zero, zero, zero}};
 }
-HWY_INLINE QuadSums FirstSums(const int32_t* /*offset*/) { return ZeroSums(); }
-template <size_t kParts>
-HWY_INLINE void AddParts(const int8_t* weights, const Quads& x, QuadSums* sums) {
+template <size_t kRows = kQuadRows>
+HWY_INLINE QuadSums FirstSums(const int32_t* /*offset*/) {
+  return ZeroSums();
+}
+HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
   ESPALIER_UNROLL_4
-  for (size_t i = 0; i < kParts; ++i) {
+  for (size_t i = 0; i < 4; ++i) {
     sums->part[i] =
         DotQuads(sums->part[i], vld1q_s8(weights + 16 * i), vreinterpretq_s8_u8(x.part[i]));
   }
 }
-HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
-  AddParts<4>(weights, x, sums);
+HWY_INLINE Quads FourQuads(const uint32_t (&quad)[4]) {
+  Quads quads;
+  ESPALIER_UNROLL_4
+  for (size_t i = 0; i < 4; ++i) quads.part[i] = vreinterpretq_u8_u32(vdupq_n_u32(quad[i]));
+  return quads;
 }
-HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
-  uint32_t four[2];
-  std::memcpy(&four[0], first, sizeof(four[0]));
-  std::memcpy(&four[1], second, sizeof(four[1]));
-  const uint8x16_t low = vreinterpretq_u8_u32(vdupq_n_u32(four[0]));
-  const uint8x16_t high = vreinterpretq_u8_u32(vdupq_n_u32(four[1]));
-  return {{low, low, high, high}};
+HWY_INLINE Quads TwoQuads(uint32_t first, uint32_t second) {
+  return FourQuads({first, first, second, second});
 }
-HWY_INLINE Quads SameQuad(const uint8_t* x) { return TwoQuads(x, x); }
+HWY_INLINE Quads SameQuad(uint32_t quad) { return TwoQuads(quad, quad); }
 HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
   // Three bytes, which hold four indices, to each 32 bits; then 6 bits to each byte.
   const uint8x16_t spread = {0, 1, 2, 255, 3, 4, 5, 255, 6, 7, 8, 255, 9, 10, 11, 255};
@@ -308,29 +336,25 @@ HWY_INLINE Quads LookupQuads(const QuadBank& bank, const Quads& index) {
   for (size_t i = 0; i < 4; ++i) found.part[i] = vqtbl4q_u8(bank, index.part[i]);
   return found;
 }
-HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offset); }
-HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
-  AddParts<2>(weights, x, sums);
-}
+template <size_t kRows>
 HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums* sums) {
-  const int16x8_t products = vmull_s8(vld1_s8(weights), vreinterpret_s8_u8(vld1_u8(x)));
-  sums->part[0] = vaddw_s16(sums->part[0], vget_low_s16(products));
-  sums->part[1] = vaddw_high_s16(sums->part[1], products);
+  for (size_t i = 0; i < kRows / 8; ++i) {
+    const int16x8_t products =
+        vmull_s8(vld1_s8(weights + 8 * i), vreinterpret_s8_u8(vld1_u8(x + 8 * i)));
+    sums->part[2 * i] = vaddw_s16(sums->part[2 * i], vget_low_s16(products));
+    sums->part[2 * i + 1] = vaddw_high_s16(sums->part[2 * i + 1], products);
+  }
 }
 HWY_INLINE QuadSums AddSums(const QuadSums& a, const QuadSums& b) {
   QuadSums sums;
   for (size_t i = 0; i < 4; ++i) sums.part[i] = vaddq_s32(a.part[i], b.part[i]);
   return sums;
 }
-using QuadFloat = hn::Full128<float>;
-template <size_t v>
-HWY_INLINE hn::Vec<QuadFloat> SumsToFloat(const QuadSums& sums) {
-  return hn::Vec<QuadFloat>(vcvtq_f32_s32(sums.part[v]));
-}
-using HalfFloat = QuadFloat;
-template <size_t v>
-HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
-  return hn::Vec<HalfFloat>(vcvtq_f32_s32(vaddq_s32(sums.part[v], sums.part[v + 2])));
+template <size_t kRows, size_t v>
+HWY_INLINE hn::Vec<RowFloat<kRows>> SumsToFloat(const QuadSums& sums) {
+  int32x4_t sum = sums.part[v];
+  for (size_t i = v + kRows / 4; i < 4; i += kRows / 4) sum = vaddq_s32(sum, sums.part[i]);
+  return hn::Vec<RowFloat<kRows>>(vcvtq_f32_s32(sum));
 }
 
 #else
@@ -342,7 +366,10 @@ struct QuadSums {
   HWY_ALIGN int32_t row[kQuadRows];
 };
 
-HWY_INLINE QuadSums FirstSums(const int32_t* /*offset*/) { return {}; }
+template <size_t kRows = kQuadRows>
+HWY_INLINE QuadSums FirstSums(const int32_t* /*offset*/) {
+  return {};
+}
 HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
   for (size_t row = 0; row < kQuadRows; ++row) {
     for (size_t j = 0; j < 4; ++j) {
@@ -350,11 +377,17 @@ HWY_INLINE void AddProducts(const int8_t* weights, const Quads& x, QuadSums* sum
     }
   }
 }
-HWY_INLINE Quads SameQuad(const uint8_t* x) {
+HWY_INLINE Quads FourQuads(const uint32_t (&quad)[4]) {
   Quads quads;
-  for (size_t i = 0; i < kQuadBytes; ++i) quads.byte[i] = static_cast<int8_t>(x[i % 4]);
+  for (size_t i = 0; i < kQuadBytes; i += 4) {
+    std::memcpy(quads.byte + i, &quad[i / kQuadRows], sizeof(quad[0]));
+  }
   return quads;
 }
+HWY_INLINE Quads TwoQuads(uint32_t first, uint32_t second) {
+  return FourQuads({first, first, second, second});
+}
+HWY_INLINE Quads SameQuad(uint32_t quad) { return TwoQuads(quad, quad); }
 HWY_INLINE Quads LoadIndices(const uint8_t* packed) {
   Quads index;
   for (size_t i = 0; i < kQuadBytes; i += 4, packed += 3) {
@@ -381,24 +414,11 @@ HWY_INLINE Quads LookupQuads(QuadBank bank, const Quads& index) {
   for (size_t i = 0; i < kQuadBytes; ++i) quads.byte[i] = static_cast<int8_t>(bank[index.byte[i]]);
   return quads;
 }
-HWY_INLINE QuadSums FirstHalfSums(const int32_t* offset) { return FirstSums(offset); }
-HWY_INLINE void AddHalfProducts(const int8_t* weights, const Quads& x, QuadSums* sums) {
-  for (size_t i = 0; i < kQuadBytes / 2; ++i) {
-    sums->row[i / 4] += int32_t{weights[i]} * int32_t{x.byte[i]};
-  }
-}
+template <size_t kRows>
 HWY_INLINE void AddRowProducts(const int8_t* weights, const uint8_t* x, QuadSums* sums) {
-  for (size_t row = 0; row < kQuadRows / 2; ++row) {
+  for (size_t row = 0; row < kRows; ++row) {
     sums->row[row] += int32_t{weights[row]} * int32_t{static_cast<int8_t>(x[row])};
   }
-}
-HWY_INLINE Quads TwoQuads(const uint8_t* first, const uint8_t* second) {
-  Quads quads;
-  for (size_t i = 0; i < kQuadBytes / 2; ++i) {
-    quads.byte[i] = static_cast<int8_t>(first[i % 4]);
-    quads.byte[i + kQuadBytes / 2] = static_cast<int8_t>(second[i % 4]);
-  }
-  return quads;
 }
 HWY_INLINE QuadSums ZeroSums() { return {}; }
 HWY_INLINE QuadSums AddSums(const QuadSums& a, const QuadSums& b) {
@@ -406,20 +426,16 @@ HWY_INLINE QuadSums AddSums(const QuadSums& a, const QuadSums& b) {
   for (size_t row = 0; row < kQuadRows; ++row) sums.row[row] += b.row[row];
   return sums;
 }
-using QuadFloat = hn::CappedTag<float, 8>;
-template <size_t v>
-HWY_INLINE hn::Vec<QuadFloat> SumsToFloat(const QuadSums& sums) {
-  const hn::RebindToSigned<QuadFloat> di;
-  return hn::ConvertTo(QuadFloat(), hn::LoadU(di, sums.row + v * hn::MaxLanes(QuadFloat())));
-}
-using HalfFloat = QuadFloat;
-template <size_t v>
-HWY_INLINE hn::Vec<HalfFloat> HalvesToFloat(const QuadSums& sums) {
-  HWY_ALIGN float added[kQuadRows / 2];
-  for (size_t row = 0; row < kQuadRows / 2; ++row) {
-    added[row] = static_cast<float>(sums.row[row] + sums.row[row + kQuadRows / 2]);
+template <size_t kRows, size_t v>
+HWY_INLINE hn::Vec<RowFloat<kRows>> SumsToFloat(const QuadSums& sums) {
+  const RowFloat<kRows> d;
+  const hn::RebindToSigned<RowFloat<kRows>> di;
+  constexpr size_t kFirst = v * hn::MaxLanes(RowFloat<kRows>());
+  auto sum = hn::LoadU(di, sums.row + kFirst);
+  for (size_t row = kFirst + kRows; row < kQuadRows; row += kRows) {
+    sum = hn::Add(sum, hn::LoadU(di, sums.row + row));
   }
-  return hn::LoadU(HalfFloat(), added + v * hn::MaxLanes(HalfFloat()));
+  return hn::ConvertTo(d, sum);
 }
 
 #endif
@@ -434,27 +450,15 @@ HWY_INLINE void StoreScaled(D d, hn::Vec<D> sum, const RowScales& scales, float 
   StoreRows(hn::MulAdd(scaled, hn::Set(d, x_scale), start), d, y, row, rows);
 }
 
-// So for the 16 rows from `row` on.
-template <size_t v = 0>
+// So for the kRows rows from `row` on.
+template <size_t kRows = kQuadRows, size_t v = 0>
 HWY_INLINE void StoreSums(const QuadSums& sums, const RowScales& scales, float x_scale,
                           const float* init, size_t row, size_t rows, float* y) {
-  const QuadFloat d;
-  constexpr size_t kFirst = v * hn::MaxLanes(QuadFloat());
-  if constexpr (kFirst < kQuadRows) {
-    StoreScaled(d, SumsToFloat<v>(sums), scales, x_scale, init, row + kFirst, rows, y);
-    StoreSums<v + 1>(sums, scales, x_scale, init, row, rows, y);
-  }
-}
-
-// So for the 8 rows from `row` on, whose sums are those of r and r + 8 together.
-template <size_t v = 0>
-HWY_INLINE void StoreHalves(const QuadSums& sums, const RowScales& scales, float x_scale,
-                            const float* init, size_t row, size_t rows, float* y) {
-  const HalfFloat d;
-  constexpr size_t kFirst = v * hn::MaxLanes(HalfFloat());
-  if constexpr (kFirst < kQuadRows / 2) {
-    StoreScaled(d, HalvesToFloat<v>(sums), scales, x_scale, init, row + kFirst, rows, y);
-    StoreHalves<v + 1>(sums, scales, x_scale, init, row, rows, y);
+  const RowFloat<kRows> d;
+  constexpr size_t kFirst = v * hn::MaxLanes(RowFloat<kRows>());
+  if constexpr (kFirst < kRows) {
+    StoreScaled(d, SumsToFloat<kRows, v>(sums), scales, x_scale, init, row + kFirst, rows, y);
+    StoreSums<kRows, v + 1>(sums, scales, x_scale, init, row, rows, y);
   }
 }
 
