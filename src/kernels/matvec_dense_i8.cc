@@ -33,25 +33,34 @@ using XRows = QuantizedX<kMaxI8Cols / kRows>[kRows];
 template <size_t kStrips, size_t kRows>
 HWY_INLINE void Strips(const DenseView& w, const RowScales& scales, const MatMulArgs& args,
                        const XRows<kRows>& x, size_t strip, size_t n) {
-  QuadSums sums[kRows][kStrips];
+  // Whole numbers: a sum can be several chains, so that their latency is hidden.
+  constexpr size_t kChains = kStrips * kRows < 4 ? 4 / (kStrips * kRows) : 1;
+  QuadSums sums[kChains][kRows][kStrips];
   const int8_t* weights[kStrips];
   for (size_t s = 0; s < kStrips; ++s) {
     weights[s] = w.strip<int8_t>(strip + s);
     for (size_t i = 0; i < kRows; ++i) {
-      sums[i][s] = FirstSums(scales.offset + (strip + s) * kQuadRows);
+      sums[0][i][s] = FirstSums(scales.offset + (strip + s) * kQuadRows);
+      for (size_t k = 1; k < kChains; ++k) sums[k][i][s] = ZeroSums();
     }
   }
-  for (size_t col = 0; col < w.cols; col += 4) {
+  const auto add_quad = [&](size_t col, QuadSums(&to)[kRows][kStrips]) HWY_ATTR {
     for (size_t i = 0; i < kRows; ++i) {
       const Quads quad = SameQuad(LoadQuad(x[i].at(col)));
       for (size_t s = 0; s < kStrips; ++s) {
-        AddProducts(weights[s] + col * kQuadRows, quad, &sums[i][s]);
+        AddProducts(weights[s] + col * kQuadRows, quad, &to[i][s]);
       }
     }
+  };
+  size_t col = 0;
+  for (; col + 4 * kChains <= w.cols; col += 4 * kChains) {
+    for (size_t k = 0; k < kChains; ++k) add_quad(col + 4 * k, sums[k]);
   }
+  for (; col < w.cols; col += 4) add_quad(col, sums[0]);
   for (size_t i = 0; i < kRows; ++i) {
     for (size_t s = 0; s < kStrips; ++s) {
-      StoreSums(sums[i][s], scales, x[i].scale(), args.init, (strip + s) * kQuadRows, w.rows,
+      for (size_t k = 1; k < kChains; ++k) sums[0][i][s] = AddSums(sums[0][i][s], sums[k][i][s]);
+      StoreSums(sums[0][i][s], scales, x[i].scale(), args.init, (strip + s) * kQuadRows, w.rows,
                 args.y + (n + i) * args.y_stride);
     }
   }
