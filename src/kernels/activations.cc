@@ -6,7 +6,6 @@
 #include "hwy/highway.h"
 // clang-format on
 
-#include <algorithm>
 #include <limits>
 
 #include "kernels/hwy_compat-inl.h"
@@ -44,14 +43,46 @@ struct SigmoidOp {
 struct TanhOp {
   HWY_INLINE V Apply(D d, V x) const { return Tanh(d, x); }
 };
-struct ExpOfDifferenceOp {
-  float subtrahend;
-  HWY_INLINE V Apply(D d, V x) const { return Exp(d, hn::Sub(x, hn::Set(d, subtrahend))); }
-};
 struct ScaleOp {
   float factor;
   HWY_INLINE V Apply(D d, V x) const { return hn::Mul(x, hn::Set(d, factor)); }
 };
+
+// The first `count` lanes of v, the others of `rest`.
+HWY_INLINE V FirstOf(D d, V v, size_t count, V rest) {
+  return hn::IfThenElse(hn::FirstN(d, count), v, rest);
+}
+
+float Largest(const float* values, size_t count) {
+  const D d;
+  V largest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) largest = hn::Max(hn::LoadU(d, values + i), largest);
+  if (i < count) {
+    const V last = FirstOf(d, LoadFirst(d, values + i, count - i), count - i, largest);
+    largest = hn::Max(last, largest);
+  }
+  return hn::GetLane(hn::MaxOfLanes(d, largest));
+}
+
+// values[i] = e^(values[i] - subtrahend). Returns their sum.
+float ExpOfDifferences(float* values, size_t count, float subtrahend) {
+  const D d;
+  const V less = hn::Set(d, subtrahend);
+  V sum = hn::Zero(d);
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const V y = Exp(d, hn::Sub(hn::LoadU(d, values + i), less));
+    sum = hn::Add(sum, y);
+    hn::StoreU(y, d, values + i);
+  }
+  if (i < count) {
+    const V y = Exp(d, hn::Sub(LoadFirst(d, values + i, count - i), less));
+    sum = hn::Add(sum, FirstOf(d, y, count - i, hn::Zero(d)));
+    StoreFirst(y, d, values + i, count - i);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
 
 }  // namespace
 
@@ -59,13 +90,9 @@ void activation_relu(float* values, size_t count) { Each(values, count, ReluOp()
 void activation_sigmoid(float* values, size_t count) { Each(values, count, SigmoidOp()); }
 void activation_tanh(float* values, size_t count) { Each(values, count, TanhOp()); }
 
-// e^(x - max) / sum. A NaN or +inf in the row makes all of it NaN.
+// e^(x - max) / sum. A NaN or +inf in the row makes all of it NaN, whether or not it is the max.
 void activation_softmax(float* values, size_t count) {
-  float largest = -std::numeric_limits<float>::infinity();
-  for (size_t i = 0; i < count; ++i) largest = std::max(largest, values[i]);  // skips NaN
-  Each(values, count, ExpOfDifferenceOp{largest});
-  float sum = 0.0f;
-  for (size_t i = 0; i < count; ++i) sum += values[i];
+  const float sum = ExpOfDifferences(values, count, Largest(values, count));
   Each(values, count, ScaleOp{1.0f / sum});
 }
 
