@@ -1,8 +1,10 @@
 // Proves the promises of runtime/session.h and runtime/pool.h: after Create, Run, Step and Reset
-// neither allocate nor enter the kernel, and InitAt does not allocate. Every allocation of the
-// process passes the counters below; the second proof lets the operating system kill the process at
-// its first system call.
+// neither allocate, lock nor enter the kernel, and InitAt does not allocate. Every allocation and
+// every lock of the process passes the counters below; for system calls, the operating system kills
+// the process at its first.
+#include <dlfcn.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -11,6 +13,8 @@
 #include <atomic>
 #include <csignal>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 
 #include "formats/fit.h"
 #include "kernels/kernels.h"
@@ -21,7 +25,10 @@
 
 namespace {
 std::atomic<long> allocation_count{0};
+std::atomic<long> lock_count{0};
 }  // namespace
+
+#define ESPALIER_INTERPOSE extern "C" __attribute__((visibility("default")))
 
 #if defined(__SANITIZE_ADDRESS__)
 // AddressSanitizer owns malloc and tells of every call. (gcc ships the function without its
@@ -35,7 +42,6 @@ const int kHooks = __sanitizer_install_malloc_and_free_hooks(
 }
 #else
 // These stand in front of the C library's for the whole process, operator new included.
-#define ESPALIER_INTERPOSE extern "C" __attribute__((visibility("default")))
 extern "C" void* __libc_malloc(size_t size);
 extern "C" void* __libc_calloc(size_t count, size_t size);
 extern "C" void* __libc_realloc(void* pointer, size_t size);
@@ -56,6 +62,39 @@ ESPALIER_INTERPOSE void* realloc(void* pointer, size_t size) {
 ESPALIER_INTERPOSE void* aligned_alloc(size_t alignment, size_t size) {
   ++allocation_count;
   return __libc_memalign(alignment, size);
+}
+#endif
+
+// ThreadSanitizer has its own in front of these.
+#if !defined(__SANITIZE_THREAD__)
+namespace {
+// The C library's own.
+template <typename Lock>
+int LockAsIs(const char* function, Lock* lock) {
+  using Function = int (*)(Lock*);
+  ++lock_count;
+  return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, function))(lock);
+}
+}  // namespace
+
+ESPALIER_INTERPOSE int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
+  return LockAsIs("pthread_mutex_lock", mutex);
+}
+ESPALIER_INTERPOSE int pthread_rwlock_rdlock(pthread_rwlock_t* lock) noexcept {
+  return LockAsIs("pthread_rwlock_rdlock", lock);
+}
+ESPALIER_INTERPOSE int pthread_rwlock_wrlock(pthread_rwlock_t* lock) noexcept {
+  return LockAsIs("pthread_rwlock_wrlock", lock);
+}
+
+TEST(Counter, SeesEveryKindOfLock) {
+  std::mutex mutex;
+  std::shared_mutex shared;
+  const long before = lock_count;
+  { const std::lock_guard lock(mutex); }
+  { const std::lock_guard lock(shared); }
+  { const std::shared_lock lock(shared); }
+  EXPECT_EQ(lock_count - before, 3);
 }
 #endif
 
@@ -190,12 +229,15 @@ TEST(Counter, SeesAnAlignedBuffer) {
   EXPECT_GT(allocation_count - before, 0) << buffer.size();
 }
 
-TEST_P(Realtime, RunsWithoutAnAllocation) {
+TEST_P(Realtime, RunsWithoutAnAllocationOrALock) {
   const long before = allocation_count;
+  const long locks_before = lock_count;
   const bool ok = RunAll(batches_, &sessions_);
+  const long locks_after = lock_count;
   const long after = allocation_count;
   EXPECT_TRUE(ok);
   EXPECT_EQ(after - before, 0);
+  EXPECT_EQ(locks_after - locks_before, 0);
 }
 
 TEST_P(Realtime, IsMadeInTheCallersMemoryWithoutAnAllocation) {
@@ -302,17 +344,20 @@ class RealtimePool : public ::testing::Test {
   const std::vector<float> x_ = std::vector<float>(40 * 7, 0.5f);
 };
 
-TEST_F(RealtimePool, IsMadeAndStepsWithoutAnAllocation) {
+TEST_F(RealtimePool, IsMadeAndStepsWithoutAnAllocationOrALock) {
   AlignedBuffer<std::byte> memory(ValueOrDie(StreamPool::SizeOf(program_, options_)));
   const long before = allocation_count;
+  const long locks_before = lock_count;
   bool ok = false;
   {
     Result<StreamPool> pool = StreamPool::InitAt(program_, options_, memory);
     ok = pool.ok() && StepAll(x_, &*pool);
   }
+  const long locks_after = lock_count;
   const long after = allocation_count;
   EXPECT_TRUE(ok);
   EXPECT_EQ(after - before, 0);
+  EXPECT_EQ(locks_after - locks_before, 0);
 }
 
 TEST_F(RealtimePool, StepsWithoutASystemCall) {
