@@ -4,11 +4,13 @@
 //
 //   offset  bytes
 //        0      8  magic 89 'E' 'S' 'P' 0d 0a 1a 0a (as PNG's: shows a file spoilt by a text
-//        transfer) 8      4  u32 version (4)
+//                  transfer)
+//        8      4  u32 version (5)
 //       12      4  u32 CRC-32C of all bytes from 16 to the end
 //       16      8  u64 total bytes of the file
 //       24         u32 metadata { key, value }
-//                  the Graph as in model/serialize.h; its weights are the vectors (biases) only
+//                  the Graph as in model/serialize.h; its weights are the vectors (biases) only,
+//                  without the bias_hh that are all 0
 //                  u32 matrices { name, spec, i64 rows, i64 cols, u64 bytes, kernel, f64 ns,
 //                    u32 candidates { spec, f64 ns, u64 bytes, reason } }
 //                    with spec = u8 format id, i32 strip_rows, i32 bank_cols, u8 weight type,
@@ -156,8 +158,9 @@ class Artifact {
   const std::optional<GoldenSample>& golden() const { return golden_; }
   uint64_t total_bytes() const { return bytes_.size(); }
 
-  // The network with all its values, as it was before it was compiled (-0 may have become 0).
-  // Errors: kOutOfMemory; kBadFormat for a weight that is not finite.
+  // The network with all its values, as it was compiled (compile/compile.h: matrices rounded,
+  // biases merged; -0 may have become 0). Errors: kOutOfMemory; kBadFormat for a weight that is not
+  // finite.
   Result<Graph> Decode() const;
 
  private:

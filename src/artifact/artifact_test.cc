@@ -286,6 +286,28 @@ TEST(Artifact, RefusesABiasThatIsNotFinite) {
               Code::kBadFormat, {"gemm0.bias", "inf found"});
 }
 
+// Only a bias_hh may be left out, and it is as large as the bias_ih beside it: a short file cannot
+// ask for much memory.
+TEST(Artifact, LeavesOutABiasOfHThatIsZeroAndNoOtherVector) {
+  Graph graph = TestGraph();
+  for (auto& [name, weight] : graph.weights) {
+    if (weight.shape.size() == 1) std::fill(weight.values.begin(), weight.values.end(), 0.0f);
+  }
+  const std::vector<std::byte> bytes = Copy(ValueOrDie(WriteArtifact(graph, TestContent(graph))));
+  EXPECT_EQ(ValueOrDie(ValueOrDie(Artifact::FromBytes(Aligned(bytes))).Decode()), graph);
+  const auto holds = [&](const std::string& name) {
+    const auto* needle = reinterpret_cast<const std::byte*>(name.data());
+    return std::search(bytes.begin(), bytes.end(), needle, needle + name.size()) != bytes.end();
+  };
+  EXPECT_TRUE(holds("lstm0.bias_ih"));
+  EXPECT_FALSE(holds("lstm0.bias_hh"));
+  // The name of the bias_ih made that of the bias_hh: now a vector is missing that may not be.
+  const size_t end = After(bytes, "lstm0.bias_ih");
+  std::vector<std::byte> renamed = bytes;
+  renamed[end - 2] = renamed[end - 1] = std::byte{'h'};
+  ExpectError(Refusal(Sealed(renamed)), Code::kBadFormat, {"lstm0.bias_ih", "nothing found"});
+}
+
 TEST(Artifact, RefusesAMatrixOfAnotherName) {
   const std::vector<std::byte> bytes = Copy(TestBytes());
   const size_t end = After(bytes, "lstm0.weight_hh");

@@ -1,10 +1,14 @@
-// Constants of the .esp layout (artifact.h) that its writer and its reader share.
+// What the writer and the reader of the .esp layout (artifact.h) share.
 #ifndef ESPALIER_ARTIFACT_LAYOUT_H_
 #define ESPALIER_ARTIFACT_LAYOUT_H_
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/graph.h"
 
 namespace espalier {
 
@@ -14,6 +18,18 @@ inline constexpr uint32_t kArtifactVersion = 5;
 inline constexpr size_t kCrcOffset = 12;
 inline constexpr size_t kTotalBytesOffset = 16;  // the checksum starts here
 inline constexpr size_t kHeaderBytes = 24;
+
+// The vectors that are in the file only if they are not all 0.
+inline std::vector<std::string> LeftOutIfZero(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const Node& node : graph.nodes) {
+    if (node.op != Op::kRecurrent) continue;
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      names.push_back(direction.bias_hh);
+    }
+  }
+  return names;
+}
 
 }  // namespace espalier
 

@@ -148,7 +148,8 @@ Status ReadRecord(ByteReader* reader, Record* record) {
   return Ok();
 }
 
-// Every weight must be there with its shape, and vectors (biases) with finite values.
+// Every weight that may not be left out must be there with its shape, and vectors (biases) with
+// finite values.
 Status CheckVectors(const Graph& graph, const std::map<std::string, std::vector<int64_t>>& shapes) {
   for (const auto& [name, tensor] : graph.weights) {
     const auto it = shapes.find(name);
@@ -163,8 +164,10 @@ Status CheckVectors(const Graph& graph, const std::map<std::string, std::vector<
       if (!std::isfinite(value)) return Wrong(name, "finite values", StrCat(value));
     }
   }
+  const std::vector<std::string> left_out = LeftOutIfZero(graph);
   for (const auto& [name, shape] : shapes) {
-    if (!graph.weights.contains(name)) return Wrong(name, ShapeString(shape), "nothing");
+    const bool may_be = std::find(left_out.begin(), left_out.end(), name) != left_out.end();
+    if (!may_be && !graph.weights.contains(name)) return Wrong(name, ShapeString(shape), "nothing");
   }
   return Ok();
 }
@@ -209,7 +212,12 @@ Status CheckStructure(const std::vector<Record>& records, Graph* graph,
     const std::string& weight = (*parts)[i].weight;
     graph->weights[weight].shape = shapes.at(weight);
   }
-  return CheckVectors(*graph, shapes);
+  ESPALIER_RETURN_IF_ERROR(CheckVectors(*graph, shapes));
+  // Each as large as the bias_ih that the file has.
+  for (const std::string& bias : LeftOutIfZero(*graph)) {
+    if (!graph->weights.contains(bias)) graph->weights[bias] = Tensor(shapes.at(bias));
+  }
+  return Ok();
 }
 
 Status CheckTypes(const Graph& graph, const std::map<std::string, ValueType>& types) {

@@ -33,6 +33,9 @@ void WriteMetadata(Metadata metadata, ByteWriter* writer) {
 
 void WriteGraphWithoutMatrices(const Graph& graph, ByteWriter* writer) {
   Graph rest = graph;
+  for (const std::string& bias : LeftOutIfZero(graph)) {
+    if (CountNonzeros(graph.weights.at(bias).values) == 0) rest.weights.erase(bias);
+  }
   std::erase_if(rest.weights, [](const auto& weight) { return weight.second.shape.size() == 2; });
   WriteGraph(rest, writer);
 }

@@ -46,6 +46,7 @@ struct CellInfo {
   bool reset_before;            // the last gate multiplies r * h, not h
   int64_t peepholes;            // weight_peephole is [peepholes * H], each times a c; 0: none
   bool has_threshold;           // the only one is no factor of c but what c must exceed
+  bool sums_apart;              // some gate does not see W x and W h (W (r * h)) as one sum
 };
 
 inline constexpr CellInfo kCells[] = {

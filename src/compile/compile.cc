@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <functional>
 #include <utility>
 
 #include "artifact/sections.h"
@@ -107,7 +108,8 @@ MatrixInputFn RoundingOf(const std::vector<MatrixPart>& parts,
 
 Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileOptions& options) {
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(given));
-  const Graph graph = RoundMatrices(given, options.weights);
+  const Graph rounded = RoundMatrices(given, options.weights);
+  const Graph graph = MergeBiases(rounded);
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<MatrixPart> parts, MatrixPartsOf(graph));
   ESPALIER_RETURN_IF_ERROR(CheckOptions(options, parts));
   ESPALIER_ASSIGN_OR_RETURN(const KernelTable* kernels, FindKernels(options.target));
@@ -181,7 +183,7 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     content.choices[part.name] = std::move(choice);
   }
   ESPALIER_ASSIGN_OR_RETURN(
-      content.golden, MakeGoldenSample(graph, options.seed, RoundingOf(parts, content.choices)));
+      content.golden, MakeGoldenSample(rounded, options.seed, RoundingOf(parts, content.choices)));
   return WriteArtifact(graph, content);
 }
 
@@ -195,6 +197,24 @@ Graph RoundMatrices(const Graph& graph, WeightType type) {
     RoundMatrix(is_predictor ? WeightType::kI8 : type, weight.dim(1), weight.values);
   }
   return rounded;
+}
+
+Graph MergeBiases(const Graph& graph) {
+  Graph merged = graph;
+  for (const Node& node : graph.nodes) {
+    if (node.op != Op::kRecurrent || InfoOf(node.cell).sums_apart) continue;
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      std::vector<float>& bias_ih = merged.weights.at(direction.bias_ih).values;
+      std::vector<float>& bias_hh = merged.weights.at(direction.bias_hh).values;
+      std::vector<float> sum(bias_ih.size());
+      std::transform(bias_ih.begin(), bias_ih.end(), bias_hh.begin(), sum.begin(), std::plus());
+      const auto is_finite = [](float value) { return std::isfinite(value); };
+      if (!std::all_of(sum.begin(), sum.end(), is_finite)) continue;
+      bias_ih = std::move(sum);
+      std::fill(bias_hh.begin(), bias_hh.end(), 0.0f);
+    }
+  }
+  return merged;
 }
 
 Result<AlignedBuffer<std::byte>> Compile(const Graph& graph, const CompileOptions& options) {

@@ -76,6 +76,10 @@ Result<AlignedBuffer<std::byte>> Compile(const Graph& graph, const CompileOption
 // stay. It is what Compile with CompileOptions::weights compiles, to evaluate it elsewhere.
 Graph RoundMatrices(const Graph& graph, WeightType type);
 
+// The network with both biases in bias_ih where gates see only the sum of both products (and that
+// of the biases is finite): bias_hh is 0 then, and neither stored nor read. Compile does so.
+Graph MergeBiases(const Graph& graph);
+
 // Two medians closer than this are a tie: run to run they differ by about 1 %.
 inline constexpr double kTieShare = 0.02;
 

@@ -160,7 +160,7 @@ TEST(Compile, RoundsMatricesToTheTypeThatIsAskedFor) {
   }
   EXPECT_EQ(artifact.metadata().at("weights"), "bf16");
   const Graph rounded = RoundMatrices(graph, WeightType::kBf16);
-  EXPECT_EQ(ValueOrDie(artifact.Decode()).weights, rounded.weights);
+  EXPECT_EQ(ValueOrDie(artifact.Decode()).weights, MergeBiases(rounded).weights);
   EXPECT_NE(rounded.weights, graph.weights);
 }
 
@@ -177,7 +177,8 @@ TEST(Compile, RoundsWeightsAndXToEightBits) {
     EXPECT_EQ(matrix.choice.spec.type, WeightType::kI8) << matrix.part.name;
     EXPECT_EQ(matrix.choice.x_scale, matrix.part.name == scaled ? 0.0625f : 0.0f);
   }
-  EXPECT_EQ(ValueOrDie(artifact.Decode()).weights, RoundMatrices(graph, WeightType::kI8).weights);
+  EXPECT_EQ(ValueOrDie(artifact.Decode()).weights,
+            MergeBiases(RoundMatrices(graph, WeightType::kI8)).weights);
   // The golden sample is of the rounded network: nearer to it than rounding x moves the outputs.
   const std::vector<float>& rounded = artifact.golden()->outputs[0];
   const std::vector<float> exact =
@@ -234,7 +235,49 @@ TEST(Compile, MeasuresColdWeights) {
 
 TEST(Compile, KeepsTheNetwork) {
   const Graph graph = TestGraph(0.8);
-  EXPECT_EQ(ValueOrDie(CompileOrDie(graph, {}).Decode()), graph);
+  EXPECT_EQ(ValueOrDie(CompileOrDie(graph, {}).Decode()), MergeBiases(graph));
+}
+
+TEST(Compile, LeavesBiasesApartWhoseSumIsTooLarge) {
+  Graph graph = TestGraph(0.5);
+  graph.weights.at("lstm0.bias_ih").values[3] = 3e38f;
+  graph.weights.at("lstm0.bias_hh").values[3] = 3e38f;
+  EXPECT_EQ(MergeBiases(graph), graph);
+}
+
+// The golden sample, of the network as it was given, is checked when a session is made of it.
+TEST(Compile, PutsBothBiasesTogetherWhereGatesSeeTheirSum) {
+  for (const CellInfo& info : kCells) {
+    Rng rng(4);
+    GraphBuilder builder("cells", {"x", {Element::kF32, Layout::kSequence, 6}}, &rng);
+    Graph graph = ValueOrDie(builder.Recurrent(info.kind, 32).Finish());
+    const RecurrentDirection direction = DirectionsOf(graph.nodes[0])[0];
+    std::vector<float>& bias_ih = graph.weights.at(direction.bias_ih).values;
+    std::vector<float>& bias_hh = graph.weights.at(direction.bias_hh).values;
+    for (size_t row = 0; row < bias_ih.size(); ++row) {
+      bias_ih[row] = static_cast<float>(row) * 0.25f;
+      bias_hh[row] = 0.5f - static_cast<float>(row);
+    }
+    CompileOptions options;
+    options.tuning = Tuning::kOff;
+    const auto bytes = ValueOrDie(Compile(graph, options));
+    const Graph found = ValueOrDie(ValueOrDie(Artifact::View(bytes)).Decode());
+    if (info.sums_apart) {
+      EXPECT_EQ(found, graph) << info.name;
+      continue;
+    }
+    for (size_t row = 0; row < bias_ih.size(); ++row) {
+      ASSERT_EQ(found.weights.at(direction.bias_ih).values[row], bias_ih[row] + bias_hh[row]);
+      ASSERT_EQ(found.weights.at(direction.bias_hh).values[row], 0.0f);
+    }
+    bias_hh[0] = 0.0f;  // the same but for what is stored
+    const auto whole = ValueOrDie(WriteArtifact(graph, {}));
+    Graph zeros = graph;
+    std::fill(zeros.weights.at(direction.bias_hh).values.begin(),
+              zeros.weights.at(direction.bias_hh).values.end(), 0.0f);
+    EXPECT_GE(whole.size(), ValueOrDie(WriteArtifact(zeros, {})).size() + bias_hh.size() * 4)
+        << info.name;
+  }
 }
 
 TEST(Compile, GivesTheSameBytesWhenNothingIsTimed) {

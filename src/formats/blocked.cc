@@ -114,19 +114,22 @@ Status CheckMultiples(const FormatSpec& spec, std::span<const uint32_t> starts) 
   return Ok();
 }
 
-// Rows past the last have no weights: no check of sums sees theirs.
+// Rows and columns past the last have no weights: no check of sums sees theirs.
 Status CheckPadding(const FormatSpec& spec, const BlockedView& view) {
-  const size_t rows = view.rows % view.block_rows;  // of the last strip
-  if (rows == 0) return Ok();
-  for (size_t block = view.block_start[view.strips - 1]; block < view.block_start[view.strips];
-       ++block) {
-    for (size_t row = rows; row < view.block_rows; ++row) {
-      for (size_t col = 0; col < view.block_cols; ++col) {
-        const float weight =
-            LoadWeight(view.values, view.type, BlockedOffset(spec, block, row, col));
-        if (weight == 0.0f) continue;
-        return BadFormat(StrCat("blocked.values[", block, "], row ", row,
-                                ": 0 past the last row expected, ", weight, " found"));
+  for (size_t strip = 0; strip < view.strips; ++strip) {
+    const size_t rows = std::min(view.block_rows, view.rows - strip * view.block_rows);
+    const size_t cols = std::min(view.block_cols, view.cols);
+    if (rows == view.block_rows && cols == view.block_cols) continue;
+    for (size_t block = view.block_start[strip]; block < view.block_start[strip + 1]; ++block) {
+      for (size_t row = 0; row < view.block_rows; ++row) {
+        for (size_t col = row < rows ? cols : 0; col < view.block_cols; ++col) {
+          const float weight =
+              LoadWeight(view.values, view.type, BlockedOffset(spec, block, row, col));
+          if (weight == 0.0f) continue;
+          return BadFormat(StrCat("blocked.values[", block, "], row ", row, ", column ", col,
+                                  ": 0 past the last ", row < rows ? "column" : "row",
+                                  " expected, ", weight, " found"));
+        }
       }
     }
   }

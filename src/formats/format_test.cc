@@ -504,7 +504,22 @@ TEST(BlockedFormat, RefusesAWeightOfARowPastTheLast) {
   const auto offset = ViewBlocked(BodyOf(encoded.view())).values - encoded.bytes.data();
   encoded.bytes[static_cast<size_t>(offset) + 7 * 4] = std::byte{5};
   ExpectError(Validate(encoded.view()), Code::kBadFormat,
-              {"blocked.values[0], row 7: 0 past the last row expected, 5 found"});
+              {"blocked.values[0], row 7, column 0: 0 past the last row expected, 5 found"});
+}
+
+TEST(BlockedFormat, RefusesAWeightOfAColumnPastTheLast) {
+  for (const WeightType type : {WeightType::kF32, WeightType::kI8}) {
+    const FormatSpec spec = {FormatId::k_blocked, 8, 4, type};
+    Tensor matrix({16, 3});
+    matrix.values[9 * 3] = 127.0f;
+    EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(matrix)));
+    ASSERT_OK(Validate(encoded.view()));
+    const EncodedView body = BodyOf(encoded.view());
+    auto* values = const_cast<std::byte*>(ViewBlocked(body).values);
+    StoreWeight(5.0f, values, type, 6 * 4 + 3);
+    ExpectError(Validate(encoded.view()), Code::kBadFormat,
+                {"blocked.values[0], row 6, column 3: 0 past the last column expected, 5 found"});
+  }
 }
 
 TEST(DiagonalFormat, StoresTheDiagonalOfEveryGateBesideTheBlocks) {

@@ -22,7 +22,7 @@ namespace espalier {
 // it; no other y is written, and none past `rows`. The result for one n does not depend, to the
 // bit, on `count`, on the other rows or on the groups that are computed with it. NaN and infinity
 // spread as IEEE 754 says through every stored weight, stored zeros included (format.h). Takes up
-// to 72 KB of stack.
+// to 80 KB of stack.
 struct MatMulArgs {
   const float* x = nullptr;
   size_t x_stride = 0;

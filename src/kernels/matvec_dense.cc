@@ -198,22 +198,11 @@ HWY_INLINE void Rows(const DenseView& w, const MatMulArgs& args, size_t strip, s
   }
 }
 
+// A row is one chain.
 template <typename W>
-void Product(const EncodedView& matrix, const MatMulArgs& args, size_t chains) {
+void ManyStrips(const EncodedView& matrix, const MatMulArgs& args) {
   const DenseView w = ViewDense(matrix);
   const size_t end = std::min(args.end_group, w.strips);
-  if constexpr (ChainsOf(1) > 1) {
-    if (chains > 1) {
-      size_t n = 0;
-      for (; n + kTileCount <= args.count; n += kTileCount) {
-        for (size_t strip = args.first_group; strip < end; ++strip) {
-          ChainByChain<W, kTileCount>(w, args, strip, n, chains);
-        }
-      }
-      FewStrips<W, ChainsOf(1)>(w, args, chains, n);
-      return;
-    }
-  }
   if (args.count <= kTileCount) {
     Rows<W, kTileCount>(w, args, args.first_group, end, 0, args.count);
     return;
@@ -230,9 +219,27 @@ void Product(const EncodedView& matrix, const MatMulArgs& args, size_t chains) {
   }
 }
 
+// Not inlined: what it keeps on the stack is not beside what `compact` does.
+template <typename W>
+HWY_NOINLINE void FewRows(const DenseView& w, const MatMulArgs& args, size_t chains) {
+  const size_t end = std::min(args.end_group, w.strips);
+  size_t n = 0;
+  for (; n + kTileCount <= args.count; n += kTileCount) {
+    for (size_t strip = args.first_group; strip < end; ++strip) {
+      ChainByChain<W, kTileCount>(w, args, strip, n, chains);
+    }
+  }
+  FewStrips<W, ChainsOf(1)>(w, args, chains, n);
+}
+
 template <typename W>
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
-  Product<W>(matrix, args, ChainsOf(ViewDense(matrix).strips));
+  if constexpr (ChainsOf(1) > 1) {
+    const DenseView w = ViewDense(matrix);
+    const size_t chains = ChainsOf(w.strips);
+    if (chains > 1) return FewRows<W>(w, args, chains);
+  }
+  ManyStrips<W>(matrix, args);
 }
 
 template <typename W>
@@ -241,7 +248,6 @@ void RunCompact(const EncodedView& matrix, const MatMulArgs& args) {
   constexpr size_t kMostFloats = CompactMaxCols(kTypeOf<W>) + kPad;
   const CompactView w = ViewCompact(matrix);
   const CompactRange range = RangeOf(w, matrix.rows, args);
-  const size_t chains = ChainsOf(w.row_groups());
   HWY_ALIGN float x[kMostFloats];
   HWY_ALIGN float sums[kTileCount * kPortionRows + kPad];
   const size_t stride = w.col_count + kPad;
@@ -254,8 +260,7 @@ void RunCompact(const EncodedView& matrix, const MatMulArgs& args) {
       StartRows(args.init, range, args.y + (n + i) * args.y_stride);
     }
     for (size_t first = range.first; first < range.end; first += kPortionRows) {
-      Product<W>(PortionOf(w, range, first), {x, stride, nullptr, sums, kPortionRows, count},
-                 chains);
+      ManyStrips<W>(PortionOf(w, range, first), {x, stride, nullptr, sums, kPortionRows, count});
       for (size_t i = 0; i < count; ++i) {
         SpreadRows(PortionRows(w, range, first), sums + i * kPortionRows,
                    args.y + (n + i) * args.y_stride);

@@ -27,12 +27,12 @@ static_assert(kDenseStripRows == kQuadRows);
 constexpr size_t kMostStrips = 4;
 constexpr size_t kMostRows = 4;
 
-template <size_t kRows>
-using XRows = QuantizedX<kMaxI8Cols / kRows>[kRows];
+using X = QuantizedRows::Row;
 
+// Rows [n, n + kRows) of y; `x`: from row n on.
 template <size_t kStrips, size_t kRows>
 HWY_INLINE void Strips(const DenseView& w, const RowScales& scales, const MatMulArgs& args,
-                       const XRows<kRows>& x, size_t strip, size_t n) {
+                       const X* x, size_t strip, size_t n) {
   // Whole numbers: a sum can be several chains, so that their latency is hidden.
   constexpr size_t kChains = kStrips * kRows < 4 ? 4 / (kStrips * kRows) : 1;
   QuadSums sums[kChains][kRows][kStrips];
@@ -66,73 +66,83 @@ HWY_INLINE void Strips(const DenseView& w, const RowScales& scales, const MatMul
   }
 }
 
-template <size_t kRows>
-void AllStrips(const DenseView& w, const RowScales& scales, const MatMulArgs& args,
-               const XRows<kRows>& x, size_t n) {
+template <size_t kStrips>
+HWY_INLINE void AllRows(const DenseView& w, const RowScales& scales, const MatMulArgs& args,
+                        const X* x, size_t count, size_t strip, size_t n) {
+  size_t i = 0;
+  for (; i + kMostRows <= count; i += kMostRows) {
+    Strips<kStrips, kMostRows>(w, scales, args, x + i, strip, n + i);
+  }
+  for (; i < count; ++i) Strips<kStrips, 1>(w, scales, args, x + i, strip, n + i);
+}
+
+// Of `count` rows of y from n on: some strips meet all rows of x before the next.
+HWY_NOINLINE void AllStrips(const DenseView& w, const RowScales& scales, const MatMulArgs& args,
+                            const X* x, size_t count, size_t n) {
   const size_t end = std::min(w.strips, args.end_group);
   size_t strip = args.first_group;
   for (; strip + kMostStrips <= end; strip += kMostStrips) {
-    Strips<kMostStrips, kRows>(w, scales, args, x, strip, n);
+    AllRows<kMostStrips>(w, scales, args, x, count, strip, n);
   }
-  for (; strip < end; ++strip) Strips<1, kRows>(w, scales, args, x, strip, n);
-}
-
-template <size_t kRows>
-void Rows(const DenseView& w, const RowScales& scales, const MatMulArgs& args, size_t n) {
-  XRows<kRows> x;
-  for (size_t i = 0; i < kRows; ++i) {
-    x[i].Set(args.x + (n + i) * args.x_stride, w.cols, scales.x_scale);
-  }
-  AllStrips<kRows>(w, scales, args, x, n);
+  for (; strip < end; ++strip) AllRows<1>(w, scales, args, x, count, strip, n);
 }
 
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
   const DenseView w = ViewDense(BodyOf(matrix));
   const RowScales scales = ViewRowScales(matrix);
-  size_t n = 0;
-  if (w.cols <= size_t{kMaxI8Cols} / kMostRows) {
-    for (; n + kMostRows <= args.count; n += kMostRows) Rows<kMostRows>(w, scales, args, n);
+  const size_t room = QuantizedRows::RoomFor(w.cols);
+  QuantizedRows x;
+  for (size_t n = 0; n < args.count; n += room) {
+    const size_t count = std::min(room, args.count - n);
+    x.Set(args.x + n * args.x_stride, args.x_stride, count, w.cols, scales.x_scale);
+    AllStrips(w, scales, args, x.row(0), count, n);
   }
-  for (; n < args.count; ++n) Rows<1>(w, scales, args, n);
 }
 
-template <size_t kRows>
-void CompactRows(const EncodedView& matrix, const MatMulArgs& args, size_t n) {
-  const CompactView w = ViewCompact(BodyOf(matrix));
-  const CompactRange range = RangeOf(w, matrix.rows, args);
-  const RowScales scales = ViewRowScales(matrix);
-  XRows<kRows> x;
-  for (size_t i = 0; i < kRows; ++i) {
-    x[i].SetGathered(args.x + (n + i) * args.x_stride, static_cast<size_t>(matrix.cols),
-                     scales.x_scale, {w.col, w.col_count});
-    float* y = args.y + (n + i) * args.y_stride;
-    StartRows(args.init, range, y);
-    // NaN is in every row's result, also where no weight is.
-    if (std::isnan(x[i].scale())) std::fill(y + range.first_row, y + range.end_row, x[i].scale());
+// A portion of rows that are left, for `count` rows of y from n on.
+HWY_NOINLINE void CompactPortion(const CompactView& w, const CompactRange& range, size_t first,
+                                 const RowScales& scales, const MatMulArgs& args, const X* x,
+                                 size_t count, size_t n) {
+  const std::span<const uint32_t> rows = PortionRows(w, range, first);
+  alignas(kAlignmentBytes) float scale[kPortionRows] = {};
+  alignas(kAlignmentBytes) int32_t offset[kPortionRows] = {};
+  for (size_t r = 0; r < rows.size(); ++r) {
+    scale[r] = scales.scale[rows[r]];
+    offset[r] = scales.offset[rows[r]];
   }
-  for (size_t first = range.first; first < range.end; first += kPortionRows) {
-    const std::span<const uint32_t> rows = PortionRows(w, range, first);
-    alignas(kAlignmentBytes) float scale[kPortionRows] = {};
-    alignas(kAlignmentBytes) int32_t offset[kPortionRows] = {};
-    for (size_t r = 0; r < rows.size(); ++r) {
-      scale[r] = scales.scale[rows[r]];
-      offset[r] = scales.offset[rows[r]];
-    }
-    float sums[kRows * kPortionRows];
-    AllStrips<kRows>(ViewDense(PortionOf(w, range, first)), {scales.x_scale, scale, offset},
-                     {nullptr, 0, nullptr, sums, kPortionRows, kRows}, x, 0);
-    for (size_t i = 0; i < kRows; ++i) {
-      SpreadRows(rows, sums + i * kPortionRows, args.y + (n + i) * args.y_stride);
+  const DenseView portion = ViewDense(PortionOf(w, range, first));
+  float sums[kMostRows * kPortionRows];
+  for (size_t i = 0; i < count; i += kMostRows) {
+    const size_t some = std::min(kMostRows, count - i);
+    AllStrips(portion, {scales.x_scale, scale, offset},
+              {nullptr, 0, nullptr, sums, kPortionRows, some}, x + i, some, 0);
+    for (size_t k = 0; k < some; ++k) {
+      SpreadRows(rows, sums + k * kPortionRows, args.y + (n + i + k) * args.y_stride);
     }
   }
 }
 
 void RunCompact(const EncodedView& matrix, const MatMulArgs& args) {
-  size_t n = 0;
-  if (ViewCompact(BodyOf(matrix)).col_count <= size_t{kMaxI8Cols} / kMostRows) {
-    for (; n + kMostRows <= args.count; n += kMostRows) CompactRows<kMostRows>(matrix, args, n);
+  const CompactView w = ViewCompact(BodyOf(matrix));
+  const CompactRange range = RangeOf(w, matrix.rows, args);
+  const RowScales scales = ViewRowScales(matrix);
+  const size_t room = QuantizedRows::RoomFor(w.col_count);
+  QuantizedRows x;
+  for (size_t n = 0; n < args.count; n += room) {
+    const size_t count = std::min(room, args.count - n);
+    x.SetGathered(args.x + n * args.x_stride, args.x_stride, count,
+                  static_cast<size_t>(matrix.cols), scales.x_scale, {w.col, w.col_count});
+    for (size_t i = 0; i < count; ++i) {
+      float* y = args.y + (n + i) * args.y_stride;
+      StartRows(args.init, range, y);
+      // NaN is in every row's result, also where no weight is.
+      const float x_scale = x.row(i)->scale();
+      if (std::isnan(x_scale)) std::fill(y + range.first_row, y + range.end_row, x_scale);
+    }
+    for (size_t first = range.first; first < range.end; first += kPortionRows) {
+      CompactPortion(w, range, first, scales, args, x.row(0), count, n);
+    }
   }
-  for (; n < args.count; ++n) CompactRows<1>(matrix, args, n);
 }
 
 constexpr MatMulKernel kKernels[] = {

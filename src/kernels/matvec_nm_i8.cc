@@ -38,35 +38,46 @@ class NmI8Kernel {
     const NmView w = ViewNm(tile);
     const RowScales scales = ViewRowScales(matrix);
     if (args.first_group >= std::min(args.end_group, w.strips)) return;
-    size_t n = 0;
-    if (w.cols <= size_t{kMaxI8Cols} / kMost) {
-      for (; n + kMost <= args.count; n += kMost) Rows<kMost>(w, scales, args, n);
+    const size_t room = QuantizedRows::RoomFor(w.cols);
+    QuantizedRows x;
+    for (size_t n = 0; n < args.count; n += room) {
+      const size_t count = std::min(room, args.count - n);
+      x.Set(args.x + n * args.x_stride, args.x_stride, count, w.cols, scales.x_scale);
+      AllStrips(w, scales, args, x.row(0), count, n);
     }
-    for (; n < args.count; ++n) Rows<1>(w, scales, args, n);
   }
 
  private:
-  template <size_t kRows>
-  using XRows = QuantizedX<kMaxI8Cols / kRows>[kRows];
+  using X = QuantizedRows::Row;
 
-  template <size_t kRows>
-  static void Rows(const NmView& w, const RowScales& scales, const MatMulArgs& args, size_t n) {
-    constexpr size_t kStrips = kMost / kRows;
-    XRows<kRows> x;
-    for (size_t i = 0; i < kRows; ++i) {
-      x[i].Set(args.x + (n + i) * args.x_stride, w.cols, scales.x_scale);
-    }
+  // Of `count` rows of y from n on, `x` from there: some strips meet all rows of x before the next.
+  static HWY_NOINLINE void AllStrips(const NmView& w, const RowScales& scales,
+                                     const MatMulArgs& args, const X* x, size_t count, size_t n) {
     const size_t end = std::min(args.end_group, w.strips);
     size_t strip = args.first_group;
-    for (; strip + kStrips <= end; strip += kStrips) {
-      Strips<kStrips, kRows>(w, scales, args, x, strip, n);
+    const size_t whole = count / kMost * kMost;  // taken kMost at a time, strip by strip
+    for (; strip < end; strip += kMost) {
+      const size_t strips = std::min(kMost, end - strip);
+      for (size_t s = 0; s < strips; ++s) {
+        for (size_t i = 0; i < whole; i += kMost) {
+          Strips<1, kMost>(w, scales, args, x + i, strip + s, n + i);
+        }
+      }
+      for (size_t i = whole; i < count; ++i) {
+        if (strips == kMost) {
+          Strips<kMost, 1>(w, scales, args, x + i, strip, n + i);
+          continue;
+        }
+        for (size_t s = 0; s < strips; ++s) {
+          Strips<1, 1>(w, scales, args, x + i, strip + s, n + i);
+        }
+      }
     }
-    for (; strip < end; ++strip) Strips<1, kRows>(w, scales, args, x, strip, n);
   }
 
   template <size_t kStrips, size_t kRows>
   static HWY_INLINE void Strips(const NmView& w, const RowScales& scales, const MatMulArgs& args,
-                                const XRows<kRows>& x, size_t strip, size_t n) {
+                                const X* x, size_t strip, size_t n) {
     const size_t pairs = w.slots_per_strip() / 4;
     QuadSums sums[kRows][kStrips];
     const int8_t* weights[kStrips];

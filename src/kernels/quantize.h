@@ -1,5 +1,5 @@
 // How kernels of type i8 round x: the one definition, in scalars. The vector form is in
-// kernels/quads-inl.h and gives the same numbers.
+// kernels/quantized_x-inl.h and gives the same numbers.
 #ifndef ESPALIER_KERNELS_QUANTIZE_H_
 #define ESPALIER_KERNELS_QUANTIZE_H_
 

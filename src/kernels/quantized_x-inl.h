@@ -52,18 +52,19 @@ class QuantizedX {
     std::memset(bytes + cols, kXBias, kQuadBytes);
     return by.scale;
   }
-  // Of x only the `count` numbers x[col[i]]; all of x sets the scale. count <= kMostCols.
-  void SetGathered(const float* x, size_t cols, float x_scale, std::span<const uint32_t> col) {
+  // Of x only the numbers x[col[i]]; all of x sets the scale.
+  static float GatherInto(const float* x, size_t cols, float x_scale, std::span<const uint32_t> col,
+                          uint8_t* bytes) {
     constexpr size_t kChunk = 256;
     const XScale by(LargestOf(x, cols), x_scale);
-    scale_ = by.scale;
     float gathered[kChunk];
     for (size_t first = 0; first < col.size(); first += kChunk) {
       const size_t count = std::min(kChunk, col.size() - first);
       for (size_t i = 0; i < count; ++i) gathered[i] = x[col[first + i]];
-      Round(gathered, count, by.inverse, bytes_ + first);
+      Round(gathered, count, by.inverse, bytes + first);
     }
-    std::memset(bytes_ + col.size(), kXBias, kQuadBytes);
+    std::memset(bytes + col.size(), kXBias, kQuadBytes);
+    return by.scale;
   }
   float scale() const { return scale_; }
   HWY_INLINE const uint8_t* at(size_t col) const { return bytes_ + col; }
@@ -147,6 +148,15 @@ class QuantizedRows {
     for (size_t i = 0; i < count; ++i) {
       uint8_t* bytes = bytes_ + i * StrideOf(cols);
       rows_[i].scale_ = QuantizedX<1>::Into(x + i * stride, cols, x_scale, bytes);
+      rows_[i].bytes_ = bytes;
+    }
+  }
+  // Of each x of `cols` numbers only those of the columns `col`; `count` <= RoomFor(col.size()).
+  void SetGathered(const float* x, size_t stride, size_t count, size_t cols, float x_scale,
+                   std::span<const uint32_t> col) {
+    for (size_t i = 0; i < count; ++i) {
+      uint8_t* bytes = bytes_ + i * StrideOf(col.size());
+      rows_[i].scale_ = QuantizedX<1>::GatherInto(x + i * stride, cols, x_scale, col, bytes);
       rows_[i].bytes_ = bytes;
     }
   }

@@ -171,9 +171,9 @@ TEST(StreamPool, TakesIds) {
 
 // Numbers of the others are those that they have without it.
 TEST(StreamPool, KeepsNanAndInfinityToTheirStreams) {
-  for (const char* format :
-       {"dense", "dense_i8", "csr", "slot_8x8", "slot_16x16", "slot_64x16", "slot_64x16_bf16",
-        "slot_64x64x4_i8", "blocked_8x4", "blocked_8x4_i8", "nm_16x4x2"}) {
+  for (const char* format : {"dense", "dense_i8", "csr", "slot_8x8", "slot_16x16", "slot_64x16",
+                             "slot_64x16_bf16", "slot_64x64x4_i8", "blocked_8x4", "blocked_16x1",
+                             "blocked_4x4_i8", "blocked_8x4_i8", "blocked_16x1_i8", "nm_16x4x2"}) {
     SCOPED_TRACE(format);
     const FormatSpec spec = ValueOrDie(FindFormat(format));
     const Artifact artifact = ArtifactOf(Fitted(StreamingGraph(CellKind::kLstmCell), spec), spec);

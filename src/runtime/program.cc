@@ -47,9 +47,11 @@ class Resolver {
     return index;
   }
 
-  // The bias of `part` is its rows of the vector `bias`.
+  // The bias of `part` is its rows of the vector `bias`, or nothing if that is all 0.
   ProgramProduct ProductOf(const ArtifactMatrix& matrix, const std::string& bias) const {
-    return {&matrix, graph_.weights.at(bias).values.data() + matrix.part.first_row};
+    const std::vector<float>& values = graph_.weights.at(bias).values;
+    if (CountNonzeros(values) == 0) return {&matrix, nullptr};
+    return {&matrix, values.data() + matrix.part.first_row};
   }
   ProgramProduct ProductOf(const std::string& part, const std::string& bias) const {
     return ProductOf(artifact_.matrix(part), bias);

@@ -24,7 +24,7 @@ struct ProgramValue {
 // One encoded matrix and the rows of its bias, both where the artifact has them.
 struct ProgramProduct {
   const ArtifactMatrix* matrix = nullptr;
-  const float* bias = nullptr;  // [rows]
+  const float* bias = nullptr;  // [rows], or nullptr for 0
 };
 
 // One direction of a Recurrent node.

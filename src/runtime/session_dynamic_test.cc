@@ -41,7 +41,8 @@ INSTANTIATE_TEST_SUITE_P(Targets, DynamicOnEveryTarget, ::testing::ValuesIn(Targ
 TEST_P(DynamicOnEveryTarget, DeltaEqualsTheReference) {
   for (const CellKind cell : CellsThatMultiplyH()) {
     for (const Delta& delta : {Delta{0.4, 0.1, 1}, Delta{0.8, 0.15, 4}, Delta{0.0, 0.0, 1}}) {
-      const Graph graph = Network(cell, {delta, false}, Direction::kBidirectional);
+      Graph graph = Network(cell, {delta, false}, Direction::kBidirectional);
+      if (delta.bank == 4) graph = WithOneBias(graph);
       const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
       Session session = SessionOf(artifact, 5, 12, GetParam());
       Rng rng(7);

@@ -72,6 +72,15 @@ inline Graph EveryOperator() {
   return graph;
 }
 
+// The graph without biases of h, which a session then does not read (compile.h, MergeBiases).
+inline Graph WithOneBias(Graph graph) {
+  for (auto& [name, weight] : graph.weights) {
+    if (name.find("bias_hh") == std::string::npos) continue;
+    std::fill(weight.values.begin(), weight.values.end(), 0.0f);
+  }
+  return graph;
+}
+
 // The graph with its matrices changed, so that the format can store them.
 inline Graph Fitted(Graph graph, const FormatSpec& spec) {
   for (auto& [name, weight] : graph.weights) {
