@@ -1,7 +1,7 @@
 // Proves the promises of runtime/session.h and runtime/pool.h: after Create, Run, Step and Reset
 // neither allocate, lock nor enter the kernel, and InitAt does not allocate. Every allocation and
-// every lock of the process passes the counters below; for system calls, the operating system kills
-// the process at its first.
+// every lock of a mutex or a read-write lock passes the counters below; for system calls, the
+// operating system kills the process at its first.
 #include <dlfcn.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
