@@ -1,7 +1,10 @@
 // matvec_columns_<type>_<R>x1: y = W x + init over format `columns`, weights in f32 or bf16, sums
 // in f32, and add_columns: y += the listed columns of W times d, of which the others cost nothing.
 //
-// A run is one load of weights, one of y, one multiply-add and one store.
+// A run is one load of weights, one of y, one multiply-add and one store. Where columns have few
+// runs, those of all columns to add are listed first: a loop over each would be predicted badly at
+// its end, and know too late which weights come next. [768, 256] at 10 %, 40 columns: 1.0 us
+// without, 0.44 to 0.8 with a list; [3072, 1024], 86 columns of 38 runs: 3.7 to 6.5 and 8 to 9.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matvec_columns.cc"
 #include "hwy/foreach_target.h"
@@ -71,15 +74,69 @@ class ColumnsKernel {
   static size_t AddColumns(const EncodedView& matrix, const AddColumnsArgs& args) {
     const ColumnsView w = View(matrix);
     size_t runs = 0;
+    if (w.rows < R || w.col_start[w.cols] > kAtOnce * w.cols) {
+      for (size_t i = 0; i < args.count; ++i) {
+        const auto col = static_cast<size_t>(args.cols[i]);
+        Add(w, col, args.d[i], args.y);
+        runs += w.col_start[col + 1] - w.col_start[col];
+      }
+      return runs * R;
+    }
+    RunList list;
     for (size_t i = 0; i < args.count; ++i) {
       const auto col = static_cast<size_t>(args.cols[i]);
-      Add(w, col, args.d[i], args.y);
-      runs += w.col_start[col + 1] - w.col_start[col];
+      const uint32_t end = w.col_start[col + 1];
+      runs += end - w.col_start[col];
+      for (uint32_t run = w.col_start[col]; run < end; run += kAtOnce) {
+        if (HWY_UNLIKELY(list.count + kAtOnce > kListed)) {
+          AddRuns(w, list, args.y);
+          list.count = 0;
+        }
+        list.Append(run, std::min<uint32_t>(kAtOnce, end - run), args.d[i]);
+      }
     }
+    AddRuns(w, list, args.y);
     return runs * R;
   }
 
  private:
+  static constexpr size_t kListed = 512;
+  static constexpr uint32_t kAtOnce = 16;
+
+  // Runs, and what each is multiplied by.
+  struct RunList {
+    size_t count = 0;
+    HWY_ALIGN uint32_t run[kListed];
+    HWY_ALIGN float factor[kListed];
+
+    // `more` <= kAtOnce that follow each other; there is room for kAtOnce.
+    HWY_INLINE void Append(uint32_t first, uint32_t more, float by) {
+      const hn::CappedTag<float, kAtOnce> d;
+      const hn::RebindToUnsigned<decltype(d)> du;
+      for (uint32_t i = 0; i < kAtOnce; i += static_cast<uint32_t>(hn::MaxLanes(d))) {
+        // Not Iota(du, first + i), which 1.0.3 makes lane by lane in memory.
+        hn::StoreU(hn::Add(hn::Set(du, first + i), hn::Iota(du, 0)), du, run + count + i);
+        hn::StoreU(hn::Set(d, by), d, factor + count + i);
+      }
+      count += more;
+    }
+  };
+
+  // y += the runs, each times its factor. Precondition: w.rows >= R.
+  static HWY_INLINE void AddRuns(const ColumnsView& w, const RunList& list, float* y) {
+    const D d;
+    const W* values = reinterpret_cast<const W*>(w.values);
+    for (size_t i = 0; i < list.count; ++i) {
+      const size_t run = list.run[i];
+      const auto factor = hn::Set(d, list.factor[i]);
+      float* to = y + w.row[run];
+      for (size_t v = 0; v < kVectors; ++v) {
+        const auto weights = LoadWeights(d, values + run * R + v * kLanes);
+        hn::StoreU(hn::MulAdd(factor, weights, hn::LoadU(d, to + v * kLanes)), d, to + v * kLanes);
+      }
+    }
+  }
+
   static ColumnsView View(const EncodedView& matrix) {
     EncodedView tile = matrix;
     tile.spec = {FormatId::k_columns, static_cast<int32_t>(R), 1, kTypeOf<W>};  // constants
