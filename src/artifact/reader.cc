@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 #include <new>
+#include <set>
 
 #include "artifact/artifact.h"
 #include "artifact/layout.h"
@@ -164,10 +165,11 @@ Status CheckVectors(const Graph& graph, const std::map<std::string, std::vector<
       if (!std::isfinite(value)) return Wrong(name, "finite values", StrCat(value));
     }
   }
-  const std::vector<std::string> left_out = LeftOutIfZero(graph);
+  const std::vector<std::string> names = LeftOutIfZero(graph);
+  const std::set<std::string> left_out(names.begin(), names.end());
   for (const auto& [name, shape] : shapes) {
-    const bool may_be = std::find(left_out.begin(), left_out.end(), name) != left_out.end();
-    if (!may_be && !graph.weights.contains(name)) return Wrong(name, ShapeString(shape), "nothing");
+    if (graph.weights.contains(name) || left_out.contains(name)) continue;
+    return Wrong(name, ShapeString(shape), "nothing");
   }
   return Ok();
 }

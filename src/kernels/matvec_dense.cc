@@ -48,8 +48,8 @@ constexpr size_t StripsOf(size_t count) {
 constexpr size_t ChainsOf(size_t strips) {
   return std::max<size_t>(1, 8 / kVectors / std::bit_floor(strips));
 }
-// x rows per tile of several chains: 8 sums for each, where there are 32 registers.
-constexpr size_t kFewCount = kVectors == 1 || HWY_TARGET == HWY_NEON ? 3 : 1;
+// x rows per tile of several chains: 8 sums for each.
+constexpr size_t kFewCount = kVectors == 1 ? 3 : 1;
 
 using V = hn::Vec<D>;
 

@@ -82,6 +82,12 @@ Status ReadStageBody(YamlMap* map, StageSpec* stage) {
       if (stage->train.epochs == 0 && !stage->keep_zeros) {
         return Expected(map->PathOf("keep_zeros"), "nothing, since epochs = 0,", "false");
       }
+      for (size_t i = 0; i < stage->dynamic.size() && stage->train.epochs == 0; ++i) {
+        const std::string& name = stage->dynamic[i].name;
+        if (name != "skip" && name != "banks") continue;
+        return Expected(StrCat(map->PathOf("dynamic"), "[", i, "]"),
+                        "a method that learns nothing, since epochs = 0,", "'" + name + "'");
+      }
       if (stage->regularizers.empty() || stage->train.patience == 0) return Ok();
       return Expected(map->PathOf("patience"),
                       "0, since the best epoch is of before the regularizers have worked,",

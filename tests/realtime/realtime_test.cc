@@ -301,10 +301,13 @@ TEST(RealtimeDynamic, RunsUntilItIsSureAndWithinABudget) {
   ASSERT_OK(session.SetBudget(budget));
   const std::vector<float> x(6 * 12, 0.5f);
   const long before = allocation_count;
+  const long locks_before = lock_count;
   const bool ok = RunWithBudget(x, &session);
+  const long locks_after = lock_count;
   const long after = allocation_count;
   EXPECT_TRUE(ok);
   EXPECT_EQ(after - before, 0);
+  EXPECT_EQ(locks_after - locks_before, 0);
   ExpectNoSystemCall([&] { return RunWithBudget(x, &session); });
 }
 

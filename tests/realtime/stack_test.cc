@@ -37,7 +37,10 @@ size_t StackOf(const std::function<void()>& run) {
     return nullptr;
   };
   auto* argument = const_cast<std::function<void()>*>(&run);
-  EXPECT_EQ(pthread_create(&thread, &attributes, call, argument), 0);
+  if (pthread_create(&thread, &attributes, call, argument) != 0) {
+    ADD_FAILURE() << "no thread";
+    return 0;
+  }
   EXPECT_EQ(pthread_join(thread, nullptr), 0);
   pthread_attr_destroy(&attributes);
   const auto used =
