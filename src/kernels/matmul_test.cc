@@ -155,7 +155,7 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
   Rng rng(3);
   constexpr size_t kMost = 29;
 #if defined(__SANITIZE_ADDRESS__) || defined(__aarch64__)  // which is tested under qemu, too
-  constexpr size_t kNext = 5;  // every rest of 2, 3 and 4 is among them
+  constexpr size_t kNext = 5;                              // every rest of 2, 3 and 4 is among them
 #else
   constexpr size_t kNext = 1;
 #endif
