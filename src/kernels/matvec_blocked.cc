@@ -4,9 +4,9 @@
 //
 // Four columns of a block lie side by side (formats/blocked.h): lanes are the four weights of each
 // of some rows, their x is one load of four numbers, and a strip's sums are added by fours at its
-// end. Blocks of one column have a lane a row, and a broadcast of their x. Consecutive steps take
-// sets of sums in turn, so that latencies overlap. A strip's weights serve all rows of x while they
-// are in the first-level cache.
+// end. Blocks of one column have a lane a row, a broadcast of their x, and two sums in turn where
+// vectors are long, so that latencies overlap. A strip's weights serve all rows of x while they are
+// in the first-level cache.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matvec_blocked.cc"
 #include "hwy/foreach_target.h"

@@ -120,18 +120,15 @@ class BlockedKernel {
   static HWY_NOINLINE void ManyX(const BlockedView& w, const int8_t* diagonal,
                                  const RowScales& scales, const MatMulArgs& args) {
     const size_t end = std::min(w.strips, args.end_group);
-    const size_t room = QuantizedRows::RoomFor(w.cols);
-    QuantizedRows x;
-    for (size_t first = 0; first < args.count; first += room) {
-      const size_t count = std::min(room, args.count - first);
-      x.Set(args.x + first * args.x_stride, args.x_stride, count, w.cols, scales.x_scale);
+    using Row = QuantizedRows::Row;
+    ForRowsOfX(args, w.cols, scales.x_scale, [&](const Row* x, size_t n, size_t count) HWY_ATTR {
       for (size_t strip = args.first_group; strip < end; ++strip) {
         for (size_t i = 0; i < count; ++i) {
-          Strip<false>(w, diagonal, scales, args.init, *x.row(i), strip,
-                       args.y + (first + i) * args.y_stride);
+          Strip<false>(w, diagonal, scales, args.init, x[i], strip,
+                       args.y + (n + i) * args.y_stride);
         }
       }
-    }
+    });
   }
 
   static void Rows(const BlockedView& w, const int8_t* diagonal, const RowScales& scales,

@@ -68,22 +68,19 @@ void RunI8(const EncodedView& matrix, const MatMulArgs& args) {
   const RowScales scales = ViewRowScales(matrix);
   const RowRange rows(w, args);
   if (rows.first >= rows.end) return;
-  const size_t room = QuantizedRows::RoomFor(w.cols);
-  QuantizedRows x;
-  for (size_t n = 0; n < args.count; n += room) {
-    const size_t count = std::min(room, args.count - n);
-    x.Set(args.x + n * args.x_stride, args.x_stride, count, w.cols, scales.x_scale);
+  using X = QuantizedRows::Row;
+  ForRowsOfX(args, w.cols, scales.x_scale, [&](const X* x, size_t n, size_t count) HWY_ATTR {
     for (size_t row = rows.first; row < rows.end; ++row) {
       const int32_t first = kXBias == 0 ? 0 : scales.offset[row];
       const float init = args.init == nullptr ? 0.0f : args.init[row];
       for (size_t i = 0; i < count; ++i) {
-        const auto* numbers = reinterpret_cast<const Number*>(x.row(i)->at(0));
+        const auto* numbers = reinterpret_cast<const Number*>(x[i].at(0));
         const int32_t sum = RowSum<int8_t>(w, row, numbers, first);
         args.y[(n + i) * args.y_stride + row] =
-            init + ScaledSum(static_cast<float>(sum), scales.scale[row], x.row(i)->scale());
+            init + ScaledSum(static_cast<float>(sum), scales.scale[row], x[i].scale());
       }
     }
-  }
+  });
 }
 
 constexpr MatMulKernel kKernels[] = {

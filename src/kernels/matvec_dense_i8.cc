@@ -90,13 +90,9 @@ HWY_NOINLINE void AllStrips(const DenseView& w, const RowScales& scales, const M
 void Run(const EncodedView& matrix, const MatMulArgs& args) {
   const DenseView w = ViewDense(BodyOf(matrix));
   const RowScales scales = ViewRowScales(matrix);
-  const size_t room = QuantizedRows::RoomFor(w.cols);
-  QuantizedRows x;
-  for (size_t n = 0; n < args.count; n += room) {
-    const size_t count = std::min(room, args.count - n);
-    x.Set(args.x + n * args.x_stride, args.x_stride, count, w.cols, scales.x_scale);
-    AllStrips(w, scales, args, x.row(0), count, n);
-  }
+  ForRowsOfX(args, w.cols, scales.x_scale, [&](const X* x, size_t n, size_t count) HWY_ATTR {
+    AllStrips(w, scales, args, x, count, n);
+  });
 }
 
 // A portion of rows that are left, for `count` rows of y from n on.

@@ -38,13 +38,9 @@ class NmI8Kernel {
     const NmView w = ViewNm(tile);
     const RowScales scales = ViewRowScales(matrix);
     if (args.first_group >= std::min(args.end_group, w.strips)) return;
-    const size_t room = QuantizedRows::RoomFor(w.cols);
-    QuantizedRows x;
-    for (size_t n = 0; n < args.count; n += room) {
-      const size_t count = std::min(room, args.count - n);
-      x.Set(args.x + n * args.x_stride, args.x_stride, count, w.cols, scales.x_scale);
-      AllStrips(w, scales, args, x.row(0), count, n);
-    }
+    ForRowsOfX(args, w.cols, scales.x_scale, [&](const X* x, size_t n, size_t count) HWY_ATTR {
+      AllStrips(w, scales, args, x, count, n);
+    });
   }
 
  private:

@@ -142,19 +142,16 @@ HWY_NOINLINE void OneX(const SlotView& w, const RowScales& scales, const MatMulA
 template <size_t kStripRows>
 HWY_NOINLINE void ManyX(const SlotView& w, const RowScales& scales, const MatMulArgs& args) {
   const size_t end_group = std::min(w.groups, args.end_group);
-  const size_t room = QuantizedRows::RoomFor(w.cols);
-  QuantizedRows x;
-  for (size_t first = 0; first < args.count; first += room) {
-    const size_t count = std::min(room, args.count - first);
-    x.Set(args.x + first * args.x_stride, args.x_stride, count, w.cols, scales.x_scale);
+  using X = QuantizedRows::Row;
+  ForRowsOfX(args, w.cols, scales.x_scale, [&](const X* x, size_t n, size_t count) HWY_ATTR {
     for (size_t group = args.first_group; group < end_group; ++group) {
       size_t i = 0;
       for (; i + kMostRows <= count; i += kMostRows) {
-        Rows<kStripRows, kMostRows>(w, scales, args, x.row(i), group, first + i);
+        Rows<kStripRows, kMostRows>(w, scales, args, x + i, group, n + i);
       }
-      for (; i < count; ++i) Rows<kStripRows, 1>(w, scales, args, x.row(i), group, first + i);
+      for (; i < count; ++i) Rows<kStripRows, 1>(w, scales, args, x + i, group, n + i);
     }
-  }
+  });
 }
 
 template <size_t kStripRows>

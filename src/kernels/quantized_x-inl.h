@@ -20,6 +20,7 @@
 #include "formats/row_scales.h"
 #include "hwy/highway.h"
 #include "kernels/hwy_compat-inl.h"
+#include "kernels/kernels.h"
 #include "kernels/quantize.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -171,6 +172,19 @@ class QuantizedRows {
   Row rows_[kMostRows];
   HWY_ALIGN uint8_t bytes_[kMaxI8Cols + 4 * kQuadBytes];  // 4 rows of a quarter of the columns
 };
+
+// Calls body(x, n, count) for the rows [n, n + count) of args.x, as many as there is room for, then
+// for the next: x[i] is row n + i, rounded.
+template <class Body>
+HWY_INLINE void ForRowsOfX(const MatMulArgs& args, size_t cols, float x_scale, const Body& body) {
+  const size_t room = QuantizedRows::RoomFor(cols);
+  QuantizedRows x;
+  for (size_t n = 0; n < args.count; n += room) {
+    const size_t count = std::min(room, args.count - n);
+    x.Set(args.x + n * args.x_stride, args.x_stride, count, cols, x_scale);
+    body(x.row(0), n, count);
+  }
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace espalier
