@@ -140,6 +140,7 @@ Result<AlignedBuffer<std::byte>> EncodeSlotInSections(const FormatSpec& spec, Ma
       AppendSlots(spec, matrix, static_cast<int64_t>(s) * spec.strip_rows, col, &strips[s]);
     }
   }
+  const size_t group_strips = SlotGroupOf(static_cast<size_t>(spec.strip_rows));
   std::vector<uint32_t> order(strips.size());
   std::iota(order.begin(), order.end(), 0u);
   const auto section_of = [&](uint32_t strip) {
@@ -148,10 +149,10 @@ Result<AlignedBuffer<std::byte>> EncodeSlotInSections(const FormatSpec& spec, Ma
   };
   std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
     const int32_t section_a = section_of(a), section_b = section_of(b);
-    return section_a != section_b ? section_a < section_b : strips[a].size() > strips[b].size();
+    if (section_a != section_b) return section_a < section_b;
+    return group_strips > 1 && strips[a].size() > strips[b].size();
   });
 
-  const size_t group_strips = SlotGroupOf(static_cast<size_t>(spec.strip_rows));
   // Of the group that begins at a place: those of its longest strip, which is its first but where
   // sections meet.
   const auto rounds_of = [&](size_t place) {

@@ -1,5 +1,7 @@
 #include "runtime/engine.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 
@@ -12,21 +14,28 @@ Result<EngineLayout> LayEngine(const Program& program, const PlanOptions& option
   EngineLayout layout;
   layout.kernels = options.kernels;
   ESPALIER_ASSIGN_OR_RETURN(layout.plan, MakePlan(program, options, arena));
-  static_assert(alignof(ThreadTeam) <= kAlignmentBytes);
-  if (layout.plan.threads > 1) layout.team = arena->Take<std::byte>(sizeof(ThreadTeam));
+  static_assert(alignof(EngineThreads) <= kAlignmentBytes);
+  if (layout.plan.threads > 1) layout.threads = arena->Take<std::byte>(sizeof(EngineThreads));
   return layout;
 }
 
+SharingJudge& EngineThreads::JudgeOf(const RunContext& run) {
+  const auto bits = [](size_t count) {
+    return std::min(static_cast<size_t>(std::bit_width(count)), kSizes - 1);
+  };
+  return judges[bits(run.max_length)][bits(run.size)];
+}
+
 Engine::~Engine() {
-  if (team_ != nullptr) team_->~ThreadTeam();
+  if (threads_ != nullptr) threads_->~EngineThreads();
 }
 
 Status Engine::Start(const EngineLayout& layout) {
   kernels = layout.kernels;
   plan = layout.plan;
   if (plan.threads == 1) return Ok();
-  team_ = new (layout.team) ThreadTeam;
-  return team_->Start(plan.threads);
+  threads_ = new (layout.threads) EngineThreads;
+  return threads_->team.Start(plan.threads);
 }
 
 void Engine::CopyInput(const float* features, const RunContext& run) const noexcept {
@@ -41,12 +50,25 @@ void Engine::Run(RunContext* run) noexcept {
   // A guess that need not be good: 40 bytes of weights a nanosecond.
   constexpr size_t kBytesPerNs = 40;
   const FlushDenormals flush;
-  run->team = team_;
-  if (team_ != nullptr) {
-    team_->Begin(static_cast<int64_t>(plan.step_bytes * run->max_length * run->size / kBytesPerNs));
+  if (threads_ == nullptr) return RunOperations(*run);
+  ThreadTeam& team = threads_->team;
+  const size_t rows = run->max_length * run->size;
+  SharingJudge& judge = threads_->JudgeOf(*run);
+  const bool shares = judge.Shares();
+  run->team = shares ? &team : nullptr;
+  team.Begin(static_cast<int64_t>(plan.step_bytes * rows / kBytesPerNs));
+  const bool was_awake = team.IsAwake();
+  RunOperations(*run);
+  const int64_t ns = team.End();
+  if (shares && !(was_awake && team.IsAwake())) {
+    judge.Missed();
+  } else {
+    judge.Took(ns, rows);
   }
-  for (const Operation& op : plan.operations) op.run(op, *run);
-  if (team_ != nullptr) team_->End();
+}
+
+void Engine::RunOperations(const RunContext& run) const noexcept {
+  for (const Operation& op : plan.operations) op.run(op, run);
 }
 
 Status CheckOption(const char* name, int64_t value, int64_t most) {

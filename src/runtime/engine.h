@@ -10,15 +10,26 @@
 #include "base/status.h"
 #include "runtime/arena.h"
 #include "runtime/plan.h"
+#include "runtime/sharing_judge.h"
 #include "runtime/thread_team.h"
 
 namespace espalier {
+
+// The threads of an engine, and what they are worth.
+struct EngineThreads {
+  static constexpr size_t kSizes = 8;
+  ThreadTeam team;
+  // Of runs of about as many steps and sequences: [bits of T, bits of B].
+  SharingJudge judges[kSizes][kSizes];
+
+  SharingJudge& JudgeOf(const RunContext& run);
+};
 
 // What an engine takes of an arena.
 struct EngineLayout {
   const KernelTable* kernels = nullptr;
   RunPlan plan;
-  std::byte* team = nullptr;  // room for a ThreadTeam, if plan.threads > 1
+  std::byte* threads = nullptr;  // room for EngineThreads, if plan.threads > 1
 };
 
 // Errors: as MakePlan.
@@ -37,14 +48,17 @@ class Engine {
 
   // Copies rows of features, without gaps, to the plan's input; nothing if that is i32.
   void CopyInput(const float* features, const RunContext& run) const noexcept;
-  // Runs all operations; sets run->team. Denormal numbers count as 0 meanwhile.
+  // Runs all operations; sets run->team where threads make such runs faster. Denormal numbers count
+  // as 0 meanwhile.
   void Run(RunContext* run) noexcept;
 
   const KernelTable* kernels = nullptr;
   RunPlan plan;
 
  private:
-  ThreadTeam* team_ = nullptr;
+  void RunOperations(const RunContext& run) const noexcept;
+
+  EngineThreads* threads_ = nullptr;
 };
 
 // Errors: kInvalidArgument, "<name>: 1 to <most> expected, <value> found".

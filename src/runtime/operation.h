@@ -198,6 +198,22 @@ struct DynamicLayer {
   RowBuffer input_memory, recurrent_memory;
 };
 
+// The row groups of one matrix that are one part's.
+struct PartGroups {
+  static constexpr size_t kMostRanges = 4;  // of most formats one a gate
+  GroupRange ranges[kMostRanges];
+  size_t count = 0;
+};
+
+// How the threads of a team share the units of a layer (unit_parts.h).
+struct UnitParts {
+  size_t count = 0;  // 0: they do not; else per_thread for each of them
+  size_t per_thread = 0;
+  const size_t* units = nullptr;      // [count + 1]: those of part p are [units[p], units[p + 1])
+  const PartGroups* input = nullptr;  // [count], of weight_ih
+  const PartGroups* recurrent = nullptr;  // [count], of weight_hh
+};
+
 // One direction of a Recurrent node.
 struct RecurrentLayer {
   bool reverse = false;
@@ -212,15 +228,17 @@ struct RecurrentLayer {
   RowBuffer h;                           // state; of a layer that starts from values scratch of
   RowBuffer c;                           // B rows. c may be empty
   bool starts_from_values = false;
-  RowBuffer start_h, start_c;             // values that it starts from
-  RowBuffer end_c;                        // the value that c becomes at the end, or empty
-  size_t number = 0;                      // of the direction: where its part of these values is
-  RowBuffer cell_h;                       // scratch of B rows of H: what is projected
-  RowBuffer projected;                    // scratch of B rows of P
-  RowBuffer ax;                           // scratch of max_ax_rows rows
-  size_t max_ax_rows = 0;                 // at least B; if reverse, T * B
-  RowBuffer ah;                           // scratch of B rows
-  RowBuffer reset_h;                      // scratch of B rows
+  RowBuffer start_h, start_c;  // values that it starts from
+  RowBuffer end_c;             // the value that c becomes at the end, or empty
+  size_t number = 0;           // of the direction: where its part of these values is
+  RowBuffer cell_h;            // scratch of B rows of H: what is projected
+  RowBuffer projected;         // scratch of B rows of P
+  RowBuffer ax;                // scratch of max_ax_rows rows
+  size_t max_ax_rows = 0;      // at least B; if reverse, T * B
+  RowBuffer ah;                // scratch of B rows
+  RowBuffer reset_h;           // scratch of B rows
+  UnitParts parts;
+  RowBuffer next_h;                       // scratch of B rows; of a layer with parts
   RowBuffer gathered;                     // scratch of B rows of h; empty if they are in order
   size_t out_offset = 0;                  // first feature in the output
   const DynamicLayer* dynamic = nullptr;  // nullptr: no rules

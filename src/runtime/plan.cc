@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "cells/cells.h"
 #include "runtime/delta.h"
+#include "runtime/unit_parts.h"
 
 namespace espalier {
 namespace {
@@ -474,6 +475,12 @@ class Planner {
       if (has_c) layer.c = State(spec.h + 1);
     }
     if (node.has_end_c) layer.end_c = Value(node.end_c);
+    const bool is_one_loop = layer.reset_hidden == nullptr && layer.projection.matmul == nullptr;
+    if (plan_.threads > 1 && is_one_loop && !spec.is_dynamic()) {
+      layer.parts = CutUnits(spec.input.matrix->view, spec.recurrent.matrix->view, spec.units,
+                             plan_.threads, arena_);
+      layer.next_h = Narrowed(reset_h_, spec.units);
+    }
     layer.ax = ax_;
     layer.max_ax_rows = AxRows(spec);
     layer.ah = ah_;

@@ -2,18 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "runtime/banks.h"
 #include "runtime/delta.h"
 #include "runtime/saturation.h"
+#include "runtime/step_rows.h"
+#include "runtime/unit_parts.h"
 
 namespace espalier {
 namespace {
-
-void CopyFloats(const float* from, size_t count, float* to) {
-  std::memcpy(to, from, count * sizeof(float));
-}
 
 // Recurrent writes 0 past a sequence's length.
 void ZeroPastLengths(const Operation& op, const RunContext& run) {
@@ -23,84 +20,6 @@ void ZeroPastLengths(const Operation& op, const RunContext& run) {
       std::fill_n(op.out.row(t * run.size + b) + op.recurrent.out_offset, hidden, 0.0f);
     }
   }
-}
-
-// Sequences that take step s together: the first `count`, or those that are listed.
-struct StepRows {
-  size_t s = 0;
-  size_t count = 0;
-  const uint32_t* sequences = nullptr;
-
-  size_t SequenceOf(size_t i) const { return sequences == nullptr ? i : sequences[i]; }
-};
-
-// Units [first, end) of row i of a step.
-struct Units {
-  size_t i, first, end;
-};
-
-// Calls visit(units) for all `hidden` units of `count` rows, cut among the team's threads if
-// there are enough of them: by row, or by cache lines of one.
-template <typename Visit>
-void EachUnit(const RunContext& run, size_t count, size_t hidden, const Visit& visit) {
-  constexpr size_t kLine = 16;
-  constexpr size_t kLeastShared = 2048;  // 3 to 5 us of an LSTM's or a GRU's gates
-  const auto rows = [&](size_t begin, size_t end_row, size_t first, size_t end) {
-    for (size_t i = begin; i < end_row; ++i) visit(Units{i, first, end});
-  };
-  if (run.team == nullptr || count * hidden < kLeastShared) {
-    rows(0, count, 0, hidden);
-    return;
-  }
-  const size_t chunks = run.team->size();
-  if (count >= chunks) {
-    run.team->For(1,
-                  [&](size_t i) { rows(i * count / chunks, (i + 1) * count / chunks, 0, hidden); });
-    return;
-  }
-  const size_t lines = (hidden + kLine - 1) / kLine;
-  run.team->For(1, [&](size_t i) {
-    const size_t first = i * lines / chunks * kLine;
-    rows(0, count, first, std::min(hidden, (i + 1) * lines / chunks * kLine));
-  });
-}
-
-// Where sequence b has this state of the layer.
-float* StateOf(const RecurrentLayer& layer, const RunContext& run, const RowBuffer& state,
-               size_t b) {
-  return layer.starts_from_values ? state.row(b) : run.StateOf(state, b);
-}
-
-// The row of step s of sequence b in the values: that far from the end if the layer is reverse.
-size_t RowOf(const RecurrentLayer& layer, const RunContext& run, size_t s, size_t b) {
-  const size_t t = layer.reverse ? static_cast<size_t>(run.lengths[b]) - 1 - s : s;
-  return t * run.size + b;
-}
-
-bool IsLive(const RunContext& run, size_t s, size_t b) {
-  return static_cast<size_t>(run.lengths[b]) > s;
-}
-
-// The rows of this state, one after the other: where they are, or in `gathered`.
-RowBuffer StateRows(const RunContext& run, const StepRows& rows, const RowBuffer& state,
-                    RowBuffer gathered) {
-  const bool in_order = run.streams == nullptr && rows.sequences == nullptr;
-  if (in_order || rows.count == 1) {
-    gathered = state;
-    gathered.data = run.StateOf(state, rows.SequenceOf(0));
-    return gathered;
-  }
-  for (size_t i = 0; i < rows.count; ++i) {
-    CopyFloats(run.StateOf(state, rows.SequenceOf(i)), state.features, gathered.row(i));
-  }
-  return gathered;
-}
-
-RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run, const StepRows& rows) {
-  if (!layer.starts_from_values) return StateRows(run, rows, layer.h, layer.gathered);
-  RowBuffer h = layer.h;
-  h.data = h.row(rows.SequenceOf(0));
-  return h;
 }
 
 // Of a step all of whose units run.
@@ -136,17 +55,8 @@ void FinishStep(const Operation& op, const RunContext& run, const StepRows& rows
   };
   const auto args_of = [&](const Units& units) -> GateStepArgs {
     const size_t b = rows.SequenceOf(units.i);
-    const size_t k = units.first;
-    float* c = layer.c.data == nullptr ? nullptr : StateOf(layer, run, layer.c, b) + k;
     float* h = is_projected ? layer.cell_h.row(units.i) : StateOf(layer, run, layer.h, b);
-    return {ax(units.i) + k,
-            ah(units.i) + k,
-            hidden,
-            h + k,
-            c,
-            units.end - k,
-            layer.peephole == nullptr ? nullptr : layer.peephole + k,
-            hidden};
+    return GateArgs(layer, run, b, units, ax(units.i), ah(units.i), h);
   };
   if (layer.reset_hidden != nullptr) {
     EachUnit(run, rows.count, hidden, [&](const Units& units) {
@@ -199,16 +109,25 @@ class InputProducts {
 
   size_t chunk() const { return chunk_; }
 
-  void Multiply(size_t s) {
-    RowBuffer x = op_.in;
-    x.data = op_.in.row(s * run_.size);
-    Multiply(x, s);
-  }
+  void Multiply(size_t s) { Multiply(RowsFrom(s), s); }
   // `x`: in the place of the input, its row 0 that of step s.
   void Multiply(const RowBuffer& x, size_t s) {
-    first_ = s * run_.size;
-    op_.recurrent.input.Run(run_.team, x, op_.recurrent.ax,
-                            std::min(chunk_, run_.max_length - s) * run_.size);
+    const RecurrentLayer& layer = op_.recurrent;
+    Begin(s);
+    const size_t count = std::min(chunk_, run_.max_length - s) * run_.size;
+    if (layer.parts.count == 0 || !layer.input.IsShared(run_.team, count)) {
+      layer.input.Run(run_.team, x, layer.ax, count);
+      return;
+    }
+    run_.team->For(layer.parts.per_thread, [&](size_t part) {
+      MultiplyPart(layer.parts.input[part], layer.input, x, layer.ax, count);
+    });
+  }
+  // In the place of Multiply, if those of the step are made part by part: those of all parts.
+  void Begin(size_t s) { first_ = s * run_.size; }
+  void MultiplyPartOf(size_t s, size_t part) const {
+    const RecurrentLayer& layer = op_.recurrent;
+    MultiplyPart(layer.parts.input[part], layer.input, RowsFrom(s), layer.ax, run_.size);
   }
 
   float* Row(size_t s, size_t b) const {
@@ -216,22 +135,74 @@ class InputProducts {
   }
 
  private:
+  RowBuffer RowsFrom(size_t s) const {
+    RowBuffer x = op_.in;
+    x.data = op_.in.row(s * run_.size);
+    return x;
+  }
+
   const Operation& op_;
   const RunContext& run_;
   const size_t chunk_;
   size_t first_ = 0;
 };
 
+// A step of which each thread of the team takes some units, from their products to their gates.
+// `with_input`: input products, too.
+void RunParts(const Operation& op, const RunContext& run, const StepRows& rows,
+              const InputProducts& inputs, bool with_input) {
+  const RecurrentLayer& layer = op.recurrent;
+  const RowBuffer h = HiddenRows(layer, run, rows);
+  run.team->For(layer.parts.per_thread, [&](size_t part) {
+    if (with_input) inputs.MultiplyPartOf(rows.s, part);
+    MultiplyPart(layer.parts.recurrent[part], layer.recurrent, h, layer.ah, rows.count);
+    const size_t k = layer.parts.units[part];
+    const size_t units = layer.parts.units[part + 1] - k;
+    for (size_t b = 0; b < rows.count; ++b) {
+      if (!IsLive(run, rows.s, b)) continue;
+      // Others multiply h yet.
+      float* next = layer.next_h.row(b);
+      CopyFloats(StateOf(layer, run, layer.h, b) + k, units, next + k);
+      layer.gate_step(
+          GateArgs(layer, run, b, {b, k, k + units}, inputs.Row(rows.s, b), layer.ah.row(b), next));
+    }
+  });
+  for (size_t b = 0; b < rows.count; ++b) {
+    if (!IsLive(run, rows.s, b)) continue;
+    const float* next = layer.next_h.row(b);
+    CopyFloats(next, layer.units, StateOf(layer, run, layer.h, b));
+    CopyFloats(next, layer.units, op.out.row(RowOf(layer, run, rows.s, b)) + layer.out_offset);
+  }
+}
+
+// Whether the team shares a step of `count` sequences by units.
+bool SharesUnits(const RecurrentLayer& layer, const RunContext& run, size_t count,
+                 bool with_input) {
+  const size_t bytes =
+      layer.recurrent.weight.bytes.size() + (with_input ? layer.input.weight.bytes.size() : 0);
+  return run.team != nullptr && layer.parts.count > 0 && PaysToShare(bytes, count);
+}
+
 // Step `s` of the first `active` sequences. One among them that has ended is multiplied along.
 void RunPlain(const Operation& op, const RunContext& run) {
   const RecurrentLayer& layer = op.recurrent;
   InputProducts inputs(op, run);
+  const bool one_by_one = inputs.chunk() == 1;
   size_t active = run.size;
   for (size_t s = 0; s < run.max_length; ++s) {
-    if (s % inputs.chunk() == 0) inputs.Multiply(s);
     // With lengths in descending order nothing is multiplied in vain.
     while (!IsLive(run, s, active - 1)) --active;
     const StepRows rows{s, active};
+    const bool shares_units = SharesUnits(layer, run, active, one_by_one);
+    if (shares_units && one_by_one) {
+      inputs.Begin(s);
+    } else if (s % inputs.chunk() == 0) {
+      inputs.Multiply(s);
+    }
+    if (shares_units) {
+      RunParts(op, run, rows, inputs, one_by_one);
+      continue;
+    }
     layer.recurrent.Run(run.team, HiddenRows(layer, run, rows), layer.ah, active);
     FinishStep(
         op, run, rows, [&](size_t b) { return inputs.Row(s, b); },

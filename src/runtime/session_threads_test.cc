@@ -11,6 +11,7 @@ namespace {
 using namespace ::espalier::testing;
 
 constexpr int64_t kInput = 70;
+constexpr int64_t kByUnits = 384;  // units whose steps are shared in parts (unit_parts.h)
 
 // Large enough that products are shared in every format, ragged enough that chunks are not.
 struct LargeRules {
@@ -19,7 +20,8 @@ struct LargeRules {
   std::optional<PredictedRows> predicted = {};
 };
 
-Graph LargeLayer(CellKind cell, Direction direction, const LargeRules& rules = {}) {
+Graph LargeLayer(CellKind cell, Direction direction, const LargeRules& rules = {},
+                 int64_t hidden = 317) {
   Rng rng(21);
   GraphBuilder builder("large", {"x", {Element::kF32, Layout::kSequence, kInput}}, &rng);
   GraphBuilder::RecurrentOptions options;
@@ -27,7 +29,7 @@ Graph LargeLayer(CellKind cell, Direction direction, const LargeRules& rules = {
   options.banks = rules.banks;
   options.idle = rules.idle;
   options.predicted = rules.predicted;
-  builder.Recurrent(cell, 317, options);
+  builder.Recurrent(cell, hidden, options);
   const std::string sequence = builder.value();
   Graph graph = ValueOrDie(builder.LastStep().Gemm(9).Finish());
   graph.outputs.push_back(sequence);
@@ -75,6 +77,7 @@ TEST(SessionThreads, GiveTheSameBitsInEveryCell) {
   for (const CellInfo& info : kCells) {
     SCOPED_TRACE(info.name);
     ExpectSameRuns(LargeLayer(info.kind, Direction::kForward), FormatSpec());
+    ExpectSameRuns(LargeLayer(info.kind, Direction::kForward, {}, kByUnits), FormatSpec());
   }
 }
 
@@ -98,13 +101,17 @@ TEST(SessionThreads, GiveTheSameBitsWhereRowsAreLeftOut) {
 TEST(SessionThreads, GiveTheSameBitsInBothDirections) {
   ExpectSameRuns(LargeLayer(CellKind::kGruResetBeforeCell, Direction::kBidirectional),
                  FormatSpec());
+  ExpectSameRuns(LargeLayer(CellKind::kLstmCell, Direction::kBidirectional, {}, kByUnits),
+                 FormatSpec());
 }
 
 TEST(SessionThreads, GiveTheSameBitsInEveryFormat) {
-  const Graph graph = LargeLayer(CellKind::kLstmCell, Direction::kForward);
+  const Graph ragged = LargeLayer(CellKind::kLstmCell, Direction::kForward);
+  const Graph by_units = LargeLayer(CellKind::kLstmCell, Direction::kForward, {}, kByUnits);
   for (const FormatSpec& spec : AllFormats()) {
     SCOPED_TRACE(FormatName(spec));
-    ExpectSameRuns(Fitted(graph, spec), spec);
+    ExpectSameRuns(Fitted(ragged, spec), spec);
+    ExpectSameRuns(Fitted(by_units, spec), spec);
   }
 }
 

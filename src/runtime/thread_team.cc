@@ -64,39 +64,49 @@ Status ThreadTeam::Start(size_t size) {
 }
 
 ThreadTeam::~ThreadTeam() {
-  loop_ = kStop;
-  loop_.notify_all();
+  for (Lane& lane : lanes_) {
+    lane.loop = kStop;
+    lane.loop.notify_all();
+  }
   for (std::thread& worker : workers_) {
     if (worker.joinable()) worker.join();
   }
 }
 
 void ThreadTeam::Begin(int64_t expected_ns) {
-  may_wake_ = expected_ns >= kWorthWakingNs || NowNs() - ended_ns_ < kSpinNs;
+  begun_ns_ = NowNs();
+  may_wake_ = expected_ns >= kWorthWakingNs || begun_ns_ - ended_ns_ < kSpinNs;
 }
 
-void ThreadTeam::End() { ended_ns_ = NowNs(); }
+int64_t ThreadTeam::End() {
+  ended_ns_ = NowNs();
+  return ended_ns_ - begun_ns_;
+}
 
 void ThreadTeam::Share(size_t chunks_per_thread, Job job, const void* context) {
   const size_t chunks = size_ * chunks_per_thread;
-  const bool wake = sleepers_.load() > 0 && MayWake();
-  if (!wake && sleepers_.load() == size_ - 1) {
+  const uint32_t sleepers = sleepers_.load();
+  const bool wake = sleepers > 0 && MayWake();
+  if (!wake && sleepers == size_ - 1) {
     for (size_t chunk = 0; chunk < chunks; ++chunk) job(context, chunk);
     return;
   }
-  last_loop_ = last_loop_ == UINT32_MAX ? kNoLoop : last_loop_ + 1;
-  job_ = job;
-  context_ = context;
-  done_.store(0, std::memory_order_relaxed);
-  for (size_t t = 0; t < size_; ++t) {
+  ++last_loop_;
+  if (static_cast<uint32_t>(last_loop_) == kStop) ++last_loop_;
+  const auto loop = static_cast<uint32_t>(last_loop_);
+  for (size_t t = size_; t-- > 0;) {
     const auto first = static_cast<uint16_t>(t * chunks_per_thread);
     const auto end = static_cast<uint16_t>(first + chunks_per_thread);
-    lanes_[t].part.store({last_loop_, first, end}, std::memory_order_release);
+    Lane& lane = lanes_[t];
+    lane.job = job;
+    lane.context = context;
+    lane.number = last_loop_;
+    lane.part.store({loop, first, end}, std::memory_order_release);
+    lane.loop.store(loop, std::memory_order_release);
+    if (wake) lane.loop.notify_all();
   }
-  loop_.store(last_loop_, std::memory_order_release);
-  if (wake) loop_.notify_all();
-  TakeChunks(0, last_loop_);
-  WaitForChunks(static_cast<uint32_t>(chunks));
+  const size_t taken = TakeChunks(0, loop);
+  if (taken < chunks) WaitForChunks(chunks - taken);
 }
 
 bool ThreadTeam::MayWake() {
@@ -108,52 +118,73 @@ bool ThreadTeam::MayWake() {
 }
 
 // Takes this thread's chunks from the front, then what is left of the others' from the back.
-void ThreadTeam::TakeChunks(size_t rank, uint32_t loop) {
-  uint32_t taken = 0;
+// Returns how many.
+size_t ThreadTeam::TakeChunks(size_t rank, uint32_t loop) {
+  size_t taken = 0;
   for (size_t i = 0; i < size_; ++i) {
     const size_t owner = (rank + i) % size_;
-    std::atomic<Part>& word = lanes_[owner].part;
-    Part part = word.load(std::memory_order_acquire);
+    Lane& lane = lanes_[owner];
+    Part part = lane.part.load(std::memory_order_acquire);
     while (part.loop == loop && part.next < part.end) {
       Part rest = part;
       const size_t chunk = owner == rank ? rest.next++ : --rest.end;
-      if (!word.compare_exchange_weak(part, rest, std::memory_order_acquire)) continue;
-      job_(context_, chunk);
+      if (!lane.part.compare_exchange_weak(part, rest, std::memory_order_acquire)) continue;
+      lane.job(lane.context, chunk);
       ++taken;
-      part = word.load(std::memory_order_acquire);
+      part = lane.part.load(std::memory_order_acquire);
     }
   }
-  // Once for all of them: the loop cannot end before. Sequentially consistent with WaitForChunks.
-  if (taken == 0) return;
-  done_.fetch_add(taken);
-  if (caller_sleeps_.load()) done_.notify_one();
+  return taken;
 }
 
-void ThreadTeam::WaitForChunks(uint32_t chunks) {
-  const auto all_done = [&] { return done_.load(std::memory_order_acquire) == chunks; };
+// Of the last loop, by workers.
+size_t ThreadTeam::DoneChunks() const {
+  size_t chunks = 0;
+  for (size_t t = 1; t < size_; ++t) {
+    const uint64_t word = done_[t].loop_and_count.load();
+    if (word >> Done::kCountBits != last_loop_) continue;  // 2^48 loops are centuries
+    chunks += word & ((uint64_t{1} << Done::kCountBits) - 1);
+  }
+  return chunks;
+}
+
+void ThreadTeam::WaitForChunks(size_t chunks) {
+  const auto all_done = [&] { return DoneChunks() == chunks; };
   if (Spin(all_done)) return;
   // A worker's core was taken away: sleep, so that it may have this one.
   caller_sleeps_.store(true);
-  for (uint32_t done = done_.load(); done != chunks; done = done_.load()) done_.wait(done);
+  for (;;) {
+    const uint32_t wakes = caller_wakes_.load();
+    if (all_done()) break;
+    caller_wakes_.wait(wakes);
+  }
   caller_sleeps_.store(false);
 }
 
-uint32_t ThreadTeam::WaitForLoop(uint32_t seen) {
-  const auto changed = [&] { return loop_.load(std::memory_order_acquire) != seen; };
+uint32_t ThreadTeam::WaitForLoop(size_t rank, uint32_t seen) {
+  std::atomic<uint32_t>& loop = lanes_[rank].loop;
+  const auto changed = [&] { return loop.load(std::memory_order_acquire) != seen; };
   if (!Spin(changed)) {
     sleepers_.fetch_add(1);
-    loop_.wait(seen);
+    loop.wait(seen);
     sleepers_.fetch_sub(1);
   }
-  return loop_.load(std::memory_order_acquire);
+  return loop.load(std::memory_order_acquire);
 }
 
 void ThreadTeam::Work(size_t rank) {
   const FlushDenormals flush;
   for (uint32_t loop = kNoLoop;;) {
-    loop = WaitForLoop(loop);
+    loop = WaitForLoop(rank, loop);
     if (loop == kStop) return;
-    TakeChunks(rank, loop);
+    const size_t taken = TakeChunks(rank, loop);
+    // Once for all of them: the loop cannot end before, so that its number is still there. Both
+    // are sequentially consistent with WaitForChunks.
+    if (taken == 0) continue;
+    done_[rank].loop_and_count.store(lanes_[rank].number << Done::kCountBits | taken);
+    if (!caller_sleeps_.load()) continue;
+    caller_wakes_.fetch_add(1);
+    caller_wakes_.notify_one();
   }
 }
 

@@ -47,7 +47,11 @@ class ThreadTeam {
   // still spin had they been awake; but only once in kWakeEveryNs, since one that does not come has
   // no core to itself. Else this thread does the work alone.
   void Begin(int64_t expected_ns);
-  void End();
+  // Returns the nanoseconds since Begin.
+  int64_t End();
+
+  // Whether no worker sleeps.
+  bool IsAwake() const { return sleepers_.load(std::memory_order_relaxed) == 0; }
 
   // Calls body(chunk) once for every chunk below size() * chunks_per_thread, on any threads, and
   // returns when all have returned; what they wrote is then seen here. Chunks
@@ -63,7 +67,7 @@ class ThreadTeam {
 
  private:
   static constexpr uint32_t kStop = 0;  // ends the workers
-  static constexpr uint32_t kNoLoop = 1;
+  static constexpr uint64_t kNoLoop = 1;
   using Job = void (*)(const void* context, size_t chunk);
 
   // The chunks [next, end) that are left of one thread's part of loop `loop`: in one word, so that
@@ -72,33 +76,45 @@ class ThreadTeam {
     uint32_t loop;
     uint16_t next, end;
   };
-  struct alignas(64) Lane {
-    std::atomic<Part> part = Part{0, 0, 0};
-  };
   static_assert(std::atomic<Part>::is_always_lock_free);
 
+  // All that one thread is told of a loop, in one cache line: each line that goes from core to core
+  // takes 0.1 us (Xeon of the fifth generation). Job and context are written only when all chunks
+  // of the loop before have been done, and read only by who has taken one of this loop.
+  struct alignas(64) Lane {
+    std::atomic<uint32_t> loop = kNoLoop;  // the last loop, or kStop
+    std::atomic<Part> part = Part{0, 0, 0};
+    Job job = nullptr;
+    const void* context = nullptr;
+    uint64_t number = 0;  // all of the loop's; the others are its lower half
+  };
+  // What one thread tells: the last loop of which it has done chunks, and how many.
+  struct alignas(64) Done {
+    static constexpr int kCountBits = 16;
+    std::atomic<uint64_t> loop_and_count = 0;  // of the loop the lower 48 bits
+  };
+
   void Share(size_t chunks_per_thread, Job job, const void* context);
-  void TakeChunks(size_t rank, uint32_t loop);
-  void WaitForChunks(uint32_t chunks);
+  size_t TakeChunks(size_t rank, uint32_t loop);
+  size_t DoneChunks() const;
+  void WaitForChunks(size_t chunks);
   bool MayWake();
-  uint32_t WaitForLoop(uint32_t seen);
+  uint32_t WaitForLoop(size_t rank, uint32_t seen);
   void Work(size_t rank);
 
   size_t size_ = 1;
-  // The running loop. Written only when all chunks of the loop before have been done, read only
-  // by who has taken one of this loop.
-  Job job_ = nullptr;
-  const void* context_ = nullptr;
   bool may_wake_ = false;
+  int64_t begun_ns_ = 0;
   int64_t ended_ns_ = 0;
   int64_t woke_ns_ = 0;
-  uint32_t last_loop_ = kNoLoop;
+  uint64_t last_loop_ = kNoLoop;
 
-  alignas(64) std::atomic<uint32_t> loop_ = kNoLoop;  // the last loop, or kStop
-  std::atomic<uint32_t> sleepers_ = 0;
-  alignas(64) std::atomic<uint32_t> done_ = 0;  // chunks of the running loop
+  // Written only by who goes to sleep, or wakes the caller.
+  alignas(64) std::atomic<uint32_t> sleepers_ = 0;
   std::atomic<bool> caller_sleeps_ = false;
+  std::atomic<uint32_t> caller_wakes_ = 0;
   Lane lanes_[kMostThreads];
+  Done done_[kMostThreads];
   std::thread workers_[kMostThreads - 1];
 };
 
