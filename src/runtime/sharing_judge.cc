@@ -17,7 +17,7 @@ void SharingJudge::Took(int64_t ns, size_t rows) {
   ++runs_;
   ns_ += ns;
   if (phase_ == Phase::kRests) {
-    if (runs_ < next_rest_) return;
+    if (runs_ < next_rest_ && ns_ < kMostRestNs) return;
     next_rest_ = std::min(2 * next_rest_, kMostRest);
     is_second_ = false;
     return Begin(shares_ ? Phase::kShared : Phase::kAlone);

@@ -11,7 +11,8 @@
 namespace espalier {
 
 // Runs some times shared and as often alone, then as was faster by the median, until it is time to
-// look again: after kFirstRest runs, then after twice as many as the last time, up to kMostRest.
+// look again: after kFirstRest runs, then after twice as many as the last time, up to kMostRest or
+// so many as take kMostRestNs.
 class SharingJudge {
  public:
   // A phase begins with runs that fill the caches of the cores, which do not count.
@@ -21,8 +22,9 @@ class SharingJudge {
   static constexpr size_t kMostSamples = 15;
   static constexpr size_t kFewSamples = 3;
   static constexpr int64_t kPhaseNs = 2'000'000;
-  static constexpr uint32_t kFirstRest = 256;
+  static constexpr uint32_t kFirstRest = 128;
   static constexpr uint32_t kMostRest = 16384;
+  static constexpr int64_t kMostRestNs = 1'000'000'000;
   // Runs that should have been shared, but for workers that were asleep, before it gives up.
   static constexpr size_t kMostMissed = 64;
 

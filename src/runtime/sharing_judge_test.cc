@@ -69,6 +69,13 @@ TEST(SharingJudge, ComparesLongRunsByAFew) {
   EXPECT_EQ(RunAll(100, {5'000'000, 8'000'000}, &judge), 100u);
 }
 
+TEST(SharingJudge, LooksAgainAfterASecondAtTheLatest) {
+  SharingJudge judge;
+  RunAll(2 * SharingJudge::kFewSamples, {80'000'000, 50'000'000}, &judge);
+  EXPECT_EQ(RunAll(20, {80'000'000, 50'000'000}, &judge), 0u);
+  EXPECT_GT(RunAll(2 * SharingJudge::kFewSamples, {80'000'000, 50'000'000}, &judge), 0u);
+}
+
 TEST(SharingJudge, ComparesByRow) {
   SharingJudge judge;
   for (size_t run = 0; run < kComparison; ++run) {
