@@ -188,6 +188,31 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
   }
 }
 
+// As many as sessions multiply at once, past what kernels round or gather together.
+TEST_P(EveryKernel, GivesTheSameBitsForManyRows) {
+  Rng rng(6);
+  const Tensor w = RandomMatrix(64, 40, 0.6, spec(), &rng);
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
+  constexpr size_t kMost = 257;
+  PaddedRows x = RandomX(40, kMost, &rng);
+  PaddedRows alone(RowsOf(w), kMost, kUntouched);
+  for (size_t n = 0; n < kMost; ++n) {
+    MatMulArgs args = ArgsOf(&x, {}, &alone);
+    args.x = x.row(n);
+    args.y = alone.row(n);
+    args.count = 1;
+    kernel()(encoded.view(), args);
+  }
+  for (const size_t count : {size_t{33}, size_t{65}, kMost}) {
+    PaddedRows together(RowsOf(w), kMost, kUntouched);
+    MatMulArgs args = ArgsOf(&x, {}, &together);
+    args.count = count;
+    kernel()(encoded.view(), args);
+    const auto end = together.values.begin() + static_cast<ptrdiff_t>(count * together.stride);
+    ASSERT_TRUE(std::equal(together.values.begin(), end, alone.values.begin())) << count;
+  }
+}
+
 TEST_P(EveryKernel, ComputesTheRowsOfTheGroupsItIsGiven) {
   ASSERT_NO_FATAL_FAILURE(ExpectGroups(spec(), kernel()));
 }

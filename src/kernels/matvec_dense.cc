@@ -242,16 +242,19 @@ void Run(const EncodedView& matrix, const MatMulArgs& args) {
   ManyStrips<W>(matrix, args);
 }
 
+// As many x at once as there is room for, up to kCompactRows: a portion's weights meet all of them
+// before those of the next.
 template <typename W>
 void RunCompact(const EncodedView& matrix, const MatMulArgs& args) {
+  constexpr size_t kCompactRows = 16;
   constexpr size_t kPad = kPaddingBytes / sizeof(float);
   constexpr size_t kMostFloats = CompactMaxCols(kTypeOf<W>) + kPad;
   const CompactView w = ViewCompact(matrix);
   const CompactRange range = RangeOf(w, matrix.rows, args);
   HWY_ALIGN float x[kMostFloats];
-  HWY_ALIGN float sums[kTileCount * kPortionRows + kPad];
+  HWY_ALIGN float sums[kCompactRows * kPortionRows + kPad];
   const size_t stride = w.col_count + kPad;
-  const size_t most = std::min(kTileCount, kMostFloats / stride);
+  const size_t most = std::min(kCompactRows, kMostFloats / stride);
   for (size_t n = 0; n < args.count; n += most) {
     const size_t count = std::min(most, args.count - n);
     for (size_t i = 0; i < count; ++i) {

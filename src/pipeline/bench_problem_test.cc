@@ -38,6 +38,18 @@ TEST(BenchProblem, TimesEverySystemInEveryCase) {
   EXPECT_LT(rows[1].bytes, rows[0].bytes);
 }
 
+// The least time of a step of a long sequence is about that of weight_hh alone, an eighth of it
+// all.
+TEST(BenchProblem, ReadsTheInputMatrixOnceASequence) {
+  const BenchProblem problem = ValueOrDie(
+      ParseBenchProblem("{cell: gru, hidden: 128, input: 896, steps: [1, 100], peers: [], "
+                        "formats: [], repetitions: 1}"));
+  const std::vector<BenchRow> rows = ValueOrDie(RunBenchProblem(problem, {}));
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].bytes, rows[1].bytes);
+  EXPECT_LT(rows[1].roofline_us, rows[0].roofline_us / 3);
+}
+
 TEST(BenchProblem, TimesOurSessionsWithSoManyThreads) {
   const BenchProblem problem = ValueOrDie(
       ParseBenchProblem("{hidden: [8, 256], threads: [1, 2], peers: [], repetitions: 1}"));

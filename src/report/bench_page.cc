@@ -79,8 +79,9 @@ std::string BenchHtml(const BenchPage& page, const ChartLibraries& libraries) {
       {"streams", "Over streams", "One step of all streams at once.", StreamCharts(page.rows)},
       {"threads", "Over threads", "", ThreadCharts(page.rows)},
       {"roofline", "Roofline",
-       "The least time is that of reading the weights' bytes once, warm, from where so many lie, "
-       "on one core. On the solid line a step takes no longer; on the dashed one half as long "
+       "The least time is that of reading the weights' bytes once a step, warm, from where so many "
+       "lie, on one core; in whole sequences those of the input once a sequence. On the solid line "
+       "a step takes no longer; on the dashed one half as long "
        "again.",
        RooflineCharts(page.rows), "stack"}};
   for (const Section& section : sections) AddSection(section, &writer);

@@ -28,7 +28,8 @@ struct BenchRow {
   TimingRecord us;           // of one step of all streams: a sequence's time over T
   double error = 0.0;        // largest |output - reference's|, of its own network
   uint64_t bytes = 0;        // of the encoded matrices
-  double roofline_us = 0.0;  // least time to read these bytes from where so many lie, per step
+  double roofline_us = 0.0;  // least time to read these bytes from where so many lie, per step; T >
+                             // 1: those of weight_ih once a sequence
 };
 
 // An array of one object a row, on one line.

@@ -49,10 +49,34 @@ TEST_P(EveryTargetAndCell, MatchesTheReferenceInEveryFormatAndDirection) {
   }
 }
 
-class SameBits : public EveryTargetAndCell {
- protected:
-  static void ExpectWholeInChunksAndStepByStep(const Graph& graph, const std::string& format);
-};
+// `graph`: with the sequence as its second output.
+void ExpectWholeInChunks(const Graph& graph, const FormatSpec& spec, const std::string& target,
+                         int64_t steps, int64_t size, std::initializer_list<int64_t> chunks) {
+  const Artifact artifact = ArtifactOf(graph, spec);
+  Session session = SessionOf(artifact, size, steps, target);
+  Rng rng(22);
+  const Batch batch = RandomBatch(graph, steps, size, 0, &rng);
+  const StateSet start = RandomStates(graph, size, &rng);
+  SetStates(start, &session);
+  ASSERT_OK(session.Run(ViewOf(batch)));
+  const std::vector<float> last(session.Output(0).begin(), session.Output(0).end());
+  const std::vector<float> sequence(session.Output(1).begin(), session.Output(1).end());
+  const StateSet end = GetStates(session, size);
+  for (const int64_t chunk_steps : chunks) {
+    SetStates(start, &session);
+    std::vector<float> parts;
+    for (int64_t first = 0; first < steps; first += chunk_steps) {
+      const Batch chunk = Chunk(graph, batch, first, std::min(chunk_steps, steps - first));
+      ASSERT_OK(session.Run(ViewOf(chunk)));
+      parts.insert(parts.end(), session.Output(1).begin(), session.Output(1).end());
+    }
+    EXPECT_EQ(parts, sequence) << chunk_steps;
+    EXPECT_TRUE(std::equal(last.begin(), last.end(), session.Output(0).begin())) << chunk_steps;
+    EXPECT_EQ(GetStates(session, size), end) << chunk_steps;
+  }
+}
+
+class SameBits : public EveryTargetAndCell {};
 INSTANTIATE_TEST_SUITE_P(Session, SameBits, ::testing::ValuesIn(Cases()), [](const auto& test) {
   return test.param.target + "_" + std::string(InfoOf(test.param.cell).name);
 });
@@ -66,32 +90,8 @@ TEST_P(SameBits, WholeInChunksAndStepByStep) {
         "nm_16x4x2_i8"}) {
     SCOPED_TRACE(format);
     const FormatSpec spec = ValueOrDie(FindFormat(format));
-    ASSERT_NO_FATAL_FAILURE(ExpectWholeInChunksAndStepByStep(Fitted(graph, spec), format));
-  }
-}
-
-void SameBits::ExpectWholeInChunksAndStepByStep(const Graph& graph, const std::string& format) {
-  const Artifact artifact = ArtifactOf(graph, ValueOrDie(FindFormat(format)));
-  Session session = SessionOf(artifact, 3, 9, GetParam().target);
-  Rng rng(22);
-  const Batch batch = RandomBatch(graph, 9, 3, 0, &rng);
-  const StateSet start = RandomStates(graph, 3, &rng);
-  SetStates(start, &session);
-  ASSERT_OK(session.Run(ViewOf(batch)));
-  const std::vector<float> last(session.Output(0).begin(), session.Output(0).end());
-  const std::vector<float> sequence(session.Output(1).begin(), session.Output(1).end());
-  const StateSet end = GetStates(session, 3);
-  for (const int64_t chunk_steps : {1, 2, 4}) {
-    SetStates(start, &session);
-    std::vector<float> chunks;
-    for (int64_t first = 0; first < 9; first += chunk_steps) {
-      const Batch chunk = Chunk(graph, batch, first, std::min<int64_t>(chunk_steps, 9 - first));
-      ASSERT_OK(session.Run(ViewOf(chunk)));
-      chunks.insert(chunks.end(), session.Output(1).begin(), session.Output(1).end());
-    }
-    EXPECT_EQ(chunks, sequence) << chunk_steps;
-    EXPECT_TRUE(std::equal(last.begin(), last.end(), session.Output(0).begin())) << chunk_steps;
-    EXPECT_EQ(GetStates(session, 3), end) << chunk_steps;
+    ASSERT_NO_FATAL_FAILURE(
+        ExpectWholeInChunks(Fitted(graph, spec), spec, GetParam().target, 9, 3, {1, 2, 4}));
   }
 }
 
@@ -120,6 +120,22 @@ TEST_P(EveryTargetAndCell, GivesTheSameBitsAloneAndInABatch) {
 class EveryTarget : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Session, EveryTarget, ::testing::ValuesIn(Targets()),
                          [](const auto& test) { return test.param; });
+
+// Input products of 64 rows at a time, of 8, of 7 and of one.
+TEST_P(EveryTarget, GivesTheSameBitsInALongSequenceInChunks) {
+  Rng rng(27);
+  GraphBuilder builder("long", kFeatures, &rng);
+  builder.Recurrent(CellKind::kGruCell, 170);  // 64 rows (runtime/plan.cc)
+  const std::string sequence = builder.value();
+  Graph graph = ValueOrDie(builder.LastStep().Finish());
+  graph.outputs.push_back(sequence);
+  ZeroRandomWeights(0.8, &rng, &graph);
+  for (const FormatSpec& spec : AllFormats()) {
+    SCOPED_TRACE(FormatName(spec));
+    const Graph fitted = Fitted(graph, spec);
+    ASSERT_NO_FATAL_FAILURE(ExpectWholeInChunks(fitted, spec, GetParam(), 200, 1, {1, 7, 72}));
+  }
+}
 
 TEST_P(EveryTarget, MatchesTheReferenceInEveryOperator) {
   const Graph graph = EveryOperator();

@@ -370,7 +370,7 @@ TEST_F(RealtimePool, StepsWithoutASystemCall) {
 }
 
 // Nor do the session's own threads.
-TEST(RealtimeThreads, RunWithoutAnAllocation) {
+TEST(RealtimeThreads, RunWithoutAnAllocationOrALock) {
   Rng rng(3);
   GraphBuilder builder("large", {"x", {Element::kF32, Layout::kSequence, 64}}, &rng);
   const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kLstmCell, 256).Finish());
@@ -383,11 +383,14 @@ TEST(RealtimeThreads, RunWithoutAnAllocation) {
   const Batch batch = RandomBatch(graph, 8, 1, 0, &rng);
   ASSERT_TRUE(session.Run(ViewOf(batch)).ok());  // by now all threads have started
   const long before = allocation_count;
+  const long locks_before = lock_count;
   bool ok = true;
   for (int run = 0; run < 20; ++run) ok = ok && session.Run(ViewOf(batch)).ok();
   const long after = allocation_count;
+  const long locks_after = lock_count;
   EXPECT_TRUE(ok);
   EXPECT_EQ(after - before, 0);
+  EXPECT_EQ(locks_after - locks_before, 0);
 }
 
 TEST_P(Realtime, RunsWithoutASystemCall) {
