@@ -56,11 +56,10 @@ void Engine::Run(RunContext* run) noexcept {
   SharingJudge& judge = threads_->JudgeOf(*run);
   const bool shares = judge.Shares();
   run->team = shares ? &team : nullptr;
-  team.Begin(static_cast<int64_t>(plan.step_bytes * rows / kBytesPerNs));
-  const bool was_awake = team.IsAwake();
+  const bool can_share = team.Begin(static_cast<int64_t>(plan.step_bytes * rows / kBytesPerNs));
   RunOperations(*run);
   const int64_t ns = team.End();
-  if (shares && !(was_awake && team.IsAwake())) {
+  if (shares && !can_share) {
     judge.Missed();
   } else {
     judge.Took(ns, rows);

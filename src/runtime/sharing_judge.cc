@@ -23,7 +23,8 @@ void SharingJudge::Took(int64_t ns, size_t rows) {
     return Begin(shares_ ? Phase::kShared : Phase::kAlone);
   }
   const auto which = static_cast<size_t>(phase_);
-  if (counts_[which] == 0 && runs_ < kMostWarmUp && ns_ < kWarmUpNs) return;
+  const bool is_warm = runs_ > kMostWarmUp || ns_ - ns > kWarmUpNs;  // before this run
+  if (!is_warm) return;
   samples_[which][counts_[which]++] = static_cast<float>(ns) / static_cast<float>(rows);
   const size_t enough = ns_ < kPhaseNs ? kMostSamples : kFewSamples;
   if (counts_[which] < enough) return;

@@ -64,14 +64,14 @@ TEST(SharingJudge, GoesByTheMedianOfWarmRuns) {
 
 TEST(SharingJudge, ComparesLongRunsByAFew) {
   SharingJudge judge;
-  constexpr size_t kRuns = 2 * SharingJudge::kFewSamples;
+  constexpr size_t kRuns = 2 * (1 + SharingJudge::kFewSamples);
   EXPECT_EQ(RunAll(kRuns, {5'000'000, 8'000'000}, &judge), kRuns / 2);
   EXPECT_EQ(RunAll(100, {5'000'000, 8'000'000}, &judge), 100u);
 }
 
 TEST(SharingJudge, LooksAgainAfterASecondAtTheLatest) {
   SharingJudge judge;
-  RunAll(2 * SharingJudge::kFewSamples, {80'000'000, 50'000'000}, &judge);
+  RunAll(2 * (1 + SharingJudge::kFewSamples), {80'000'000, 50'000'000}, &judge);
   EXPECT_EQ(RunAll(20, {80'000'000, 50'000'000}, &judge), 0u);
   EXPECT_GT(RunAll(2 * SharingJudge::kFewSamples, {80'000'000, 50'000'000}, &judge), 0u);
 }

@@ -73,9 +73,11 @@ ThreadTeam::~ThreadTeam() {
   }
 }
 
-void ThreadTeam::Begin(int64_t expected_ns) {
+bool ThreadTeam::Begin(int64_t expected_ns) {
   begun_ns_ = NowNs();
-  may_wake_ = expected_ns >= kWorthWakingNs || begun_ns_ - ended_ns_ < kSpinNs;
+  const bool is_long = expected_ns >= kWorthWakingNs;
+  may_wake_ = is_long || begun_ns_ - ended_ns_ < kSpinNs;
+  return is_long || sleepers_.load() == 0;
 }
 
 int64_t ThreadTeam::End() {

@@ -45,13 +45,11 @@ class ThreadTeam {
   // Before the loops of one run, and after. Workers that sleep are woken by its first loop if the
   // run is expected to take long enough, or if it follows the last one so closely that they would
   // still spin had they been awake; but only once in kWakeEveryNs, since one that does not come has
-  // no core to itself. Else this thread does the work alone.
-  void Begin(int64_t expected_ns);
+  // no core to itself. Else this thread does the work alone. Returns whether the workers are awake,
+  // or the run is long enough for them to come.
+  bool Begin(int64_t expected_ns);
   // Returns the nanoseconds since Begin.
   int64_t End();
-
-  // Whether no worker sleeps.
-  bool IsAwake() const { return sleepers_.load(std::memory_order_relaxed) == 0; }
 
   // Calls body(chunk) once for every chunk below size() * chunks_per_thread, on any threads, and
   // returns when all have returned; what they wrote is then seen here. Chunks
