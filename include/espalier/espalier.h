@@ -107,7 +107,8 @@ typedef struct espalier_session_options {
   int64_t max_steps;  /* largest T of one run, at least 1 */
   const char* target; /* an instruction set, e.g. "AVX2"; NULL or "" for the best */
   /* At most 64; 0 is 1. With more than 1 the session has threads of its own, which share the rows
-   * of large matrices with the caller; results are the same to the bit. */
+   * of large matrices with the caller where it measures, while it runs, that this is faster;
+   * results are the same to the bit. */
   int64_t threads;
 } espalier_session_options;
 
