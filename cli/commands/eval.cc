@@ -47,12 +47,14 @@ Json ActivityJson(const LayerActivity& activity) {
           {"predicted", activity.rules.predicted},
           {"rows", counters.rows},
           {"rows_run", counters.rows_run},
+          {"rows_idle", counters.rows_idle},
           {"x_columns", counters.x_columns},
           {"x_sent", counters.x_sent},
           {"h_columns", counters.h_columns},
           {"h_sent", counters.h_sent},
           {"multiply_adds", counters.multiply_adds},
-          {"multiply_adds_without", counters.multiply_adds_without}};
+          {"multiply_adds_without", counters.multiply_adds_without},
+          {"multiply_adds_skipped", counters.multiply_adds_skipped}};
 }
 
 // .onnx by libtorch, .esp by a Session: each file in the engine that it is made for. Adds what

@@ -80,7 +80,7 @@ Action AddThresholds(CLI::App* app) {
   app->add_option(
          "--scale", spec.scale,
          "What thresholds are in proportion to: changes of x and h of each layer from step to "
-         "step, the same fitted to the loss, or common")
+         "step, the same fitted to the loss, common, or the thresholds that layers have (own)")
       ->capture_default_str();
   app->add_option("--timed-steps", flags->options.timed_steps,
                   "Steps of each point that are timed; 0: none")

@@ -203,10 +203,11 @@ typedef struct espalier_layer_activity {
    */
   int64_t units;
   int64_t units_run;
-  /* Rows of gates in the other steps of a layer that leaves out idle or predicted ones, and how
-   * many of them were not left out. */
+  /* Rows of gates in the other steps of a layer that leaves out idle or predicted ones, how many of
+   * them were not left out, and how many were since they are idle: the rest is predicted. */
   int64_t rows;
   int64_t rows_run;
+  int64_t rows_idle;
   /* Columns of the input matrix in the other steps, and how many were sent: where many are, all are
    * multiplied. */
   int64_t x_columns;
@@ -215,6 +216,7 @@ typedef struct espalier_layer_activity {
   int64_t h_sent;
   int64_t multiply_adds;         /* done in both matrices, to choose banks and to predict rows */
   int64_t multiply_adds_without; /* as many steps of the plain layer */
+  int64_t multiply_adds_skipped; /* of these in skipped steps; other rules avoided the rest */
 } espalier_layer_activity;
 
 /* Returns the number of directions of layers that have dynamic pruning. */

@@ -83,6 +83,7 @@ ActivityRecord RecordOf(const LayerActivity& activity) {
   record.predicted = static_cast<double>(activity.rules.predicted);
   record.rows = static_cast<int64_t>(counters.rows);
   record.rows_run = static_cast<int64_t>(counters.rows_run);
+  record.rows_idle = static_cast<int64_t>(counters.rows_idle);
   record.units_run = static_cast<int64_t>(counters.units_run);
   record.x_columns = static_cast<int64_t>(counters.x_columns);
   record.x_sent = static_cast<int64_t>(counters.x_sent);
@@ -90,6 +91,7 @@ ActivityRecord RecordOf(const LayerActivity& activity) {
   record.h_sent = static_cast<int64_t>(counters.h_sent);
   record.multiply_adds = static_cast<int64_t>(counters.multiply_adds);
   record.multiply_adds_without = static_cast<int64_t>(counters.multiply_adds_without);
+  record.multiply_adds_skipped = static_cast<int64_t>(counters.multiply_adds_skipped);
   return record;
 }
 

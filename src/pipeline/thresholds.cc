@@ -5,16 +5,15 @@
 #include <limits>
 #include <map>
 #include <set>
-#include <span>
 #include <utility>
 
 #include "artifact/artifact.h"
 #include "base/strings.h"
 #include "cells/saturation.h"
-#include "model/reference.h"
 #include "model/without_rules.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/stages.h"
+#include "pipeline/threshold_scales.h"
 #include "pipeline/threshold_times.h"
 #include "prune/dynamic.h"
 #include "prune/patterns.h"
@@ -29,6 +28,7 @@ constexpr char kPredicted[] = "predicted";
 constexpr char kFitted[] = "fitted";
 constexpr char kChanges[] = "changes";
 constexpr char kCommon[] = "common";
+constexpr char kOwn[] = "own";
 
 // The factors that are tried until the target is passed; then as many halvings of the last gap,
 // which find it to 2^(1/64), 1 %.
@@ -42,15 +42,6 @@ constexpr double kFirstRaise = 2.0;
 constexpr double kLastRaise = 1.4;
 constexpr int kFitHalvings = 3;
 constexpr double kLeastGain = 0.001;  // of the loss
-
-// More: a better scale of layers, by steps of the reference executor, which is slow.
-constexpr int64_t kScaleSequences = 64;
-constexpr int64_t kScaleSteps = 2000;
-
-struct Scale {
-  double x = 1.0, h = 1.0;
-};
-using Scales = std::map<std::string, Scale>;  // by layer
 
 double ShareOf(uint64_t part, uint64_t whole) {
   return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
@@ -98,63 +89,6 @@ Result<std::set<std::string>> LayersOf(const Graph& graph, const ThresholdSpec& 
   }
   const std::vector<std::string>& chosen = with_method.empty() ? updating : with_method;
   return std::set<std::string>(chosen.begin(), chosen.end());
-}
-
-// Sum of squares of v[t] - v[t-1] over [T, 1, F], and how many there are.
-struct Changes {
-  double squares = 0.0;
-  double count = 0.0;
-
-  void Add(std::span<const float> values, size_t features) {
-    for (size_t i = features; i < values.size(); ++i) {
-      const double change =
-          static_cast<double>(values[i]) - static_cast<double>(values[i - features]);
-      squares += change * change;
-    }
-    count += static_cast<double>(values.size() - std::min(values.size(), features));
-  }
-  // What never moves needs no threshold: any will do.
-  double Rms() const { return squares > 0.0 ? std::sqrt(squares / count) : 1.0; }
-};
-
-// Sequences of the split, one a batch, of kScaleSteps steps or what passes them.
-std::vector<Batch> FirstSequences(const Dataset& valid) {
-  std::vector<Batch> batches;
-  LabelledBatch batch;
-  int64_t steps = 0;
-  for (const std::vector<int64_t>& indices : SampleBatches(valid, kScaleSequences, 1, 1)) {
-    if (steps >= kScaleSteps) break;
-    MakeBatch(valid, indices, &batch);
-    steps += batch.batch.steps;
-    batches.push_back(batch.batch);
-  }
-  return batches;
-}
-
-Result<Scales> ScalesOf(const Graph& graph, const std::set<std::string>& layers,
-                        const Dataset& valid) {
-  std::map<std::string, std::pair<Changes, Changes>> changes;
-  for (const Batch& batch : FirstSequences(valid)) {
-    StateSet states = ZeroStates(graph, 1);
-    ESPALIER_ASSIGN_OR_RETURN(const auto values, RunReference(graph, batch, &states));
-    for (const Node& node : graph.nodes) {
-      if (!layers.contains(node.name)) continue;
-      const auto x = values.find(node.inputs[0]);
-      auto& [of_x, of_h] = changes[node.name];
-      if (x == values.end()) {
-        of_x.Add(batch.features, static_cast<size_t>(graph.inputs[0].type.features));
-      } else {
-        of_x.Add(x->second.values, static_cast<size_t>(x->second.type.features));
-      }
-      const Value& h = values.at(node.output);
-      of_h.Add(h.values, static_cast<size_t>(h.type.features));
-    }
-  }
-  Scales scales;
-  for (const auto& [layer, each] : changes) {
-    scales[layer] = {each.first.Rms(), each.second.Rms()};
-  }
-  return scales;
 }
 
 std::vector<std::string> NamesOf(const Scales& scales) {
@@ -298,12 +232,14 @@ Result<size_t> Search::Measure(double factor, bool skips) {
     to->units_run += from.units_run;
     to->rows += from.rows;
     to->rows_run += from.rows_run;
+    to->rows_idle += from.rows_idle;
     to->x_columns += from.x_columns;
     to->x_sent += from.x_sent;
     to->h_columns += from.h_columns;
     to->h_sent += from.h_sent;
     to->multiply_adds += from.multiply_adds;
     to->multiply_adds_without += from.multiply_adds_without;
+    to->multiply_adds_skipped += from.multiply_adds_skipped;
   };
   for (const LayerActivity& activity : use.activity) {
     add(activity.counters, &all);
@@ -514,10 +450,10 @@ Status ValidateThresholds(const ThresholdSpec& spec) {
   if (spec.scale != kFitted && !is_delta) {
     return InvalidArgument("scale: method delta expected, " + spec.method + " found");
   }
-  const std::vector<std::string> scales = {kFitted, kChanges, kCommon};
+  const std::vector<std::string> scales = {kFitted, kChanges, kCommon, kOwn};
   if (std::find(scales.begin(), scales.end(), spec.scale) != scales.end()) return Ok();
-  return InvalidArgument("scale: fitted, changes or common expected, '" + spec.scale + "' found" +
-                         DidYouMean(spec.scale, scales));
+  return InvalidArgument("scale: fitted, changes, common or own expected, '" + spec.scale +
+                         "' found" + DidYouMean(spec.scale, scales));
 }
 
 Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec) {
@@ -531,6 +467,7 @@ Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec
         StrCat("a recurrent layer that has, or can have, ", spec.method, " expected, none found",
                skips ? "; layers that skip get it where `layers` names them" : ""));
   }
+  if (spec.scale == kOwn) ESPALIER_RETURN_IF_ERROR(OwnScales(graph, layers).status());
   std::vector<DynamicSpec> rules;
   for (const Node& node : graph.nodes) {
     if (!layers.contains(node.name)) continue;
@@ -558,8 +495,10 @@ Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
   Scales scales;
   for (const std::string& layer : layers) scales[layer] = Scale();
   const bool has_scales = spec.method == kDelta;
-  if (has_scales && spec.scale != kCommon) {
-    ESPALIER_ASSIGN_OR_RETURN(scales, ScalesOf(graph, layers, valid));
+  if (has_scales && spec.scale == kOwn) {
+    ESPALIER_ASSIGN_OR_RETURN(scales, OwnScales(given, layers));
+  } else if (has_scales && spec.scale != kCommon) {
+    ESPALIER_ASSIGN_OR_RETURN(scales, ScalesOfChanges(graph, layers, valid));
   }
   Search search(graph, artifact, valid, options, std::move(scales));
   ESPALIER_RETURN_IF_ERROR(search.Run());

@@ -33,7 +33,8 @@ struct ThresholdSpec {
   std::vector<std::string> layers;
   // "changes": root mean square of the changes from step to step; "fitted": from those on, each is
   // raised as long as the validation loss at equal work falls; "common": the same threshold
-  // everywhere, as a control.
+  // everywhere, as a control; "own": the thresholds that the layers have, e.g. trained ones, which
+  // a factor of 1 leaves as they are.
   std::string scale = "fitted";
   // The dynamic method (prune/dynamic.h) whose numbers are looked for: delta; idle or predicted, of
   // which the epsilon is the same in all layers.

@@ -129,6 +129,26 @@ TEST_F(FindThresholdsTest, AreInProportionToWhatMovesInEachLayer) {
   EXPECT_EQ(common.layers[0].x, common.layers[1].h);
 }
 
+// Trained thresholds stay in proportion to each other; a factor of 1 is what they were.
+TEST_F(FindThresholdsTest, AreInProportionToThoseThatThereAre) {
+  Use("gru:8 last_step gemm:3", 1.0f);
+  options_.spec.multiply_adds = 0.6;
+  options_.spec.scale = "own";
+  ExpectRefused({"scale: own", "thresholds above 0 expected", "'gru0' found"});
+  const DynamicSpec delta{.name = "delta", .x = 0.25, .h = 0.0625};
+  graph_ = ValueOrDie(WithDynamic(graph_, std::vector<DynamicSpec>{delta}));
+  const FoundThresholds found = Find();
+  bool has_own = false;
+  for (const ThresholdPoint& point : found.curve.points) {
+    EXPECT_NEAR(point.layers[0].x, 4.0 * point.layers[0].h, 1e-6);
+    if (point.factor != 1.0) continue;
+    has_own = true;
+    EXPECT_EQ(point.layers[0].x, 0.25);
+    EXPECT_EQ(point.layers[0].h, 0.0625);
+  }
+  EXPECT_TRUE(has_own);
+}
+
 // What moves most in x is read by nothing, so that x is worth more columns than its changes say.
 TEST_F(FindThresholdsTest, AreFittedToWhatTheyCost) {
   Use("gru:12 last_step gemm:3", 6.0f);

@@ -313,7 +313,12 @@ std::vector<Chart> LeftOutCharts(const ModelRecord& model) {
       bars.push_back({"units", kReason, 1.0 - ShareOf(record.units_run, record.units)});
     }
     if (record.rows > 0) {
-      bars.push_back({"rows", kReason, 1.0 - ShareOf(record.rows_run, record.rows)});
+      const double idle = ShareOf(record.rows_idle, record.rows);
+      const double left_out = 1.0 - ShareOf(record.rows_run, record.rows);
+      if (record.predicted > 0.0) {
+        bars.push_back({"predicted rows", kReason, std::max(0.0, left_out - idle)});
+      }
+      if (record.idle > 0.0) bars.push_back({"idle rows", kReason, idle});
     }
     if (record.x_columns == 0) continue;
     bars.push_back({"columns of x", kReason, 1.0 - ShareOf(record.x_sent, record.x_columns)});

@@ -120,12 +120,14 @@ struct ActivityRecord {
   int64_t units_run = 0;
   int64_t rows = 0;
   int64_t rows_run = 0;
+  int64_t rows_idle = 0;
   int64_t x_columns = 0;
   int64_t x_sent = 0;
   int64_t h_columns = 0;
   int64_t h_sent = 0;
   int64_t multiply_adds = 0;
   int64_t multiply_adds_without = 0;
+  int64_t multiply_adds_skipped = 0;
   std::optional<ActivityMap> map;  // nullopt of a network that cannot stream
 };
 

@@ -211,6 +211,11 @@ Status ReadActivity(const ObjectReader& object, ActivityRecord* activity) {
     ESPALIER_RETURN_IF_ERROR(object.Count("rows", &activity->rows));
     ESPALIER_RETURN_IF_ERROR(object.Count("rows_run", &activity->rows_run));
   }
+  if (object.Find("multiply_adds_skipped") != nullptr) {  // records of before have neither
+    ESPALIER_RETURN_IF_ERROR(object.Count("rows_idle", &activity->rows_idle));
+    ESPALIER_RETURN_IF_ERROR(
+        object.Count("multiply_adds_skipped", &activity->multiply_adds_skipped));
+  }
   ESPALIER_RETURN_IF_ERROR(object.Count("x_columns", &activity->x_columns));
   ESPALIER_RETURN_IF_ERROR(object.Count("x_sent", &activity->x_sent));
   ESPALIER_RETURN_IF_ERROR(object.Count("h_columns", &activity->h_columns));

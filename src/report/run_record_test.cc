@@ -58,8 +58,8 @@ RunRecord SmallRecord() {
   model.hidden_sizes = {{"rnn", 3}};
   model.weights = {weight};
   model.costs = "another CPU";
-  ActivityRecord activity{"rnn", false, 0.5, 0.25, true, true, 0.125, 0.25, 10,  4, 20,
-                          7,     30,    5,   12,   6,    18,   9,     50,   100, {}};
+  ActivityRecord activity{"rnn", false, 0.5, 0.25, true, true, 0.125, 0.25, 10,  4,  20, 7,
+                          30,    5,     2,   12,   6,    18,   9,     50,   100, 40, {}};
   activity.map = ActivityMap{1,
                              2,
                              2,

@@ -93,12 +93,14 @@ Json ActivityJson(const ActivityRecord& activity) {
                {"predicted", activity.predicted},
                {"rows", activity.rows},
                {"rows_run", activity.rows_run},
+               {"rows_idle", activity.rows_idle},
                {"x_columns", activity.x_columns},
                {"x_sent", activity.x_sent},
                {"h_columns", activity.h_columns},
                {"h_sent", activity.h_sent},
                {"multiply_adds", activity.multiply_adds},
-               {"multiply_adds_without", activity.multiply_adds_without}};
+               {"multiply_adds_without", activity.multiply_adds_without},
+               {"multiply_adds_skipped", activity.multiply_adds_skipped}};
   if (!activity.map) return json;
   json["map"] = {{"sequence", activity.map->sequence},
                  {"steps", activity.map->steps},

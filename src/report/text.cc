@@ -133,7 +133,13 @@ std::string ActivityText(const ActivityRecord& activity) {
                             " of the steps skipped; ");
   if (activity.units > 0)
     text += percent(activity.units_run, activity.units) + " of the units run; ";
-  if (activity.rows > 0) text += percent(activity.rows_run, activity.rows) + " of the rows run; ";
+  if (activity.rows > 0) {
+    text += percent(activity.rows_run, activity.rows) + " of the rows run";
+    if (activity.rows_idle > 0) {
+      text += StrCat(" (", percent(activity.rows_idle, activity.rows), " idle)");
+    }
+    text += "; ";
+  }
   if (activity.x_columns > 0) {
     text += StrCat(percent(activity.x_sent, activity.x_columns), " of the columns of x and ",
                    percent(activity.h_sent, activity.h_columns), " of h sent; ");

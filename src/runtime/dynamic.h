@@ -26,14 +26,16 @@ struct LayerCounters {
   uint64_t units = 0;    // units of layers with banks in updates, and how many of them ran
   uint64_t units_run = 0;
   uint64_t rows = 0;  // gates of all units in updates of layers with idle or predicted rows, and
-  uint64_t rows_run = 0;   // how many of them were multiplied and not left out
+  uint64_t rows_run = 0;   // how many of them were multiplied and not left out,
+  uint64_t rows_idle = 0;  // and how many were left out since they are idle; others are predicted
   uint64_t x_columns = 0;  // columns of weight_ih in updates, and how many of them were sent
   uint64_t x_sent = 0;
   uint64_t h_columns = 0;  // of weight_hh
   uint64_t h_sent = 0;
   uint64_t multiply_adds =
       0;  // done in both products, to choose banks and to predict, with padding
-  uint64_t multiply_adds_without = 0;  // of as many steps without rules
+  uint64_t multiply_adds_without = 0;  // of as many steps without rules,
+  uint64_t multiply_adds_skipped = 0;  // of these in skipped steps; other rules avoided the rest
 };
 
 inline constexpr int64_t kMostSkipsAhead = 65535;  // that Session::SkipsAhead says

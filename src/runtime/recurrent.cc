@@ -221,6 +221,7 @@ bool BeginStep(const Operation& op, const RunContext& run, size_t s, size_t b) {
   if (!(rest > 0.5f)) return true;
   rest = std::max(0.0f, rest - *run.StateOf(dynamic.gain, b));
   ++dynamic.counters->skipped;
+  dynamic.counters->multiply_adds_skipped += dynamic.plain_multiply_adds;
   CopyFloats(run.StateOf(layer.h, b), layer.h.features,
              op.out.row(RowOf(layer, run, s, b)) + layer.out_offset);
   return false;

@@ -167,7 +167,9 @@ size_t SaturatedStep::StandIn(size_t i) {
     const float* p = PredictedOf(i, candidate_);
     for (size_t k = 0; k < units_; ++k) count -= std::abs(p[k]) > limit && IsIdle(i, k) ? 1 : 0;
   }
-  return count + LeaveOutIdle(i);
+  const size_t idle = LeaveOutIdle(i);
+  counters_.rows_idle += idle;
+  return count + idle;
 }
 
 // Sets for how long all rows are multiplied: `all` is what that takes.

@@ -75,6 +75,10 @@ TEST_P(SaturationOnEveryTarget, EqualsTheReference) {
         const LayerCounters& counters = session.Activity(0).counters;
         EXPECT_GT(counters.rows_run, 0u);
         EXPECT_LT(counters.rows_run, counters.rows);
+        EXPECT_LE(counters.rows_idle, counters.rows - counters.rows_run);
+        EXPECT_EQ(counters.rows_idle > 0, graph.nodes[0].idle.has_value());
+        EXPECT_EQ(counters.multiply_adds_skipped * counters.steps,
+                  counters.multiply_adds_without * counters.skipped);
         EXPECT_EQ(counters.rows, (counters.steps - counters.skipped) *
                                      static_cast<uint64_t>(InfoOf(cell).gates * 21));
       }
@@ -160,6 +164,7 @@ TEST(Saturation, MultipliesOnlyTheRowsThatAreNotLeftOut) {
   const LayerCounters& counters = session.Activity(0).counters;
   EXPECT_EQ(counters.rows, 10u * 3 * 64);
   EXPECT_EQ(counters.rows_run, 10u * (2 * 64 + 32));
+  EXPECT_EQ(counters.rows_idle, 10u * 32);
   EXPECT_EQ(counters.multiply_adds * 6, counters.multiply_adds_without * 5);
 }
 

@@ -328,7 +328,7 @@ static void prunes_over_time(const char* path) {
          "no predictor");
   rules.predicted = 0.0f;
   expect(activity.rules.idle == 0.0f && activity.rules.predicted == 0.0f, "no rules for rows");
-  expect(activity.rows == 0 && activity.rows_run == 0, "no rows");
+  expect(activity.rows == 0 && activity.rows_run == 0 && activity.rows_idle == 0, "no rows");
   expect(espalier_session_set_rules(session, "gru0", &rules, &error) == ESPALIER_INVALID_ARGUMENT,
          "no such layer");
   expect(espalier_session_activity(session, 1, &activity, NULL) == ESPALIER_INVALID_ARGUMENT,
