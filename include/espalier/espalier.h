@@ -203,11 +203,10 @@ typedef struct espalier_layer_activity {
    */
   int64_t units;
   int64_t units_run;
-  /* Rows of gates in the other steps of a layer that leaves out idle or predicted ones, how many of
-   * them were not left out, and how many were since they are idle: the rest is predicted. */
+  /* Rows of gates in the other steps of a layer that leaves out idle or predicted ones, and how
+   * many of them were not left out. */
   int64_t rows;
   int64_t rows_run;
-  int64_t rows_idle;
   /* Columns of the input matrix in the other steps, and how many were sent: where many are, all are
    * multiplied. */
   int64_t x_columns;
@@ -217,6 +216,7 @@ typedef struct espalier_layer_activity {
   int64_t multiply_adds;         /* done in both matrices, to choose banks and to predict rows */
   int64_t multiply_adds_without; /* as many steps of the plain layer */
   int64_t multiply_adds_skipped; /* of these in skipped steps; other rules avoided the rest */
+  int64_t rows_idle; /* of the rows that were left out, those that are idle; others are predicted */
 } espalier_layer_activity;
 
 /* Returns the number of directions of layers that have dynamic pruning. */
@@ -263,7 +263,8 @@ typedef struct espalier_budget_report {
 /* Holds the time of each run, by step, against a budget: thresholds of layers with delta are raised
  * when a step took more than 0.9 of it, and come down slowly, in the end to what was compiled or
  * set, while steps take less than 0.6. Rules that are read meanwhile are the raised ones: set them
- * again only without a budget. It keeps no promise: a step that is late is late. Reads the steady
+ * again only without a budget. It keeps no promise: a step that is late is late, and a budget below
+ * what espalier_model_least_step measures will always be: nothing is measured here. Reads the steady
  * clock twice a run, which is no system call where the C library has it mapped. NULL: no budget,
  * and the rules as compiled or set. ESPALIER_UNSUPPORTED if no layer has delta. */
 ESPALIER_API espalier_status espalier_session_set_budget(espalier_session* session,

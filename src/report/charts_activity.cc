@@ -313,12 +313,14 @@ std::vector<Chart> LeftOutCharts(const ModelRecord& model) {
       bars.push_back({"units", kReason, 1.0 - ShareOf(record.units_run, record.units)});
     }
     if (record.rows > 0) {
-      const double idle = ShareOf(record.rows_idle, record.rows);
       const double left_out = 1.0 - ShareOf(record.rows_run, record.rows);
-      if (record.predicted > 0.0) {
+      const double idle = ShareOf(record.rows_idle, record.rows);
+      if (idle > 0.0 && record.predicted > 0.0) {
         bars.push_back({"predicted rows", kReason, std::max(0.0, left_out - idle)});
+        bars.push_back({"idle rows", kReason, idle});
+      } else {
+        bars.push_back({"rows", kReason, left_out});
       }
-      if (record.idle > 0.0) bars.push_back({"idle rows", kReason, idle});
     }
     if (record.x_columns == 0) continue;
     bars.push_back({"columns of x", kReason, 1.0 - ShareOf(record.x_sent, record.x_columns)});

@@ -68,14 +68,14 @@ inline espalier_layer_activity ActivityForC(const LayerActivity& found) {
           count(counters.units_run),
           count(counters.rows),
           count(counters.rows_run),
-          count(counters.rows_idle),
           count(counters.x_columns),
           count(counters.x_sent),
           count(counters.h_columns),
           count(counters.h_sent),
           count(counters.multiply_adds),
           count(counters.multiply_adds_without),
-          count(counters.multiply_adds_skipped)};
+          count(counters.multiply_adds_skipped),
+          count(counters.rows_idle)};
 }
 
 inline LayerRules RulesFromC(const espalier_layer_rules& rules) {

@@ -200,7 +200,7 @@ struct DynamicLayer {
 
 // The row groups of one matrix that are one part's.
 struct PartGroups {
-  static constexpr size_t kMostRanges = 4;  // of most formats one a gate
+  static constexpr size_t kMostRanges = 8;  // one a gate, in slots in each half of the units
   GroupRange ranges[kMostRanges];
   size_t count = 0;
 };

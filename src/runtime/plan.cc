@@ -80,6 +80,9 @@ class Planner {
       }
     });
     EachLayer(program_, [&](const ProgramNode&, const ProgramLayer& layer) {
+      const size_t bytes =
+          layer.input.matrix->view.bytes.size() + layer.recurrent.matrix->view.bytes.size();
+      if (PaysToShare(bytes, options_.max_batch)) plan_.threads = options_.threads;  // a step
       if (!layer.has_delta) return;
       for (const ProgramProduct& product : {layer.input_columns, layer.recurrent_columns}) {
         const EncodedView& view = product.matrix->view;

@@ -165,13 +165,13 @@ void RunParts(const Operation& op, const RunContext& run, const StepRows& rows,
       CopyFloats(StateOf(layer, run, layer.h, b) + k, units, next + k);
       layer.gate_step(
           GateArgs(layer, run, b, {b, k, k + units}, inputs.Row(rows.s, b), layer.ah.row(b), next));
+      float* out = op.out.row(RowOf(layer, run, rows.s, b)) + layer.out_offset;
+      CopyFloats(next + k, units, out + k);
     }
   });
   for (size_t b = 0; b < rows.count; ++b) {
     if (!IsLive(run, rows.s, b)) continue;
-    const float* next = layer.next_h.row(b);
-    CopyFloats(next, layer.units, StateOf(layer, run, layer.h, b));
-    CopyFloats(next, layer.units, op.out.row(RowOf(layer, run, rows.s, b)) + layer.out_offset);
+    CopyFloats(layer.next_h.row(b), layer.units, StateOf(layer, run, layer.h, b));
   }
 }
 

@@ -15,6 +15,7 @@ float MedianOf(float* samples, size_t count) {
 
 void SharingJudge::Took(int64_t ns, size_t rows) {
   ++runs_;
+  missed_ = 0;
   ns_ += ns;
   if (phase_ == Phase::kRests) {
     if (runs_ < next_rest_ && ns_ < kMostRestNs) return;
@@ -36,7 +37,6 @@ void SharingJudge::Took(int64_t ns, size_t rows) {
 }
 
 void SharingJudge::Missed() {
-  if (phase_ == Phase::kRests) return Took(0, 1);
   if (++missed_ >= kMostMissed) Rest(false);
 }
 

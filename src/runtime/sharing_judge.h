@@ -25,7 +25,8 @@ class SharingJudge {
   static constexpr uint32_t kFirstRest = 128;
   static constexpr uint32_t kMostRest = 16384;
   static constexpr int64_t kMostRestNs = 1'000'000'000;
-  // Runs that should have been shared, but for workers that were asleep, before it gives up.
+  // Runs in a row that should have been shared, but for workers that were asleep, before it gives
+  // up for as long as it rests.
   static constexpr size_t kMostMissed = 64;
 
   // Whether the next run is to be shared.

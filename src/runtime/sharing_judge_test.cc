@@ -93,8 +93,11 @@ TEST(SharingJudge, GivesUpWhereWorkersAreAsleep) {
   }
   EXPECT_FALSE(judge.Shares());
   EXPECT_EQ(RunAll(SharingJudge::kFirstRest - 1, {5'000, 8'000}, &judge), 0u);
-  // Later it tries again.
+  // Later it tries again, and gives up again where it shared before.
   EXPECT_GT(RunAll(kComparison + 200, {5'000, 8'000}, &judge), 200u);
+  ASSERT_TRUE(judge.Shares());
+  for (size_t run = 0; run < SharingJudge::kMostMissed; ++run) judge.Missed();
+  EXPECT_FALSE(judge.Shares());
 }
 
 }  // namespace

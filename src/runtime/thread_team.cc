@@ -105,8 +105,8 @@ void ThreadTeam::Share(size_t chunks_per_thread, Job job, const void* context) {
     lane.number = last_loop_;
     lane.part.store({loop, first, end}, std::memory_order_release);
     lane.loop.store(loop, std::memory_order_release);
-    if (wake) lane.loop.notify_all();
   }
+  for (size_t t = 1; wake && t < size_; ++t) lanes_[t].loop.notify_all();
   const size_t taken = TakeChunks(0, loop);
   if (taken < chunks) WaitForChunks(chunks - taken);
 }

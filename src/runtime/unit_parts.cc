@@ -102,8 +102,12 @@ UnitParts CutUnits(const EncodedView& input, const EncodedView& recurrent, size_
     last = line;
   }
   cuts[parts.count] = lines;
-  const auto is_end = [&](size_t cut) { return cut == 0 || cut == lines; };
-  if (std::all_of(cuts, cuts + parts.count, is_end)) return UnitParts();  // one part has all
+  constexpr double kMostOfShare = 1.25;
+  const double most = kMostOfShare * share * static_cast<double>(parts.per_thread);
+  for (size_t first = 0; first < parts.count; first += parts.per_thread) {
+    const uint64_t work = work_before(cuts[first + parts.per_thread]) - work_before(cuts[first]);
+    if (static_cast<double>(work) > most) return UnitParts();
+  }
   for (size_t i = 0; i < parts.count; ++i) {
     for (size_t m = 0; m < 2; ++m) {
       if (!matrices[m].GroupsOf(cuts[i], cuts[i + 1], &groups[m][i])) return UnitParts();

@@ -12,9 +12,11 @@
 
 namespace espalier {
 
-// Parts of about equal work, of both matrices together. None if the row groups of one of them have
-// rows of two parts wherever it is cut (slots that are not in sections: artifact/sections.h; units
-// that are no multiple of a group's rows). Of an arena that counts they are of no meaning.
+// Parts of about equal work, of both matrices together. None where a thread would have more than
+// 1.25 times its share, since row groups have rows of two parts wherever else a matrix is cut:
+// slots in narrow strips, which are sorted, by halves of the units (artifact/sections.h), for more
+// than two threads; units that are no multiple of a group's rows. Of an arena that counts they are
+// of no meaning.
 UnitParts CutUnits(const EncodedView& input, const EncodedView& recurrent, size_t units,
                    size_t threads, Arena* arena);
 

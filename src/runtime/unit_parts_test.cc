@@ -107,12 +107,15 @@ TEST(UnitParts, AreOfEveryThreadWhereRowsAllowIt) {
   for (const char* format : {"dense_i8", "slot_64x64x4_i8"}) {
     EXPECT_EQ(PartsOf(format, 512, 2), 2u) << format;
     EXPECT_EQ(PartsOf(format, 512, 4), 4u) << format;
+    EXPECT_EQ(PartsOf(format, 768, 3), 3u) << format;
   }
 }
 
 TEST(UnitParts, AreHalvesOfSortedStrips) {
   for (const char* format : {"slot_8x8", "slot_16x16"}) {
     EXPECT_EQ(PartsOf(format, 512, 2), 2u) << format;
+    EXPECT_EQ(PartsOf(format, 512, 3), 0u) << format;  // who shares products has three
+    EXPECT_EQ(PartsOf(format, 512, 4), 0u) << format;
     EXPECT_EQ(PartsOf(format, 128, 2), 0u) << format;  // in no sections
   }
 }
