@@ -9,9 +9,9 @@
 // in *groups* of 4 (the last group has 1 to 4). Slots of a group are stored in *rounds*: one slot
 // of each of its strips in turn, so that a kernel runs 4 independent sums in one loop without
 // remainders. Strips of a group differ little in length; a shorter one is filled with slots of
-// zeros. *Wide* strips, of 64 rows, are a group each and stay in the order of their rows in a section:
-// there a kernel runs 4 vectors of the same slot side by side, which look up the same bank and read
-// it once.
+// zeros. *Wide* strips, of 64 rows, are a group each and stay in the order of their rows in a
+// section: there a kernel runs 4 vectors of the same slot side by side, which look up the same bank
+// and read it once.
 //
 //   group_start  u32 [groups + 1]     where each group's rounds begin; the last is their number
 //                0 to a multiple of 64 bytes
