@@ -264,9 +264,9 @@ typedef struct espalier_budget_report {
  * when a step took more than 0.9 of it, and come down slowly, in the end to what was compiled or
  * set, while steps take less than 0.6. Rules that are read meanwhile are the raised ones: set them
  * again only without a budget. It keeps no promise: a step that is late is late, and a budget below
- * what espalier_model_least_step measures will always be: nothing is measured here. Reads the steady
- * clock twice a run, which is no system call where the C library has it mapped. NULL: no budget,
- * and the rules as compiled or set. ESPALIER_UNSUPPORTED if no layer has delta. */
+ * what espalier_model_least_step measures will always be: nothing is measured here. Reads the
+ * steady clock twice a run, which is no system call where the C library has it mapped. NULL: no
+ * budget, and the rules as compiled or set. ESPALIER_UNSUPPORTED if no layer has delta. */
 ESPALIER_API espalier_status espalier_session_set_budget(espalier_session* session,
                                                          const espalier_budget* budget,
                                                          espalier_error* error_out);
