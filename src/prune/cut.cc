@@ -89,6 +89,9 @@ struct Pieces {
     int32_t piece = -1;
   };
   std::map<std::string, std::vector<Place>> places;
+  // [pools, gates]: the pieces with weights of each gate, in the order of these; empty where a pool
+  // is of one gate, or every piece of all.
+  std::vector<std::vector<std::vector<int32_t>>> gates;
 };
 
 std::span<const uint8_t> AliveIn(const MaskSet& masks, const std::string& name) {
@@ -100,6 +103,7 @@ Pieces PiecesOfSlices(const Cut& cut, Grouping grouping, const SaliencySet& sali
                       const MaskSet& previous) {
   Pieces pieces;
   pieces.pools = cut.pools;
+  pieces.gates.resize(cut.pools.size());
   for (size_t i = 0; i < cut.slices.size(); ++i) {
     const Slice& slice = cut.slices[i];
     const std::vector<float>& all = saliency.at(slice.weight);
@@ -113,10 +117,12 @@ Pieces PiecesOfSlices(const Cut& cut, Grouping grouping, const SaliencySet& sali
     places.resize(all.size());
     double squares = 0.0;
     int64_t count = 0;
+    if (slice.gates > 1) pieces.gates[i].resize(Idx(slice.gates));
     for (size_t element = 0; element < size; ++element) {
       const int32_t piece = partition.piece_of[element];
       if (piece < 0) continue;
       places[first + element] = {static_cast<int32_t>(i), piece};
+      if (slice.gates > 1) pieces.gates[i][element * Idx(slice.gates) / size].push_back(piece);
       squares += static_cast<double>(view.saliency[element]) * view.saliency[element];
       ++count;
     }
@@ -126,21 +132,17 @@ Pieces PiecesOfSlices(const Cut& cut, Grouping grouping, const SaliencySet& sali
   return pieces;
 }
 
-// Sees to it that no gate of the slice dies: a gate without a kept piece gets its best, in the
-// place of the worst of the others. places: of the slice's weight, all of one pool.
-void KeepEachGate(const Slice& slice, const std::vector<Pieces::Place>& places, const Pool& pool,
-                  Keep* keep) {
-  if (slice.gates <= 1) return;
-  const size_t gate_size = places.size() / Idx(slice.gates);
-  std::vector<int32_t> best(Idx(slice.gates), -1);
-  std::vector<uint8_t> is_alive(Idx(slice.gates), 0);
+// Sees to it that no gate of a pool dies: a gate without a kept piece gets its best, in the place
+// of the worst of the others. gates: as Pieces::gates of the pool.
+void KeepEachGate(const std::vector<std::vector<int32_t>>& gates, const Pool& pool, Keep* keep) {
+  std::vector<int32_t> best(gates.size(), -1);
+  std::vector<uint8_t> is_alive(gates.size(), 0);
   const auto score = [&](int32_t piece) { return pool.pieces[Idx(piece)].score; };
-  for (size_t i = 0; i < places.size(); ++i) {
-    const int32_t piece = places[i].piece;
-    if (piece < 0) continue;
-    const size_t gate = std::min(i / gate_size, Idx(slice.gates) - 1);
-    is_alive[gate] |= (*keep)[Idx(piece)];
-    if (best[gate] < 0 || score(piece) > score(best[gate])) best[gate] = piece;
+  for (size_t gate = 0; gate < gates.size(); ++gate) {
+    for (const int32_t piece : gates[gate]) {
+      is_alive[gate] |= (*keep)[Idx(piece)];
+      if (best[gate] < 0 || score(piece) > score(best[gate])) best[gate] = piece;
+    }
   }
   int64_t added = 0;
   for (size_t gate = 0; gate < best.size(); ++gate) {
@@ -211,6 +213,13 @@ Pieces PiecesOfLines(const Cut& cut, Grouping grouping, const SaliencySet& salie
   for_each_alive([&](size_t line, double, Pieces::Place* place) {
     *place = {pool_of[line], piece_of[line]};
   });
+  pieces.gates.resize(cut.pools.size());
+  for (size_t line = 0; line < cut.lines.gate_of.size(); ++line) {
+    if (piece_of[line] < 0) continue;
+    auto& gates = pieces.gates[Idx(pool_of[line])];
+    gates.resize(std::max(gates.size(), Idx(cut.lines.gate_of[line]) + 1));
+    gates[Idx(cut.lines.gate_of[line])].push_back(piece_of[line]);
+  }
   return pieces;
 }
 
@@ -291,9 +300,8 @@ MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& sal
   }
   if (!IsBalanced(*cut.granularity.kind) &&
       choice.allocation->needs != AllocationNeeds::kThresholds) {
-    for (size_t i = 0; i < cut.slices.size(); ++i) {
-      const Slice& slice = cut.slices[i];
-      KeepEachGate(slice, pieces.places.at(slice.weight), pieces.pools[i], &kept[i]);
+    for (size_t i = 0; i < kept.size(); ++i) {
+      KeepEachGate(pieces.gates[i], pieces.pools[i], &kept[i]);
     }
   }
   MaskSet masks = previous;

@@ -67,10 +67,10 @@ std::vector<Pool> PoolsOf(const Cut& cut, Grouping grouping, const SaliencySet& 
                           const MaskSet& previous);
 
 // The masks of the weights that it cuts, and `previous` of all others; of what was dropped before
-// nothing comes back. A gate that would lose all it has left in a matrix keeps its best piece, in
-// the place of the worst of the other gates. A pool whose best piece is larger than what it may
-// keep (CheckNoneDies could not know which is the best) keeps that piece. Precondition: `saliency`
-// has every target, finite; masks have their weights' shapes.
+// nothing comes back. A gate that would lose all it has left in a pool (a matrix, or of gate_row
+// both of a layer) keeps its best piece, in the place of the worst of the other gates. A pool whose
+// best piece is larger than what it may keep (CheckNoneDies could not know which is the best) keeps
+// that piece. Precondition: `saliency` has every target, finite; masks have their weights' shapes.
 MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& saliency,
                 const MaskSet& previous);
 

@@ -71,7 +71,9 @@ struct Lines {
   // two axes is filled.
   std::map<std::string, WeightAxes> weights;
   std::vector<int32_t> pool_of;  // of each piece
-  std::vector<Pool> pools;       // without pieces
+  // Of each piece, from 0 on, where a pool spans several gates and a piece is of one; else empty.
+  std::vector<int32_t> gate_of;
+  std::vector<Pool> pools;  // without pieces
 };
 
 struct Granularity {

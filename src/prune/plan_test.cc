@@ -67,6 +67,47 @@ TEST(MakeMasks, LeavesSomethingToEachGate) {
   }
 }
 
+// A gate whose rows are gone is a constant, so that a layer without one of its gates does not work.
+TEST(MakeMasks, LeavesARowToEachGate) {
+  Graph graph = Digits();
+  for (const char* name : {"lstm0.weight_ih", "lstm0.weight_hh"}) {
+    std::vector<float>& values = graph.weights.at(name).values;
+    const size_t gate_size = values.size() / 4;
+    for (size_t i = 0; i < values.size(); ++i) values[i] *= i / gate_size == 1 ? 1.0f : 1e-3f;
+  }
+  const auto rows_of_gates = [&](const MaskSet& masks) {
+    std::vector<int> rows(4, 0);
+    for (size_t row = 0; row < 96; ++row) {
+      rows[row / 24] += masks.at("lstm0.weight_hh").keep[row * 24];
+    }
+    return rows;
+  };
+  PruneSpec spec;
+  spec.granularity = "gate_row";
+  spec.sparsity = 0.9;
+  for (const char* allocation : {"uniform", "global", "lamp"}) {
+    spec.allocation = allocation;
+    const std::vector<int> rows = rows_of_gates(Masks(graph, spec));
+    for (size_t gate = 0; gate < 4; ++gate) EXPECT_GE(rows[gate], 1) << allocation << " " << gate;
+    if (spec.allocation == "uniform") {
+      EXPECT_EQ(rows, (std::vector<int>{1, 6, 1, 1})) << "9 of 96 rows, the others of the best";
+    }
+  }
+  // What was gone before stays so, and a threshold takes gates for good.
+  MaskSet before;
+  for (const auto& [name, cols] : {std::pair{"lstm0.weight_ih", 28}, {"lstm0.weight_hh", 24}}) {
+    Mask& mask = before[name] = Mask({96, cols});
+    std::fill(mask.keep.begin(), mask.keep.begin() + 24 * cols, uint8_t{0});
+  }
+  spec.allocation = "uniform";
+  EXPECT_EQ(rows_of_gates(Masks(graph, spec, before)), (std::vector<int>{0, 7, 1, 1}));
+  spec.allocation = "threshold";
+  spec.threshold = 0.02;
+  const Plan plan = ValueOrDie(MakePlan(graph, spec));
+  const MaskSet masks = ValueOrDie(MakeMasks(plan, 1.0, StatisticsOf(graph.weights), {}));
+  EXPECT_EQ(rows_of_gates(masks), (std::vector<int>{0, 24, 0, 0}));
+}
+
 TEST(MakeMasks, KeepsTheExactCountOfAllWeightsUnderGlobal) {
   PruneSpec spec;
   spec.allocation = "global";

@@ -26,6 +26,7 @@ void AppendDirection(const Node& node, const RecurrentDirection& direction, cons
     for (int64_t unit = 0; unit < node.hidden_size; ++unit) {
       rows.push_back(static_cast<int32_t>(lines->pool_of.size()));
       lines->pool_of.push_back(static_cast<int32_t>(lines->pools.size()) - 1);
+      if (per == Per::kTensor) lines->gate_of.push_back(static_cast<int32_t>(gate));
     }
   }
   lines->weights[direction.weight_ih] = {rows, {}};
