@@ -43,6 +43,13 @@ TEST(DryRun, RefusesEarlyEndsThatCannotBe) {
               {"stages[2].evaluate", "exit", "lm-words"});
 }
 
+TEST(DryRun, NamesTheFirstTensorWhoseFloorIsMoreThanItMayKeep) {
+  ExpectError(DryRunOf(kModel, "train, prune: {allocation: global, sparsity: 0.9, floor: 0.5}"),
+              Code::kInvalidArgument,
+              {"stages[1].prune", "floor", "1 - sparsity", "0.5 found",
+               "lstm0.weight_hh keeps 1152 of 2304 weights and not 231"});
+}
+
 TEST(DryRun, SaysWhatEachTensorAndGateWillLose) {
   const std::vector<PlannedStage> stages = ValueOrDie(
       Planned(kModel,

@@ -161,11 +161,6 @@ Status CheckPrune(const YamlMap& map, const PruneSpec& spec) {
         "nothing, since under allocation " + spec.allocation + " shares say what stays,",
         StrCat(spec.floor));
   }
-  const bool holds_floor = !has_shares && spec.allocation != "threshold";
-  if (holds_floor && spec.floor > 1.0 - spec.sparsity + 1e-9) {
-    return Expected(map.PathOf("floor"), StrCat("at most 1 - sparsity = ", 1.0 - spec.sparsity),
-                    StrCat(spec.floor));
-  }
   if (spec.multiple > 1 && spec.granularity != "unit") {
     return Expected(map.PathOf("multiple"), "1, since granularity is not unit,",
                     StrCat(spec.multiple));

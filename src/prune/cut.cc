@@ -331,6 +331,7 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
   const std::vector<Pool> pools = PoolsOf(cut, Grouping::kNorm, equal, {});
   const std::vector<Keep> kept = allocation.allocate(pools, budget);
   int64_t weights = 0;
+  std::string first;  // pool that keeps more than its share
   for (size_t i = 0; i < pools.size(); ++i) {
     int64_t in_pool = 0;
     int64_t in_tier = 0;  // of pieces that are to stay before all others, as a diagonal's
@@ -349,6 +350,10 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
                                     pools[i].size, " found at sparsity ", budget.sparsity));
     }
     weights += in_pool;
+    const double share = (1.0 - budget.sparsity) * static_cast<double>(pools[i].size);
+    if (first.empty() && static_cast<double>(in_pool) > share) {
+      first = StrCat(pools[i].name, " ", in_pool, " of ", pools[i].size);
+    }
     if (in_pool > 0) continue;
     return InvalidArgument(StrCat(pools[i].name, ": at least 1 piece of granularity ",
                                   GranularityName(cut.granularity), " (", pools[i].pieces[0].size,
@@ -358,9 +363,9 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
   }
   const int64_t most = TotalBudget(pools, budget);
   if (allocation.kind != AllocationKind::kShares && weights > most) {
-    return InvalidArgument(StrCat("floor: at most ", most, " weights in all expected at sparsity ",
-                                  budget.sparsity, ", ", weights,
-                                  " found, since every tensor keeps its floor or a piece"));
+    return InvalidArgument(
+        StrCat("floor: at most ", most, " weights in all expected at sparsity ", budget.sparsity,
+               ", ", weights, " found, since every tensor keeps its floor or a piece: ", first));
   }
   return Ok();
 }

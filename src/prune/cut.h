@@ -75,7 +75,7 @@ MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& sal
                 const MaskSet& previous);
 
 // Does every pool keep a piece, within the budget, if all saliencies are equal? Errors:
-// kInvalidArgument, naming the pool that would die.
+// kInvalidArgument, naming the pool that would die, or the first whose floor is above its share.
 Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& allocation,
                      const Budget& budget);
 

@@ -43,8 +43,14 @@ Status CheckFloor(const Plan& plan) {
                                   plan.floor, " found"));
   }
   if (plan.floor <= 1.0 - plan.sparsity + 1e-9 || HasThresholds(plan)) return Ok();
-  return InvalidArgument(StrCat("floor: at most 1 - sparsity = ", 1.0 - plan.sparsity,
-                                " expected, ", plan.floor, " found"));
+  // All pools have the same floor, and none can keep it: the first will do.
+  const Pool& pool = plan.cut.pools[0];
+  return InvalidArgument(
+      StrCat("floor: at most 1 - sparsity = ", 1.0 - plan.sparsity, " expected, ", plan.floor,
+             " found, by which ", pool.name, " keeps ",
+             std::llround(std::ceil(plan.floor * static_cast<double>(pool.size) - 1e-6)), " of ",
+             pool.size, plan.granularity.kind->extent == Extent::kUnits ? " units" : " weights",
+             " and not ", KeepBudget(plan.sparsity, pool.size)));
 }
 
 // What the allocation needs beside the weights is there, and nothing that it does not read.

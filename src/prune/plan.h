@@ -88,8 +88,8 @@ struct Plan {
 
 // Errors: kInvalidArgument for an unknown name (with the nearest), a value out of range, a pattern
 // that matches nothing, two that match the same, a tile that does not fit (naming the weight and
-// the nearest that fits), a sparsity at which a pool would die (naming it); kUnsupported if there
-// is nothing that can be removed, with the reason.
+// the nearest that fits), a sparsity at which a pool would die or a floor that it cannot keep
+// (naming it); kUnsupported if there is nothing that can be removed, with the reason.
 Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 
 // Errors: kInvalidArgument, naming the one sparsity at which the granularity can end, if `sparsity`

@@ -382,8 +382,13 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
     expect([&](PruneSpec* s) { s->sparsity = sparsity; }, {"sparsity", "[0, 1)"});
   }
   expect([](PruneSpec* s) { s->floor = 1.5; }, {"floor", "1.5"});
-  expect([](PruneSpec* s) { s->allocation = "global", s->floor = 0.2; }, {"floor", "0.2 found"});
-  expect([](PruneSpec* s) { s->allocation = "lamp", s->floor = 0.2; }, {"floor", "0.2 found"});
+  expect([](PruneSpec* s) { s->allocation = "global", s->floor = 0.2; },
+         {"floor: at most 1 - sparsity", "0.2 found",
+          "gru0.weight_hh keeps 240 of 1200 weights and not 120"});
+  expect([](PruneSpec* s) { s->allocation = "lamp", s->floor = 0.2, s->granularity = "unit"; },
+         {"floor", "0.2 found", "lstm0 keeps 5 of 24 units and not 3"});
+  expect([](PruneSpec* s) { s->allocation = "erk", s->sparsity = 0.99, s->granularity = "row"; },
+         {"floor: at most 77 weights", "96 found", "gru0.weight_hh 20 of 1200"});
   expect([](PruneSpec* s) { s->floor = 0.2; }, {"floor", "uniform", "0.2 found"});
   expect(
       [](PruneSpec* s) {
