@@ -25,6 +25,7 @@ struct Flags {
   StageSpec stage;
   std::optional<double> ramp_end;
   std::string masks = "hard";
+  std::string reconstruct = "false";
   std::vector<std::string> sparsities;  // PATTERN=SHARE
   std::optional<double> threshold;
   std::string sensitivity;
@@ -74,7 +75,11 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
       FindCriterion(stage.prune.criterion).status().WithContext("--criterion"));
   ESPALIER_ASSIGN_OR_RETURN(stage.ramp.masks, ParseMaskMode(flags.masks));
   ESPALIER_RETURN_IF_ERROR(ResolvePruning(flags, app, &stage.prune));
-  if (stage.reconstruct && stage.prune.granularity == "embedding_row") {
+  const Result<Reconstruction> reconstruct = ParseReconstruction(flags.reconstruct);
+  if (!reconstruct.ok()) return InvalidArgument("--" + reconstruct.status().message());
+  stage.reconstruct = *reconstruct;
+  const bool reconstructs = stage.reconstruct != Reconstruction::kNone;
+  if (reconstructs && stage.prune.granularity == "embedding_row") {
     return InvalidArgument("--reconstruct: nothing to be made up for where rows are looked up");
   }
   const int64_t epochs = flags.train.options.epochs;
@@ -86,7 +91,7 @@ Result<StageSpec> ResolveStage(const Flags& flags, const CLI::App& app) {
     ESPALIER_RETURN_IF_ERROR(CheckNoTrainingOptions(app, NeedsData(stage)));
     if (NeedsData(stage) && flags.data.task.empty()) {
       return InvalidArgument(
-          StrCat(stage.reconstruct ? "--reconstruct" : "--criterion " + stage.prune.criterion,
+          StrCat(reconstructs ? "--reconstruct" : "--criterion " + stage.prune.criterion,
                  ": needs --task (and --data)"));
     }
     return stage;
@@ -211,8 +216,9 @@ Action AddPrune(CLI::App* app) {
   add("--multiple", &spec.multiple, kPruning, "unit: each layer keeps a multiple of this");
   add("--calibration-sequences", &flags->stage.calibration.sequences, kPruning,
       "Training sequences that criteria and --reconstruct look at");
-  app->add_flag("--reconstruct", flags->stage.reconstruct,
-                "Change what stays to make up for what went (least squares)")
+  app->add_flag("--reconstruct", flags->reconstruct,
+                "Change what stays to make up for what went (least squares); --reconstruct=bias: "
+                "biases alone")
       ->group(kPruning);
   RampSpec& ramp = flags->stage.ramp;
   add("--schedule", &ramp.schedule, kTrainingGroup, "When: " + NamesOf(AllSchedules()));

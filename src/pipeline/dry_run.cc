@@ -14,6 +14,7 @@
 #include "prune/units.h"
 #include "report/text.h"
 #include "tasks/task.h"
+#include "train/statistics.h"
 
 namespace espalier {
 namespace {
@@ -132,7 +133,7 @@ Status CountUnits(const Plan& plan, const Graph& graph, const MaskSet& masks,
   return Ok();
 }
 
-// Errors: MakePlan's; Pruner::Create's; CheckNotGone's; CheckSchedule's.
+// Errors: MakePlan's; Pruner::Create's; CheckReconstruction's; CheckNotGone's; CheckSchedule's.
 Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
   ESPALIER_RETURN_IF_ERROR(
       Pruner::Create(graph, stage.prune, StandInSchedule(stage), MasksOfZeros(graph)).status());
@@ -140,6 +141,7 @@ Result<PlannedStage> PlanStage(const Graph& graph, const StageSpec& stage) {
   PruneSpec spec = stage.prune;
   spec.criterion = "magnitude";
   ESPALIER_ASSIGN_OR_RETURN(const Plan plan, MakePlan(graph, spec));
+  ESPALIER_RETURN_IF_ERROR(CheckReconstruction(graph, plan, stage.reconstruct));
   ESPALIER_ASSIGN_OR_RETURN(const MaskSet masks,
                             MakeMasks(plan, HasThresholds(plan) ? 1.0 : plan.sparsity,
                                       StatisticsOf(graph.weights), MaskSet()));
@@ -307,7 +309,7 @@ Result<std::vector<PlannedStage>> DryRun(const Recipe& recipe) {
       stage.train.epochs = 0;
       stage.regularizers.clear();
       stage.prune.criterion = "magnitude";
-      stage.reconstruct = false;
+      stage.reconstruct = Reconstruction::kNone;
       Result<PruneOutcome> outcome = PruneNetwork(graph, stage, PruneInputs(), TrainHooks());
       if (!outcome.ok()) return outcome.status().WithContext(where);
       graph = std::move(outcome->graph);

@@ -43,6 +43,13 @@ TEST(DryRun, RefusesEarlyEndsThatCannotBe) {
               {"stages[2].evaluate", "exit", "lm-words"});
 }
 
+TEST(DryRun, RefusesBiasesThatAreNotThere) {
+  const std::string model = "lstm: {hidden: 24, projection: 8}, last_step, gemm: 10";
+  ExpectError(DryRunOf(model, "train, prune: {weights: '*.weight_hr', reconstruct: bias}"),
+              Code::kInvalidArgument, {"stages[1].prune", "reconstruct", "lstm0.weight_hr"});
+  EXPECT_OK(DryRunOf(model, "train, prune: {reconstruct: bias}"));
+}
+
 TEST(DryRun, NamesTheFirstTensorWhoseFloorIsMoreThanItMayKeep) {
   ExpectError(DryRunOf(kModel, "train, prune: {allocation: global, sparsity: 0.9, floor: 0.5}"),
               Code::kInvalidArgument,

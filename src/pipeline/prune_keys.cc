@@ -54,6 +54,21 @@ Status ReadRegrow(const YAML::Node& node, const std::string& path, RegrowSpec* r
   return Expected(path + ".fraction", "a share in (0, 1)", StrCat(regrow->fraction));
 }
 
+Status ReadReconstruct(const YAML::Node& node, const std::string& path,
+                       Reconstruction* reconstruction) {
+  bool all = false;
+  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (node.IsScalar() && YAML::convert<bool>::decode(node, all)) {
+    *reconstruction = all ? Reconstruction::kWeights : Reconstruction::kNone;
+    return Ok();
+  }
+  if (node.IsScalar() && node.Scalar() == ReconstructionName(Reconstruction::kBias)) {
+    *reconstruction = Reconstruction::kBias;
+    return Ok();
+  }
+  return Expected(path, "true, false or bias", DescribeYaml(node));
+}
+
 Status ReadCalibration(const YAML::Node& node, const std::string& path,
                        CalibrationOptions* calibration) {
   YamlMap map(node, path);
@@ -69,15 +84,18 @@ Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
   const RampSpec& ramp = stage.ramp;
   const std::string schedule = map.PathOf("schedule");
   const bool is_soft = ramp.masks == MaskMode::kSoft;
-  if (is_soft && stage.reconstruct) {
-    return Expected(map.PathOf("reconstruct"), "false, since masks are soft,", "true");
+  const bool reconstructs = stage.reconstruct != Reconstruction::kNone;
+  const char* reconstruction = ReconstructionName(stage.reconstruct);
+  if (is_soft && reconstructs) {
+    return Expected(map.PathOf("reconstruct"), "false, since masks are soft,", reconstruction);
   }
   if (is_soft && !ramp.rewind.empty()) {
     return Expected(schedule + ".rewind", "nothing, since masks are soft,",
                     "'" + ramp.rewind + "'");
   }
-  if (stage.reconstruct && !ramp.rewind.empty()) {
-    return Expected(map.PathOf("reconstruct"), "false, since rewind would undo it,", "true");
+  if (reconstructs && !ramp.rewind.empty()) {
+    return Expected(map.PathOf("reconstruct"), "false, since rewind would undo it,",
+                    reconstruction);
   }
   if (!ramp.regrow.criterion.empty() && !ramp.rewind.empty()) {
     return Expected(schedule + ".rewind",
@@ -90,10 +108,11 @@ Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
   if (!stage.regularizers.empty() && stage.train.epochs == 0) {
     return Expected(map.PathOf("regularizers"), "a stage that fine-tunes", "epochs = 0");
   }
-  if (!stage.regularizers.empty() && stage.reconstruct && ramp.begin_epoch != ramp.end_epoch) {
+  if (!stage.regularizers.empty() && reconstructs && ramp.begin_epoch != ramp.end_epoch) {
     return Expected(
         map.PathOf("reconstruct"),
-        "false, since regularizers act while masks are made (begin_epoch to end_epoch),", "true");
+        "false, since regularizers act while masks are made (begin_epoch to end_epoch),",
+        reconstruction);
   }
   if (!stage.regularizers.empty() && ramp.end_epoch == 0.0) {
     return Expected(schedule + ".end_epoch",
@@ -258,7 +277,8 @@ bool ReadsCalibration(const StageSpec& stage) {
   };
   const std::string& regrow = stage.ramp.regrow.criterion;
   const bool regrows = stage.train.epochs > 0 && !regrow.empty();
-  return stage.reconstruct || reads(stage.prune.criterion) || (regrows && reads(regrow));
+  return stage.reconstruct != Reconstruction::kNone || reads(stage.prune.criterion) ||
+         (regrows && reads(regrow));
 }
 
 Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
@@ -295,7 +315,8 @@ Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
       ReadCalibration(calibration, map->PathOf("calibration"), &stage->calibration));
   ESPALIER_RETURN_IF_ERROR(ReadRegularizers(map->Take("regularizers"), map->PathOf("regularizers"),
                                             &stage->regularizers));
-  map->Read("reconstruct", &stage->reconstruct);
+  ESPALIER_RETURN_IF_ERROR(
+      ReadReconstruct(map->Take("reconstruct"), map->PathOf("reconstruct"), &stage->reconstruct));
   ESPALIER_RETURN_IF_ERROR(
       ReadRamp(map->Take("schedule"), map->PathOf("schedule"), *stage, &stage->ramp));
   if (calibration.IsDefined() && !calibration.IsNull() && !ReadsCalibration(*stage)) {
@@ -303,10 +324,10 @@ Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
                     "nothing, since neither a criterion nor reconstruct reads it,",
                     "criterion " + spec.criterion);
   }
-  if (stage->reconstruct && spec.granularity == "embedding_row") {
+  if (stage->reconstruct != Reconstruction::kNone && spec.granularity == "embedding_row") {
     return Expected(map->PathOf("reconstruct"),
                     "false, since what is looked up multiplies nothing that could make up for it,",
-                    "true");
+                    ReconstructionName(stage->reconstruct));
   }
   return CheckRecovery(*map, *stage);
 }

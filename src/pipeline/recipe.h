@@ -82,17 +82,17 @@ struct StageSpec {
   std::string name;        // unique in the recipe; its output is <name>.onnx (compile: <name>.esp)
   TrainOptions train;      // train; prune: fine-tuning, epochs = 0 for none
   bool keep_zeros = true;  // train, not the first: what is 0 in a matrix stays 0
-  std::vector<DynamicSpec> dynamic;           // train: put into the network before
-  std::vector<RegularizerSpec> regularizers;  // train, prune
-  PruneSpec prune;                            // prune
-  RampSpec ramp;                              // prune
-  CalibrationOptions calibration;             // prune
-  bool reconstruct = false;                   // prune
-  TeacherSpec teacher;                        // prune
-  ThresholdSpec thresholds;                   // thresholds
-  CompileSpec compile;                        // compile
-  EvaluateSpec evaluate;                      // evaluate
-  BenchSpec bench;                            // bench
+  std::vector<DynamicSpec> dynamic;                    // train: put into the network before
+  std::vector<RegularizerSpec> regularizers;           // train, prune
+  PruneSpec prune;                                     // prune
+  RampSpec ramp;                                       // prune
+  CalibrationOptions calibration;                      // prune
+  Reconstruction reconstruct = Reconstruction::kNone;  // prune
+  TeacherSpec teacher;                                 // prune
+  ThresholdSpec thresholds;                            // thresholds
+  CompileSpec compile;                                 // compile
+  EvaluateSpec evaluate;                               // evaluate
+  BenchSpec bench;                                     // bench
 };
 
 struct Recipe {

@@ -107,7 +107,11 @@ Json PruneJson(const StageSpec& stage) {
     json["calibration"] = {{"sequences", stage.calibration.sequences},
                            {"batch_size", stage.calibration.batch_size}};
   }
-  json["reconstruct"] = stage.reconstruct;
+  if (stage.reconstruct == Reconstruction::kBias) {
+    json["reconstruct"] = ReconstructionName(stage.reconstruct);
+  } else {
+    json["reconstruct"] = stage.reconstruct == Reconstruction::kWeights;
+  }
   json.update(TrainJson(stage.train));
   json.update(RegularizersJson(stage.regularizers));
   if (stage.train.epochs > 0) {

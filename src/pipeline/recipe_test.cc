@@ -137,6 +137,18 @@ TEST(Recipe, ReadsRegularizersAndThresholdsAndGivesThemBack) {
   EXPECT_EQ(train.stages[0].regularizers[0].granularity, "unit");
 }
 
+TEST(Recipe, ReadsWhatMakesUpForWeightsAndGivesItBack) {
+  for (const auto& [text, expected] : {std::pair{"false", Reconstruction::kNone},
+                                       {"true", Reconstruction::kWeights},
+                                       {"bias", Reconstruction::kBias}}) {
+    const Recipe recipe =
+        ValueOrDie(ParseRecipe(WithSecond(std::string("prune: {reconstruct: ") + text + "}")));
+    EXPECT_EQ(recipe.stages[1].reconstruct, expected);
+    const std::string json = RecipeJson(recipe);
+    EXPECT_EQ(RecipeJson(ValueOrDie(ParseRecipe(json))), json);
+  }
+}
+
 TEST(Recipe, ReadsTheAveragedOptimizer) {
   const Recipe recipe = ValueOrDie(ParseRecipe(WithTrain("optimizer: asgd, average_after: 2")));
   EXPECT_EQ(recipe.stages[0].train.optimizer.kind, OptimizerKind::kAsgd);
@@ -339,6 +351,12 @@ const BadRecipe kBadPrunes[] = {
     {"ReconstructSoft",
      WithSecond("prune: {epochs: 2, reconstruct: true, schedule: {masks: soft}}"),
      {"stages[1].prune.reconstruct", "masks are soft", "true found"}},
+    {"ReconstructBiasSoft",
+     WithSecond("prune: {epochs: 2, reconstruct: bias, schedule: {masks: soft}}"),
+     {"stages[1].prune.reconstruct", "masks are soft", "bias found"}},
+    {"ReconstructWhat",
+     WithSecond("prune: {reconstruct: biases}"),
+     {"stages[1].prune.reconstruct", "true, false or bias", "'biases' found"}},
     {"ReconstructAndRewind",
      WithSecond("prune: {epochs: 2, reconstruct: true, schedule: {rewind: dense}}"),
      {"stages[1].prune.reconstruct", "rewind would undo it", "true found"}},

@@ -58,9 +58,10 @@ Result<PruneOutcome> PruneOnce(const Graph& graph, const StageSpec& stage, const
   outcome.graph = graph;
   ESPALIER_RETURN_IF_ERROR(pruner->Update(0, statistics).status());
   ESPALIER_RETURN_IF_ERROR(ApplyMasks(pruner->masks(), &outcome.graph.weights));
-  if (!stage.reconstruct) return outcome;
+  if (stage.reconstruct == Reconstruction::kNone) return outcome;
+  const auto repair = stage.reconstruct == Reconstruction::kBias ? CorrectBiases : Reconstruct;
   ESPALIER_RETURN_IF_ERROR(
-      Reconstruct(graph, data->train, calibration, pruner->masks(), &outcome.graph.weights));
+      repair(graph, data->train, calibration, pruner->masks(), &outcome.graph.weights));
   return outcome;
 }
 
@@ -146,10 +147,13 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
   const ScheduleSpec schedule = fine_tunes ? ScheduleOf(stage, *inputs.data) : ScheduleSpec();
   ESPALIER_ASSIGN_OR_RETURN(Pruner pruner,
                             Pruner::Create(graph, stage.prune, schedule, MasksOfZeros(graph)));
+  ESPALIER_RETURN_IF_ERROR(CheckReconstruction(graph, pruner.plan(), stage.reconstruct));
   if (inputs.data == nullptr && NeedsData(stage)) {
-    return InvalidArgument(
-        StrCat("prune: ", stage.reconstruct ? "reconstruct" : "criterion " + stage.prune.criterion,
-               " needs a task and its data, none given"));
+    return InvalidArgument(StrCat("prune: ",
+                                  stage.reconstruct != Reconstruction::kNone
+                                      ? "reconstruct"
+                                      : "criterion " + stage.prune.criterion,
+                                  " needs a task and its data, none given"));
   }
   if (!fine_tunes) return PruneOnce(graph, stage, inputs.data, &pruner);
   TrainJob job;

@@ -78,6 +78,47 @@ TEST(PruneNetwork, WantsDataForFineTuning) {
               {"fine-tuning", "data"});
 }
 
+// 40 sequences of 6 steps, classes in turn.
+TaskData SmallData(const ValueType& input, Rng* rng) {
+  TaskData data;
+  data.train.input = input;
+  data.train.classes = 3;
+  data.train.offsets = {0};
+  for (int i = 0; i < 40; ++i) {
+    for (int64_t t = 0; t < 6 * input.features; ++t) {
+      data.train.features.push_back(rng->Uniform(-1.0f, 1.0f));
+    }
+    data.train.offsets.push_back(data.train.offsets.back() + 6);
+    data.train.labels.push_back(i % 3);
+  }
+  data.valid = data.train;
+  return data;
+}
+
+TEST(PruneNetwork, MakesUpForWeightsByBiasesAlone) {
+  Rng rng(5);
+  const Graph graph =
+      ValueOrDie(BuildNetwork("small", {Element::kF32, Layout::kSequence, 5},
+                              ValueOrDie(ParseLayers("lstm:8 last_step gemm:3")), &rng));
+  const TaskData data = SmallData(graph.inputs[0].type, &rng);
+  StageSpec stage;
+  stage.kind = StageKind::kPrune;
+  stage.train.epochs = 0;
+  stage.prune.sparsity = 0.5;
+  const Graph masked = ValueOrDie(PruneNetwork(graph, stage, PruneInputs(), {})).graph;
+  stage.reconstruct = Reconstruction::kBias;
+  ExpectError(PruneNetwork(graph, stage, PruneInputs(), {}).status(), Code::kInvalidArgument,
+              {"reconstruct", "data"});
+  PruneInputs inputs;
+  inputs.data = &data;
+  const Graph corrected = ValueOrDie(PruneNetwork(graph, stage, inputs, {})).graph;
+  for (const auto& [name, weight] : corrected.weights) {
+    if (name == "lstm0.bias_ih") continue;
+    EXPECT_EQ(weight, masked.weights.at(name)) << name;
+  }
+  EXPECT_NE(corrected.weights.at("lstm0.bias_ih"), masked.weights.at("lstm0.bias_ih"));
+}
+
 // What predicts rows is fitted when it is put in, and a constant from then on: the network that was
 // validated is the one that is written.
 TEST(PruneNetwork, LeavesPredictorsAsTheyAre) {
@@ -85,16 +126,7 @@ TEST(PruneNetwork, LeavesPredictorsAsTheyAre) {
   const Graph plain =
       ValueOrDie(BuildNetwork("small", {Element::kF32, Layout::kSequence, 5},
                               ValueOrDie(ParseLayers("gru:8 last_step gemm:3")), &rng));
-  TaskData data;
-  data.train.input = plain.inputs[0].type;
-  data.train.classes = 3;
-  data.train.offsets = {0};
-  for (int i = 0; i < 40; ++i) {
-    for (int t = 0; t < 6 * 5; ++t) data.train.features.push_back(rng.Uniform(-1.0f, 1.0f));
-    data.train.offsets.push_back(data.train.offsets.back() + 6);
-    data.train.labels.push_back(i % 3);
-  }
-  data.valid = data.train;
+  const TaskData data = SmallData(plain.inputs[0].type, &rng);
   const DynamicSpec rule[] = {{.name = "predicted", .epsilon = 0.4, .predictor = 4}};
   Graph graph = ValueOrDie(WithDynamic(plain, rule));
   ASSERT_OK(FitNewPredictors(plain, data.train, &graph));

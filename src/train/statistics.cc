@@ -190,7 +190,7 @@ bool IsKept(const MaskSet& masks, const std::string& name, int64_t element) {
   return it == masks.end() || it->second.keep[static_cast<size_t>(element)] != 0;
 }
 
-// See Reconstruct.
+// See Reconstruct; without moments CorrectBiases.
 void ReconstructRows(const Graph& dense, const InputSums& sums, const MaskSet& masks,
                      TensorStore* weights) {
   const auto count = static_cast<double>(sums.count);
@@ -200,9 +200,14 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const MaskSet& m
   const bool has_bias = bias != weights->end();
   // The rows of a tied embedding stay: only what the mean changes is made up for.
   const bool is_looked_up = FindOwner(dense, first)->op == Op::kEmbedding;
-  // A bias takes up what the mean of the row's products changes; without one that is an error, too.
-  const at::Tensor moment = sums.moment / count;
-  const at::Tensor covariance = Damped(has_bias ? moment - at::outer(mean, mean) : moment);
+  const bool stays = is_looked_up || !sums.moment.defined();
+  at::Tensor covariance;
+  if (!stays) {
+    // A bias takes up what the mean of the row's products changes; without one that is an error,
+    // too.
+    const at::Tensor moment = sums.moment / count;
+    covariance = Damped(has_bias ? moment - at::outer(mean, mean) : moment);
+  }
   for (int64_t row = sums.part.first; row < sums.part.end; ++row) {
     if (has_bias && !IsKept(masks, bias->first, row)) continue;  // of a removed unit
     std::vector<double> exact;
@@ -220,7 +225,7 @@ void ReconstructRows(const Graph& dense, const InputSums& sums, const MaskSet& m
     if (kept.size() == exact.size()) continue;
     const at::Tensor w = ColumnsOf(exact);
     std::vector<double> solved;
-    if (is_looked_up) {
+    if (stays) {
       for (const int64_t column : kept) solved.push_back(*places[static_cast<size_t>(column)]);
     } else {
       solved = SolveRow(covariance, kept, w);
@@ -443,15 +448,18 @@ void CalibrationStatistics::Fill(StatisticsSet* statistics) const {
   }
 }
 
-Status Reconstruct(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
-                   const MaskSet& masks, TensorStore* weights) {
+namespace {
+
+// With moments by least squares, without them by means.
+Status MakeUpFor(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
+                 const MaskSet& masks, bool with_moments, TensorStore* weights) {
   const auto is_masked = [&](const std::string& name) {
     // Of several Gemms that are tied to one Embedding the inputs are not told apart.
     const bool is_embedding = FindOwner(dense, name)->op == Op::kEmbedding;
     return masks.contains(name) && (!is_embedding || TiedTo(dense, name).size() == 1);
   };
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<InputSums> sums,
-                            SumInputs(dense, dataset, options, /*with_moments=*/true, is_masked));
+                            SumInputs(dense, dataset, options, with_moments, is_masked));
   for (const InputSums& part : sums) {
     ESPALIER_RETURN_IF_ERROR(GuardedLinearAlgebra([&] {
       ReconstructRows(dense, part, masks, weights);
@@ -459,6 +467,30 @@ Status Reconstruct(const Graph& dense, const Dataset& dataset, const Calibration
     }));
   }
   return Ok();
+}
+
+}  // namespace
+
+Status Reconstruct(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
+                   const MaskSet& masks, TensorStore* weights) {
+  return MakeUpFor(dense, dataset, options, masks, /*with_moments=*/true, weights);
+}
+
+Status CorrectBiases(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
+                     const MaskSet& masks, TensorStore* weights) {
+  return MakeUpFor(dense, dataset, options, masks, /*with_moments=*/false, weights);
+}
+
+Status CheckReconstruction(const Graph& graph, const Plan& plan, Reconstruction reconstruction) {
+  const auto has_bias = [&](const Plan::Target& target) {
+    return graph.weights.contains(BiasOf(graph, target.name));
+  };
+  if (reconstruction != Reconstruction::kBias ||
+      std::any_of(plan.targets.begin(), plan.targets.end(), has_bias)) {
+    return Ok();
+  }
+  return InvalidArgument("reconstruct: true or false expected, since " + plan.targets[0].name +
+                         " has no bias, bias found");
 }
 
 }  // namespace espalier

@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "prune/coupling.h"
 #include "prune/criterion.h"
+#include "prune/plan.h"
 #include "tasks/dataset.h"
 #include "train/autograd.h"
 #include "train/trainer.h"
@@ -56,6 +57,19 @@ class CalibrationStatistics {
 // Errors: as Gather's.
 Status Reconstruct(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
                    const MaskSet& masks, TensorStore* weights);
+
+// Changes biases alone: what the removed weights of a row contributed, on average over all steps of
+// the sequences, goes into its bias: bias += sum of w_c mean_t(z_tc) over the removed c. So the
+// mean of what the row gave in `dense` stays (bias correction of Nagel et al. 2019,
+// arXiv:1906.04721, there of weights that were rounded). Rows without a bias (a projection's) stay
+// as they are. Arguments and errors: as Reconstruct's. Cost: one pass without covariances and
+// without solving for rows.
+Status CorrectBiases(const Graph& dense, const Dataset& dataset, const CalibrationOptions& options,
+                     const MaskSet& masks, TensorStore* weights);
+
+// Does any of the pruned weights have what is to make up for them? Errors: kInvalidArgument for
+// kBias where none has a bias.
+Status CheckReconstruction(const Graph& graph, const Plan& plan, Reconstruction reconstruction);
 
 }  // namespace espalier
 

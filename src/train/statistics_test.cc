@@ -355,6 +355,77 @@ TEST_F(StatisticsTest, ReconstructLeavesNoSmallerErrorToBeFound) {
   }
 }
 
+// Both matrices of an LSTM add to one sum, whose bias_ih takes up all; the second product of a
+// GRU's candidate, which r scales, has bias_hh.
+TEST_F(StatisticsTest, CorrectBiasesKeepsTheMeanOfEachRowAndAllWeights) {
+  MaskSet masks;
+  Rng rng(9);
+  const std::pair<const char*, std::vector<int64_t>> shapes[] = {
+      {"lstm0.weight_ih", {48, 3}}, {"lstm0.weight_hh", {48, 12}}, {"gru0.weight_hh", {27, 9}}};
+  for (const auto& [name, shape] : shapes) {
+    Mask& mask = masks[name] = Mask(shape);
+    for (uint8_t& keep : mask.keep) keep = rng.Uniform() < 0.5;
+  }
+  TensorStore weights = graph_.weights;
+  ASSERT_TRUE(ApplyMasks(masks, &weights).ok());
+  const TensorStore masked = weights;
+  ASSERT_TRUE(CorrectBiases(graph_, data_, options_, masks, &weights).ok());
+  for (const auto& [name, weight] : weights) {
+    if (name == "lstm0.bias_ih" || name == "gru0.bias_hh") continue;
+    EXPECT_EQ(weight, masked.at(name)) << name;
+  }
+  const auto lost = [&](const std::string& name, size_t row) {
+    const auto inputs = InputsOf(graph_, name, 0);
+    const size_t cols = inputs[0].size();
+    double sum = 0.0;
+    for (const auto& z : inputs) {
+      for (size_t c = 0; c < cols; ++c) {
+        const bool is_gone = masks.at(name).keep[row * cols + c] == 0;
+        if (is_gone) sum += z[c] * double{graph_.weights.at(name).values[row * cols + c]};
+      }
+    }
+    return sum / static_cast<double>(inputs.size());
+  };
+  const auto change = [&](const std::string& bias, size_t row) {
+    return double{weights.at(bias).values[row]} - double{masked.at(bias).values[row]};
+  };
+  double most = 0.0;
+  for (const size_t row : {0, 13, 26, 47}) {
+    const double expected = lost("lstm0.weight_ih", row) + lost("lstm0.weight_hh", row);
+    EXPECT_NEAR(change("lstm0.bias_ih", row), expected, 1e-6) << row;
+    if (row < 27) {
+      EXPECT_NEAR(change("gru0.bias_hh", row), lost("gru0.weight_hh", row), 1e-6) << row;
+    }
+    most = std::max(most, std::abs(expected));
+  }
+  EXPECT_GT(most, 0.01);
+}
+
+TEST_F(StatisticsTest, CorrectBiasesChangesNothingOfWhatHasNoBias) {
+  Rng rng(4);
+  GraphBuilder builder("projected", {"x", graph_.inputs[0].type}, &rng);
+  GraphBuilder::RecurrentOptions recurrent;
+  recurrent.projection_size = 3;
+  builder.Recurrent(CellKind::kLstmCell, 12, recurrent).LastStep();
+  const Graph graph = ValueOrDie(builder.Gemm(data_.classes).Finish());
+  MaskSet masks;
+  masks["lstm0.weight_hr"] = Mask({3, 12});
+  masks["lstm0.weight_hr"].keep[7] = 0;
+  TensorStore weights = graph.weights;
+  ASSERT_TRUE(ApplyMasks(masks, &weights).ok());
+  const TensorStore masked = weights;
+  ASSERT_TRUE(CorrectBiases(graph, data_, options_, masks, &weights).ok());
+  EXPECT_EQ(weights, masked);
+  PruneSpec spec;
+  spec.weights = {"*.weight_hr"};
+  const Plan plan = ValueOrDie(MakePlan(graph, spec));
+  EXPECT_OK(CheckReconstruction(graph, plan, Reconstruction::kWeights));
+  ExpectError(CheckReconstruction(graph, plan, Reconstruction::kBias), Code::kInvalidArgument,
+              {"reconstruct", "lstm0.weight_hr has no bias"});
+  spec.weights = {"lstm0.*"};
+  EXPECT_OK(CheckReconstruction(graph, ValueOrDie(MakePlan(graph, spec)), Reconstruction::kBias));
+}
+
 // A projection has no bias that could take up what its mean changes.
 TEST_F(StatisticsTest, ReconstructLeavesNoSmallerErrorWithoutABias) {
   Rng rng(4);

@@ -187,7 +187,7 @@ TrainIdentity IdentityOf(const TrainJob& job, const TrainOptions& options) {
   add("calibration.sequences", std::to_string(job.calibration.sequences));
   add("calibration.batch_size", std::to_string(job.calibration.batch_size));
   add("calibration.seed", std::to_string(job.calibration.seed));
-  add("reconstruct", job.reconstruct ? "yes" : "no");
+  add("reconstruct", ReconstructionName(job.reconstruct));
   add("rewind", job.rewind == nullptr ? "no" : ChecksumOf(*job.rewind));
   for (const RegularizerSpec& spec : job.regularizers) {
     const PruneSpec& stage = job.regularized;

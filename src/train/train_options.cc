@@ -101,6 +101,22 @@ Result<LrSchedule> ParseLrSchedule(const std::string& name) {
   return ParseIn<LrSchedule>(kSchedules, "learning-rate schedule", name);
 }
 
+const char* ReconstructionName(Reconstruction reconstruction) {
+  switch (reconstruction) {
+    case Reconstruction::kNone: break;
+    case Reconstruction::kWeights: return "true";
+    case Reconstruction::kBias: return "bias";
+  }
+  return "false";
+}
+
+Result<Reconstruction> ParseReconstruction(const std::string& name) {
+  for (const auto each : {Reconstruction::kNone, Reconstruction::kWeights, Reconstruction::kBias}) {
+    if (name == ReconstructionName(each)) return each;
+  }
+  return InvalidArgument("reconstruct: true, false or bias expected, '" + name + "' found");
+}
+
 double LearningRateAt(const LearningRate& rate, int64_t step, int64_t steps,
                       int64_t steps_per_epoch) {
   const auto last = static_cast<double>(std::max<int64_t>(steps - 1, 1));
@@ -373,7 +389,7 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
         "regularizers: a schedule that ends after the first step expected, since they act until "
         "then, one that ends at step 0 found");
   }
-  if (!job.regularizers.empty() && job.reconstruct && job.pruner != nullptr &&
+  if (!job.regularizers.empty() && job.reconstructs() && job.pruner != nullptr &&
       job.pruner->schedule().begin != job.pruner->schedule().end) {
     return InvalidArgument(StrCat(
         "reconstruct: masks that are made once expected beside regularizers, since weights are not "
@@ -383,11 +399,11 @@ Status ValidateJob(const TrainJob& job, const TrainOptions& options, int64_t ste
   ESPALIER_RETURN_IF_ERROR(ValidateForMetric(job.train->metric, options, job.distillation));
   ESPALIER_RETURN_IF_ERROR(ValidateCalibration(job.calibration));
   const bool is_soft = job.pruner != nullptr && job.pruner->schedule().masks == MaskMode::kSoft;
-  if (is_soft && (job.reconstruct || job.rewind != nullptr)) {
+  if (is_soft && (job.reconstructs() || job.rewind != nullptr)) {
     return InvalidArgument(
-        StrCat(job.reconstruct ? "reconstruct" : "rewind", ": hard masks expected, soft found"));
+        StrCat(job.reconstructs() ? "reconstruct" : "rewind", ": hard masks expected, soft found"));
   }
-  if (job.reconstruct && job.rewind != nullptr) {
+  if (job.reconstructs() && job.rewind != nullptr) {
     return InvalidArgument("reconstruct: no rewind beside it expected, which would undo it");
   }
   if (job.rewind != nullptr && job.pruner != nullptr &&

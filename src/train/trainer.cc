@@ -294,17 +294,17 @@ Status Training::MaskFromPruner() {
   ESPALIER_ASSIGN_OR_RETURN(const bool changed, job_.pruner->Update(state_.step, statistics));
   if (!changed) return Ok();
   state_.masks = Intersect(job_.masks, job_.pruner->masks());
-  const Graph before = job_.reconstruct ? autograd_->ToGraph() : Graph();
+  const Graph before = job_.reconstructs() ? autograd_->ToGraph() : Graph();
   PutMasksInForce();
   return RepairWeights(before);
 }
 
 // After masks changed.
 Status Training::RepairWeights(const Graph& before) {
-  if (job_.reconstruct) {
+  if (job_.reconstructs()) {
     TensorStore weights = autograd_->ToGraph().weights;
-    ESPALIER_RETURN_IF_ERROR(
-        Reconstruct(before, *job_.train, job_.calibration, state_.masks, &weights));
+    const auto repair = job_.reconstruct == Reconstruction::kBias ? CorrectBiases : Reconstruct;
+    ESPALIER_RETURN_IF_ERROR(repair(before, *job_.train, job_.calibration, state_.masks, &weights));
     autograd_->SetWeights(weights);
     optimizer_.RestartAverages();
   }

@@ -29,12 +29,23 @@
 
 namespace espalier {
 
-// Sequences of the training split that criteria and Reconstruct look at, dropout off.
+// Sequences of the training split that criteria and reconstruction look at, dropout off.
 struct CalibrationOptions {
   int64_t sequences = 256;  // drawn without replacement; all, if there are fewer
   int64_t batch_size = 64;
   uint64_t seed = 1;
 };
+
+// What makes up for weights that went (statistics.h).
+enum class Reconstruction : uint8_t {
+  kNone,
+  kWeights,  // weights that stay, and biases: least squares
+  kBias,     // biases alone, by means
+};
+
+// "false", "true", "bias", as in a recipe. Errors: kInvalidArgument.
+const char* ReconstructionName(Reconstruction reconstruction);
+Result<Reconstruction> ParseReconstruction(const std::string& name);
 
 enum class OptimizerKind : uint8_t {
   kAdam = 0,  // Kingma and Ba 2015, arXiv:1412.6980
@@ -198,8 +209,9 @@ struct TrainJob {
   Pruner* pruner = nullptr;
   // Of what the pruner's criterion needs beside weights, gathered anew for each making of masks.
   CalibrationOptions calibration;
-  // Each time masks change, Reconstruct (statistics.h) makes up for what went. Hard masks only.
-  bool reconstruct = false;
+  // Each time masks change, this makes up for what went. Hard masks only.
+  Reconstruction reconstruct = Reconstruction::kNone;
+  bool reconstructs() const { return reconstruct != Reconstruction::kNone; }
   // Each time masks change, what is kept goes back to these weights and the optimizer starts anew
   // (late rewinding: Frankle et al. 2019, arXiv:1903.01611). Names and shapes of the graph's;
   // outlives Train. nullptr: no. Hard masks only.

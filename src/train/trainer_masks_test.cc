@@ -23,7 +23,7 @@ struct Way {
   const char* name;
   PruneSpec spec;
   ScheduleSpec schedule;
-  bool reconstruct = false;
+  Reconstruction reconstruct = Reconstruction::kNone;
   bool rewind = false;
 };
 
@@ -34,8 +34,9 @@ const Way kWays[] = {
     {"RigL", SpecOf("magnitude"), {"one_shot", 0, 25, 4, 0.0, MaskMode::kHard, {"gradient", 0.4}}},
     {"Snfs", SpecOf("magnitude"), {"one_shot", 0, 25, 4, 0.0, MaskMode::kHard, {"momentum", 0.4}}},
     {"Taylor", SpecOf("taylor"), {"cubic", 0, 25, 4, 0.0}},
-    {"Reconstruct", SpecOf("obs"), {"cubic", 0, 25, 8, 0.0}, true},
-    {"Rewind", SpecOf("magnitude"), {"iterative", 5, 25, 10, 0.0}, false, true},
+    {"Reconstruct", SpecOf("obs"), {"cubic", 0, 25, 8, 0.0}, Reconstruction::kWeights},
+    {"Biases", SpecOf("magnitude"), {"cubic", 0, 25, 8, 0.0}, Reconstruction::kBias},
+    {"Rewind", SpecOf("magnitude"), {"iterative", 5, 25, 10, 0.0}, Reconstruction::kNone, true},
 };
 
 class MasksTest : public TrainerTest, public ::testing::WithParamInterface<Way> {

@@ -193,7 +193,7 @@ TEST_F(RegularizersTest, RefuseToReconstructWhatIsNotYetLearned) {
   PruneSpec spec;
   Pruner pruner = ValueOrDie(Pruner::Create(job_.graph, spec, {"cubic", 5, 25, 5, 0.0}, {}));
   job_.pruner = &pruner;
-  job_.reconstruct = true;
+  job_.reconstruct = Reconstruction::kWeights;
   job_.regularizers = {{.name = "dropout", .strength = 0.5}};
   ExpectError(Train(job_, options_, {}).status(), Code::kInvalidArgument,
               {"reconstruct", "from step 5 to 25 found"});
