@@ -51,7 +51,7 @@ Result<PruneOutcome> PruneOnce(const Graph& graph, const StageSpec& stage, const
     ESPALIER_RETURN_IF_ERROR(ValidateData(graph, data->train, autograd->output(), "training set"));
     ESPALIER_ASSIGN_OR_RETURN(
         calibrated, CalibrationStatistics::Gather(pruner->needs(), data->train, calibration,
-                                                  autograd.get(), &pruner->plan().coupling));
+                                                  autograd.get(), &pruner->plan()));
     calibrated.Fill(&statistics);
   }
   PruneOutcome outcome;

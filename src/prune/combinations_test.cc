@@ -89,8 +89,8 @@ class EveryCombination : public ::testing::TestWithParam<Combination> {
   }
   // On the way there.
   MaskSet MasksAt(double sparsity, const Graph& graph, const MaskSet& previous = {}) const {
-    return ValueOrDie(
-        MakeMasks(MakePlanAt(graph, Last()), sparsity, EveryStatistic(graph).set(), previous));
+    const Plan plan = MakePlanAt(graph, Last());
+    return ValueOrDie(MakeMasks(plan, sparsity, EveryStatistic(graph, plan).set(), previous));
   }
   static Graph GraphFor(const Combination& combination) {
     const GranularitySpec spec = ValueOrDie(ParseGranularity(combination.granularity));

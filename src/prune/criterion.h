@@ -26,14 +26,14 @@ inline constexpr Needs kNeedsHessianGradient = 1u << 3;
 inline constexpr Needs kNeedsInputPower = 1u << 4;
 inline constexpr Needs kNeedsInverseMoment = 1u << 5;
 inline constexpr Needs kNeedsSpectrumGradient = 1u << 8;
-inline constexpr Needs kNeedsUnitGradient = 1u << 9;  // of StatisticsSet, not of a weight
+inline constexpr Needs kNeedsGroupGradient = 1u << 9;  // of StatisticsSet, not of a weight
 // Gathered over the steps of the running training (train/trainer.h):
 inline constexpr Needs kNeedsMovement = 1u << 6;
 inline constexpr Needs kNeedsMomentum = 1u << 7;
 inline constexpr Needs kNeedsTraining = kNeedsMovement | kNeedsMomentum;
 inline constexpr Needs kNeedsCalibration =
     kNeedsGradient | kNeedsSquaredGradient | kNeedsHessianGradient | kNeedsInputPower |
-    kNeedsInverseMoment | kNeedsSpectrumGradient | kNeedsUnitGradient;
+    kNeedsInverseMoment | kNeedsSpectrumGradient | kNeedsGroupGradient;
 
 // What is known of one weight; views of the caller's memory, all [rows, cols]. A field is empty
 // unless the criterion's needs name it.
@@ -60,11 +60,11 @@ struct StatisticsField {
 };
 std::span<const StatisticsField> StatisticsFields();
 
-// By the weight's full name, e.g. "lstm0.weight_hh"; and what is known of hidden units.
+// By the weight's full name, e.g. "lstm0.weight_hh"; and what is known of weights that go together.
 struct StatisticsSet : std::map<std::string, Statistics> {
-  // [groups of the plan's Coupling]: mean over sequences of (sum of (dL_n/dw) w over the group's
-  // weights)^2. Empty unless Pruner::needs names it.
-  std::span<const float> squared_unit_gradient = {};
+  // [groups of the plan's Coupling] for hidden units, else [Plan::groups]: mean over sequences of
+  // (sum of (dL_n/dw) w over the group's weights)^2. Empty unless Pruner::needs names it.
+  std::span<const float> squared_group_gradient = {};
 };
 
 // Views of `weights`, which must outlive them.
@@ -76,8 +76,9 @@ enum class Grouping : uint8_t {
   kNorm,       // piece: mean of S; unit: square root of the sum of S^2
   kSum,        // piece: mean of S; unit: sum of S
   kSignedSum,  // S has a sign; weight: |S|; piece: |mean of S|; unit: |sum of S|
-  // Piece: mean of S; unit: 1/2 StatisticsSet::squared_unit_gradient, in which what its weights do
-  // in the same sequence adds up before it is squared.
+  // Unit: 1/2 StatisticsSet::squared_group_gradient, in which what its weights do in the same
+  // sequence adds up before it is squared; piece whose weights are known before saliencies are: the
+  // same by its weights that are left; other pieces: mean of S.
   kSquaredSum,
 };
 

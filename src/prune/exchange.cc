@@ -118,8 +118,7 @@ class SliceExchange {
 Result<MaskSet> ExchangeMasks(const Plan& plan, double amount, const Criterion& regrow,
                               double share, uint64_t seed, const StatisticsSet& statistics,
                               const MaskSet& fixed, const MaskSet& masks) {
-  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet worth,
-                            SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
+  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet worth, SaliencyOfPlan(plan, statistics, masks));
   ESPALIER_ASSIGN_OR_RETURN(const SaliencySet promise,
                             SaliencyOfAll(plan, regrow, seed, statistics));
   MaskSet exchanged = masks;

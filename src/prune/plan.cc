@@ -9,6 +9,7 @@
 
 #include "base/strings.h"
 #include "prune/patterns.h"
+#include "prune/pieces.h"
 #include "prune/units.h"
 
 namespace espalier {
@@ -215,11 +216,32 @@ Plan::Target TargetOf(const Graph& graph, const std::string& name) {
   return {name, tensor.dim(0), tensor.dim(1)};
 }
 
+// Fills Plan::group_of.
+void FindGroups(const Graph& graph, Plan* plan) {
+  std::map<std::string, size_t> offsets;
+  size_t size = 0;
+  for (const auto& [name, tensor] : graph.weights) {
+    offsets[name] = size;
+    size += tensor.size();
+  }
+  const Pieces pieces = FindPieces(graph, *plan, offsets);
+  std::vector<int32_t> group_of(size, -1);
+  for (const PieceMember& member : pieces.members) {
+    group_of[member.element] = std::max(member.gate, member.also);  // a weight has one of them
+  }
+  for (const Plan::Target& target : plan->targets) {
+    const auto first = group_of.begin() + static_cast<ptrdiff_t>(offsets.at(target.name));
+    plan->group_of[target.name].assign(first, first + target.rows * target.cols);
+  }
+  plan->groups = static_cast<int32_t>(pieces.count());
+}
+
 Status PlanWeights(const Graph& graph, const std::set<std::string>& chosen, Plan* plan) {
   ESPALIER_ASSIGN_OR_RETURN(plan->cut, MakeCut(graph, chosen, plan->granularity, plan->per));
   for (const std::string& name : TargetsOf(plan->cut)) {
     plan->targets.push_back(TargetOf(graph, name));
   }
+  if (ScoresGroups(*plan)) FindGroups(graph, plan);
   return Ok();
 }
 
@@ -326,37 +348,44 @@ Status CheckMask(const std::string& name, const Mask& mask, const std::vector<in
                                 " elements) found"));
 }
 
-Result<MaskSet> MakeWeightMasks(const Plan& plan, const Budget& budget, const SaliencySet& saliency,
-                                const MaskSet& previous) {
+Result<MaskSet> MakeWeightMasks(const Plan& plan, const Budget& budget,
+                                const StatisticsSet& statistics, const MaskSet& previous) {
   for (const Plan::Target& target : plan.targets) {
     const auto it = previous.find(target.name);
     if (it == previous.end()) continue;
     ESPALIER_RETURN_IF_ERROR(CheckMask(target.name, it->second, {target.rows, target.cols}));
   }
+  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency, SaliencyOfPlan(plan, statistics, previous));
   return MasksOf(plan.cut, {plan.allocation, budget, plan.criterion->grouping}, saliency, previous);
 }
 
-Result<std::vector<float>> ScoreUnits(const Plan& plan, const StatisticsSet& statistics) {
-  if (plan.criterion->grouping != Grouping::kSquaredSum) {
-    ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
-                              SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
-    return UnitScores(plan.coupling, plan.criterion->grouping, saliency);
-  }
-  const std::span<const float> squares = statistics.squared_unit_gradient;
+// 1/2 the squared gradients of `count` groups.
+Result<std::vector<float>> ScoreGroups(const Plan& plan, size_t count,
+                                       const StatisticsSet& statistics) {
+  const std::span<const float> squares = statistics.squared_group_gradient;
   std::vector<float> scores(squares.begin(), squares.end());
-  if (scores.size() != plan.coupling.groups.size()) {
-    return InvalidArgument(StrCat("granularity 'unit': criterion ", plan.criterion->name, " needs ",
-                                  plan.coupling.groups.size(), " gradients of units, ",
-                                  scores.size(), " found"));
+  const auto what = [&] {
+    return StrCat("granularity '", GranularityName(plan.granularity), "': ");
+  };
+  if (scores.size() != count) {
+    return InvalidArgument(StrCat(what(), "criterion ", plan.criterion->name, " needs ", count,
+                                  " gradients of groups, ", scores.size(), " found"));
   }
   for (float& score : scores) {
     if (!std::isfinite(score)) {
       return InvalidArgument(
-          StrCat("granularity 'unit': finite gradients of units expected, ", score, " found"));
+          StrCat(what(), "finite gradients of groups expected, ", score, " found"));
     }
     score *= 0.5f;
   }
   return scores;
+}
+
+Result<std::vector<float>> ScoreUnits(const Plan& plan, const StatisticsSet& statistics) {
+  if (ScoresGroups(plan)) return ScoreGroups(plan, plan.coupling.groups.size(), statistics);
+  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
+                            SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
+  return UnitScores(plan.coupling, plan.criterion->grouping, saliency);
 }
 
 Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget,
@@ -460,6 +489,54 @@ Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, 
   return saliency;
 }
 
+bool ScoresGroups(const Plan& plan) {
+  const Granularity& kind = *plan.granularity.kind;
+  return plan.criterion->grouping == Grouping::kSquaredSum && !kind.follows_saliency &&
+         &kind != &granularities::element;
+}
+
+std::vector<float> SumsOfGroups(const Plan& plan, const SaliencySet& values) {
+  if (plan.granularity.kind->extent == Extent::kUnits) {
+    return UnitScores(plan.coupling, Grouping::kSignedSum, values);
+  }
+  std::vector<double> sums(static_cast<size_t>(plan.groups), 0.0);
+  for (const auto& [name, group_of] : plan.group_of) {
+    const auto it = values.find(name);
+    for (size_t i = 0; i < group_of.size() && it != values.end(); ++i) {
+      if (group_of[i] >= 0) sums[static_cast<size_t>(group_of[i])] += it->second[i];
+    }
+  }
+  return {sums.begin(), sums.end()};
+}
+
+Result<SaliencySet> SaliencyOfPlan(const Plan& plan, const StatisticsSet& statistics,
+                                   const MaskSet& alive) {
+  if (!ScoresGroups(plan)) {
+    return SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics);
+  }
+  ESPALIER_ASSIGN_OR_RETURN(std::vector<float> scores,
+                            ScoreGroups(plan, static_cast<size_t>(plan.groups), statistics));
+  std::vector<int64_t> sizes(scores.size(), 0);
+  for (const auto& [name, group_of] : plan.group_of) {
+    const auto mask = alive.find(name);
+    for (size_t i = 0; i < group_of.size(); ++i) {
+      const bool is_alive = mask == alive.end() || mask->second.keep[i] != 0;
+      if (is_alive && group_of[i] >= 0) ++sizes[static_cast<size_t>(group_of[i])];
+    }
+  }
+  for (size_t i = 0; i < scores.size(); ++i) {
+    scores[i] /= static_cast<float>(std::max<int64_t>(sizes[i], 1));
+  }
+  SaliencySet saliency;
+  for (const auto& [name, group_of] : plan.group_of) {
+    std::vector<float>& values = saliency[name];
+    for (const int32_t group : group_of) {
+      values.push_back(group < 0 ? 0.0f : scores[static_cast<size_t>(group)]);
+    }
+  }
+  return saliency;
+}
+
 Result<MaskSet> MakeMasks(const Plan& plan, double amount, const StatisticsSet& statistics,
                           const MaskSet& previous) {
   const bool has_thresholds = HasThresholds(plan);
@@ -473,9 +550,7 @@ Result<MaskSet> MakeMasks(const Plan& plan, double amount, const StatisticsSet& 
   if (plan.granularity.kind->extent == Extent::kUnits) {
     return MakeUnitMasks(plan, budget, statistics, previous);
   }
-  ESPALIER_ASSIGN_OR_RETURN(const SaliencySet saliency,
-                            SaliencyOfAll(plan, *plan.criterion, plan.seed, statistics));
-  return MakeWeightMasks(plan, budget, saliency, previous);
+  return MakeWeightMasks(plan, budget, statistics, previous);
 }
 
 }  // namespace espalier

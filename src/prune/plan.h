@@ -81,6 +81,11 @@ struct Plan {
   // What competes with what. For "unit" only the pools, whose sizes count units.
   Cut cut;
 
+  // Where the criterion scores pieces as wholes (ScoresGroups), not "unit": by target, [rows,
+  // cols], the piece of each weight, -1 for none; and how many there are.
+  std::map<std::string, std::vector<int32_t>> group_of;
+  int32_t groups = 0;
+
   // "unit" only.
   Coupling coupling;
   std::vector<uint8_t> unit_layers;  // [layers]: 1 = its units may go
@@ -105,9 +110,24 @@ inline bool HasThresholds(const Plan& plan) {
   return plan.allocation->needs == AllocationNeeds::kThresholds;
 }
 
+// Whether StatisticsSet::squared_group_gradient scores: the criterion squares sums, and which
+// weights go together does not follow from what they are worth.
+bool ScoresGroups(const Plan& plan);
+
+// The sum of `values` over each group of ScoresGroups, of units its size; what
+// squared_group_gradient is made of. values: by weight, [rows, cols]; one that is not there counts
+// 0.
+std::vector<float> SumsOfGroups(const Plan& plan, const SaliencySet& values);
+
 // What `criterion` says of every target. `seed`: for one that draws. Errors: as MakeMasks.
 Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, uint64_t seed,
                                   const StatisticsSet& statistics);
+
+// What the plan's own criterion says of every target; where it scores groups, of each weight its
+// group's score by the weights that `alive` leaves of it, so that their mean is that. Not for
+// "unit". Errors: as MakeMasks.
+Result<SaliencySet> SaliencyOfPlan(const Plan& plan, const StatisticsSet& statistics,
+                                   const MaskSet& alive);
 
 // The masks at `amount`: a sparsity (absolute, in [0, 1)), or if HasThresholds the share of the
 // thresholds that is in force, in [0, 1]. `statistics` must hold every target with what the

@@ -44,16 +44,17 @@ inline size_t DroppedIn(const MaskSet& masks) {
   return dropped;
 }
 
-// Every field that any criterion may need: drawn by the weight's name, positive where it is a
-// power.
+// Every field that any criterion of the plan may need: drawn by the weight's name, positive where
+// it is a power.
 class EveryStatistic {
  public:
-  explicit EveryStatistic(const Graph& graph) : set_(StatisticsOf(graph.weights)) {
+  EveryStatistic(const Graph& graph, const Plan& plan) : set_(StatisticsOf(graph.weights)) {
     Rng rng(21);
-    std::vector<float>& of_units =
-        values_.emplace_back(ValueOrDie(FindCoupling(graph)).groups.size());
-    for (float& value : of_units) value = rng.Uniform(0.0f, 1.0f);
-    set_.squared_unit_gradient = of_units;
+    const bool is_unit = plan.granularity.kind->extent == Extent::kUnits;
+    std::vector<float>& of_groups = values_.emplace_back(
+        is_unit ? plan.coupling.groups.size() : static_cast<size_t>(plan.groups));
+    for (float& value : of_groups) value = rng.Uniform(0.0f, 1.0f);
+    set_.squared_group_gradient = of_groups;
     for (auto& [name, found] : set_) {
       for (const StatisticsField& field : StatisticsFields()) {
         if (field.flag == kNeedsWeight) continue;

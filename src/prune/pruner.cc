@@ -32,10 +32,7 @@ Result<Pruner> Pruner::Create(const Graph& graph, const PruneSpec& spec,
   }
   Pruner pruner(std::move(plan), schedule, std::move(masks));
   pruner.needs_ = pruner.plan_.criterion->needs;
-  if (pruner.plan_.criterion->grouping == Grouping::kSquaredSum &&
-      pruner.plan_.granularity.kind->extent == Extent::kUnits) {
-    pruner.needs_ |= kNeedsUnitGradient;
-  }
+  if (ScoresGroups(pruner.plan_)) pruner.needs_ |= kNeedsGroupGradient;
   const bool cuts_at_once = schedule.begin == 0 && pruner.AmountAt(0) > 0.0;
   if ((pruner.needs_ & kNeedsTraining) != 0 && cuts_at_once) {
     return InvalidArgument(StrCat("criterion ", spec.criterion,

@@ -133,26 +133,80 @@ TEST(Regrowth, RefusesWhatCannotBringAnythingBack) {
 TEST_F(PrunerTest, RanksUnitsByTheGradientsOfUnits) {
   PruneSpec spec;
   spec.criterion = "fisher";
-  EXPECT_EQ(ValueOrDie(Pruner::Create(graph_, spec, {}, {})).needs() & kNeedsUnitGradient, 0u);
+  EXPECT_EQ(ValueOrDie(Pruner::Create(graph_, spec, {}, {})).needs() & kNeedsGroupGradient, 0u);
   spec.granularity = "unit";
   spec.sparsity = 0.25;
   Pruner pruner = ValueOrDie(Pruner::Create(graph_, spec, {}, {}));
-  EXPECT_NE(pruner.needs() & kNeedsUnitGradient, 0u);
+  EXPECT_NE(pruner.needs() & kNeedsGroupGradient, 0u);
   StatisticsSet statistics = StatisticsOf(graph_.weights);
   ExpectError(pruner.Update(0, statistics).status(), Code::kInvalidArgument,
-              {"unit", "fisher", "gradients of units", "0 found"});
+              {"unit", "fisher", "gradients of groups", "0 found"});
   const Coupling& coupling = pruner.plan().coupling;
   std::vector<float> squares(coupling.groups.size(), 1.0f);
   const std::vector<int32_t>& units = coupling.layers[0].groups;
   const std::vector<size_t> worst = {1, 6, 7, 12};
   for (const size_t unit : worst) squares[static_cast<size_t>(units[unit])] = 0.5f;
-  statistics.squared_unit_gradient = squares;
+  statistics.squared_group_gradient = squares;
   EXPECT_TRUE(ValueOrDie(pruner.Update(0, statistics)));
   const Mask& bias = pruner.masks().at("lstm0.bias_ih");
   for (size_t unit = 0; unit < 16; ++unit) {
     const bool is_kept = std::find(worst.begin(), worst.end(), unit) == worst.end();
     EXPECT_EQ(bias.keep[unit] != 0, is_kept) << unit;
   }
+}
+
+// Pieces that are known before saliencies are go as wholes, too; those that follow them do not.
+TEST_F(PrunerTest, RanksFixedPiecesByTheGradientsOfPieces) {
+  PruneSpec spec;
+  spec.criterion = "fisher";
+  spec.sparsity = 0.5;
+  spec.weights = {"lstm0.weight_hh"};
+  const auto asks = [&](const char* granularity) {
+    spec.granularity = granularity;
+    return (ValueOrDie(Pruner::Create(graph_, spec, {}, {})).needs() & kNeedsGroupGradient) != 0;
+  };
+  for (const char* fixed : {"blocked_4x4", "diagonal_4x4", "row", "column", "gate_row"}) {
+    EXPECT_TRUE(asks(fixed)) << fixed;
+  }
+  for (const char* other : {"element", "slot_8x8", "bank_8", "column_balanced_8", "nm_16x4x2"}) {
+    EXPECT_FALSE(asks(other)) << other;
+  }
+  spec.granularity = "row";
+  Pruner pruner = ValueOrDie(Pruner::Create(graph_, spec, {}, {}));
+  ASSERT_EQ(pruner.plan().groups, 64);
+  StatisticsSet statistics = StatisticsOf(graph_.weights);
+  ExpectError(pruner.Update(0, statistics).status(), Code::kInvalidArgument,
+              {"'row'", "fisher", "64 gradients of groups", "0 found"});
+  std::vector<float> squares(64);
+  for (size_t row = 0; row < 64; ++row) squares[row] = row % 2 == 0 ? 0.5f : 1.0f;
+  statistics.squared_group_gradient = squares;
+  EXPECT_TRUE(ValueOrDie(pruner.Update(0, statistics)));
+  const Mask& mask = pruner.masks().at("lstm0.weight_hh");
+  for (size_t i = 0; i < mask.keep.size(); ++i) EXPECT_EQ(mask.keep[i], i / 16 % 2) << i;
+}
+
+// What a row is worth, by its weights that are left: half a row that is worth as much as a whole
+// one comes first.
+TEST_F(PrunerTest, RanksAPieceByItsGradientAWeightThatIsLeft) {
+  PruneSpec spec;
+  spec.criterion = "fisher";
+  spec.granularity = "row";
+  spec.weights = {"gemm0.weight"};
+  spec.sparsity = 0.75;
+  MaskSet before = {{"gemm0.weight", Mask({4, 16})}};
+  std::vector<uint8_t>& keep = before["gemm0.weight"].keep;
+  std::fill(keep.begin() + 32, keep.begin() + 40, uint8_t{0});
+  const Plan plan = ValueOrDie(MakePlan(graph_, spec));
+  StatisticsSet statistics = StatisticsOf(graph_.weights);
+  const std::vector<float> squares = {1.0f, 1.1f, 1.0f, 1.0f};
+  statistics.squared_group_gradient = squares;
+  const SaliencySet saliency = ValueOrDie(SaliencyOfPlan(plan, statistics, before));
+  EXPECT_FLOAT_EQ(saliency.at("gemm0.weight")[0], 0.5f / 16.0f);
+  EXPECT_FLOAT_EQ(saliency.at("gemm0.weight")[47], 0.5f / 8.0f);
+  const MaskSet masks = ValueOrDie(MakeMasks(plan, 0.75, statistics, before));
+  const Mask& mask = masks.at("gemm0.weight");
+  EXPECT_EQ(mask.KeptCount(), 8u);
+  EXPECT_EQ(mask.keep[47], 1);
 }
 
 TEST_F(PrunerTest, GoesOnFromACheckpointAsIfNothingHadHappened) {

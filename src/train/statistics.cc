@@ -8,7 +8,6 @@
 
 #include "base/strings.h"
 #include "model/reference.h"
-#include "prune/units.h"
 #include "train/optimizer.h"
 #include "train/spectrum.h"
 #include "train/torch_executor.h"
@@ -286,7 +285,7 @@ struct CalibrationStatistics::Gatherer {
   const CalibrationOptions& options;
   Autograd* autograd;
   CalibrationStatistics* out;
-  const Coupling* coupling;  // whose groups' gradients are asked for; nullptr: of none
+  const Plan* plan;  // whose groups' gradients are asked for; nullptr: of none
 
   // The flat vectors of `sum` become the field of every matrix.
   void Keep(Needs flag, const std::vector<double>& sum) {
@@ -327,8 +326,8 @@ struct CalibrationStatistics::Gatherer {
     return changes;
   }
 
-  void AddUnits(std::span<const float> gradient, double share, std::vector<double>* squares) {
-    const std::vector<float> sums = UnitScores(*coupling, Grouping::kSignedSum, Changes(gradient));
+  void AddGroups(std::span<const float> gradient, double share, std::vector<double>* squares) {
+    const std::vector<float> sums = SumsOfGroups(*plan, Changes(gradient));
     squares->resize(sums.size(), 0.0);
     for (size_t i = 0; i < sums.size(); ++i) {
       (*squares)[i] += share * static_cast<double>(sums[i]) * sums[i];
@@ -338,7 +337,7 @@ struct CalibrationStatistics::Gatherer {
   Status Gradients(int64_t batch_size, std::vector<double>* mean, std::vector<double>* squares) {
     mean->assign(autograd->weights().size(), 0.0);
     if (squares != nullptr) squares->assign(mean->size(), 0.0);
-    std::vector<double> of_units;
+    std::vector<double> of_groups;
     const Status status =
         EachGradient(batch_size, [&](std::span<const float> gradient, double share) {
           for (size_t i = 0; i < gradient.size(); ++i) {
@@ -346,10 +345,10 @@ struct CalibrationStatistics::Gatherer {
             (*mean)[i] += share * g;
             if (squares != nullptr) (*squares)[i] += share * g * g;
           }
-          if (squares != nullptr && coupling != nullptr) AddUnits(gradient, share, &of_units);
+          if (squares != nullptr && plan != nullptr) AddGroups(gradient, share, &of_groups);
         });
     if (squares != nullptr) {
-      out->squared_unit_gradient_.assign(of_units.begin(), of_units.end());
+      out->squared_group_gradient_.assign(of_groups.begin(), of_groups.end());
     }
     return status;
   }
@@ -430,17 +429,16 @@ struct CalibrationStatistics::Gatherer {
 
 Result<CalibrationStatistics> CalibrationStatistics::Gather(Needs needs, const Dataset& dataset,
                                                             const CalibrationOptions& options,
-                                                            Autograd* autograd,
-                                                            const Coupling* coupling) {
+                                                            Autograd* autograd, const Plan* plan) {
   CalibrationStatistics statistics;
-  if ((needs & kNeedsUnitGradient) == 0) coupling = nullptr;
-  Gatherer gatherer{dataset, options, autograd, &statistics, coupling};
+  if ((needs & kNeedsGroupGradient) == 0) plan = nullptr;
+  Gatherer gatherer{dataset, options, autograd, &statistics, plan};
   ESPALIER_RETURN_IF_ERROR(gatherer.Gather(needs));
   return statistics;
 }
 
 void CalibrationStatistics::Fill(StatisticsSet* statistics) const {
-  statistics->squared_unit_gradient = squared_unit_gradient_;
+  statistics->squared_group_gradient = squared_group_gradient_;
   for (const StatisticsField& field : StatisticsFields()) {
     const auto found = values_.find(field.flag);
     if (found == values_.end()) continue;

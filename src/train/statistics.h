@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "base/status.h"
-#include "prune/coupling.h"
 #include "prune/criterion.h"
 #include "prune/plan.h"
 #include "tasks/dataset.h"
@@ -27,16 +26,16 @@ class CalibrationStatistics {
   // Passes over the sequences: one with gradients for kNeedsGradient, one of single sequences for
   // kNeedsSquaredGradient (which also gives the gradient), one more for kNeedsHessianGradient
   // (the gradient a thousandth of the weights' norm along itself), one through the reference
-  // executor for those of inputs, and FindSpectrum's. kNeedsUnitGradient comes with
-  // kNeedsSquaredGradient and wants the coupling whose groups it is of. Dropout is off, and the
+  // executor for those of inputs, and FindSpectrum's. kNeedsGroupGradient comes with
+  // kNeedsSquaredGradient and wants the plan whose groups it is of. Dropout is off, and the
   // weights are left as they are. Preconditions: the data fits the graph; the options are valid.
   // Errors: kInvalidArgument if the criterion wants inputs of an Embedding, which has none; those
   // of Autograd.
   static Result<CalibrationStatistics> Gather(Needs needs, const Dataset& dataset,
                                               const CalibrationOptions& options, Autograd* autograd,
-                                              const Coupling* coupling = nullptr);
+                                              const Plan* plan = nullptr);
 
-  // Sets the fields that were gathered, for every matrix, and those of hidden units.
+  // Sets the fields that were gathered, for every matrix, and those of groups.
   void Fill(StatisticsSet* statistics) const;
 
  private:
@@ -44,7 +43,7 @@ class CalibrationStatistics {
 
   // By weight, for each flag that was asked for.
   std::map<Needs, std::map<std::string, std::vector<float>>> values_;
-  std::vector<float> squared_unit_gradient_;
+  std::vector<float> squared_group_gradient_;
 };
 
 // Changes the kept weights of each row, and its bias, so that its products with what it multiplied

@@ -35,6 +35,14 @@ class StatisticsTest : public ::testing::Test {
     return {};
   }
 
+  Plan FisherPlan(const std::string& granularity) const {
+    PruneSpec spec;
+    spec.criterion = "fisher";
+    spec.granularity = granularity;
+    spec.sparsity = 0.5;
+    return ValueOrDie(MakePlan(graph_, spec));
+  }
+
   std::vector<std::vector<int64_t>> Sequences() const {
     return SampleBatches(data_, options_.sequences, 1, options_.seed);
   }
@@ -116,13 +124,14 @@ TEST_F(StatisticsTest, SquaredGradientIsOfSingleSequences) {
 
 // By the slope of each sequence's loss along one factor of all weights of the group.
 TEST_F(StatisticsTest, UnitGradientIsTheSquareOfWhatAllWeightsOfAUnitDoTogether) {
-  const Coupling coupling = ValueOrDie(FindCoupling(graph_));
+  const Plan plan = FisherPlan("unit");
+  const Coupling& coupling = plan.coupling;
   const auto autograd = ValueOrDie(Autograd::Create(graph_));
   const auto gathered = ValueOrDie(CalibrationStatistics::Gather(
-      kNeedsSquaredGradient | kNeedsUnitGradient, data_, options_, autograd.get(), &coupling));
+      kNeedsSquaredGradient | kNeedsGroupGradient, data_, options_, autograd.get(), &plan));
   StatisticsSet set;
   gathered.Fill(&set);
-  ASSERT_EQ(set.squared_unit_gradient.size(), coupling.groups.size());
+  ASSERT_EQ(set.squared_group_gradient.size(), coupling.groups.size());
   LabelledBatch batch;
   const auto loss_with = [&](int32_t group, float factor) {
     TensorStore weights = graph_.weights;
@@ -146,8 +155,49 @@ TEST_F(StatisticsTest, UnitGradientIsTheSquareOfWhatAllWeightsOfAUnitDoTogether)
           (loss_with(group, 1.0f + kStep) - loss_with(group, 1.0f - kStep)) / (2.0 * kStep);
       expected += slope * slope / 24.0;
     }
-    const double found = set.squared_unit_gradient[static_cast<size_t>(group)];
+    const double found = set.squared_group_gradient[static_cast<size_t>(group)];
     EXPECT_NEAR(found, expected, 0.01 * expected) << layer.name();
+  }
+}
+
+// The same of what other granularities cut: by the slope along one factor of a piece's weights.
+TEST_F(StatisticsTest, GroupGradientIsTheSquareOfWhatAllWeightsOfAPieceDoTogether) {
+  for (const char* granularity : {"blocked_4x3", "row", "column", "gate_row"}) {
+    const Plan plan = FisherPlan(granularity);
+    const auto autograd = ValueOrDie(Autograd::Create(graph_));
+    const auto gathered = ValueOrDie(CalibrationStatistics::Gather(
+        kNeedsSquaredGradient | kNeedsGroupGradient, data_, options_, autograd.get(), &plan));
+    StatisticsSet set;
+    gathered.Fill(&set);
+    ASSERT_EQ(set.squared_group_gradient.size(), static_cast<size_t>(plan.groups)) << granularity;
+    // The one that matters most, so that its slope is not rounding.
+    const auto most =
+        std::max_element(set.squared_group_gradient.begin(), set.squared_group_gradient.end());
+    const auto group = static_cast<int32_t>(most - set.squared_group_gradient.begin());
+    size_t members = 0;
+    LabelledBatch batch;
+    const auto loss_with = [&](float factor) {
+      TensorStore weights = graph_.weights;
+      members = 0;
+      for (const auto& [name, group_of] : plan.group_of) {
+        for (size_t i = 0; i < group_of.size(); ++i) {
+          if (group_of[i] != group) continue;
+          weights.at(name).values[i] *= factor;
+          ++members;
+        }
+      }
+      autograd->SetWeights(weights);
+      return ValueOrDie(autograd->LossAndGradient(batch, LossOptions(), nullptr));
+    };
+    double expected = 0.0;
+    for (const auto& indices : Sequences()) {
+      MakeBatch(data_, indices, &batch);
+      constexpr float kStep = 0.02f;
+      const double slope = (loss_with(1.0f + kStep) - loss_with(1.0f - kStep)) / (2.0 * kStep);
+      expected += slope * slope / 24.0;
+    }
+    EXPECT_GT(members, 1u) << granularity;
+    EXPECT_NEAR(*most, expected, 0.01 * expected) << granularity;
   }
 }
 

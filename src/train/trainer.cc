@@ -264,7 +264,7 @@ Result<StatisticsSet> Training::GatherStatistics(CalibrationStatistics* calibrat
   if ((PrunerNeeds() & kNeedsCalibration) != 0) {
     ESPALIER_ASSIGN_OR_RETURN(*calibrated, With(Form::kFolded, [&] {
       return CalibrationStatistics::Gather(PrunerNeeds(), *job_.train, job_.calibration,
-                                           autograd_.get(), &job_.pruner->plan().coupling);
+                                           autograd_.get(), &job_.pruner->plan());
     }));
     calibrated->Fill(&statistics);
   }
