@@ -43,6 +43,19 @@ TEST(DryRun, RefusesEarlyEndsThatCannotBe) {
               {"stages[2].evaluate", "exit", "lm-words"});
 }
 
+TEST(DryRun, SaysWhatTheGatesThatWeightsNameWillLose) {
+  const std::vector<PlannedStage> stages =
+      ValueOrDie(Planned(kModel,
+                         "train, prune: {weights: ['lstm0.weight_hh[f]'], sparsity: 0.5}, prune: "
+                         "{name: b, weights: lstm0.weight_hh, per: gate, sparsity: 0.5}"));
+  ASSERT_EQ(stages.size(), 2u);
+  EXPECT_EQ(stages[0].per, "gate");
+  ASSERT_EQ(stages[0].pools.size(), 1u);
+  EXPECT_EQ(stages[0].pools[0].name, "lstm0.weight_hh[f]");
+  EXPECT_EQ(stages[0].pools[0].sparsity, 0.5);
+  EXPECT_EQ(stages[0].nonzeros - stages[1].nonzeros, 3 * 24 * 24 / 2);
+}
+
 TEST(DryRun, RefusesBiasesThatAreNotThere) {
   const std::string model = "lstm: {hidden: 24, projection: 8}, last_step, gemm: 10";
   ExpectError(DryRunOf(model, "train, prune: {weights: '*.weight_hr', reconstruct: bias}"),

@@ -257,6 +257,39 @@ Result<Cut> MakeCut(const Graph& graph, const std::set<std::string>& chosen,
   return cut;
 }
 
+void KeepPools(const Keep& keep, Cut* cut) {
+  const auto take = [&](auto* of_pools) {
+    size_t i = 0;
+    std::erase_if(*of_pools, [&](const auto&) { return keep[i++] == 0; });
+  };
+  std::vector<int32_t> new_pool(keep.size(), -1);
+  for (size_t i = 0, next = 0; i < keep.size(); ++i) {
+    if (keep[i] != 0) new_pool[i] = static_cast<int32_t>(next++);
+  }
+  take(&cut->pools);
+  if (!cut->slices.empty()) take(&cut->slices);
+  const Lines before = std::move(cut->lines);
+  cut->lines = Lines();
+  std::vector<int32_t> new_line(before.pool_of.size(), -1);
+  for (size_t line = 0; line < new_line.size(); ++line) {
+    const int32_t pool = new_pool[Idx(before.pool_of[line])];
+    if (pool < 0) continue;
+    new_line[line] = static_cast<int32_t>(cut->lines.pool_of.size());
+    cut->lines.pool_of.push_back(pool);
+    if (!before.gate_of.empty()) cut->lines.gate_of.push_back(before.gate_of[line]);
+  }
+  for (auto [name, axes] : before.weights) {
+    bool is_cut = false;
+    for (std::vector<int32_t>* axis : {&axes.rows, &axes.cols}) {
+      for (int32_t& line : *axis) {
+        if (line >= 0) line = new_line[Idx(line)];
+        is_cut = is_cut || line >= 0;
+      }
+    }
+    if (is_cut) cut->lines.weights[name] = std::move(axes);
+  }
+}
+
 std::set<std::string> TargetsOf(const Cut& cut) {
   std::set<std::string> names;
   for (const Slice& slice : cut.slices) names.insert(slice.weight);

@@ -30,7 +30,7 @@ struct Slice {
 struct Cut {
   GranularitySpec granularity;
   std::vector<Pool> pools;    // without pieces
-  std::vector<Slice> slices;  // one a pool; Extent::kWeight only
+  std::vector<Slice> slices;  // one a pool, in its order; Extent::kWeight only
   Lines lines;                // Extent::kLines only; its pools are above
 };
 
@@ -44,6 +44,10 @@ std::vector<std::string> DefaultWeightsOf(const Graph& graph, Domain domain);
 // the reason. Precondition: the granularity is not Extent::kUnits.
 Result<Cut> MakeCut(const Graph& graph, const std::set<std::string>& chosen,
                     const GranularitySpec& granularity, Per per);
+
+// Leaves the cut those pools alone that are 1; what is in none of them stays as it is.
+// Precondition: keep has one entry a pool.
+void KeepPools(const Keep& keep, Cut* cut);
 
 // Names of the weights that it cuts, ascending.
 std::set<std::string> TargetsOf(const Cut& cut);

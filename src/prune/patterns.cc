@@ -15,6 +15,16 @@ bool MatchesPool(const std::string& pattern, const Pool& pool) {
   return matches(pool.name) || std::any_of(pool.weights.begin(), pool.weights.end(), matches);
 }
 
+// Errors: kInvalidArgument, for a pattern that matches none of the pools.
+Status NamesNone(const std::string& what, const std::string& pattern, std::span<const Pool> pools) {
+  std::vector<std::string> names;
+  for (const Pool& pool : pools) {
+    names.insert(names.end(), pool.weights.begin(), pool.weights.end());
+  }
+  return InvalidArgument(what + ": pattern '" + pattern + "' names none of " +
+                         StrJoin(names, ", ") + DidYouMean(pattern, names));
+}
+
 }  // namespace
 
 bool MatchesPattern(std::string_view pattern, std::string_view text) {
@@ -30,6 +40,8 @@ bool MatchesPattern(std::string_view pattern, std::string_view text) {
 std::string WithoutGate(const std::string& name) {
   return name.ends_with("]") ? name.substr(0, name.rfind('[')) : name;
 }
+
+bool NamesGate(const std::string& name) { return WithoutGate(name) != name; }
 
 Result<std::set<std::string>> ChooseByPattern(std::span<const std::string> patterns,
                                               const std::vector<std::string>& names,
@@ -50,12 +62,22 @@ Result<std::set<std::string>> ChooseByPattern(std::span<const std::string> patte
   return chosen;
 }
 
+Result<Keep> ChoosePools(std::span<const std::string> patterns, std::span<const Pool> pools) {
+  Keep chosen(pools.size(), 0);
+  for (const std::string& pattern : patterns) {
+    bool matched = false;
+    for (size_t i = 0; i < pools.size(); ++i) {
+      if (!MatchesPool(pattern, pools[i])) continue;
+      matched = true;
+      chosen[i] = 1;
+    }
+    if (!matched) return NamesNone("weights", pattern, pools);
+  }
+  return chosen;
+}
+
 Status GiveSparsities(std::span<const SparsityOfPattern> patterns, std::vector<Pool>* pools) {
   std::vector<const SparsityOfPattern*> given(pools->size(), nullptr);
-  std::vector<std::string> names;
-  for (const Pool& pool : *pools) {
-    names.insert(names.end(), pool.weights.begin(), pool.weights.end());
-  }
   bool drops = false;
   for (const SparsityOfPattern& each : patterns) {
     if (!(each.sparsity >= 0.0 && each.sparsity < 1.0)) {
@@ -74,10 +96,7 @@ Status GiveSparsities(std::span<const SparsityOfPattern> patterns, std::vector<P
       given[i] = &each;
       (*pools)[i].sparsity = each.sparsity;
     }
-    if (!matched) {
-      return InvalidArgument("sparsity: pattern '" + each.pattern + "' names none of " +
-                             StrJoin(names, ", ") + DidYouMean(each.pattern, names));
-    }
+    if (!matched) return NamesNone("sparsity", each.pattern, *pools);
   }
   if (drops) return Ok();
   return InvalidArgument("sparsity: a share above 0 expected, nothing but 0 found");

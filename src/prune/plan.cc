@@ -236,8 +236,14 @@ void FindGroups(const Graph& graph, Plan* plan) {
   plan->groups = static_cast<int32_t>(pieces.count());
 }
 
-Status PlanWeights(const Graph& graph, const std::set<std::string>& chosen, Plan* plan) {
+// patterns: of weights, or of gates of them, some of which are then left out.
+Status PlanWeights(const Graph& graph, const std::set<std::string>& chosen,
+                   const std::vector<std::string>& patterns, Plan* plan) {
   ESPALIER_ASSIGN_OR_RETURN(plan->cut, MakeCut(graph, chosen, plan->granularity, plan->per));
+  if (std::any_of(patterns.begin(), patterns.end(), NamesGate)) {
+    ESPALIER_ASSIGN_OR_RETURN(const Keep keep, ChoosePools(patterns, plan->cut.pools));
+    KeepPools(keep, &plan->cut);
+  }
   for (const std::string& name : TargetsOf(plan->cut)) {
     plan->targets.push_back(TargetOf(graph, name));
   }
@@ -412,7 +418,8 @@ Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget,
 // The weights to cut, by name.
 Result<std::set<std::string>> ChooseWeights(const Graph& graph, const PruneSpec& spec,
                                             const Granularity& kind) {
-  std::vector<std::string> patterns = spec.weights;
+  std::vector<std::string> patterns;
+  for (const std::string& each : spec.weights) patterns.push_back(WithoutGate(each));
   for (const SparsityOfPattern& each : spec.sparsities) {
     patterns.push_back(WithoutGate(each.pattern));
   }
@@ -454,8 +461,9 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   ESPALIER_ASSIGN_OR_RETURN(plan.allocation, FindAllocation(spec.allocation));
   ESPALIER_ASSIGN_OR_RETURN(plan.per, ParsePer(spec.per));
   for (const SparsityOfPattern& each : spec.sparsities) {
-    if (WithoutGate(each.pattern) != each.pattern) plan.per = Per::kGate;
+    if (NamesGate(each.pattern)) plan.per = Per::kGate;
   }
+  if (std::any_of(spec.weights.begin(), spec.weights.end(), NamesGate)) plan.per = Per::kGate;
   if (!spec.sparsities.empty() && plan.allocation == &allocations::uniform) {
     plan.allocation = &allocations::given;
   }
@@ -468,7 +476,7 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> chosen, ChooseWeights(graph, spec, kind));
   const bool is_unit = kind.extent == Extent::kUnits;
   ESPALIER_RETURN_IF_ERROR(is_unit ? PlanUnits(graph, chosen, &plan)
-                                   : PlanWeights(graph, chosen, &plan));
+                                   : PlanWeights(graph, chosen, spec.weights, &plan));
   ESPALIER_RETURN_IF_ERROR(CheckTargets(graph, plan, *plan.criterion));
   ESPALIER_RETURN_IF_ERROR(FillPools(graph, spec, &plan));
   ESPALIER_RETURN_IF_ERROR(CheckFloor(plan));

@@ -47,7 +47,8 @@ struct PruneSpec {
   std::vector<SparsityOfPattern> sparsities;
   // For allocation "sensitivity": what a scan measured, by pool.
   std::map<std::string, std::vector<LossPoint>> losses;
-  // Patterns over weight names (* any run, ? any one), e.g. "*.weight_hh", "lstm0.*". Empty: every
+  // Patterns over weight names (* any run, ? any one), e.g. "*.weight_hh", "lstm0.*", or of gates,
+  // "lstm0.weight_hh[f]" (implies per gate): what is of other gates stays as it is. Empty: every
   // matrix of every Recurrent node, or all that the granularity cuts. For "unit": a node takes
   // part, in both directions, if one of its matrices matches.
   std::vector<std::string> weights;

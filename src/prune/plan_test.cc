@@ -181,6 +181,71 @@ TEST(MakeMasks, GivesEachTensorAndGateItsOwnSparsity) {
   EXPECT_EQ(half.at("lstm0.weight_ih").Sparsity(), 0.25);
 }
 
+// Each gate's rows of a matrix, [96, cols] or [60, cols], that are kept.
+std::vector<size_t> KeptOfGates(const Mask& mask, size_t gates) {
+  std::vector<size_t> kept(gates, 0);
+  for (size_t i = 0; i < mask.keep.size(); ++i) kept[i * gates / mask.keep.size()] += mask.keep[i];
+  return kept;
+}
+
+TEST(MakeMasks, CutsTheGatesThatWeightsNameAlone) {
+  const Graph graph = Digits();
+  PruneSpec spec;
+  spec.sparsity = 0.75;
+  spec.weights = {"lstm0.weight_hh[f]", "*.weight_ih[o]", "gru0.weight_hh"};
+  const Plan plan = ValueOrDie(MakePlan(graph, spec));
+  EXPECT_EQ(plan.per, Per::kGate);
+  ASSERT_EQ(plan.cut.pools.size(), 5u);
+  EXPECT_EQ(plan.cut.pools[3].name, "lstm0.weight_hh[f]");
+  EXPECT_EQ(plan.cut.pools[4].name, "lstm0.weight_ih[o]");
+  const MaskSet masks = Masks(graph, spec);
+  ASSERT_EQ(masks.size(), 3u);
+  const size_t hh = 24 * 24, ih = 24 * 28, gru = 20 * 20;
+  EXPECT_EQ(KeptOfGates(masks.at("lstm0.weight_hh"), 4), (std::vector{hh, hh / 4, hh, hh}));
+  EXPECT_EQ(KeptOfGates(masks.at("lstm0.weight_ih"), 4), (std::vector{ih, ih, ih, ih / 4}));
+  EXPECT_EQ(KeptOfGates(masks.at("gru0.weight_hh"), 3), (std::vector{gru / 4, gru / 4, gru / 4}));
+}
+
+TEST(MakeMasks, LeavesTheMasksOfGatesThatWeightsDoNotName) {
+  const Graph graph = Digits();
+  PruneSpec spec;
+  spec.sparsity = 0.5;
+  spec.weights = {"lstm0.weight_hh"};
+  const Mask before = Masks(graph, spec).at("lstm0.weight_hh");
+  spec.sparsity = 0.75;
+  spec.weights = {"lstm0.weight_hh[g]"};
+  const Mask after = Masks(graph, spec, {{"lstm0.weight_hh", before}}).at("lstm0.weight_hh");
+  for (size_t i = 0; i < after.keep.size(); ++i) {
+    const size_t gate = i * 4 / after.keep.size();
+    if (gate == 2) {
+      EXPECT_LE(after.keep[i], before.keep[i]) << i;
+    } else {
+      EXPECT_EQ(after.keep[i], before.keep[i]) << i;
+    }
+  }
+  EXPECT_EQ(KeptOfGates(after, 4)[2], 24u * 24u / 4u);
+}
+
+TEST(MakeMasks, CutsGateRowsOfTheGatesThatWeightsName) {
+  PruneSpec spec;
+  spec.granularity = "gate_row";
+  spec.sparsity = 0.5;
+  spec.weights = {"lstm0.weight_hh[f]", "gru0.weight_ih[n]"};
+  const Plan plan = ValueOrDie(MakePlan(Digits(), spec));
+  ASSERT_EQ(plan.cut.pools.size(), 2u);
+  EXPECT_EQ(plan.cut.pools[0].name, "lstm0[f]");
+  EXPECT_EQ(plan.targets.size(), 4u);
+  const MaskSet masks = Masks(Digits(), spec);
+  EXPECT_EQ(KeptOfGates(masks.at("lstm0.weight_hh"), 4),
+            (std::vector<size_t>{24 * 24, 12 * 24, 24 * 24, 24 * 24}));
+  EXPECT_EQ(KeptOfGates(masks.at("lstm0.weight_ih"), 4),
+            (std::vector<size_t>{24 * 28, 12 * 28, 24 * 28, 24 * 28}));
+  EXPECT_EQ(KeptOfGates(masks.at("gru0.weight_hh"), 3),
+            (std::vector<size_t>{20 * 20, 20 * 20, 10 * 20}));
+  spec.weights = {"lstm0.weight_hh[f]"};
+  EXPECT_EQ(ValueOrDie(MakePlan(Digits(), spec)).targets.size(), 2u) << "nothing of the GRU";
+}
+
 TEST(MakeMasks, MasksAGateRowInBothMatrices) {
   PruneSpec spec;
   spec.granularity = "gate_row";
@@ -418,6 +483,13 @@ TEST(MakePlan, SaysWhatIsWrongWithASpec) {
       },
       {"gru0.weight_hh[i]", "gru0.weight_hh[r]"});
   expect([](PruneSpec* s) { s->sparsities = {{"gru1.*", 0.5}}; }, {"'gru1.*'"});
+  expect(
+      [](PruneSpec* s) {
+        s->weights = {"lstm0.*", "gru0.weight_hh[i]"};
+      },
+      {"weights: pattern 'gru0.weight_hh[i]'", "gru0.weight_hh[r]"});
+  expect([](PruneSpec* s) { s->weights = {"gemm0.weight[f]"}; },
+         {"weights: pattern 'gemm0.weight[f]'"});
   expect([](PruneSpec* s) { s->sparsities = {{"gru0.*", 1.0}}; }, {"sparsity.gru0.*", "1 found"});
   expect([](PruneSpec* s) { s->sparsities = {{"gru0.*", 0.0}}; }, {"above 0"});
   expect([](PruneSpec* s) { s->allocation = "sensitivity"; }, {"losses of a scan"});
@@ -444,6 +516,9 @@ TEST(MakePlan, RefusesPiecesOfOneGateWhereAPieceSpansGates) {
     PruneSpec spec;
     spec.granularity = granularity;
     spec.per = "gate";
+    ExpectError(MakePlan(Digits(), spec).status(), Code::kUnsupported, {granularity, "per gate"});
+    spec.per = "tensor";
+    spec.weights = {"lstm0.weight_ih[f]"};
     ExpectError(MakePlan(Digits(), spec).status(), Code::kUnsupported, {granularity, "per gate"});
   }
 }
