@@ -128,7 +128,7 @@ void Describe(const PlannedStage& stage, std::string* text, Json* json) {
                     is_known ? FormatPercent(pool.sparsity, 2) : "by the trained weights");
     pools[pool.name] = is_known ? Json(pool.sparsity) : Json();
   }
-  const bool is_known = stage.nonzeros >= 0;  // what it leaves
+  const bool is_known = stage.certainty != Certainty::kAtMost;  // what it leaves
   if (is_known) {
     *text += StrCat("\n    leaves ", stage.nonzeros, " parameters that are not 0, ",
                     stage.multiply_adds, " multiply-adds a step, ", stage.bytes, " bytes");
@@ -153,7 +153,9 @@ Status Check(const Flags& flags, Console* console) {
   if (!planned.ok()) return planned.status().WithContext(flags.file);
   std::string text = StrCat(flags.file, ": good, ", recipe.stages.size(), " stages");
   Json pruned = Json::array();
-  for (const PlannedStage& stage : *planned) Describe(stage, &text, &pruned);
+  for (const PlannedStage& stage : *planned) {
+    if (stage.kind == StageKind::kPrune) Describe(stage, &text, &pruned);
+  }
   return console->Result(
       text,
       {{"recipe", flags.file}, {"stages", recipe.stages.size()}, {"prune", std::move(pruned)}});

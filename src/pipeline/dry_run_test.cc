@@ -1,5 +1,7 @@
 #include "pipeline/dry_run.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "testing/testing.h"
 
@@ -9,9 +11,16 @@ namespace {
 using ::espalier::testing::ExpectError;
 using ::espalier::testing::ValueOrDie;
 
-Result<std::vector<PlannedStage>> Planned(const std::string& model, const std::string& stages) {
+Result<std::vector<PlannedStage>> PlannedAll(const std::string& model, const std::string& stages) {
   return DryRun(ValueOrDie(
       ParseRecipe("{task: mnist-rows, model: [" + model + "], stages: [" + stages + "]}")));
+}
+
+// The prune stages.
+Result<std::vector<PlannedStage>> Planned(const std::string& model, const std::string& stages) {
+  ESPALIER_ASSIGN_OR_RETURN(std::vector<PlannedStage> all, PlannedAll(model, stages));
+  std::erase_if(all, [](const PlannedStage& stage) { return stage.kind != StageKind::kPrune; });
+  return all;
 }
 
 Status DryRunOf(const std::string& model, const std::string& stages) {
@@ -19,6 +28,7 @@ Status DryRunOf(const std::string& model, const std::string& stages) {
 }
 
 constexpr char kModel[] = "lstm: 24, last_step, gemm: 10";
+constexpr char kTwoLayers[] = "lstm: 24, lstm: 24, last_step, gemm: 10";
 
 TEST(DryRun, PassesWhatFits) {
   EXPECT_OK(DryRunOf(kModel,
@@ -131,8 +141,11 @@ TEST(DryRun, SaysWhatTheNetworkWillBe) {
   EXPECT_EQ(stages[0].nonzeros - stages[1].nonzeros, 48 * (28 + 12) * 3 / 4);
   EXPECT_GT(stages[0].bytes, 4 * matrices);
   EXPECT_LT(stages[1].bytes, stages[0].bytes * 3 / 4);
-  EXPECT_EQ(stages[2].bytes, -1) << "the weights say";
-  EXPECT_EQ(stages[2].multiply_adds, -1);
+  EXPECT_EQ(stages[0].certainty, Certainty::kExact);
+  EXPECT_EQ(stages[1].certainty, Certainty::kExact);
+  EXPECT_EQ(stages[2].certainty, Certainty::kAtMost) << "the weights say";
+  EXPECT_EQ(stages[2].bytes, stages[1].bytes);
+  EXPECT_EQ(stages[2].multiply_adds, stages[1].multiply_adds);
 }
 
 TEST(DryRun, RefusesATeacherOfStatesThatAreNotThere) {
@@ -276,15 +289,15 @@ TEST(DryRun, TakesUnitsBelowALayerWithPredictedRows) {
 }
 
 TEST(DryRun, HoldsAFixedSparsityWhereShapesAreOpen) {
-  ASSERT_OK(DryRunOf(kModel,
+  ASSERT_OK(DryRunOf(kTwoLayers,
                      "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "
                      "0.5}, compact, prune: {name: b, granularity: nm_16x4x2, sparsity: "
                      "{'*.weight_hh': 0.5}}"));
-  ExpectError(DryRunOf(kModel,
+  ExpectError(DryRunOf(kTwoLayers,
                        "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "
                        "0.5}, compact, prune: {name: b, granularity: nm_16x4x2, sparsity: 0.9}"),
               Code::kInvalidArgument, {"stages[3].prune", "sparsity", "nm_16x4x2", "0.9 found"});
-  ExpectError(DryRunOf(kModel,
+  ExpectError(DryRunOf(kTwoLayers,
                        "train, prune: {name: a, granularity: unit, allocation: global, sparsity: "
                        "0.5}, compact, prune: {name: b, granularity: embedding_row}"),
               Code::kInvalidArgument, {"stages[3].prune", "Embedding"});
@@ -306,17 +319,84 @@ TEST(DryRun, RefusesThresholdsOfALayerThatCannotHaveThem) {
               Code::kInvalidArgument, {"stages[1].thresholds", "a recurrent layer expected"});
 }
 
+// Of two layers a ranking shares units out by the trained weights: 24 of 48 stay.
+constexpr char kOpen[] =
+    "train, prune: {name: a, granularity: unit, allocation: global, sparsity: 0.5}, compact, ";
+
 // Shapes are then known to nobody, names and criteria are.
 TEST(DryRun, GoesOnWhereTheTrainedWeightsDecideTheShapes) {
-  const std::string open =
-      "train, prune: {name: a, granularity: unit, allocation: global, sparsity: 0.5}, compact, ";
   const auto planned =
-      ValueOrDie(Planned(kModel, open + "prune: {name: b, granularity: slot_64x8}"));
-  EXPECT_EQ(planned.size(), 1u);
-  ExpectError(DryRunOf(kModel, open + "prune: {name: b, weights: '*.nonsense'}"),
+      ValueOrDie(Planned(kTwoLayers, StrCat(kOpen, "prune: {name: b, granularity: slot_64x8}")));
+  ASSERT_EQ(planned.size(), 2u);
+  EXPECT_EQ(planned[0].pools[0].sparsity, -1.0);
+  EXPECT_EQ(planned[0].certainty, Certainty::kAtMost);
+  EXPECT_EQ(planned[1].certainty, Certainty::kAtMost);
+  EXPECT_LT(planned[1].nonzeros, planned[0].nonzeros / 2);
+  ExpectError(DryRunOf(kTwoLayers, StrCat(kOpen, "prune: {name: b, weights: '*.nonsense'}")),
               Code::kInvalidArgument, {"stages[3].prune", "*.nonsense"});
-  ExpectError(DryRunOf(kModel, open + "prune: {name: b, granularity: unit, criterion: jacobian}"),
+  ExpectError(DryRunOf(kTwoLayers,
+                       StrCat(kOpen, "prune: {name: b, granularity: unit, criterion: jacobian}")),
               Code::kInvalidArgument, {"stages[3].prune", "jacobian", "gemm0.weight"});
+}
+
+// A ranking of one pool takes as much as equal shares: 12 of 24 units, then 2 of the 12.
+TEST(DryRun, KnowsWhatARankingOfOnePoolLeaves) {
+  const auto planned = ValueOrDie(
+      Planned(kModel, StrCat(kOpen, "prune: {name: b, granularity: unit, sparsity: 0.2}")));
+  EXPECT_EQ(planned[0].pools[0].sparsity, 0.5);
+  EXPECT_EQ(planned[0].certainty, Certainty::kExact);
+  EXPECT_NEAR(planned[1].pools[0].sparsity, 2.0 / 12.0, 1e-9);
+  ExpectError(DryRunOf(kModel, StrCat(kOpen, "prune: {name: b, granularity: slot_64x8}")),
+              Code::kInvalidArgument, {"stages[3].prune", "slot_64x8", "48 rows"});
+  ExpectError(DryRunOf(kModel, StrCat(kOpen,
+                                      "prune: {name: b, granularity: unit, sparsity: 0.2}, prune: "
+                                      "{name: c, granularity: slot_8x8, sparsity: 0.999}")),
+              Code::kInvalidArgument, {"stages[4].prune", "lstm0.weight_hh", "none found"});
+  ExpectError(DryRunOf(kModel,
+                       "train, prune: {name: a, granularity: unit, allocation: lamp, sparsity: "
+                       "0.5}, prune: {name: b, granularity: unit, sparsity: 0.2}"),
+              Code::kInvalidArgument, {"stages[2].prune", "50.0 % of lstm0", "found"});
+  const auto both =
+      ValueOrDie(Planned("lstm: {hidden: 24, direction: bidirectional}, last_step, gemm: 10",
+                         kOpen + std::string("compile")));
+  EXPECT_EQ(both[0].pools[1].sparsity, 0.5) << "directions keep equally many";
+}
+
+TEST(DryRun, HoldsLaterStagesAgainstTheMostThatMayBeLeft) {
+  // Each of the two layers has at most 4 of the 5 units that stay.
+  const std::string few =
+      "train, prune: {name: a, granularity: unit, allocation: global, sparsity: 0.9}, ";
+  const auto planned =
+      ValueOrDie(Planned(kTwoLayers, few + "compact, prune: {name: b, sparsity: 0.5}"));
+  EXPECT_EQ(planned[1].pools[0].rows, 16);
+  for (const char* per : {"tensor", "gate"}) {
+    ExpectError(DryRunOf(kTwoLayers, StrCat(few,
+                                            "compact, prune: {name: b, granularity: slot_32x8, "
+                                            "sparsity: 0.5, per: ",
+                                            per, "}")),
+                Code::kInvalidArgument,
+                {"stages[3].prune", "the largest network that may be left", "slot_32x8"});
+  }
+  // How many rows a gate has, and so what divides them, is not known.
+  EXPECT_OK(DryRunOf(kTwoLayers, StrCat(kOpen,
+                                        "prune: {name: b, granularity: slot_8x8, per: gate, "
+                                        "sparsity: 0.5}")));
+  EXPECT_OK(DryRunOf(kTwoLayers, StrCat(kOpen,
+                                        "prune: {name: b, granularity: unit, multiple: 8, "
+                                        "sparsity: 0.3}")));
+}
+
+TEST(DryRun, HoldsLaterStagesAgainstWhatIsGoneInAll) {
+  const std::string units =
+      "train, prune: {name: a, granularity: unit, allocation: global, sparsity: 0.5}, ";
+  ExpectError(DryRunOf(kTwoLayers, units + "prune: {name: b, granularity: unit, sparsity: 0.2}"),
+              Code::kInvalidArgument, {"stages[2].prune", "50.0 % of all hidden units", "found"});
+  EXPECT_OK(DryRunOf(kTwoLayers, units + "prune: {name: b, granularity: unit, sparsity: 0.6}"));
+  const std::string ranked = "train, prune: {name: a, allocation: global, sparsity: 0.9}, ";
+  ExpectError(DryRunOf(kModel, ranked + "prune: {name: b, sparsity: 0.5}"), Code::kInvalidArgument,
+              {"stages[2].prune", "90.0 % of all that is cut", "50.0 % found"});
+  // Of one of the two tensors less may be gone.
+  EXPECT_OK(DryRunOf(kModel, ranked + "prune: {name: b, weights: '*.weight_hh', sparsity: 0.8}"));
 }
 
 // The criterion itself, its schedule and what it needs, not those of a stand-in.
