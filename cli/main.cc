@@ -61,7 +61,10 @@ std::vector<std::string> Candidates(const CLI::App& app, const std::string& argu
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
     }
   } else {
-    for (const CLI::App* sub : app.get_subcommands(nullptr)) names.push_back(sub->get_name());
+    for (const CLI::App* sub : app.get_subcommands(nullptr)) {
+      names.push_back(sub->get_name());
+      for (const std::string& alias : sub->get_aliases()) names.push_back(alias);
+    }
   }
   return names;
 }

@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "command.h"
 #include "pipeline/dry_run.h"
+#include "pipeline/plan_text.h"
 #include "pipeline/recipe_overrides.h"
 #include "pipeline/run.h"
 #include "report/html.h"
@@ -115,50 +116,16 @@ Status Run(Flags flags, Console* console) {
   return WriteReport(record, flags, console);
 }
 
-// What each prune stage will cut, a line a pool.
-void Describe(const PlannedStage& stage, std::string* text, Json* json) {
-  *text += StrCat("\n  ", stage.name, ": ", stage.granularity, ", ", stage.allocation, " per ",
-                  stage.per, ", ",
-                  stage.sparsity >= 0.0 ? FormatPercent(stage.sparsity, 2) + " in all"
-                                        : "as much as the trained weights say");
-  Json pools = Json::object();
-  for (const PlannedPool& pool : stage.pools) {
-    const bool is_known = pool.sparsity >= 0.0;
-    *text += StrCat("\n    ", pool.name, " ", pool.rows, "x", pool.cols, ": ",
-                    is_known ? FormatPercent(pool.sparsity, 2) : "by the trained weights");
-    pools[pool.name] = is_known ? Json(pool.sparsity) : Json();
-  }
-  const bool is_known = stage.certainty != Certainty::kAtMost;  // what it leaves
-  if (is_known) {
-    *text += StrCat("\n    leaves ", stage.nonzeros, " parameters that are not 0, ",
-                    stage.multiply_adds, " multiply-adds a step, ", stage.bytes, " bytes");
-  } else {
-    *text += "\n    leaves what the trained weights say";
-  }
-  const auto known = [&](int64_t value) { return is_known ? Json(value) : Json(); };
-  json->push_back({{"stage", stage.name},
-                   {"granularity", stage.granularity},
-                   {"allocation", stage.allocation},
-                   {"per", stage.per},
-                   {"sparsity", stage.sparsity >= 0.0 ? Json(stage.sparsity) : Json()},
-                   {"nonzeros", known(stage.nonzeros)},
-                   {"multiply_adds", known(stage.multiply_adds)},
-                   {"bytes", known(stage.bytes)},
-                   {"pools", std::move(pools)}});
-}
-
+// The dry run: what every stage will do, without any training.
 Status Check(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const Recipe recipe, ReadWithOverrides(flags));
   Result<std::vector<PlannedStage>> planned = DryRun(recipe);
   if (!planned.ok()) return planned.status().WithContext(flags.file);
-  std::string text = StrCat(flags.file, ": good, ", recipe.stages.size(), " stages");
-  Json pruned = Json::array();
-  for (const PlannedStage& stage : *planned) {
-    if (stage.kind == StageKind::kPrune) Describe(stage, &text, &pruned);
-  }
   return console->Result(
-      text,
-      {{"recipe", flags.file}, {"stages", recipe.stages.size()}, {"prune", std::move(pruned)}});
+      StrCat(flags.file, ": good, ", recipe.stages.size(), " stages\n", PlanText(recipe, *planned)),
+      {{"recipe", flags.file},
+       {"stages", recipe.stages.size()},
+       {"plan", Json::parse(PlanJson(recipe, *planned))}});
 }
 
 Status Show(const Flags& flags, Console* console) {
@@ -193,7 +160,9 @@ Action AddRecipe(CLI::App* app) {
   AddTargetOption(run, &flags->target);
   run->add_flag("--fresh", flags->fresh, "Run every stage again");
   run->add_flag("--without-onnxruntime", flags->without_onnxruntime, "Do not time ONNX Runtime");
-  const CLI::App* check = AddInner(app, "check", "Check a recipe without running it", flags.get());
+  CLI::App* check =
+      AddInner(app, "check", "Check a recipe and print its plan, without running it", flags.get());
+  check->alias("dry-run");
   const CLI::App* show = AddInner(app, "show", "Print the recipe with every default", flags.get());
   return [flags, check, show](Console* console) {
     if (check->parsed()) return Check(*flags, console);

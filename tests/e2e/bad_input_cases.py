@@ -73,6 +73,7 @@ class BadInput(Case):
                 (["input"], ["prune"]),
                 (["'prnue'", "did you mean 'prune'"], ["prnue"]),
                 (["'rnu'", "did you mean 'run'"], ["recipe", "rnu"]),
+                (["'dryrun'", "did you mean 'dry-run'"], ["recipe", "dryrun"]),
                 (["'--tsk'", "did you mean '--task'"], ["train", "--tsk", "mnist-rows"]),
                 (["'--jsn'", "did you mean '--json'"], ["inspect", "--jsn"]),
                 (["'--jsn'", "did you mean '--json'"], ["inspect", "x", "--jsn"]),

@@ -270,7 +270,7 @@ class Commands(Case):
                         "bench", "export", "inspect", "report", "recipe"):
             text = self.good(command, "--help").stdout
             self.assertIn("example", text, command)
-            inner = ("run", "check", "show") if command == "recipe" else ()
+            inner = ("run", "check", "dry-run", "show") if command == "recipe" else ()
             for text in [self.good(command, name, "--help").stdout for name in inner] or [text]:
                 for option in ("--json", "--quiet", "--seed", "example"):
                     self.assertIn(option, text, command)

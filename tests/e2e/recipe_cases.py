@@ -120,6 +120,10 @@ class Recipe(Case):
     def test_the_quickstart_s_recipe_is_good(self):
         checked = self.good("recipe", "check", SOURCE / "recipes" / "quickstart.yaml", "--json")
         self.assertEqual(json.loads(checked.stdout)["stages"], 7)
+        dry = self.good("recipe", "dry-run", SOURCE / "recipes" / "quickstart.yaml", "--json")
+        self.assertEqual(dry.stdout, checked.stdout)
+        self.assertEqual([stage["kind"] for stage in json.loads(dry.stdout)["plan"]],
+                         ["train", "prune", "compact", "prune", "compile", "evaluate", "bench"])
 
     def test_quickstart_refuses_what_it_does_not_know(self):
         def quickstart(*arguments):

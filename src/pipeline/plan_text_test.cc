@@ -1,0 +1,105 @@
+#include "pipeline/plan_text.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+#include "testing/testing.h"
+
+namespace espalier {
+namespace {
+
+using ::espalier::testing::ValueOrDie;
+
+struct Plan {
+  std::string text;
+  nlohmann::json json;
+};
+
+Plan PlanOf(const std::string& stages, const std::string& model = "lstm: 24, last_step, gemm: 10") {
+  const Recipe recipe = ValueOrDie(
+      ParseRecipe("{task: mnist-rows, model: [" + model + "], stages: [" + stages + "]}"));
+  const std::vector<PlannedStage> planned = ValueOrDie(DryRun(recipe));
+  return {PlanText(recipe, planned), nlohmann::json::parse(PlanJson(recipe, planned))};
+}
+
+void ExpectParts(const std::string& text, const std::vector<std::string>& parts) {
+  for (const std::string& part : parts)
+    EXPECT_NE(text.find(part), std::string::npos) << part << text;
+}
+
+TEST(PlanText, ListsEveryStageWithWhatItDoes) {
+  const Plan plan = PlanOf(
+      "train: {name: dense, epochs: 6}, prune: {name: units, granularity: unit, sparsity: 0.5, "
+      "epochs: 3, schedule: {end_epoch: 2, every_steps: 20}, distillation: {stage: dense}}, "
+      "compact, "
+      "prune: {name: slots, criterion: taylor, granularity: slot_8x8, per: gate, sparsity: 0.75}, "
+      "compile: {measure: false, weight_type: bf16}, evaluate: {exit: {confidence: 0.9}}, bench",
+      "lstm: 32, last_step, gemm: 10");
+  ExpectParts(
+      plan.text,
+      {"dense (train): 6 epochs", "adam",
+       "units (prune): unit by magnitude, uniform per tensor, 50.00 % in all; cubic from "
+       "epoch 0 to 2",
+       "every 20 steps; 3 epochs", "distilled from dense", "compact (compact): ",
+       "slots (prune): slot_8x8 by taylor, uniform per gate, 75.00 % in all; at once; no "
+       "training",
+       "lstm0.weight_hh[o] 16x16: 75.00 %", "compile (compile): bf16, all formats, the smallest",
+       "evaluate (evaluate): the test split, also with early exit at a confidence of 90.0 %",
+       "bench (bench): 200 repetitions", "Bytes are those of the smallest encoding"});
+  ASSERT_EQ(plan.json.size(), 7u);
+  EXPECT_EQ(plan.json[0].at("kind"), "train");
+  EXPECT_EQ(plan.json[0].at("nonzeros"), 4 * 32 * (28 + 32 + 2) + 330);
+  EXPECT_EQ(plan.json[3].at("parameters").at("criterion"), "taylor");
+  EXPECT_EQ(plan.json[3].at("sparsity"), 0.75);
+  EXPECT_EQ(plan.json[3].at("certainty"), "exact");
+  EXPECT_LT(plan.json[3].at("bytes"), plan.json[2].at("bytes"));
+  EXPECT_FALSE(plan.json[6].contains("bytes"));
+}
+
+// As in recipes/roles/ltlp.yaml: the first stage may have taken more of f, g and o than nothing,
+// and more than 0.9 of i.
+TEST(PlanText, SaysAtMostAfterWhatOnlyTheTrainedWeightsSay) {
+  const Plan plan = PlanOf(
+      "train, prune: {name: a, per: gate, allocation: threshold, sparsity: 0.8, weights: "
+      "'*.weight_hh', epochs: 1}, prune: {name: b, sparsity: {lstm0.weight_hh: {i: 0.9}}}");
+  ExpectParts(plan.text, {"as much as the trained weights say", "by the trained weights",
+                          "weight_hh[i] 24x24: at least 90.00 %", "[f] 24x24: not cut; how much",
+                          "leaves at most "});
+  const nlohmann::json& first = plan.json[1];
+  EXPECT_TRUE(first.at("sparsity").is_null());
+  EXPECT_TRUE(first.at("nonzeros").is_null());
+  EXPECT_EQ(first.at("at_most").at("nonzeros"), plan.json[0].at("nonzeros")) << "or nothing goes";
+  const nlohmann::json& second = plan.json[2];
+  EXPECT_TRUE(second.at("sparsity").is_null());
+  EXPECT_TRUE(second.at("pools").at("lstm0.weight_hh[f]").is_null());
+  EXPECT_EQ(second.at("at_least").at("lstm0.weight_hh[i]"), 0.9);
+  EXPECT_TRUE(second.at("bytes").is_null());
+}
+
+// As in recipes/roles/dyntrim.yaml.
+TEST(PlanText, SaysAtMostWhereUnitsMayDieOfNoise) {
+  const Plan plan = PlanOf(
+      "train, prune: {name: a, allocation: threshold, threshold: 0, epochs: 1, regularizers: "
+      "[{name: "
+      "sparse_vd, strength: 1, granularity: unit}]}, compact, prune: {name: b, granularity: "
+      "slot_8x8, sparsity: 0.9}");
+  ExpectParts(plan.text, {"sparse_vd of strength 1 over unit",
+                          "lstm0.weight_hh at most 96x24: at least 90.00 %"});
+  for (const int stage : {1, 2, 3}) EXPECT_TRUE(plan.json[stage].at("bytes").is_null()) << stage;
+  EXPECT_TRUE(PlanOf("train: {regularizers: [{name: hard_concrete, strength: 0.1, granularity: "
+                     "unit}]}, prune: {granularity: unit, sparsity: 0.5}")
+                  .json[1]
+                  .at("bytes")
+                  .is_null());
+}
+
+TEST(PlanText, SaysAboutWhereARankingSharesOut) {
+  const Plan plan = PlanOf("train, prune: {allocation: global, sparsity: 0.9}");
+  ExpectParts(plan.text,
+              {"90.00 % in all", "lstm0.weight_hh 96x24: by the trained weights", "leaves about "});
+  EXPECT_EQ(plan.json[1].at("sparsity"), 0.9);
+  EXPECT_EQ(plan.json[1].at("certainty"), "about");
+}
+
+}  // namespace
+}  // namespace espalier
