@@ -42,6 +42,17 @@ class Recipe(Case):
                 checked = self.good("recipe", "check", role, "--task", "speech-keywords").stdout
                 self.assertIn("good", checked)
 
+    def test_roles_cut_what_they_stand_for(self):
+        def prune_stages(role):
+            checked = self.good("recipe", "check", SOURCE / "recipes" / "roles" / f"{role}.yaml", "--json")
+            return {stage["stage"]: stage for stage in json.loads(checked.stdout)["plan"]
+                    if stage["kind"] == "prune"}
+        self.assertEqual(sorted(prune_stages("pot")["global"]["pools"]),
+                         ["gemm0.weight", "lstm0.weight_hh", "lstm0.weight_ih"])
+        learned = prune_stages("structdrop")["learned"]
+        self.assertEqual((learned["granularity"], learned["allocation"]), ("unit", "threshold"))
+        self.assertEqual([each["name"] for each in learned["parameters"]["regularizers"]], ["hard_concrete"])
+
     def test_overrides_are_part_of_the_run(self):
         shown = json.loads(self.good("recipe", "show", self.recipe, "--epochs-scale", "0.5", "--task",
                                      "speech-keywords").stdout)
