@@ -74,7 +74,11 @@ std::string PruneText(const StageSpec& stage, const PlannedStage& planned) {
                                     : StrCat(planned.is_least ? "at least " : "",
                                              FormatPercent(planned.sparsity, 2), " in all"));
   text += StrCat("; ", ScheduleText(stage), "; ", TrainingText(stage.train));
-  if (stage.reconstruct) text += "; what is left makes up for what went";
+  if (stage.reconstruct == Reconstruction::kWeights) {
+    text += "; what is left makes up for what went";
+  } else if (stage.reconstruct == Reconstruction::kBias) {
+    text += "; biases make up for what went";
+  }
   if (!stage.teacher.stage.empty()) text += "; distilled from " + stage.teacher.stage;
   return text + RegularizersText(stage);
 }
