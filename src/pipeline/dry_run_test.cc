@@ -386,6 +386,13 @@ TEST(DryRun, HoldsLaterStagesAgainstTheMostThatMayBeLeft) {
                                         "sparsity: 0.3}")));
 }
 
+TEST(DryRun, RefusesASearchOfWhichOneSparsityDoesNotFit) {
+  const std::string stage = "train, prune: {granularity: slot_8x8, search: {sparsities: [0.5, ";
+  EXPECT_OK(DryRunOf(kModel, stage + "0.9]}}"));
+  ExpectError(DryRunOf(kModel, stage + "0.999]}}"), Code::kInvalidArgument,
+              {"stages[1].prune", "search", "none found at sparsity 0.999"});
+}
+
 TEST(DryRun, HoldsLaterStagesAgainstWhatIsGoneInAll) {
   const std::string units =
       "train, prune: {name: a, granularity: unit, allocation: global, sparsity: 0.5}, ";

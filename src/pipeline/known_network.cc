@@ -171,11 +171,13 @@ Status CountUnits(const KnownNetwork& known, const Plan& plan, const MaskSet& ma
 Status Loosen(const Graph& graph, PruneSpec* spec) {
   spec->multiple = 1;
   ESPALIER_ASSIGN_OR_RETURN(const GranularitySpec granularity, ParseGranularity(spec->granularity));
+  const auto names_gate = [](const std::string& pattern) {
+    return WithoutGate(pattern) != pattern;
+  };
   const bool is_by_gate =
-      spec->per == "gate" || std::any_of(spec->sparsities.begin(), spec->sparsities.end(),
-                                         [](const SparsityOfPattern& each) {
-                                           return WithoutGate(each.pattern) != each.pattern;
-                                         });
+      spec->per == "gate" || std::any_of(spec->weights.begin(), spec->weights.end(), names_gate) ||
+      std::any_of(spec->sparsities.begin(), spec->sparsities.end(),
+                  [&](const SparsityOfPattern& each) { return names_gate(each.pattern); });
   if (!is_by_gate || granularity.kind->tile < Tile::kRowsByCols) return Ok();
   if (spec->sparsities.empty() && spec->allocation != "threshold") {
     ESPALIER_RETURN_IF_ERROR(CheckFixedSparsity(granularity, spec->sparsity));
@@ -275,9 +277,29 @@ Status TakePlanned(StageSpec stage, const Plan& plan, KnownNetwork* known) {
   return Ok();
 }
 
+// At each sparsity the stage must fit. If all of them lose too much nothing goes.
+Result<PlannedStage> PlanSearch(const StageSpec& stage, KnownNetwork* known) {
+  StageSpec one = stage;
+  one.search.sparsities.clear();
+  PlannedStage planned;
+  for (const double sparsity : stage.search.sparsities) {
+    KnownNetwork trial = *known;
+    one.prune.sparsity = sparsity;
+    Result<PlannedStage> plan = PlanPrune(one, &trial);
+    if (!plan.ok()) return plan.status().WithContext("search");
+    planned = *std::move(plan);
+  }
+  planned.sparsity = -1.0;
+  for (PlannedPool& pool : planned.pools) pool.sparsity = -1.0;
+  known->has_cut_weights = known->has_cut_weights || stage.prune.granularity != "unit";
+  OpenAll(known);
+  return planned;
+}
+
 }  // namespace
 
 Result<PlannedStage> PlanPrune(const StageSpec& asked, KnownNetwork* known) {
+  if (!asked.search.sparsities.empty()) return PlanSearch(asked, known);
   StageSpec stage = asked;
   if (known->has_open_shapes) ESPALIER_RETURN_IF_ERROR(Loosen(known->graph, &stage.prune));
   ESPALIER_RETURN_IF_ERROR(

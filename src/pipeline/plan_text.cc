@@ -66,13 +66,23 @@ std::string ScheduleText(const StageSpec& stage) {
   return text;
 }
 
+std::string SearchText(const SearchSpec& search) {
+  std::string text = "the highest of ";
+  for (size_t i = 0; i < search.sparsities.size(); ++i) {
+    text += StrCat(i == 0 ? "" : ", ", FormatPercent(search.sparsities[i], 2));
+  }
+  return StrCat(text, " that loses at most ", FormatPercent(search.within, 2),
+                " of the validation metric");
+}
+
 std::string PruneText(const StageSpec& stage, const PlannedStage& planned) {
   std::string text =
       StrCat(planned.granularity, " by ", stage.prune.criterion, ", ", planned.allocation, " per ",
              planned.per, ", ",
-             planned.sparsity < 0.0 ? "as much as the trained weights say"
-                                    : StrCat(planned.is_least ? "at least " : "",
-                                             FormatPercent(planned.sparsity, 2), " in all"));
+             !stage.search.sparsities.empty() ? SearchText(stage.search)
+             : planned.sparsity < 0.0         ? "as much as the trained weights say"
+                                              : StrCat(planned.is_least ? "at least " : "",
+                                               FormatPercent(planned.sparsity, 2), " in all"));
   text += StrCat("; ", ScheduleText(stage), "; ", TrainingText(stage.train));
   if (stage.reconstruct == Reconstruction::kWeights) {
     text += "; what is left makes up for what went";

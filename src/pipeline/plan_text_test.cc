@@ -93,6 +93,17 @@ TEST(PlanText, SaysAtMostWhereUnitsMayDieOfNoise) {
                   .is_null());
 }
 
+TEST(PlanText, SaysWhatASearchTries) {
+  const Plan plan = PlanOf(
+      "train, prune: {weights: '*.weight_hh', search: {sparsities: [0.5, 0.75], within: "
+      "0.01}}");
+  ExpectParts(plan.text, {"the highest of 50.00 %, 75.00 % that loses at most 1.00 % of the "
+                          "validation metric",
+                          "lstm0.weight_hh 96x24: by the trained weights", "leaves at most "});
+  EXPECT_TRUE(plan.json[1].at("sparsity").is_null());
+  EXPECT_EQ(plan.json[1].at("at_most").at("nonzeros"), plan.json[0].at("nonzeros"));
+}
+
 TEST(PlanText, SaysAboutWhereARankingSharesOut) {
   const Plan plan = PlanOf("train, prune: {allocation: global, sparsity: 0.9}");
   ExpectParts(plan.text,

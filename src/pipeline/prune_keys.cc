@@ -216,6 +216,37 @@ Status ReadSparsity(const YAML::Node& node, const std::string& path, PruneSpec* 
   return Ok();
 }
 
+// `{sparsities: [0.8, 0.9, 0.95], within: 0.01}` in the place of a sparsity.
+Status ReadSearch(const YAML::Node& node, const std::string& path, StageSpec* stage) {
+  if (!node.IsDefined() || node.IsNull()) return Ok();
+  SearchSpec& search = stage->search;
+  YamlMap map(node, path);
+  const YAML::Node list = map.Take("sparsities");
+  map.Read("within", &search.within);
+  ESPALIER_RETURN_IF_ERROR(map.Finish());
+  ESPALIER_RETURN_IF_ERROR(CheckShare(map, "within", search.within));
+  const std::string where = map.PathOf("sparsities");
+  const bool is_list = list.IsDefined() && list.IsSequence() && list.size() >= 2;
+  if (!is_list) return Expected(where, "a list of at least 2 shares", DescribeYaml(list));
+  for (const auto& entry : list) {
+    double sparsity = 0.0;
+    if (!entry.IsScalar() || !YAML::convert<double>::decode(entry, sparsity)) {
+      return Expected(where, "a number", DescribeYaml(entry));
+    }
+    const bool rises = search.sparsities.empty() || sparsity > search.sparsities.back();
+    if (!(sparsity >= 0.0 && sparsity < 1.0 && rises)) {
+      return Expected(where, "shares in [0, 1) that rise", StrCat(sparsity));
+    }
+    search.sparsities.push_back(sparsity);
+  }
+  if (stage->prune.allocation == "threshold") {
+    return Expected(path, "nothing under allocation threshold, by which the weights say what goes,",
+                    "one");
+  }
+  stage->prune.sparsity = search.sparsities.front();
+  return Ok();
+}
+
 // False for anything but a list of pairs of numbers.
 bool ReadPairs(const YAML::Node& node, std::vector<std::pair<double, double>>* pairs) {
   if (!node.IsSequence()) return false;
@@ -290,6 +321,12 @@ Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
   const YAML::Node sparsity = map->Take("sparsity");
   ESPALIER_RETURN_IF_ERROR(map->status());
   ESPALIER_RETURN_IF_ERROR(ReadSparsity(sparsity, map->PathOf("sparsity"), &spec));
+  const YAML::Node search = map->Take("search");
+  if (search.IsDefined() && !search.IsNull() && sparsity.IsDefined()) {
+    return Expected(map->PathOf("sparsity"), "nothing, since search says what goes,",
+                    DescribeYaml(sparsity));
+  }
+  ESPALIER_RETURN_IF_ERROR(ReadSearch(search, map->PathOf("search"), stage));
   ESPALIER_RETURN_IF_ERROR(ReadLosses(map->Take("sensitivity"), map->PathOf("sensitivity"), &spec));
   const YAML::Node threshold = map->Take("threshold");
   if (threshold.IsDefined()) {

@@ -42,6 +42,13 @@ struct RampSpec {
   std::string rewind;  // an earlier stage whose weights the kept ones go back to; "" = none
 };
 
+// How far a prune stage goes: instead of one sparsity, several are tried from the stage's input on,
+// in this order, until the validation metric is no longer near that of the input.
+struct SearchSpec {
+  std::vector<double> sparsities;  // rising, in [0, 1); empty = no search
+  double within = 0.01;            // the largest share of the metric that may be lost
+};
+
 // Distillation from an earlier stage's network while fine-tuning.
 struct TeacherSpec {
   std::string stage;  // "" = none
@@ -85,6 +92,7 @@ struct StageSpec {
   std::vector<DynamicSpec> dynamic;                    // train: put into the network before
   std::vector<RegularizerSpec> regularizers;           // train, prune
   PruneSpec prune;                                     // prune
+  SearchSpec search;                                   // prune; prune.sparsity is the least of it
   RampSpec ramp;                                       // prune
   CalibrationOptions calibration;                      // prune
   Reconstruction reconstruct = Reconstruction::kNone;  // prune

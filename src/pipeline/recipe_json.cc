@@ -92,6 +92,10 @@ Json PruneJson(const StageSpec& stage) {
     json.erase("sparsity");  // plays no part
     json["threshold"] = *spec.threshold;
   }
+  if (!stage.search.sparsities.empty()) {
+    json.erase("sparsity");
+    json["search"] = {{"sparsities", stage.search.sparsities}, {"within", stage.search.within}};
+  }
   if (!spec.sparsities.empty()) {
     json["sparsity"] = Json::object();
     for (const SparsityOfPattern& each : spec.sparsities) {

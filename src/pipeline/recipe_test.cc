@@ -304,6 +304,25 @@ const BadRecipe kBadTrains[] = {
 };
 
 const BadRecipe kBadPrunes[] = {
+    {"SearchOfOne",
+     WithSecond("prune: {search: {sparsities: [0.5]}}"),
+     {"stages[1].prune.search.sparsities", "at least 2 shares"}},
+    {"SearchThatFalls",
+     WithSecond("prune: {search: {sparsities: [0.5, 0.4]}}"),
+     {"stages[1].prune.search.sparsities", "that rise", "0.4 found"}},
+    {"SearchBesideASparsity",
+     WithSecond("prune: {sparsity: 0.5, search: {sparsities: [0.5, 0.6]}}"),
+     {"stages[1].prune.sparsity", "nothing, since search says", "'0.5' found"}},
+    {"SearchWithin",
+     WithSecond("prune: {search: {sparsities: [0.5, 0.6], within: 2}}"),
+     {"stages[1].prune.search.within", "[0, 1]", "2 found"}},
+    {"SearchUnderThresholds",
+     WithSecond("prune: {allocation: threshold, search: {sparsities: [0.5, 0.6]}}"),
+     {"stages[1].prune.search", "allocation threshold"}},
+    {"SearchBelowWhereTheRampStarts",
+     WithSecond("prune: {epochs: 2, search: {sparsities: [0.5, 0.6]}, schedule: "
+                "{initial_sparsity: 0.55}}"),
+     {"stages[1].prune.schedule.initial_sparsity", "0 to 0.5", "0.55 found"}},
     {"Sparsity",
      WithSecond("prune: {sparsity: 1}"),
      {"stages[1].prune.sparsity", "[0, 1)", "1 found"}},
@@ -562,6 +581,7 @@ TEST(Recipe, ReadsASparsityForEachTensorAndGate) {
 
 TEST(Recipe, ListsAndLossesComeBackFromItsJson) {
   for (const char* stage : {"prune: {sparsity: {'*.weight_ih': 0.8, 'lstm0.weight_hh[f]': 0.5}}",
+                            "prune: {search: {sparsities: [0.5, 0.75], within: 0.25}}",
                             "prune: {allocation: sensitivity, sensitivity: {lstm0.weight_hh: [[0, "
                             "1], [0.5, 1.25]]}}"}) {
     const std::string json = RecipeJson(ValueOrDie(ParseRecipe(WithSecond(stage))));

@@ -1,10 +1,13 @@
 #include "pipeline/run_stages.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <map>
+#include <span>
 
 #include "artifact/artifact.h"
+#include "base/bytes.h"
 #include "base/file.h"
 #include "base/stopwatch.h"
 #include "base/strings.h"
@@ -16,6 +19,7 @@
 #include "pipeline/cost_file.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/model_record.h"
+#include "pipeline/search.h"
 #include "pipeline/stages.h"
 #include "pipeline/thresholds.h"
 #include "prune/compact.h"
@@ -209,6 +213,34 @@ Result<std::map<std::string, std::vector<int64_t>>> KeptUnitsSince(const RecipeR
   return kept;
 }
 
+// The checkpoint of the i-th sparsity of a search: named as all of the stage are, by other digits.
+std::string SearchCheckpoint(const RecipeRun& run, size_t index, size_t i) {
+  if (i == 0) return run.Path(CheckpointOf(run, index));
+  const std::string text = StrCat(run.keys[index], "|", i);
+  char digits[9];
+  std::snprintf(digits, sizeof(digits), "%08x", Crc32c(std::as_bytes(std::span(text))));
+  return run.Path(run.recipe.stages[index].name + "-" + digits + ".ckpt");
+}
+
+Result<PruneOutcome> SearchSparsity(RecipeRun* run, size_t index, const Graph& graph,
+                                    const PruneInputs& inputs, StageRecord* stage) {
+  SearchRecord& record = stage->search.emplace();
+  SearchHooks hooks;
+  hooks.checkpoint = [&](size_t i) { return SearchCheckpoint(*run, index, i); };
+  hooks.on_tried = [&](const TriedRecord& tried) {
+    const std::string metric = run->task.metric.name;
+    run->Note(StrCat("sparsity ", tried.sparsity, ": ", metric, " ",
+                     FormatMetric(metric, tried.metric), " on the validation split, ",
+                     FormatMetric(metric, record.metric_before), " before"));
+  };
+  ESPALIER_ASSIGN_OR_RETURN(PruneOutcome outcome, FindSparsity(graph, WithRun(*run, index), inputs,
+                                                               HooksOf(*run), hooks, &record));
+  if (!record.kept && outcome.stopped != StopReason::kCancelled) {
+    run->Note("the lowest sparsity loses too much: the network stays as it was");
+  }
+  return outcome;
+}
+
 Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
   const StageSpec spec = WithRun(*run, index);
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, InputFileOf(*run, index)));
@@ -223,10 +255,19 @@ Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
   if (spec.teacher.hidden > 0.0) {
     ESPALIER_ASSIGN_OR_RETURN(inputs.kept_units, KeptUnitsSince(*run, spec.teacher.stage, index));
   }
-  if (NeedsData(spec)) {
+  const bool searches = !spec.search.sparsities.empty();
+  if (NeedsData(spec) || searches) {
     ESPALIER_ASSIGN_OR_RETURN(inputs.data, DataOf(run));
   }
   const Stopwatch watch;
+  if (searches) {
+    ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome,
+                              SearchSparsity(run, index, graph, inputs, stage));
+    if (outcome.stopped == StopReason::kCancelled) return Interrupted(*run, "with this sparsity");
+    return FinishTraining(*run, index,
+                          {outcome.graph, outcome.epochs, outcome.stopped, outcome.seconds}, watch,
+                          stage);
+  }
   ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome,
                             PruneNetwork(graph, spec, inputs, HooksOf(*run)));
   return FinishTraining(

@@ -405,6 +405,34 @@ TEST_F(RunRecipeTest, KeepsTheEpochsOfAnInterruptedFineTuning) {
   EXPECT_EQ(epochs_, 1);
 }
 
+// Three sparsities, 3 epochs each; all are good enough.
+TEST_F(RunRecipeTest, GoesOnWithASearchWhereItWasInterrupted) {
+  recipe_.stages[1].prune.sparsity = 0.75;
+  RunToItsEnd();
+  const std::string at_once = ValueOrDie(ReadTextFile(Path("slots.onnx")));
+  options_.run_dir = dir_.path("search");
+  recipe_.stages[1].prune.sparsity = 0.25;
+  recipe_.stages[1].search = {{0.25, 0.5, 0.75}, 1.0};
+  const auto count = hooks_.on_epoch;
+  int of_stage = 0;
+  hooks_.on_epoch = [&](const TrainEpoch& epoch) {
+    count(epoch);
+    of_stage = epochs_ - 3;
+    if (of_stage == 4) cancel_ = true;  // the first of the second sparsity
+  };
+  ExpectError(Run().status(), Code::kCancelled, {"stage 'slots'", "the same command goes on"});
+  EXPECT_EQ(Checkpoints().size(), 2u);
+  hooks_.on_epoch = count;
+  const RunRecord record = RunToItsEnd();
+  EXPECT_EQ(epochs_, 2 + 3);
+  EXPECT_EQ(ValueOrDie(ReadTextFile(Path("slots.onnx"))), at_once);
+  EXPECT_TRUE(Checkpoints().empty());
+  ASSERT_TRUE(record.stages[1].search.has_value());
+  EXPECT_EQ(record.stages[1].search->kept, 0.75);
+  EXPECT_EQ(record.stages[1].search->tried.size(), 3u);
+  EXPECT_EQ(record.stages[1].epochs.size(), 3u);
+}
+
 TEST_F(RunRecipeTest, StartsAStageAnewWhoseRecipeChangedAfterAnInterruption) {
   EXPECT_FALSE(RunUntilEpoch(2).ok());
   recipe_.stages[0].train.epochs = 4;

@@ -367,6 +367,17 @@ void Page::Matrices() {
   page_.CloseSection();
 }
 
+// ": 95.00 % kept of 90.00 %, 95.00 %, 97.50 % tried"; "" without a search.
+std::string SearchText(const StageRecord& stage) {
+  if (!stage.search) return "";
+  std::string tried;
+  for (const TriedRecord& each : stage.search->tried) {
+    tried += StrCat(tried.empty() ? "" : ", ", FormatPercent(each.sparsity, 2));
+  }
+  const auto& kept = stage.search->kept;
+  return StrCat(": ", kept ? FormatPercent(*kept, 2) : "none", " kept of ", tried, " tried");
+}
+
 void Page::Repeat() {
   page_.OpenSection("repeat", "How to repeat it", "");
   if (record_.command.empty()) {
@@ -399,7 +410,7 @@ void Page::Repeat() {
       "<tbody>\n");
   for (const StageRecord& stage : record_.stages) {
     page_.Add(StrCat("<tr><th scope=\"row\">", EscapeHtml(stage.name), "</th><td>",
-                     EscapeHtml(stage.kind), "</td><td class=\"num\">",
+                     EscapeHtml(stage.kind), SearchText(stage), "</td><td class=\"num\">",
                      FormatSeconds(stage.seconds), "</td><td>",
                      stage.output.empty() ? "&ndash;" : EscapeHtml(stage.output), "</td></tr>\n"));
   }

@@ -50,6 +50,12 @@ TEST(ReportHtml, SpeaksOfNumbersInARegression) {
   EXPECT_THAT(html, Not(HasSubstr("Class by class")));
 }
 
+TEST(ReportHtml, SaysWhichSparsityASearchKept) {
+  RunRecord record = Named("plain");
+  record.stages[0].search = SearchRecord{0.75, 0.25, 0.5, {{0.5, 0.625}, {0.875, 0.25}}};
+  EXPECT_THAT(ReportHtml(record, {}), HasSubstr("50.00 % kept of 50.00 %, 87.50 % tried"));
+}
+
 TEST(ReportHtml, NamesNoOtherPlace) {
   const std::string html = ReportHtml(Named("plain"), {});
   EXPECT_THAT(html, Not(HasSubstr("src=")));

@@ -50,6 +50,19 @@ struct EpochRecord {
   double seconds = 0.0;
 };
 
+// A sparsity that a prune stage with a search tried, and the validation metric that it left.
+struct TriedRecord {
+  double sparsity = 0.0;
+  double metric = 0.0;
+};
+
+struct SearchRecord {
+  double metric_before = 0.0;  // of the stage's input, on the validation split
+  double within = 0.0;         // the largest share of it that was to be lost
+  std::optional<double> kept;  // the sparsity of the stage's output; none: it is as the input was
+  std::vector<TriedRecord> tried;
+};
+
 struct StageRecord {
   std::string name;
   std::string kind;  // train, prune, compact, thresholds, compile, evaluate, bench
@@ -58,7 +71,8 @@ struct StageRecord {
   // Changes with everything that the stage's result depends on; "" if the stage cannot be reused.
   std::string key;
   std::string parameters_json = "{}";  // text of one JSON object
-  std::vector<EpochRecord> epochs;
+  std::vector<EpochRecord> epochs;     // of a search, those of the sparsity that was kept
+  std::optional<SearchRecord> search;
   std::string output;  // file name in the run folder; "" if there is none
   // CRC-32C of the output, 8 hexadecimal digits; of a compile stage, of its file and the dense
   // network's one after the other. "" if there is no output.

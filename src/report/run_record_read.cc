@@ -61,6 +61,20 @@ Status ReadEpoch(const ObjectReader& object, EpochRecord* epoch) {
   return object.Number("seconds", &epoch->seconds);
 }
 
+Status ReadTried(const ObjectReader& object, TriedRecord* tried) {
+  ESPALIER_RETURN_IF_ERROR(object.Share("sparsity", &tried->sparsity));
+  return object.NumberOrNan("metric", &tried->metric);
+}
+
+Status ReadSearch(const ObjectReader& object, SearchRecord* search) {
+  ESPALIER_RETURN_IF_ERROR(object.NumberOrNan("metric_before", &search->metric_before));
+  ESPALIER_RETURN_IF_ERROR(object.Share("within", &search->within));
+  if (object.Find("kept") != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(object.Share("kept", &search->kept.emplace()));
+  }
+  return ReadList(object, "tried", &search->tried, ReadTried);
+}
+
 Status ReadStage(const ObjectReader& object, StageRecord* stage) {
   ESPALIER_RETURN_IF_ERROR(object.Text("name", &stage->name));
   ESPALIER_RETURN_IF_ERROR(object.Text("kind", &stage->kind));
@@ -72,6 +86,10 @@ Status ReadStage(const ObjectReader& object, StageRecord* stage) {
     stage->parameters_json = PrintJson(*parameters, -1);
   }
   ESPALIER_RETURN_IF_ERROR(ReadListIfAny(object, "epochs", &stage->epochs, ReadEpoch));
+  if (object.Find("search") != nullptr) {
+    ESPALIER_ASSIGN_OR_RETURN(const ObjectReader search, object.Object("search"));
+    ESPALIER_RETURN_IF_ERROR(ReadSearch(search, &stage->search.emplace()));
+  }
   ESPALIER_RETURN_IF_ERROR(object.TextOr("output", "", &stage->output));
   return object.TextOr("crc32c", "", &stage->crc32c);
 }

@@ -44,15 +44,25 @@ Result<Json> StageJson(const std::string& path, const StageRecord& stage) {
                             ParseObject(path + ".parameters", stage.parameters_json));
   Json epochs = Json::array();
   for (const EpochRecord& epoch : stage.epochs) epochs.push_back(EpochJson(epoch));
-  return Json{{"name", stage.name},
-              {"kind", stage.kind},
-              {"seconds", stage.seconds},
-              {"seed", stage.seed},
-              {"key", stage.key},
-              {"parameters", std::move(parameters)},
-              {"epochs", std::move(epochs)},
-              {"output", stage.output},
-              {"crc32c", stage.crc32c}};
+  Json json = {{"name", stage.name},
+               {"kind", stage.kind},
+               {"seconds", stage.seconds},
+               {"seed", stage.seed},
+               {"key", stage.key},
+               {"parameters", std::move(parameters)},
+               {"epochs", std::move(epochs)},
+               {"output", stage.output},
+               {"crc32c", stage.crc32c}};
+  if (!stage.search) return json;
+  Json tried = Json::array();
+  for (const TriedRecord& each : stage.search->tried) {
+    tried.push_back({{"sparsity", each.sparsity}, {"metric", each.metric}});
+  }
+  json["search"] = {{"metric_before", stage.search->metric_before},
+                    {"within", stage.search->within},
+                    {"kept", stage.search->kept ? Json(*stage.search->kept) : Json()},
+                    {"tried", std::move(tried)}};
+  return json;
 }
 
 Json WeightJson(const WeightRecord& weight) {
