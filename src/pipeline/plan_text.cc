@@ -135,7 +135,7 @@ std::string StageText(const StageSpec& stage, const PlannedStage& planned) {
 }
 
 std::string PoolText(const PlannedPool& pool) {
-  const std::string share = FormatPercent(pool.sparsity, 2);
+  std::string share = FormatPercent(pool.sparsity, 2);
   if (pool.sparsity < 0.0) return "by the trained weights";
   if (!pool.is_least) return share;
   return pool.sparsity == 0.0 ? "not cut; how much stages before it took, the trained weights say"
