@@ -145,7 +145,7 @@ Result<PlannedStage> PlanStage(const StageSpec& stage, const std::map<std::strin
     case StageKind::kTrain: PlanTrain(stage, known); break;
     case StageKind::kPrune: {
       const auto earlier = networks.find(stage.ramp.rewind);
-      if (earlier != networks.end() && !known->has_open_shapes) {
+      if (earlier != networks.end()) {  // of open shapes the largest, which are too small already
         ESPALIER_RETURN_IF_ERROR(CheckRewind(known->graph, earlier->first, earlier->second));
       }
       const bool is_largest = known->has_open_shapes;

@@ -377,6 +377,14 @@ TEST(DryRun, HoldsLaterStagesAgainstTheMostThatMayBeLeft) {
                 Code::kInvalidArgument,
                 {"stages[3].prune", "the largest network that may be left", "slot_32x8"});
   }
+  ExpectError(DryRunOf(kTwoLayers, StrCat(few,
+                                          "compact, prune: {name: b, granularity: unit, multiple: "
+                                          "8, sparsity: 0.5}")),
+              Code::kInvalidArgument, {"stages[3].prune", "multiple: at most 4", "8 found"});
+  ExpectError(DryRunOf(kTwoLayers, StrCat(few,
+                                          "compact, prune: {name: b, epochs: 1, sparsity: 0.5, "
+                                          "schedule: {name: iterative, rewind: train}}")),
+              Code::kInvalidArgument, {"stages[3].prune", "schedule.rewind", "'train'"});
   // How many rows a gate has, and so what divides them, is not known.
   EXPECT_OK(DryRunOf(kTwoLayers, StrCat(kOpen,
                                         "prune: {name: b, granularity: slot_8x8, per: gate, "

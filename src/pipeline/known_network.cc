@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "base/strings.h"
@@ -169,7 +170,18 @@ Status CountUnits(const KnownNetwork& known, const Plan& plan, const MaskSet& ma
 // tile, or by `multiple`, may be there or not: single weights and units in its place, of which at
 // most as many go. Errors: a tile with more rows than there can be.
 Status Loosen(const Graph& graph, PruneSpec* spec) {
-  spec->multiple = 1;
+  const int64_t multiple = std::exchange(spec->multiple, 1);
+  if (multiple > 1) {
+    ESPALIER_ASSIGN_OR_RETURN(const Plan plan, MakePlan(graph, *spec));
+    const auto units = GroupsOfPools(plan.coupling, plan.unit_layers);
+    for (size_t i = 0; i < plan.cut.pools.size(); ++i) {
+      const auto most = static_cast<int64_t>(units[i].size());
+      if (most == 0 || most >= multiple) continue;
+      return InvalidArgument(StrCat("multiple: at most ", most,
+                                    ", the most units that may be left of ", plan.cut.pools[i].name,
+                                    ", expected, ", multiple, " found"));
+    }
+  }
   ESPALIER_ASSIGN_OR_RETURN(const GranularitySpec granularity, ParseGranularity(spec->granularity));
   const auto names_gate = [](const std::string& pattern) {
     return WithoutGate(pattern) != pattern;
