@@ -141,7 +141,7 @@ ESPALIER_API espalier_status espalier_session_init_at(const espalier_model* mode
                                                       void* memory, size_t memory_bytes,
                                                       espalier_session** session_out,
                                                       espalier_error* error_out);
-/* Returns how many threads a run uses at most: as asked, or 1 where no matrix is large enough. */
+/* Returns how many threads a run uses at most: as asked, or 1 where no layer is large enough. */
 ESPALIER_API size_t espalier_session_threads(const espalier_session* session);
 /* Runs from the states of streams [0, B) and leaves the end states there: whole sequences, chunks
  * and single steps give the same numbers. A reverse direction needs the whole sequence in one run.

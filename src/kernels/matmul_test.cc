@@ -151,6 +151,30 @@ TEST_P(EveryKernel, AddsInit) {
   }
 }
 
+// The products of `count` rows of x, each in a call of its own.
+PaddedRows OneByOne(MatMulFn kernel, const EncodedMatrix& w, size_t count, PaddedRows* x) {
+  PaddedRows y(static_cast<size_t>(w.view().rows), count, kUntouched);
+  for (size_t n = 0; n < count; ++n) {
+    MatMulArgs args = ArgsOf(x, {}, &y);
+    args.x = x->row(n);
+    args.y = y.row(n);
+    args.count = 1;
+    kernel(w.view(), args);
+  }
+  return y;
+}
+
+// `alone`: of at least `count` rows, as OneByOne has them.
+void ExpectSameTogether(MatMulFn kernel, const EncodedMatrix& w, size_t count,
+                        const PaddedRows& alone, PaddedRows* x) {
+  PaddedRows y(static_cast<size_t>(w.view().rows), count, kUntouched);
+  MatMulArgs args = ArgsOf(x, {}, &y);
+  args.count = count;
+  kernel(w.view(), args);
+  const auto end = y.values.begin() + static_cast<ptrdiff_t>(count * y.stride);
+  ASSERT_TRUE(std::equal(y.values.begin(), end, alone.values.begin())) << "count " << count;
+}
+
 TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
   Rng rng(3);
   constexpr size_t kMost = 29;
@@ -165,24 +189,11 @@ TEST_P(EveryKernel, GivesTheSameBitsForAnyCount) {
       const Tensor w = RandomMatrix(rows, cols, 0.6, spec(), &rng);
       const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
       PaddedRows x = RandomX(static_cast<size_t>(cols), kMost, &rng);
-      PaddedRows alone(RowsOf(w), kMost, kUntouched);
-      for (size_t n = 0; n < kMost; ++n) {
-        MatMulArgs args = ArgsOf(&x, {}, &alone);
-        args.x = x.row(n);
-        args.y = alone.row(n);
-        args.count = 1;
-        kernel()(encoded.view(), args);
-      }
+      PaddedRows alone = OneByOne(kernel(), encoded, kMost, &x);
       ASSERT_NO_FATAL_FAILURE(ExpectProduct(spec().type, w, &x, {}, &alone));
       for (size_t count = 2; count <= kMost; count += kNext) {
-        PaddedRows together(RowsOf(w), kMost, kUntouched);
-        MatMulArgs args = ArgsOf(&x, {}, &together);
-        args.count = count;
-        kernel()(encoded.view(), args);
-        const size_t used = count * together.stride;
-        ASSERT_TRUE(std::equal(together.values.begin(), together.values.begin() + used,
-                               alone.values.begin()))
-            << rows << "x" << cols << " count " << count;
+        SCOPED_TRACE(::testing::Message() << rows << "x" << cols);
+        ASSERT_NO_FATAL_FAILURE(ExpectSameTogether(kernel(), encoded, count, alone, &x));
       }
     }
   }
@@ -195,21 +206,9 @@ TEST_P(EveryKernel, GivesTheSameBitsForManyRows) {
   const EncodedMatrix encoded = ValueOrDie(Encode(spec(), ViewOf(w)));
   constexpr size_t kMost = 257;
   PaddedRows x = RandomX(40, kMost, &rng);
-  PaddedRows alone(RowsOf(w), kMost, kUntouched);
-  for (size_t n = 0; n < kMost; ++n) {
-    MatMulArgs args = ArgsOf(&x, {}, &alone);
-    args.x = x.row(n);
-    args.y = alone.row(n);
-    args.count = 1;
-    kernel()(encoded.view(), args);
-  }
+  const PaddedRows alone = OneByOne(kernel(), encoded, kMost, &x);
   for (const size_t count : {size_t{33}, size_t{65}, kMost}) {
-    PaddedRows together(RowsOf(w), kMost, kUntouched);
-    MatMulArgs args = ArgsOf(&x, {}, &together);
-    args.count = count;
-    kernel()(encoded.view(), args);
-    const auto end = together.values.begin() + static_cast<ptrdiff_t>(count * together.stride);
-    ASSERT_TRUE(std::equal(together.values.begin(), end, alone.values.begin())) << count;
+    ASSERT_NO_FATAL_FAILURE(ExpectSameTogether(kernel(), encoded, count, alone, &x));
   }
 }
 

@@ -9,16 +9,6 @@
 #include "runtime/denormals.h"
 
 namespace espalier {
-
-Result<EngineLayout> LayEngine(const Program& program, const PlanOptions& options, Arena* arena) {
-  EngineLayout layout;
-  layout.kernels = options.kernels;
-  ESPALIER_ASSIGN_OR_RETURN(layout.plan, MakePlan(program, options, arena));
-  static_assert(alignof(EngineThreads) <= kAlignmentBytes);
-  if (layout.plan.threads > 1) layout.threads = arena->Take<std::byte>(sizeof(EngineThreads));
-  return layout;
-}
-
 namespace {
 
 // Of all streams and layers.
@@ -29,6 +19,15 @@ uint64_t SkippedSteps(const RunPlan& plan) {
 }
 
 }  // namespace
+
+Result<EngineLayout> LayEngine(const Program& program, const PlanOptions& options, Arena* arena) {
+  EngineLayout layout;
+  layout.kernels = options.kernels;
+  ESPALIER_ASSIGN_OR_RETURN(layout.plan, MakePlan(program, options, arena));
+  static_assert(alignof(EngineThreads) <= kAlignmentBytes);
+  if (layout.plan.threads > 1) layout.threads = arena->Take<std::byte>(sizeof(EngineThreads));
+  return layout;
+}
 
 SharingJudge& EngineThreads::JudgeOf(const RunContext& run) {
   const auto bits = [](size_t count) {

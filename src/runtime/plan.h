@@ -31,7 +31,7 @@ struct RunPlan {
   std::span<const RowBuffer> states;  // of Program::states
   std::span<const DynamicLayer> dynamic_layers;
   size_t step_bytes = 0;  // of the matrices that a step of one sequence multiplies
-  size_t threads = 1;     // as asked, or 1 if no product is large enough to be shared
+  size_t threads = 1;     // as asked, or 1 if no product or step is large enough to be shared
 };
 
 // What is kept of the streams [first, first + count) beside their states is of no meaning any more.
