@@ -451,13 +451,18 @@ TEST_F(StatisticsTest, CorrectBiasesKeepsTheMeanOfEachRowAndAllWeights) {
   EXPECT_GT(most, 0.01);
 }
 
-TEST_F(StatisticsTest, CorrectBiasesChangesNothingOfWhatHasNoBias) {
+// An LSTM-12 with a projection to 3.
+Graph Projected(const ValueType& input, int64_t classes) {
   Rng rng(4);
-  GraphBuilder builder("projected", {"x", graph_.inputs[0].type}, &rng);
+  GraphBuilder builder("projected", {"x", input}, &rng);
   GraphBuilder::RecurrentOptions recurrent;
   recurrent.projection_size = 3;
   builder.Recurrent(CellKind::kLstmCell, 12, recurrent).LastStep();
-  const Graph graph = ValueOrDie(builder.Gemm(data_.classes).Finish());
+  return ValueOrDie(builder.Gemm(classes).Finish());
+}
+
+TEST_F(StatisticsTest, CorrectBiasesChangesNothingOfWhatHasNoBias) {
+  const Graph graph = Projected(graph_.inputs[0].type, data_.classes);
   MaskSet masks;
   masks["lstm0.weight_hr"] = Mask({3, 12});
   masks["lstm0.weight_hr"].keep[7] = 0;
@@ -478,12 +483,7 @@ TEST_F(StatisticsTest, CorrectBiasesChangesNothingOfWhatHasNoBias) {
 
 // A projection has no bias that could take up what its mean changes.
 TEST_F(StatisticsTest, ReconstructLeavesNoSmallerErrorWithoutABias) {
-  Rng rng(4);
-  GraphBuilder builder("projected", {"x", graph_.inputs[0].type}, &rng);
-  GraphBuilder::RecurrentOptions recurrent;
-  recurrent.projection_size = 3;
-  builder.Recurrent(CellKind::kLstmCell, 12, recurrent).LastStep();
-  const Graph graph = ValueOrDie(builder.Gemm(data_.classes).Finish());
+  const Graph graph = Projected(graph_.inputs[0].type, data_.classes);
   const std::string name = "lstm0.weight_hr";
   MaskSet masks;
   Mask& mask = masks[name] = Mask({3, 12});
