@@ -165,9 +165,12 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
       return InvalidArgument(StrCat("forced format of '", part.name, "': one by columns expected, ",
                                     FormatName(*forced), " found"));
     }
-    ESPALIER_ASSIGN_OR_RETURN(Choice choice, forced != nullptr ? chooser.Force(tuned, *forced)
-                                             : part.by_column  ? chooser.ByColumn(tuned)
-                                                               : chooser.Choose(tuned, use));
+    const auto choose = [&] {
+      if (forced != nullptr) return chooser.Force(tuned, *forced);
+      if (!part.by_column) return chooser.Choose(tuned, use);
+      return chooser.ByColumn(tuned, content.choices.at(part.weight), use);  // listed before it
+    };
+    ESPALIER_ASSIGN_OR_RETURN(Choice choice, choose());
     options.log.Info(StrCat("choice matrix=", part.name, " format=", FormatName(choice.spec),
                             " kernel=", choice.kernel, " ns=", choice.ns));
     const auto x_scale = options.x_scales.find(part.name);

@@ -44,8 +44,9 @@ CompileOptions WithTimes(double dense_ns, double csr_ns) {
   return options;
 }
 
-// A copy by columns is timed by adding half of them, 4 of 7: its time is that of all.
-TEST(Compile, TimesHalfOfTheColumns) {
+// An LSTM of 5 features and 7 units with delta, dense. Each reading of the clock is 1e9 ns after
+// the one before, so that a sample has one call, and `slower` times as much after `fast` readings.
+Artifact CompileDelta(int fast, double slower) {
   Rng rng(3);
   GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 5}}, &rng);
   GraphBuilder::RecurrentOptions recurrent;
@@ -54,12 +55,26 @@ TEST(Compile, TimesHalfOfTheColumns) {
   CompileOptions options;
   options.repetitions = 3;
   options.candidates = {FormatSpec()};
-  // Each reading is 1e9 ns after the one before: a sample has one call, and all take as long.
-  options.now_ns = [now = 0.0]() mutable { return now += 1e9; };
-  const Artifact artifact = CompileOrDie(graph, options);
+  options.now_ns = [fast, slower, readings = 0, now = 0.0]() mutable {
+    return now += ++readings > fast ? slower * 1e9 : 1e9;
+  };
+  return CompileOrDie(graph, options);
+}
+
+// A copy by columns is timed by adding half of them, 4 of 7: its time is that of all.
+TEST(Compile, TimesHalfOfTheColumns) {
+  const Artifact artifact = CompileDelta(0, 1.0);
   EXPECT_EQ(artifact.matrix("lstm0.weight_hh").choice.ns, 1e9);
-  EXPECT_EQ(artifact.matrix("lstm0.weight_hh/columns").choice.ns, 1e9 * 7.0 / 4.0);
-  EXPECT_EQ(artifact.matrix("lstm0.weight_ih/columns").choice.ns, 1e9 * 5.0 / 3.0);
+  EXPECT_DOUBLE_EQ(artifact.matrix("lstm0.weight_hh/columns").choice.ns, 1e9 * 7.0 / 4.0);
+  EXPECT_DOUBLE_EQ(artifact.matrix("lstm0.weight_ih/columns").choice.ns, 1e9 * 5.0 / 3.0);
+}
+
+// A host that becomes slower between the two: their ratio is that of one moment.
+TEST(Compile, TimesColumnsBesideTheWholeProduct) {
+  constexpr int kReadingsOfPlain = 2 + 3 * 2;  // one call, then three samples
+  const Artifact artifact = CompileDelta(kReadingsOfPlain, 3.0);
+  EXPECT_EQ(artifact.matrix("lstm0.weight_hh").choice.ns, 1e9);
+  EXPECT_DOUBLE_EQ(artifact.matrix("lstm0.weight_hh/columns").choice.ns, 1e9 * 7.0 / 4.0);
 }
 
 TEST(Compile, TakesTheFasterFormat) {

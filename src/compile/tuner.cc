@@ -111,6 +111,16 @@ double Tuner::TimeOnce(const Multiply& multiply, int64_t calls) {
   return (now_ns_() - start) / static_cast<double>(calls);
 }
 
+template <typename Multiply>
+int64_t Tuner::CallsOf(const Multiply& multiply) {
+  if (options_.cache == CacheState::kCold) return 1;
+  return CallsPerSample(TimeOnce(multiply, 1), kSampleNs);
+}
+
+size_t Tuner::RowsOf(MatrixUse use) const {
+  return use == MatrixUse::kSingle ? 1 : static_cast<size_t>(options_.batched_rows);
+}
+
 void Tuner::Measure(size_t count, std::vector<Entry>* entries) {
   const EncodedMatrix& first = entries->front().encoded;
   const Rows x = RandomRows(count, static_cast<size_t>(first.cols), &rng_);
@@ -119,10 +129,7 @@ void Tuner::Measure(size_t count, std::vector<Entry>* entries) {
   const auto multiply = [&](const Entry& entry) {
     return [&entry, &args, view = entry.encoded.view()] { entry.matmul(view, args); };
   };
-  int64_t calls = 1;
-  if (options_.cache == CacheState::kWarm) {
-    calls = CallsPerSample(TimeOnce(multiply(entries->front()), 1), kSampleNs);
-  }
+  const int64_t calls = CallsOf(multiply(entries->front()));
   for (int i = 0; i < options_.repetitions; ++i) {
     for (Entry& entry : *entries) {
       entry.samples.push_back(TimeOnce(multiply(entry), calls) / static_cast<double>(count));
@@ -131,7 +138,7 @@ void Tuner::Measure(size_t count, std::vector<Entry>* entries) {
   for (Entry& entry : *entries) entry.ns = Median(entry.samples);
 }
 
-void Tuner::MeasureColumns(Entry* entry) {
+void Tuner::MeasureColumns(const Entry& plain, double plain_ns, size_t count, Entry* entry) {
   constexpr size_t kLists = 64;  // more than a branch predictor learns
   const EncodedView view = entry->encoded.view();
   const AddColumnsFn add = kernels_->find_add_columns(entry->spec);
@@ -145,22 +152,26 @@ void Tuner::MeasureColumns(Entry* entry) {
     std::sort(list.begin(), list.end());
   }
   const Rows d = RandomRows(1, half, &rng_);
-  Rows y(1, static_cast<size_t>(view.rows));
+  const Rows x = RandomRows(count, cols, &rng_);
+  Rows sums(1, static_cast<size_t>(view.rows));
+  Rows y(count, static_cast<size_t>(view.rows));
   size_t next = 0;
-  const auto multiply = [&] {
+  const auto add_half = [&] {
     const std::vector<int32_t>& list = lists[next++ % kLists];
-    add(view, {list.data(), d.values.data(), half, y.values.data()});
+    add(view, {list.data(), d.values.data(), half, sums.values.data()});
   };
-  int64_t calls = 1;
-  if (options_.cache == CacheState::kWarm) {
-    calls = CallsPerSample(TimeOnce(multiply, 1), kSampleNs);
-  }
+  const auto multiply = [&, plain_view = plain.encoded.view()] {
+    plain.matmul(plain_view,
+                 {x.values.data(), x.stride, nullptr, y.values.data(), y.stride, count});
+  };
+  const int64_t calls = CallsOf(add_half), plain_calls = CallsOf(multiply);
   const double of_all = static_cast<double>(cols) / static_cast<double>(half);
   for (int i = 0; i < options_.repetitions; ++i) {
-    std::fill(y.values.begin(), y.values.end(), 0.0f);
-    entry->samples.push_back(TimeOnce(multiply, calls) * of_all);
+    std::fill(sums.values.begin(), sums.values.end(), 0.0f);
+    const double row_ns = TimeOnce(multiply, plain_calls) / static_cast<double>(count);
+    entry->samples.push_back(TimeOnce(add_half, calls) * of_all / row_ns);
   }
-  entry->ns = Median(entry->samples);
+  entry->ns = Median(entry->samples) * plain_ns;
 }
 
 void Tuner::LookUp(int64_t count, std::vector<Entry>* entries, std::vector<Candidate>* refused) {
@@ -229,12 +240,11 @@ Result<Choice> Tuner::Choose(const TunedPart& part, MatrixUse use) {
     if (!may_be_missing) return entry.status().WithContext(part.name);
     refused.push_back({spec, 0.0, 0, entry.status().message()});
   }
-  const int64_t count = use == MatrixUse::kSingle ? 1 : options_.batched_rows;
   if (use != MatrixUse::kLookup && options_.tuning == Tuning::kMeasure) {
-    Measure(static_cast<size_t>(count), &entries);
+    Measure(RowsOf(use), &entries);
   }
   if (use != MatrixUse::kLookup && options_.tuning == Tuning::kCosts) {
-    LookUp(count, &entries, &refused);
+    LookUp(static_cast<int64_t>(RowsOf(use)), &entries, &refused);
   }
   for (const Entry& entry : entries) {
     if (!options_.log.Wants(LogLevel::kDebug)) break;
@@ -244,12 +254,16 @@ Result<Choice> Tuner::Choose(const TunedPart& part, MatrixUse use) {
   return Rank(use, part.most_by_row, std::move(entries), std::move(refused));
 }
 
-Result<Choice> Tuner::ByColumn(const TunedPart& part) {
+Result<Choice> Tuner::ByColumn(const TunedPart& part, const Choice& plain, MatrixUse use) {
   FormatSpec spec = kColumnsSpec;
   if (options_.weights == WeightType::kBf16) spec.type = WeightType::kBf16;
   Result<Entry> entry = Prepare(part, spec);
   if (!entry.ok()) return entry.status().WithContext(part.name);
-  if (options_.tuning == Tuning::kMeasure) MeasureColumns(&*entry);
+  if (plain.ns > 0.0 && options_.tuning == Tuning::kMeasure) {
+    const Result<Entry> whole = Prepare(part, plain.spec);
+    if (!whole.ok()) return whole.status().WithContext(part.name);
+    MeasureColumns(*whole, plain.ns, RowsOf(use), &*entry);
+  }
   return Choice{spec, kernels_->matmul_name(spec), entry->ns, {}};
 }
 

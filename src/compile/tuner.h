@@ -42,9 +42,10 @@ class Tuner {
   // Errors: as Compile. Throws std::bad_alloc.
   Result<Choice> Choose(const TunedPart& part, MatrixUse use);
   // For a part by columns, timed as adding a random half of them, another one at each call, times
-  // two: a list that is new costs more for each column than all of them in order. Errors: as
-  // Compile.
-  Result<Choice> ByColumn(const TunedPart& part);
+  // two: a list that is new costs more for each column than all of them in order. A session
+  // compares that with the time of `plain`, what Choose found for the same matrix, so they are
+  // timed in turn, and their ratio counts. Errors: as Compile.
+  Result<Choice> ByColumn(const TunedPart& part, const Choice& plain, MatrixUse use);
   // The choice without a choice: `spec`, verified. Errors: as Compile.
   Result<Choice> Force(const TunedPart& part, const FormatSpec& spec);
 
@@ -61,13 +62,18 @@ class Tuner {
   Result<Entry> Prepare(const TunedPart& part, const FormatSpec& spec);
   Status Verify(const std::string& name, MatrixView matrix, const Entry& entry);
   void Measure(size_t count, std::vector<Entry>* entries);
-  void MeasureColumns(Entry* entry);
+  // Beside products of `count` rows of x with `plain`, which took `plain_ns` a row.
+  void MeasureColumns(const Entry& plain, double plain_ns, size_t count, Entry* entry);
   // Gives each its time of `count` rows of x in the costs; those that these lack are refused. Dense
   // stays first: CheckCosts has seen it.
   void LookUp(int64_t count, std::vector<Entry>* entries, std::vector<Candidate>* refused);
   // ns of one call, over `calls` of them. `multiply` is what is timed.
   template <typename Multiply>
   double TimeOnce(const Multiply& multiply, int64_t calls);
+  // Calls of a sample.
+  template <typename Multiply>
+  int64_t CallsOf(const Multiply& multiply);
+  size_t RowsOf(MatrixUse use) const;
   void Evict();
   Choice Rank(MatrixUse use, double most_by_row, std::vector<Entry> entries,
               std::vector<Candidate> refused) const;
