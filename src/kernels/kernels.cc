@@ -31,6 +31,7 @@ void activation_relu(float* values, size_t count);
 void activation_sigmoid(float* values, size_t count);
 void activation_tanh(float* values, size_t count);
 void activation_softmax(float* values, size_t count);
+float dot(const float* a, const float* b, size_t count);
 uint64_t read_all(const uint64_t* words, size_t count);
 AddColumnsFn find_add_columns(const FormatSpec& spec);
 size_t send_changes(const SendArgs& args);
@@ -75,6 +76,7 @@ constexpr KernelTable kTable = {
     activation_sigmoid,
     activation_tanh,
     activation_softmax,
+    dot,
     read_all,
     find_add_columns,
     send_changes,

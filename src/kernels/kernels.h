@@ -101,6 +101,9 @@ using ResetHiddenFn = void (*)(const GateStepArgs& args, float* reset_h);
 // In place over `count` floats; softmax over one row.
 using ActivationFn = void (*)(float* values, size_t count);
 
+// sum_k a[k] b[k] for k < count, in f32, of which nothing past `count` is read.
+using DotFn = float (*)(const float* a, const float* b, size_t count);
+
 // Reads `count` words once, as fast as the target can; the result depends on all of them. The time
 // is the least that a kernel over as many bytes can take.
 using ReadAllFn = uint64_t (*)(const uint64_t* words, size_t count);
@@ -118,6 +121,7 @@ struct KernelTable {
   ActivationFn sigmoid;  // both with the ULP bound stated in kernels/math-inl.h
   ActivationFn tanh;
   ActivationFn softmax;
+  DotFn dot;
   ReadAllFn read_all;
   AddColumnsFn (*find_add_columns)(const FormatSpec& spec);  // nullptr but for `columns`
   SendFn send_changes;

@@ -1,5 +1,6 @@
 #include "runtime/banks.h"
 
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -64,6 +65,12 @@ void ChooseBanks(const BankLayer& banks, const RowBuffer& x, const RowBuffer& h,
 size_t MultiplyBanks(const BankLayer& banks, const BankProduct& product, ThreadTeam* team,
                      const RowBuffer& x, const RowBuffer& y, size_t count) {
   const uint64_t* any = banks.runs + count * banks.words;
+  size_t running = 0;
+  for (size_t w = 0; w < banks.words; ++w) running += static_cast<size_t>(std::popcount(any[w]));
+  if (running == banks.count) {
+    product.plain.Run(team, x, y, count);
+    return count * product.multiply_adds;
+  }
   return MultiplyDue(product.plain, product.groups, team, x, y, count, [&](size_t group) {
     return Share(any, product.banks_of_group + group * banks.words, banks.words);
   });

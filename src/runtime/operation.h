@@ -104,6 +104,7 @@ struct BankProduct {
   size_t groups = 0;  // row groups
   // [groups, BankLayer::words]: the banks that have rows in a group, one a bit.
   const uint64_t* banks_of_group = nullptr;
+  size_t multiply_adds = 0;  // of all of it
 };
 
 // Of a layer whose steps choose banks of units: model/graph.h, UnitBanks.
@@ -111,11 +112,10 @@ struct BankLayer {
   size_t count = 0;  // N; 0: none
   size_t size = 0;
   size_t top = 0;
-  size_t units = 0;                // H
-  size_t words = 0;                // of 64 bits, one a bank
-  Product score_x, score_h;        // scores from x and from h
-  size_t multiply_adds = 0;        // of both
-  size_t input_multiply_adds = 0;  // of weight_ih, all of it
+  size_t units = 0;          // H
+  size_t words = 0;          // of 64 bits, one a bank
+  Product score_x, score_h;  // scores from x and from h
+  size_t multiply_adds = 0;  // of both
   BankProduct input, recurrent;
   RowBuffer scores, scores_h;  // scratch of B rows of N
   uint64_t* runs = nullptr;    // scratch: [B, words], and a row for the union of them
@@ -172,11 +172,14 @@ struct DynamicLayer {
   LayerRules* rules = nullptr;  // in force
   LayerRules* own = nullptr;    // as compiled, or as set
   LayerCounters* counters = nullptr;
-  size_t plain_multiply_adds = 0;      // of both products of a step
-  uint32_t* sequences = nullptr;       // scratch of B
+  size_t plain_multiply_adds = 0;  // of both products of a step
+  uint32_t* sequences = nullptr;   // scratch of B
+  // Whether making input products of many steps together pays, by the steps before.
+  bool* tries_ahead = nullptr;
   RowBuffer gathered_x;                // scratch of B rows of x
   const float* weight_skip = nullptr;  // [H] or [P]
   float bias_skip = 0.0f;
+  DotFn dot = nullptr;
   RowBuffer rest, gain;  // states of what skips
   BankLayer banks;
   SaturationLayer saturation;
@@ -189,7 +192,6 @@ struct DynamicLayer {
   // together. Empty where there is one step at a time.
   RowBuffer sent_ahead;
   const float** input_rows = nullptr;  // scratch: of each of B sequences, W_ih sent + b
-  bool* tries_ahead = nullptr;         // whether that pays, by the steps before
   DeltaProduct input, recurrent;
   RowBuffer x_sent, h_sent;  // states
   size_t streams = 0;

@@ -321,6 +321,7 @@ class Planner {
     const EncodedView& view = plain.matrix->view;
     product.plain = MakeProduct(plain);
     product.groups = RowGroups(view);
+    product.multiply_adds = WorkOf(plain);
     const size_t words = DivideUp(CountBanks(spec), kBankBits);
     uint64_t* banks = arena_->Take<uint64_t>(product.groups * words);
     product.banks_of_group = banks;
@@ -343,7 +344,6 @@ class Planner {
     banks.score_x = MakeProduct(spec.bank_input);
     banks.score_h = MakeProduct(spec.bank_recurrent);
     banks.multiply_adds = WorkOf(spec.bank_input) + WorkOf(spec.bank_recurrent);
-    banks.input_multiply_adds = WorkOf(spec.input);
     banks.input = MakeBankProduct(spec, spec.input);
     banks.recurrent = MakeBankProduct(spec, spec.recurrent);
     banks.scores = Narrowed(bank_scores_, banks.count);
@@ -376,6 +376,8 @@ class Planner {
     layer.own = arena_->Take<LayerRules>(1);
     layer.counters = arena_->Take<LayerCounters>(1);
     layer.sequences = sequences_;
+    layer.tries_ahead = arena_->Take<bool>(1);
+    Put(spec.weight_skip == nullptr && !spec.has_banks, layer.tries_ahead, 0);
     layer.plain_multiply_adds = WorkOf(spec.input) + WorkOf(spec.recurrent);
     if (spec.candidate.matrix != nullptr) layer.plain_multiply_adds += WorkOf(spec.candidate);
     layer.gathered_x = Narrowed(gathered_x_, static_cast<size_t>(spec.input.matrix->view.cols));
@@ -383,6 +385,7 @@ class Planner {
     if (spec.weight_skip != nullptr) {
       layer.weight_skip = spec.weight_skip;
       layer.bias_skip = spec.bias_skip;
+      layer.dot = options_.kernels->dot;
       layer.rest = State(spec.rest);
       layer.gain = State(spec.rest + 1);
       rules.skip = true;
@@ -405,8 +408,6 @@ class Planner {
       layer.changes = changes_;
       layer.sent_ahead = Narrowed(sent_ahead_, layer.gathered_x.features);
       layer.input_rows = input_rows_;
-      layer.tries_ahead = arena_->Take<bool>(1);
-      Put(true, layer.tries_ahead, 0);
       layer.input = MakeDeltaProduct(spec.input, spec.input_columns);
       layer.recurrent = MakeDeltaProduct(spec.recurrent, spec.recurrent_columns);
       layer.x_sent = State(spec.x_sent);
