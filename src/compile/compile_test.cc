@@ -131,6 +131,21 @@ TEST(Compile, KeepsEveryCandidateAsWinnerOrRunnerUp) {
   }
 }
 
+// Dense fills strips of 16 rows up, so that by rows 8 rows are half as large. Of more it is not
+// tried.
+TEST(Compile, TriesMatricesOfFewRowsByRow) {
+  for (const int64_t outputs : {1, 8, 9}) {
+    Rng rng(3);
+    GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 5}}, &rng);
+    builder.Recurrent(CellKind::kLstmCell, 16).LastStep().Gemm(outputs);
+    CompileOptions options;
+    options.tuning = Tuning::kOff;
+    const Artifact artifact = CompileOrDie(ValueOrDie(builder.Finish()), options);
+    const Choice& choice = artifact.matrix("gemm0.weight").choice;
+    EXPECT_EQ(choice.spec.id == FormatId::k_rows, outputs <= 8) << outputs;
+  }
+}
+
 // Without measuring the smallest counts: by rows is as small as dense. Predictors are rounded to i8
 // whatever the others are, and rounding them again changes nothing; x is only rounded for all.
 TEST(Compile, TakesFormatsByRowWhereRowsAreLeftOut) {
