@@ -296,6 +296,55 @@ Chart CurveChart(const ThresholdCurve& curve, const Plot& plot) {
   return {plot.title, description, std::move(spec)};
 }
 
+// What is left of the work of each layer, by the factor of its thresholds.
+Chart LayersChart(const ThresholdCurve& curve) {
+  const std::string title = "What each layer still does";
+  Json points = Json::array();
+  bool has_factors = false;  // more than one, for a line
+  for (const ThresholdPoint& point : curve.points) {
+    if (!point.skips) continue;
+    has_factors = has_factors || point.factor != curve.points.back().factor;
+    for (const LayerPoint& layer : point.layers) {
+      const auto add = [&](const char* what, double share) {
+        points.push_back({{"factor", point.factor},
+                          {"line", StrCat(layer.layer, ", ", what)},
+                          {"layer", layer.layer},
+                          {"what", what},
+                          {"share", share}});
+      };
+      if (curve.of_rows) {
+        add("rows run", layer.rows_run);
+      } else if (layer.x > 0.0 || layer.h > 0.0 || layer.x_sent > 0.0) {  // not one that only skips
+        add("x sent", layer.x_sent);
+        add("h sent", layer.h_sent);
+      }
+      if (layer.skipped > 0.0) add("steps run", 1.0 - layer.skipped);
+    }
+  }
+  if (!has_factors) return {title, "", Json()};
+  const std::string description =
+      StrCat(title, ", as a share, over the factor of the thresholds; ",
+             FormatFixed(curve.points[curve.chosen].factor, 3), " was chosen.");
+  Json spec = NewSpec(description, 260);
+  spec["data"] = {{"values", std::move(points)}};
+  spec["layer"] = {
+      {{"mark", {{"type", "line"}, {"strokeWidth", 1.5}, {"point", true}}},
+       {"encoding",
+        {{"x", AxisOf("factor", "factor of the thresholds", "~g")},
+         {"y", AxisOf("share", "share", ".0%")},
+         {"detail", {{"field", "line"}, {"type", "nominal"}}},
+         {"color", {{"field", "layer"}, {"type", "nominal"}}},
+         {"strokeDash", {{"field", "what"}, {"type", "nominal"}}},
+         {"tooltip",
+          {{{"field", "line"}, {"type", "nominal"}},
+           {{"field", "factor"}, {"type", "quantitative"}, {"format", ".4~g"}},
+           {{"field", "share"}, {"type", "quantitative"}, {"format", ".1%"}}}}}}},
+      {{"data", {{"values", {{{"factor", curve.points[curve.chosen].factor}}}}}},
+       {"mark", {{"type", "rule"}, {"stroke", "var(--muted)"}, {"strokeDash", {3, 3}}}},
+       {"encoding", {{"x", AxisOf("factor", "factor of the thresholds", "~g")}}}}};
+  return {title, description, std::move(spec)};
+}
+
 }  // namespace
 
 std::vector<Chart> LeftOutCharts(const ModelRecord& model) {
@@ -357,7 +406,8 @@ std::vector<Chart> ThresholdCharts(const ThresholdCurve& curve) {
   std::vector<Chart> charts = {
       CurveChart(curve, {name + " against multiply-adds", "share of the multiply-adds", ".0%"}),
       CurveChart(curve, {name + " against time, median to 95th percentile",
-                         "\xc2\xb5s per step, streaming", "~g", true})};
+                         "\xc2\xb5s per step, streaming", "~g", true}),
+      LayersChart(curve)};
   std::erase_if(charts, [](const Chart& chart) { return chart.spec.is_null(); });
   return charts;
 }

@@ -8,6 +8,7 @@
 namespace espalier {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -55,9 +56,23 @@ TEST(TargetText, NamesTheTargetThatWasAskedFor) {
 
 TEST(ThresholdCharts, LeaveOutTimesThatWereNotMeasured) {
   ThresholdCurve curve = Curve();
-  EXPECT_EQ(ThresholdCharts(curve).size(), 2u);
+  EXPECT_EQ(ThresholdCharts(curve).size(), 3u);
   for (ThresholdPoint& point : curve.points) point.us_per_step.reset();
-  EXPECT_EQ(ThresholdCharts(curve).size(), 1u);
+  EXPECT_EQ(ThresholdCharts(curve).size(), 2u);
+}
+
+TEST(ThresholdCharts, DrawWhatEachLayerStillDoes) {
+  ThresholdCurve curve = Curve();
+  const Json drawn = ThresholdCharts(curve).back().spec["data"]["values"];
+  std::vector<std::string> lines;
+  for (const Json& point : drawn) {
+    if (point["factor"] == 1.0) lines.push_back(point["line"].get<std::string>());
+  }
+  EXPECT_THAT(lines, ElementsAre("gru0, x sent", "gru0, h sent", "gru1, steps run"));
+  EXPECT_EQ(drawn.size(), 6u);  // of the two points that skip
+  EXPECT_DOUBLE_EQ(drawn.back()["share"].get<double>(), 0.4);
+  curve.points.pop_back();  // one factor is no line
+  EXPECT_EQ(ThresholdCharts(curve).size(), 2u);
 }
 
 }  // namespace
