@@ -1,13 +1,14 @@
 // dynamic_bench TASK[:OPTIONS] DATA NET.onnx... [--repetitions N] [--sequences N]
 //               [--against NET.onnx] [--delta-x X] [--delta-h H] [--idle EPSILON]
-//               [--predicted EPSILON] [--json 1]
+//               [--predicted EPSILON] [--skip 1] [--banks SIZE] [--json 1]
 //
 // Times networks with dynamic pruning against a baseline, one stream, one thread: whole sequences
 // and, where a network can stream, single steps, on the first --sequences of the validation split,
 // each from zero states. The baseline is the same network without its rules, or the one of
 // --against. --delta-x and --delta-h give every recurrent layer delta with these thresholds, in the
 // place of its own (0: all is sent, the worst case). --idle gives every one idle candidates;
-// --predicted is for those that have predicted rows.
+// --predicted is for those that have predicted rows. --skip and --banks put these rules in as they
+// are before any training, when nothing is left out: their worst case.
 //
 // Verifies first: the last outputs of sequences against the reference executor, and the predictions
 // of all of them against libtorch's. Then both sessions run each sequence in turn, once untimed and
@@ -28,6 +29,7 @@
 #include "model/without_rules.h"
 #include "pipeline/activity.h"
 #include "pipeline/evaluate.h"
+#include "prune/dynamic.h"
 #include "report/json.h"
 #include "report/text.h"
 #include "runtime/session.h"
@@ -41,7 +43,8 @@ struct Options {
   std::vector<std::string> positional;  // task, folder of its data, networks
   int repetitions = 15;
   int64_t sequences = 200;
-  std::optional<double> delta_x, delta_h, idle, predicted;
+  std::optional<double> delta_x, delta_h, predicted;
+  std::vector<DynamicSpec> added;
   std::string against;
   bool json = false;
 };
@@ -62,10 +65,9 @@ struct Times {
 };
 
 Graph Load(const std::string& path, const Options& options) {
-  Graph graph = ValueOrDie(ImportOnnxFile(path));
+  Graph graph = ValueOrDie(WithDynamic(ValueOrDie(ImportOnnxFile(path)), options.added));
   for (Node& node : graph.nodes) {
     if (node.op != Op::kRecurrent) continue;
-    if (options.idle) node.idle = IdleCandidates{*options.idle};
     if (options.predicted && node.predicted) node.predicted->epsilon = *options.predicted;
     if (!options.delta_x && !options.delta_h) continue;
     if (!node.delta) node.delta.emplace();
@@ -73,8 +75,7 @@ Graph Load(const std::string& path, const Options& options) {
     node.delta->h = options.delta_h.value_or(node.delta->h);
   }
   if (!IsDynamic(graph) && options.against.empty()) {
-    Die(path +
-        ": a network with dynamic pruning, --delta-x, --delta-h, --idle or --against expected");
+    Die(path + ": a network with dynamic pruning, an option that adds some or --against expected");
   }
   return graph;
 }
@@ -281,7 +282,11 @@ Options ParseOptions(int argc, char** argv) {
     } else if (name == "--delta-h") {
       options.delta_h = std::stod(value);
     } else if (name == "--idle") {
-      options.idle = std::stod(value);
+      options.added.push_back({.name = "idle", .epsilon = std::stod(value)});
+    } else if (name == "--skip") {
+      if (value == "1") options.added.push_back({.name = "skip"});
+    } else if (name == "--banks") {
+      options.added.push_back({.name = "banks", .banks = {.size = std::stoll(value)}});
     } else if (name == "--predicted") {
       options.predicted = std::stod(value);
     } else if (name == "--against") {

@@ -131,7 +131,7 @@ class Speech(Case):
 
     def test_the_recipes_are_good(self):
         for name in ("speech-keywords", "speech-keywords-delta", "speech-keywords-lstm",
-                     "speech-keywords-quick"):
+                     "speech-keywords-quick", "speech-keywords-skip"):
             self.good("recipe", "check", SOURCE / "recipes" / f"{name}.yaml")
 
     def unpack(self, packed, out):
