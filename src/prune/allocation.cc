@@ -8,11 +8,12 @@
 namespace espalier {
 namespace {
 
-// Lifts the best pieces of one pool, up to the floor and at least one, above all that are not of
-// this rank: by more than tiers differ.
-void LiftFloor(double floor, int64_t size, int32_t above, std::span<Piece> pieces) {
-  const Keep lifted =
-      KeepBest(pieces, static_cast<int64_t>(std::ceil(floor * static_cast<double>(size) - 1e-6)));
+// Lifts the best pieces of one pool, up to the floor, as many weights as its gates keep and at
+// least one, above all that are not of this rank: by more than tiers differ.
+void LiftFloor(double floor, const Pool& pool, int32_t above, std::span<Piece> pieces) {
+  const auto weights =
+      static_cast<int64_t>(std::ceil(floor * static_cast<double>(pool.size) - 1e-6));
+  const Keep lifted = KeepBest(pieces, std::max(weights, pool.of_gates));
   if (std::find(lifted.begin(), lifted.end(), 1) == lifted.end()) {
     const size_t best = BestPiece(pieces);
     if (best < pieces.size()) pieces[best].tier += above;
@@ -39,7 +40,7 @@ int64_t FloorCount(const Pool& pool, const Budget& budget) {
   auto floor = static_cast<int64_t>(budget.floor * static_cast<double>(pool.size) + 1e-6);
   const size_t best = BestPiece(pool.pieces);
   if (best < pool.pieces.size()) floor = std::max<int64_t>(floor, pool.pieces[best].size);
-  return std::min(floor, AliveCount(pool));
+  return std::min(std::max(floor, pool.of_gates), AliveCount(pool));
 }
 
 std::vector<Keep> KeepCounts(std::span<const Pool> pools, std::span<const int64_t> counts) {
@@ -57,7 +58,7 @@ std::vector<Keep> KeepRanked(std::span<const Pool> pools, const Budget& budget) 
   for (const Pool& pool : pools) {
     const size_t first = pooled.size();
     pooled.insert(pooled.end(), pool.pieces.begin(), pool.pieces.end());
-    LiftFloor(budget.floor, pool.size, tiers, std::span(pooled).subspan(first));
+    LiftFloor(budget.floor, pool, tiers, std::span(pooled).subspan(first));
   }
   const Keep all = KeepBest(pooled, TotalBudget(pools, budget));
   std::vector<Keep> keep;

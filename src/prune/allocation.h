@@ -70,7 +70,7 @@ int64_t TotalBudget(std::span<const Pool> pools, const Budget& budget);
 // Weights that a pool has left, which is the most that it can keep.
 int64_t AliveCount(const Pool& pool);
 // Weights that a pool may keep whatever happens: its floor of its size, and enough for its best
-// piece, if it has so many left.
+// piece and for one of each of its gates, if it has so many left.
 int64_t FloorCount(const Pool& pool, const Budget& budget);
 
 }  // namespace espalier

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "base/strings.h"
@@ -132,21 +133,46 @@ Pieces PiecesOfSlices(const Cut& cut, Grouping grouping, const SaliencySet& sali
   return pieces;
 }
 
-// Sees to it that no gate of a pool dies: a gate without a kept piece gets its best, in the place
-// of the worst of the others. gates: as Pieces::gates of the pool.
-void KeepEachGate(const std::vector<std::vector<int32_t>>& gates, const Pool& pool, Keep* keep) {
+// The piece of each gate that is to stay, -1 for a gate that has none.
+std::vector<int32_t> BestOfGates(const std::vector<std::vector<int32_t>>& gates, const Pool& pool) {
   std::vector<int32_t> best(gates.size(), -1);
-  std::vector<uint8_t> is_alive(gates.size(), 0);
-  const auto score = [&](int32_t piece) { return pool.pieces[Idx(piece)].score; };
   for (size_t gate = 0; gate < gates.size(); ++gate) {
     for (const int32_t piece : gates[gate]) {
-      is_alive[gate] |= (*keep)[Idx(piece)];
+      const auto score = [&](int32_t i) { return pool.pieces[Idx(i)].score; };
       if (best[gate] < 0 || score(piece) > score(best[gate])) best[gate] = piece;
     }
   }
+  return best;
+}
+
+// Of those pieces together.
+int64_t WeightsOfGates(const std::vector<std::vector<int32_t>>& gates, const Pool& pool) {
+  const std::vector<int32_t> best = BestOfGates(gates, pool);
+  int64_t weights = 0;
+  for (const int32_t piece : std::set<int32_t>(best.begin(), best.end())) {
+    if (piece >= 0) weights += pool.pieces[Idx(piece)].size;
+  }
+  return weights;
+}
+
+// Tells each pool what its gates keep whatever happens. Not of pieces with a balance of their own,
+// nor under thresholds, by which gates go for good.
+void ReserveForGates(const Cut& cut, const Allocation& allocation, Pieces* pieces) {
+  const bool by_scores = allocation.needs == AllocationNeeds::kThresholds;
+  if (IsBalanced(*cut.granularity.kind) || by_scores) return;
+  for (size_t i = 0; i < pieces->pools.size(); ++i) {
+    pieces->pools[i].of_gates = WeightsOfGates(pieces->gates[i], pieces->pools[i]);
+  }
+}
+
+// Sees to it that no gate of a pool dies: a gate without a kept piece gets its best, in the place
+// of the worst of the others. gates: as Pieces::gates of the pool.
+void KeepEachGate(const std::vector<std::vector<int32_t>>& gates, const Pool& pool, Keep* keep) {
+  const std::vector<int32_t> best = BestOfGates(gates, pool);
+  const auto is_kept = [&](int32_t piece) { return (*keep)[Idx(piece)] != 0; };
   int64_t added = 0;
   for (size_t gate = 0; gate < best.size(); ++gate) {
-    if (is_alive[gate] != 0 || best[gate] < 0 || (*keep)[Idx(best[gate])] != 0) continue;
+    if (best[gate] < 0 || std::any_of(gates[gate].begin(), gates[gate].end(), is_kept)) continue;
     (*keep)[Idx(best[gate])] = 1;
     added += pool.pieces[Idx(best[gate])].size;
   }
@@ -154,9 +180,11 @@ void KeepEachGate(const std::vector<std::vector<int32_t>>& gates, const Pool& po
     int32_t worst = -1;
     for (size_t i = 0; i < keep->size(); ++i) {
       const auto piece = static_cast<int32_t>(i);
-      const bool may_go = (*keep)[i] != 0 && pool.pieces[i].tier == 0 &&
+      const bool may_go = is_kept(piece) && pool.pieces[i].tier == 0 &&
                           std::find(best.begin(), best.end(), piece) == best.end();
-      if (may_go && (worst < 0 || score(piece) < score(worst))) worst = piece;
+      if (may_go && (worst < 0 || pool.pieces[i].score < pool.pieces[Idx(worst)].score)) {
+        worst = piece;
+      }
     }
     if (worst < 0) return;
     (*keep)[Idx(worst)] = 0;
@@ -325,7 +353,8 @@ std::vector<Pool> PoolsOf(const Cut& cut, Grouping grouping, const SaliencySet& 
 
 MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& saliency,
                 const MaskSet& previous) {
-  const Pieces pieces = MakePieces(cut, choice.grouping, saliency, previous);
+  Pieces pieces = MakePieces(cut, choice.grouping, saliency, previous);
+  ReserveForGates(cut, *choice.allocation, &pieces);
   std::vector<Keep> kept = choice.allocation->allocate(pieces.pools, choice.budget);
   for (size_t i = 0; i < kept.size(); ++i) {
     if (kept[i].empty() || std::find(kept[i].begin(), kept[i].end(), 1) != kept[i].end()) continue;
@@ -361,9 +390,12 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
   for (const std::string& name : TargetsOf(cut)) {
     equal[name].assign(graph.weights.at(name).size(), 1.0f);
   }
-  const std::vector<Pool> pools = PoolsOf(cut, Grouping::kNorm, equal, {});
+  Pieces pieces = MakePieces(cut, Grouping::kNorm, equal, {});
+  ReserveForGates(cut, allocation, &pieces);
+  const std::vector<Pool>& pools = pieces.pools;
   const std::vector<Keep> kept = allocation.allocate(pools, budget);
   int64_t weights = 0;
+  int64_t of_gates = 0;
   std::string first;  // pool that keeps more than its share
   for (size_t i = 0; i < pools.size(); ++i) {
     int64_t in_pool = 0;
@@ -376,29 +408,40 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
       loses_tier = loses_tier || (piece.tier > 0 && kept[i][j] == 0);
     }
     const bool is_known = allocation.kind == AllocationKind::kShares;
+    const bool has_own = allocation.needs == AllocationNeeds::kSparsities;
+    const double asked = has_own ? pools[i].sparsity : budget.sparsity;
     if (loses_tier && is_known && !IsBalanced(*cut.granularity.kind)) {
       return InvalidArgument(StrCat(pools[i].name, ": the ", in_tier, " weights that granularity ",
                                     GranularityName(cut.granularity),
                                     " keeps first expected to stay, ", in_pool, " of ",
-                                    pools[i].size, " found at sparsity ", budget.sparsity));
+                                    pools[i].size, " found at sparsity ", asked));
     }
+    const int64_t at_least = std::max(in_pool, pools[i].of_gates);
     weights += in_pool;
-    const double share = (1.0 - budget.sparsity) * static_cast<double>(pools[i].size);
-    if (first.empty() && static_cast<double>(in_pool) > share) {
-      first = StrCat(pools[i].name, " ", in_pool, " of ", pools[i].size);
+    of_gates += pools[i].of_gates;
+    const double share = (1.0 - asked) * static_cast<double>(pools[i].size);
+    if (first.empty() && static_cast<double>(at_least) > share) {
+      first = StrCat(pools[i].name, " ", at_least, " of ", pools[i].size);
     }
-    if (in_pool > 0) continue;
-    return InvalidArgument(StrCat(pools[i].name, ": at least 1 piece of granularity ",
-                                  GranularityName(cut.granularity), " (", pools[i].pieces[0].size,
-                                  " of ", pools[i].size,
-                                  " weights) expected to stay, none found at sparsity ",
-                                  budget.sparsity, " under allocation ", allocation.name));
+    if (in_pool == 0) {
+      return InvalidArgument(StrCat(pools[i].name, ": at least 1 piece of granularity ",
+                                    GranularityName(cut.granularity), " (", pools[i].pieces[0].size,
+                                    " of ", pools[i].size,
+                                    " weights) expected to stay, none found at sparsity ", asked,
+                                    " under allocation ", allocation.name));
+    }
+    if (in_pool >= pools[i].of_gates || !is_known) continue;
+    return InvalidArgument(StrCat(
+        pools[i].name, ": a piece of granularity ", GranularityName(cut.granularity),
+        " of each of its ", pieces.gates[i].size(), " gates (", pools[i].of_gates, " of ",
+        pools[i].size, " weights) expected to stay, ", in_pool, " found at sparsity ", asked));
   }
   const int64_t most = TotalBudget(pools, budget);
-  if (allocation.kind != AllocationKind::kShares && weights > most) {
-    return InvalidArgument(
-        StrCat("floor: at most ", most, " weights in all expected at sparsity ", budget.sparsity,
-               ", ", weights, " found, since every tensor keeps its floor or a piece: ", first));
+  const int64_t in_all = std::max(weights, of_gates);
+  if (allocation.kind != AllocationKind::kShares && in_all > most) {
+    return InvalidArgument(StrCat(
+        "floor: at most ", most, " weights in all expected at sparsity ", budget.sparsity, ", ",
+        in_all, " found, since every tensor keeps its floor and a piece of each gate: ", first));
   }
   return Ok();
 }

@@ -35,6 +35,7 @@ struct Pool {
   // Of the pool's matrix; matrices of one layer side by side: [weight_ih weight_hh].
   int64_t rows = 0;
   int64_t cols = 0;
+  int64_t of_gates = 0;           // weights that stay so that each of its gates keeps a piece
   double spread = 0.0;            // root mean square of the saliencies of its weights that are left
   double sparsity = 0.0;          // its own, if the plan names one for each; in [0, 1)
   double threshold = 0.0;         // the score that a piece must reach, if the plan has one; >= 0
