@@ -28,6 +28,9 @@ GRANULARITIES = ("element", "slot_64x16", "blocked_16x1", "unit")
 SPARSITIES = (0.8, 0.9, 0.95)
 CRITERIA = ("magnitude", "random", "taylor", "fisher", "snip", "grasp", "gradient", "wanda", "obs",
             "obs, reconstruct", "jacobian", "movement", "momentum")
+# Not in the tables of all, but in tables of their own. What follows a comma is an option of `prune`.
+MORE_CRITERIA = ("squared_magnitude", "largest_magnitude", "magnitude, soft", "movement, soft", "gradient, soft")
+EXTRAS = {"": [], "reconstruct": ["--reconstruct"], "soft": ["--masks", "soft"]}
 TRAIN = ["--learning-rate", "0.005", "--lr-schedule", "one_cycle", "--clip-norm", "1"]
 TUNE = ["--learning-rate", "0.003", "--lr-schedule", "one_cycle", "--warmup", "0.05", "--clip-norm", "1"]
 BEGIN, END = "<!-- bench/methods_table.py {} -->", "<!-- end {} -->"
@@ -84,7 +87,7 @@ class Experiment:
     def pruned(self, task, criterion, granularity, sparsity, seed):
         name, _, extra = criterion.partition(", ")
         epochs = task.epochs[1]
-        options = [*TUNE, *(["--reconstruct"] if extra else [])]
+        options = [*TUNE, *EXTRAS[extra]]
         if self.schedule == "start":
             epochs = sum(task.epochs)
             options = [*TRAIN, "--schedule", "one_shot", "--ramp-end", 0]
@@ -184,7 +187,7 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
     parser.add_argument("--write", metavar="FILE", help="Markdown file whose table is replaced")
-    parser.add_argument("--criteria", nargs="+", choices=CRITERIA, default=CRITERIA)
+    parser.add_argument("--criteria", nargs="+", choices=CRITERIA + MORE_CRITERIA, default=CRITERIA)
     parser.add_argument("--granularities", nargs="+", default=GRANULARITIES)
     parser.add_argument("--sparsities", nargs="+", type=float, default=SPARSITIES)
     parser.add_argument("--units", type=int, default=64, help="of the dense networks")

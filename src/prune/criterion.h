@@ -71,10 +71,11 @@ struct StatisticsSet : std::map<std::string, Statistics> {
 StatisticsSet StatisticsOf(const TensorStore& weights);
 
 // How the saliencies of the weights of one piece become one. A hidden unit's are summed over all
-// its weights; other pieces have a mean, so that cut ones do not starve.
+// its weights; other pieces have a mean, so that cut ones do not starve, or the largest.
 enum class Grouping : uint8_t {
   kNorm,       // piece: mean of S; unit: square root of the sum of S^2
   kSum,        // piece: mean of S; unit: sum of S
+  kLargest,    // S is at least 0; piece and unit: largest S
   kSignedSum,  // S has a sign; weight: |S|; piece: |mean of S|; unit: |sum of S|
   // Unit: 1/2 StatisticsSet::squared_group_gradient, in which what its weights do in the same
   // sequence adds up before it is squared; piece whose weights are known before saliencies are: the

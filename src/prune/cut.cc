@@ -192,6 +192,19 @@ void KeepEachGate(const std::vector<std::vector<int32_t>>& gates, const Pool& po
   }
 }
 
+// What `grouping` makes of a piece's saliencies, one after the other, from 0 on.
+double Joined(Grouping grouping, double before, double saliency) {
+  return grouping == Grouping::kLargest ? std::max(before, saliency) : before + saliency;
+}
+
+// The score of a piece of `size` weights.
+float ScoreOf(Grouping grouping, double joined, int32_t size) {
+  const double score = grouping == Grouping::kLargest     ? joined
+                       : grouping == Grouping::kSignedSum ? std::abs(joined) / size
+                                                          : joined / size;
+  return static_cast<float>(score);
+}
+
 // The piece of an element of a weight with `cols` columns, -1 for none.
 int32_t LineOf(const WeightAxes& axes, size_t element, size_t cols) {
   return axes.rows.empty() ? axes.cols[element % cols] : axes.rows[element / cols];
@@ -219,11 +232,11 @@ Pieces PiecesOfLines(const Cut& cut, Grouping grouping, const SaliencySet& salie
       }
     }
   };
-  std::vector<double> sums(pool_of.size(), 0.0);
+  std::vector<double> joined(pool_of.size(), 0.0);
   std::vector<int32_t> sizes(pool_of.size(), 0);
   std::vector<double> squares(cut.pools.size(), 0.0);
   for_each_alive([&](size_t line, double value, Pieces::Place*) {
-    sums[line] += value;
+    joined[line] = Joined(grouping, joined[line], value);
     ++sizes[line];
     squares[Idx(pool_of[line])] += value * value;
   });
@@ -232,8 +245,7 @@ Pieces PiecesOfLines(const Cut& cut, Grouping grouping, const SaliencySet& salie
     if (sizes[line] == 0) continue;
     std::vector<Piece>& pool = pieces.pools[Idx(pool_of[line])].pieces;
     piece_of[line] = static_cast<int32_t>(pool.size());
-    const double sum = grouping == Grouping::kSignedSum ? std::abs(sums[line]) : sums[line];
-    pool.push_back({static_cast<float>(sum / sizes[line]), sizes[line]});
+    pool.push_back({ScoreOf(grouping, joined[line], sizes[line]), sizes[line]});
   }
   for (size_t i = 0; i < squares.size(); ++i) {
     pieces.pools[i].spread = RootMeanSquare(squares[i], AliveCount(pieces.pools[i]));
@@ -327,21 +339,23 @@ std::set<std::string> TargetsOf(const Cut& cut) {
 
 Partition PartitionOf(const GranularitySpec& granularity, Grouping grouping,
                       const SaliencyView& view) {
-  if (grouping != Grouping::kSignedSum) return granularity.kind->partition(granularity, view);
+  if (grouping != Grouping::kSignedSum && grouping != Grouping::kLargest) {
+    return granularity.kind->partition(granularity, view);
+  }
   std::vector<float> sizes(view.saliency.begin(), view.saliency.end());
   for (float& value : sizes) value = std::abs(value);
   SaliencyView unsigned_view = view;
   unsigned_view.saliency = sizes;
   Partition partition = granularity.kind->partition(granularity, unsigned_view);
-  std::vector<double> sum(partition.pool.pieces.size(), 0.0);
+  std::vector<double> joined(partition.pool.pieces.size(), 0.0);
   for (size_t i = 0; i < sizes.size(); ++i) {
     const int32_t piece = partition.piece_of[i];
-    if (piece >= 0) sum[Idx(piece)] += view.saliency[i];
+    if (piece >= 0) joined[Idx(piece)] = Joined(grouping, joined[Idx(piece)], view.saliency[i]);
   }
-  for (size_t i = 0; i < sum.size(); ++i) {
+  for (size_t i = 0; i < joined.size(); ++i) {
     Piece& piece = partition.pool.pieces[i];
     // One weight alone has its size already, or (balanced) the mean of its round.
-    if (piece.size > 1) piece.score = static_cast<float>(std::abs(sum[i]) / piece.size);
+    if (piece.size > 1) piece.score = ScoreOf(grouping, joined[i], piece.size);
   }
   return partition;
 }

@@ -55,7 +55,8 @@ std::set<std::string> TargetsOf(const Cut& cut);
 using SaliencySet = std::map<std::string, std::vector<float>>;  // by weight, [rows, cols]
 
 // A granularity ranks by sizes and scores a piece by their mean; where saliencies have signs
-// (Grouping::kSignedSum) it is the size of the mean. Precondition: Extent::kWeight.
+// (Grouping::kSignedSum) it is the size of the mean, by Grouping::kLargest the largest.
+// Precondition: Extent::kWeight.
 Partition PartitionOf(const GranularitySpec& granularity, Grouping grouping,
                       const SaliencyView& view);
 

@@ -110,8 +110,12 @@ std::vector<float> UnitScores(const Coupling& coupling, Grouping grouping,
     VisitElements(axes, [&](size_t element, int32_t row, int32_t col) {
       const auto saliency_of = static_cast<double>(it->second[element]);
       const double part = grouping == Grouping::kNorm ? saliency_of * saliency_of : saliency_of;
-      if (row >= 0) sum[Idx(row)] += part;
-      if (col >= 0 && col != row) sum[Idx(col)] += part;
+      const auto join = [&](int32_t group) {
+        double& total = sum[Idx(group)];
+        total = grouping == Grouping::kLargest ? std::max(total, part) : total + part;
+      };
+      if (row >= 0) join(row);
+      if (col >= 0 && col != row) join(col);
     });
   }
   std::vector<float> scores;
