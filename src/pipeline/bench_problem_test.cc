@@ -12,7 +12,7 @@ using ::espalier::testing::ValueOrDie;
 
 BenchProblem Small() {
   return ValueOrDie(
-      ParseBenchProblem("{name: small, cell: gru, hidden: [8, 24], input: 5, density: [0.3, 0.5], "
+      ParseBenchProblem("{name: small, cell: gru, hidden: [24, 40], input: 5, density: [0.3, 0.5], "
                         "steps: [1, 3], batch: [1, 2], formats: [slot_8x8, csr, blocked_8x4], "
                         "peers: [], repetitions: 2}"));
 }
@@ -99,7 +99,7 @@ TEST(BenchProblem, StopsWhenItIsCancelled) {
   const std::atomic<bool> cancel{true};
   BenchProblemOptions options;
   options.cancel = &cancel;
-  ExpectError(RunBenchProblem(Small(), options).status(), Code::kCancelled, {"H = 8"});
+  ExpectError(RunBenchProblem(Small(), options).status(), Code::kCancelled, {"H = 24"});
 }
 
 }  // namespace
