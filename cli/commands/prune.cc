@@ -197,7 +197,8 @@ Action AddPrune(CLI::App* app) {
   add("--granularity", &spec.granularity, kPruning,
       "What goes together: " + NamesOf(AllGranularities()));
   add("--allocation", &spec.allocation, kPruning, "How much where: " + NamesOf(AllAllocations()));
-  add("--per", &spec.per, kPruning, "Whose share, floor and rank: tensor, gate");
+  add("--per", &spec.per, kPruning,
+      "Whose share, floor and rank: tensor, gate (default: gate if a pattern names one)");
   add("--sparsity", &spec.sparsity, kPruning, "Share that goes, of the whole, in [0, 1)");
   app->add_option("--sparsity-of", flags->sparsities,
                   "PATTERN=SHARE of some tensors, or of a gate: 'lstm0.weight_hh[f]=0.5'")

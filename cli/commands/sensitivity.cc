@@ -105,7 +105,8 @@ Action AddSensitivity(CLI::App* app) {
   };
   add("--criterion", &spec.criterion, "How much a weight matters: " + NamesOf(AllCriteria()));
   add("--granularity", &spec.granularity, "What goes together: " + NamesOf(AllGranularities()));
-  add("--per", &spec.per, "What is pruned alone: tensor, gate");
+  add("--per", &spec.per,
+      "What is pruned alone: tensor, gate (default: gate if a pattern names one)");
   add("--weights", &spec.weights, "Patterns of weight names, e.g. '*.weight_hh'");
   add("--sparsities", &flags->options.sparsities, "Rising shares in (0, 1)");
   app->add_flag("--quick", flags->quick,

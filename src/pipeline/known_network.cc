@@ -183,14 +183,8 @@ Status Loosen(const Graph& graph, PruneSpec* spec) {
     }
   }
   ESPALIER_ASSIGN_OR_RETURN(const GranularitySpec granularity, ParseGranularity(spec->granularity));
-  const auto names_gate = [](const std::string& pattern) {
-    return WithoutGate(pattern) != pattern;
-  };
-  const bool is_by_gate =
-      spec->per == "gate" || std::any_of(spec->weights.begin(), spec->weights.end(), names_gate) ||
-      std::any_of(spec->sparsities.begin(), spec->sparsities.end(),
-                  [&](const SparsityOfPattern& each) { return names_gate(each.pattern); });
-  if (!is_by_gate || granularity.kind->tile < Tile::kRowsByCols) return Ok();
+  ESPALIER_ASSIGN_OR_RETURN(const Per per, PerOf(*spec));
+  if (per != Per::kGate || granularity.kind->tile < Tile::kRowsByCols) return Ok();
   if (spec->sparsities.empty() && spec->allocation != "threshold") {
     ESPALIER_RETURN_IF_ERROR(CheckFixedSparsity(granularity, spec->sparsity));
   }

@@ -168,7 +168,7 @@ Status CheckPrune(const YamlMap& map, const PruneSpec& spec) {
   ESPALIER_RETURN_IF_ERROR(in("criterion", FindCriterion(spec.criterion).status()));
   ESPALIER_RETURN_IF_ERROR(in("granularity", ParseGranularity(spec.granularity).status()));
   ESPALIER_RETURN_IF_ERROR(in("allocation", FindAllocation(spec.allocation).status()));
-  ESPALIER_RETURN_IF_ERROR(in("per", ParsePer(spec.per).status()));
+  if (!spec.per.empty()) ESPALIER_RETURN_IF_ERROR(in("per", ParsePer(spec.per).status()));
   if (!(spec.sparsity >= 0.0 && spec.sparsity < 1.0)) {
     return Expected(map.PathOf("sparsity"), "a share in [0, 1)", StrCat(spec.sparsity));
   }
@@ -322,19 +322,20 @@ Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
   ESPALIER_RETURN_IF_ERROR(map->status());
   ESPALIER_RETURN_IF_ERROR(ReadSparsity(sparsity, map->PathOf("sparsity"), &spec));
   const YAML::Node search = map->Take("search");
-  if (search.IsDefined() && !search.IsNull() && sparsity.IsDefined()) {
+  const auto is_given = [](const YAML::Node& node) { return node.IsDefined() && !node.IsNull(); };
+  if (is_given(search) && is_given(sparsity)) {
     return Expected(map->PathOf("sparsity"), "nothing, since search says what goes,",
                     DescribeYaml(sparsity));
   }
   ESPALIER_RETURN_IF_ERROR(ReadSearch(search, map->PathOf("search"), stage));
   ESPALIER_RETURN_IF_ERROR(ReadLosses(map->Take("sensitivity"), map->PathOf("sensitivity"), &spec));
   const YAML::Node threshold = map->Take("threshold");
-  if (threshold.IsDefined()) {
+  if (is_given(threshold)) {
     if (!threshold.IsScalar() ||
         !YAML::convert<double>::decode(threshold, spec.threshold.emplace())) {
       return Expected(map->PathOf("threshold"), "a number", DescribeYaml(threshold));
     }
-    if (sparsity.IsDefined()) {
+    if (is_given(sparsity)) {
       return Expected(map->PathOf("sparsity"), "nothing, since threshold says what goes,",
                       DescribeYaml(sparsity));
     }
@@ -345,6 +346,10 @@ Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
   stage->train.epochs = 0;
   ESPALIER_RETURN_IF_ERROR(ReadTrainOptions(map, &stage->train));
   ESPALIER_RETURN_IF_ERROR(CheckPrune(*map, spec));
+  if (spec.per.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(const Per per, PerOf(spec));
+    spec.per = PerName(per);
+  }
   ESPALIER_RETURN_IF_ERROR(ReadTeacher(map->Take("distillation"), map->PathOf("distillation"),
                                        stage->train, &stage->teacher));
   const YAML::Node calibration = map->Take("calibration");

@@ -1,4 +1,4 @@
-// What masks and plans leave to each gate.
+// What masks and plans leave to each gate, and patterns of gates.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -118,6 +118,30 @@ TEST(MakePlan, RefusesFewerPiecesThanGates) {
   spec.sparsity = 0.95;  // 4 of 96 rows, 3 of 60
   const Graph graph = Digits();
   EXPECT_EQ(DroppedIn(Masks(graph, spec)), 92u * 52u + 57u * 44u);
+}
+
+TEST(PerOf, IsGateWhereAPatternNamesOne) {
+  PruneSpec spec;
+  EXPECT_EQ(ValueOrDie(PerOf(spec)), Per::kTensor);
+  spec.weights = {"lstm0.weight_ih", "lstm0.weight_hh[f]"};
+  EXPECT_EQ(ValueOrDie(PerOf(spec)), Per::kGate);
+  spec.weights.clear();
+  spec.sparsities = {{"lstm0.weight_hh[f]", 0.5}};
+  EXPECT_EQ(ValueOrDie(PerOf(spec)), Per::kGate);
+  spec.per = "tensor";
+  ExpectError(MakePlan(Digits(), spec).status(), Code::kInvalidArgument,
+              {"per: gate expected", "'lstm0.weight_hh[f]'", "tensor found"});
+}
+
+TEST(MakePlan, RefusesAGateOfWhatHasNone) {
+  PruneSpec spec;
+  spec.weights = {"lstm0.bias_hh[f]"};
+  ExpectError(MakePlan(Digits(), spec).status(), Code::kInvalidArgument,
+              {"weights: pattern 'lstm0.bias_hh[f]' names none of", "lstm0.weight_hh"});
+  spec.granularity = "unit";
+  spec.weights = {"lstm0.weight_hh[f]"};
+  ExpectError(MakePlan(Digits(), spec).status(), Code::kUnsupported,
+              {"'lstm0.weight_hh[f]': granularity 'unit': per tensor expected"});
 }
 
 }  // namespace

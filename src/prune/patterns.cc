@@ -50,13 +50,13 @@ Result<std::set<std::string>> ChooseByPattern(std::span<const std::string> patte
   for (const std::string& pattern : patterns) {
     bool matched = false;
     for (const std::string& name : names) {
-      if (!MatchesPattern(pattern, name)) continue;
+      if (!MatchesPattern(WithoutGate(pattern), name)) continue;
       matched = true;
       chosen.insert(name);
     }
     if (!matched) {
       return InvalidArgument(what + ": pattern '" + pattern + "' names none of " +
-                             StrJoin(names, ", ") + DidYouMean(pattern, names));
+                             StrJoin(names, ", ") + DidYouMean(WithoutGate(pattern), names));
     }
   }
   return chosen;

@@ -20,8 +20,8 @@ bool MatchesPattern(std::string_view pattern, std::string_view text);
 std::string WithoutGate(const std::string& name);
 bool NamesGate(const std::string& name);
 
-// The names that the patterns match; `what` they are names of. Errors: kInvalidArgument for a
-// pattern that matches none, with all that there are.
+// The names that the patterns, of gates or not, match; `what` they are names of. Errors:
+// kInvalidArgument for a pattern that matches none, with all that there are.
 Result<std::set<std::string>> ChooseByPattern(std::span<const std::string> patterns,
                                               const std::vector<std::string>& names,
                                               const std::string& what = "weights");

@@ -419,10 +419,8 @@ Result<MaskSet> MakeUnitMasks(const Plan& plan, const Budget& budget,
 Result<std::set<std::string>> ChooseWeights(const Graph& graph, const PruneSpec& spec,
                                             const Granularity& kind) {
   std::vector<std::string> patterns;
-  for (const std::string& each : spec.weights) patterns.push_back(WithoutGate(each));
-  for (const SparsityOfPattern& each : spec.sparsities) {
-    patterns.push_back(WithoutGate(each.pattern));
-  }
+  for (const std::string& each : spec.weights) patterns.push_back(each);
+  for (const SparsityOfPattern& each : spec.sparsities) patterns.push_back(each.pattern);
   const std::vector<std::string> all =
       patterns.empty() ? DefaultWeightsOf(graph, kind.domain) : WeightsOf(graph, kind.domain);
   if (all.empty()) {
@@ -451,7 +449,26 @@ Status CheckSomeUnitGoes(const Plan& plan) {
       " of its units"));
 }
 
+// The first pattern that names a gate, "" if none does.
+std::string PatternOfGate(const PruneSpec& spec) {
+  for (const std::string& pattern : spec.weights) {
+    if (NamesGate(pattern)) return pattern;
+  }
+  for (const SparsityOfPattern& each : spec.sparsities) {
+    if (NamesGate(each.pattern)) return each.pattern;
+  }
+  return "";
+}
+
 }  // namespace
+
+Result<Per> PerOf(const PruneSpec& spec) {
+  const std::string gate = PatternOfGate(spec);
+  if (spec.per.empty()) return gate.empty() ? Per::kTensor : Per::kGate;
+  ESPALIER_ASSIGN_OR_RETURN(const Per per, ParsePer(spec.per));
+  if (gate.empty() || per == Per::kGate) return per;
+  return InvalidArgument("per: gate expected, since '" + gate + "' names one, tensor found");
+}
 
 Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(graph));
@@ -459,11 +476,7 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   ESPALIER_ASSIGN_OR_RETURN(plan.criterion, FindCriterion(spec.criterion));
   ESPALIER_ASSIGN_OR_RETURN(plan.granularity, ParseGranularity(spec.granularity));
   ESPALIER_ASSIGN_OR_RETURN(plan.allocation, FindAllocation(spec.allocation));
-  ESPALIER_ASSIGN_OR_RETURN(plan.per, ParsePer(spec.per));
-  for (const SparsityOfPattern& each : spec.sparsities) {
-    if (NamesGate(each.pattern)) plan.per = Per::kGate;
-  }
-  if (std::any_of(spec.weights.begin(), spec.weights.end(), NamesGate)) plan.per = Per::kGate;
+  ESPALIER_ASSIGN_OR_RETURN(plan.per, PerOf(spec));
   if (!spec.sparsities.empty() && plan.allocation == &allocations::uniform) {
     plan.allocation = &allocations::given;
   }
@@ -475,8 +488,13 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   const Granularity& kind = *plan.granularity.kind;
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> chosen, ChooseWeights(graph, spec, kind));
   const bool is_unit = kind.extent == Extent::kUnits;
-  ESPALIER_RETURN_IF_ERROR(is_unit ? PlanUnits(graph, chosen, &plan)
-                                   : PlanWeights(graph, chosen, spec.weights, &plan));
+  const Status status =
+      is_unit ? PlanUnits(graph, chosen, &plan) : PlanWeights(graph, chosen, spec.weights, &plan);
+  const std::string gate = PatternOfGate(spec);
+  if (status.code() == Code::kUnsupported && !gate.empty()) {
+    return status.WithContext("'" + gate + "'");
+  }
+  ESPALIER_RETURN_IF_ERROR(status);
   ESPALIER_RETURN_IF_ERROR(CheckTargets(graph, plan, *plan.criterion));
   ESPALIER_RETURN_IF_ERROR(FillPools(graph, spec, &plan));
   ESPALIER_RETURN_IF_ERROR(CheckFloor(plan));

@@ -35,8 +35,8 @@ struct PruneSpec {
   std::string granularity = "element";
   std::string allocation = "uniform";
   // "tensor" or "gate": what is one pool, that is, has one share under "uniform", one floor, one
-  // place in a ranking.
-  std::string per = "tensor";
+  // place in a ranking. Nothing: as PerOf.
+  std::string per;
   // In [0, 1): zeros / size of the chosen weights, or for "unit" removed units / all units.
   double sparsity = 0.9;
   // For allocation "threshold" only: the score below which a piece goes, >= 0. Without it each pool
@@ -91,6 +91,10 @@ struct Plan {
   Coupling coupling;
   std::vector<uint8_t> unit_layers;  // [layers]: 1 = its units may go
 };
+
+// What the spec says, or if that is nothing, gate where a pattern names one, else tensor. Errors:
+// kInvalidArgument for another name, and for tensor beside such a pattern, naming it.
+Result<Per> PerOf(const PruneSpec& spec);
 
 // Errors: kInvalidArgument for an unknown name (with the nearest), a value out of range, a pattern
 // that matches nothing, two that match the same, a tile that does not fit (naming the weight and

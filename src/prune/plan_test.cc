@@ -452,7 +452,7 @@ TEST(MakePlan, RefusesPiecesOfOneGateWhereAPieceSpansGates) {
     spec.granularity = granularity;
     spec.per = "gate";
     ExpectError(MakePlan(Digits(), spec).status(), Code::kUnsupported, {granularity, "per gate"});
-    spec.per = "tensor";
+    spec.per = "";
     spec.weights = {"lstm0.weight_ih[f]"};
     ExpectError(MakePlan(Digits(), spec).status(), Code::kUnsupported, {granularity, "per gate"});
   }
