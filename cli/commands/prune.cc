@@ -148,11 +148,7 @@ Status Run(const Flags& flags, const CLI::App& app, Console* console) {
                            rewind ? &*rewind : nullptr};
   ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome, PruneNetwork(graph, stage, inputs, hooks));
   if (outcome.stopped == StopReason::kCancelled) return Interrupted(stage.train);
-  const bool asks_for_some =
-      flags.threshold || !flags.sparsities.empty() || stage.prune.sparsity > 0;
-  if (asks_for_some && stage.train.epochs == 0 && outcome.graph.weights == graph.weights) {
-    console->Note(flags.input + ": no weight went: as many as are asked for are 0 already");
-  }
+  if (!outcome.note.empty()) console->Note(flags.input + ": " + outcome.note);
   ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(outcome.graph, flags.output));
   std::string text = flags.output + ":\n";
   Json json = {{"output", flags.output}, {"sparsity", Json::object()}};

@@ -263,6 +263,33 @@ TEST(DryRun, RefusesARankingThatAsksForLessThanIsGone) {
   ASSERT_OK(DryRunOf(kModel, first + "prune: {name: b, allocation: global, sparsity: 0.95}"));
 }
 
+// Rows of gates lie in two matrices.
+TEST(DryRun, RefusesFewerRowsOfGatesThanAreGone) {
+  const std::string first = "train, prune: {name: a, granularity: gate_row, sparsity: 0.75}, ";
+  ExpectError(DryRunOf(kModel, first + "prune: {name: b, granularity: gate_row, sparsity: 0.5}"),
+              Code::kInvalidArgument, {"stages[2].prune", "75.0 % of lstm0", "50.0 % found"});
+  ASSERT_OK(DryRunOf(kModel, first + "prune: {name: b, granularity: gate_row, sparsity: 0.875}"));
+}
+
+TEST(DryRun, RefusesAShareThatLeavesFewerPiecesThanGates) {
+  ExpectError(DryRunOf(kModel, "train, prune: {granularity: gate_row, sparsity: 0.98}"),
+              Code::kInvalidArgument,
+              {"stages[1].prune", "lstm0: a piece of granularity gate_row of each of its 4 gates",
+               "at sparsity 0.98"});
+  ExpectError(DryRunOf(kModel,
+                       "train, prune: {granularity: row, sparsity: {lstm0.weight_ih: 0.5, "
+                       "lstm0.weight_hh: 0.98}}"),
+              Code::kInvalidArgument, {"stages[1].prune", "lstm0.weight_hh: a piece", "0.98"});
+}
+
+TEST(DryRun, RefusesAShareOfATensorBesideAGate) {
+  for (const char* what :
+       {"weights: 'lstm0.weight_hh[f]'", "sparsity: {lstm0.weight_hh: {f: 0.5}}"})
+    ExpectError(DryRunOf(kModel, StrCat("train, prune: {per: tensor, ", what, "}")),
+                Code::kInvalidArgument,
+                {"stages[1].prune", "per: gate expected", "'lstm0.weight_hh[f]'", "tensor found"});
+}
+
 TEST(DryRun, RefusesFewerUnitsThanAreGone) {
   const std::string first = "train, prune: {name: a, granularity: unit, sparsity: 0.75}, ";
   ExpectError(DryRunOf(kModel, first + "prune: {name: b, granularity: unit, sparsity: 0.5}"),

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "pipeline/stages.h"
 #include "prune/compact.h"
+#include "prune/gone.h"
 #include "prune/patterns.h"
 #include "prune/pruner.h"
 #include "prune/regularizer.h"
@@ -82,37 +83,35 @@ Status Gone(const std::string& pool, double gone, double asked) {
 
 constexpr double kWholePieces = 0.02;  // a stage before may have taken a little more
 
+// Are the zeros of a pool no measure of what is gone of it?
+bool IsUnsure(const KnownNetwork& known, const Pool& pool) {
+  return std::any_of(pool.weights.begin(), pool.weights.end(), [&](const std::string& weight) {
+    return known.unsure.contains(WithoutGate(weight));
+  });
+}
+
 // Of all that is cut together. Nothing is said where the zeros of `graph` are no measure of it.
 Status CheckNotGoneInAll(const KnownNetwork& known, const Plan& plan, double sparsity) {
-  double zeros = 0.0, size = 0.0;
-  std::set<std::string> cut;
-  for (const Slice& slice : plan.cut.slices) {
-    if (known.unsure.contains(slice.weight) && !known.ranked.contains(slice.weight)) return Ok();
-    const auto& values = known.graph.weights.at(slice.weight).values;
-    const auto first = values.begin() + slice.first_row * slice.cols;
-    zeros += static_cast<double>(std::count(first, first + slice.rows * slice.cols, 0.0f));
-    size += static_cast<double>(slice.rows * slice.cols);
-    cut.insert(slice.weight);
+  const std::set<std::string> cut = TargetsOf(plan.cut);
+  for (const std::string& name : cut) {
+    if (known.unsure.contains(name) && !known.ranked.contains(name)) return Ok();
   }
-  if (size == 0.0 || zeros / size <= sparsity + kWholePieces) return Ok();
+  const double gone = ShareGone(known.graph, plan);
+  if (gone <= sparsity + kWholePieces) return Ok();
   if (!std::includes(cut.begin(), cut.end(), known.ranked.begin(), known.ranked.end())) return Ok();
-  return Gone("all that is cut", zeros / size, sparsity);
+  return Gone("all that is cut", gone, sparsity);
 }
 
 // Of each pool, and of all together, no more may be gone than the stage asks for: it would do
 // nothing.
 Status CheckNotGone(const KnownNetwork& known, const Plan& plan, const PlannedStage& planned) {
-  for (size_t i = 0; i < plan.cut.slices.size(); ++i) {
-    const Slice& slice = plan.cut.slices[i];
-    if (known.unsure.contains(slice.weight)) continue;
-    const auto& values = known.graph.weights.at(slice.weight).values;
-    const auto first = values.begin() + slice.first_row * slice.cols;
-    const int64_t size = slice.rows * slice.cols;
-    const double gone =
-        static_cast<double>(std::count(first, first + size, 0.0f)) / static_cast<double>(size);
+  const std::vector<double> gone = SharesGone(known.graph, plan);
+  for (size_t i = 0; i < plan.cut.pools.size(); ++i) {
     const double share = planned.pools[i].sparsity;
-    if (share < 0.0 || share == 0.0 || gone <= share + kWholePieces) continue;
-    return Gone(planned.pools[i].name, gone, share);
+    const bool is_less = share > 0.0 && gone[i] > share + kWholePieces;
+    if (is_less && !IsUnsure(known, plan.cut.pools[i])) {
+      return Gone(planned.pools[i].name, gone[i], share);
+    }
   }
   const bool is_ranking = plan.allocation->kind == AllocationKind::kRanking;
   const bool leaves_one = std::any_of(planned.pools.begin(), planned.pools.end(),

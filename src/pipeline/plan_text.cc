@@ -83,6 +83,9 @@ std::string PruneText(const StageSpec& stage, const PlannedStage& planned) {
              : planned.sparsity < 0.0         ? "as much as the trained weights say"
                                               : StrCat(planned.is_least ? "at least " : "",
                                                FormatPercent(planned.sparsity, 2), " in all"));
+  if (planned.is_least && planned.sparsity >= 0.0) {
+    text += ", of which stages before may have cut all";
+  }
   text += StrCat("; ", ScheduleText(stage), "; ", TrainingText(stage.train));
   if (stage.reconstruct == Reconstruction::kWeights) {
     text += "; what is left makes up for what went";

@@ -104,6 +104,14 @@ TEST(PlanText, SaysWhatASearchTries) {
   EXPECT_EQ(plan.json[1].at("at_most").at("nonzeros"), plan.json[0].at("nonzeros"));
 }
 
+TEST(PlanText, SaysThatAStageMayHaveNothingToCut) {
+  const Plan plan = PlanOf(
+      "train, prune: {name: a, search: {sparsities: [0.9, 0.95], within: 0.01}}, "
+      "prune: {name: b, sparsity: 0.8}");
+  ExpectParts(plan.text, {"b (prune): element by magnitude, uniform per tensor, at least 80.00 % "
+                          "in all, of which stages before may have cut all"});
+}
+
 TEST(PlanText, SaysAboutWhereARankingSharesOut) {
   const Plan plan = PlanOf("train, prune: {allocation: global, sparsity: 0.9}");
   ExpectParts(plan.text,

@@ -264,12 +264,14 @@ Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
     ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome,
                               SearchSparsity(run, index, graph, inputs, stage));
     if (outcome.stopped == StopReason::kCancelled) return Interrupted(*run, "with this sparsity");
+    if (!outcome.note.empty()) run->Note(outcome.note);
     return FinishTraining(*run, index,
                           {outcome.graph, outcome.epochs, outcome.stopped, outcome.seconds}, watch,
                           stage);
   }
   ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome,
                             PruneNetwork(graph, spec, inputs, HooksOf(*run)));
+  if (!outcome.note.empty()) run->Note(outcome.note);
   return FinishTraining(
       *run, index, {outcome.graph, outcome.epochs, outcome.stopped, outcome.seconds}, watch, stage);
 }

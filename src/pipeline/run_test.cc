@@ -405,6 +405,16 @@ TEST_F(RunRecipeTest, KeepsTheEpochsOfAnInterruptedFineTuning) {
   EXPECT_EQ(epochs_, 1);
 }
 
+TEST_F(RunRecipeTest, SaysThatAStageCutNothing) {
+  recipe_.stages[1].prune.allocation = "threshold";
+  recipe_.stages[1].prune.threshold = 0.0;
+  std::vector<std::string> notes;
+  hooks_.on_note = [&](const std::string& note) { notes.push_back(note); };
+  RunToItsEnd();
+  const std::string expected = "nothing cut: every piece reaches its threshold, 0.00 % gone before";
+  EXPECT_EQ(std::count(notes.begin(), notes.end(), expected), 1);
+}
+
 // Three sparsities, 3 epochs each; all are good enough.
 TEST_F(RunRecipeTest, GoesOnWithASearchWhereItWasInterrupted) {
   recipe_.stages[1].prune.sparsity = 0.75;

@@ -10,8 +10,10 @@
 #include "model/random_batch.h"
 #include "model/reference.h"
 #include "pipeline/calibration_file.h"
+#include "prune/gone.h"
 #include "prune/predictor.h"
 #include "prune/pruner.h"
+#include "report/text.h"
 #include "train/autograd.h"
 #include "train/statistics.h"
 #include "train/train_options.h"
@@ -63,6 +65,15 @@ Result<PruneOutcome> PruneOnce(const Graph& graph, const StageSpec& stage, const
   ESPALIER_RETURN_IF_ERROR(
       repair(graph, data->train, calibration, pruner->masks(), &outcome.graph.weights));
   return outcome;
+}
+
+// "" if something was, or nothing was asked for.
+std::string NothingCut(const Graph& before, const Graph& after, const Plan& plan) {
+  const bool asks = HasThresholds(plan) || plan.sparsity > 0.0;
+  if (!asks || MasksOfZeros(before) != MasksOfZeros(after)) return "";
+  const std::string gone = FormatPercent(ShareGone(before, plan), 2) + " gone before";
+  if (HasThresholds(plan)) return "nothing cut: every piece reaches its threshold, " + gone;
+  return StrCat("nothing cut: ", gone, ", ", FormatPercent(plan.sparsity, 2), " asked");
 }
 
 // Both executors sum in double and round each value to float once; recurrence amplifies that by
@@ -155,7 +166,11 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
                                       : "criterion " + stage.prune.criterion,
                                   " needs a task and its data, none given"));
   }
-  if (!fine_tunes) return PruneOnce(graph, stage, inputs.data, &pruner);
+  if (!fine_tunes) {
+    ESPALIER_ASSIGN_OR_RETURN(PruneOutcome outcome, PruneOnce(graph, stage, inputs.data, &pruner));
+    outcome.note = NothingCut(graph, outcome.graph, pruner.plan());
+    return outcome;
+  }
   TrainJob job;
   job.graph = graph;
   job.train = &inputs.data->train;
@@ -169,8 +184,9 @@ Result<PruneOutcome> PruneNetwork(const Graph& graph, const StageSpec& stage,
   job.distillation = {inputs.teacher, stage.teacher.weight, stage.teacher.temperature,
                       stage.teacher.hidden, inputs.kept_units};
   ESPALIER_ASSIGN_OR_RETURN(TrainResult result, Train(job, stage.train, hooks));
+  std::string note = NothingCut(graph, result.graph, pruner.plan());
   return PruneOutcome{std::move(result.graph), std::move(result.epochs), result.stopped,
-                      result.seconds, result.best_epoch};
+                      result.seconds,          result.best_epoch,        std::move(note)};
 }
 
 Status ProveEqual(const Graph& masked, const Compacted& compacted) {

@@ -23,6 +23,7 @@ struct PruneOutcome {
   StopReason stopped = StopReason::kFinished;
   double seconds = 0.0;    // of the fine-tuning; across a resume, the sum
   int64_t best_epoch = 0;  // whose weights `graph` has; 0 if nothing was fine-tuned
+  std::string note;        // that nothing was cut, though some was asked for; else ""
 };
 
 // What a prune stage may read beside the network; all may be nullptr where nothing asks for it.

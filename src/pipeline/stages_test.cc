@@ -11,6 +11,43 @@ namespace {
 using ::espalier::testing::ExpectError;
 using ::espalier::testing::ValueOrDie;
 
+// What is said of a second pruning.
+std::string NoteAfter(const PruneSpec& first, const PruneSpec& second) {
+  Rng rng(5);
+  Graph graph = ValueOrDie(BuildNetwork("small", {Element::kF32, Layout::kSequence, 5},
+                                        ValueOrDie(ParseLayers("lstm:8 last_step gemm:3")), &rng));
+  StageSpec stage;
+  stage.kind = StageKind::kPrune;
+  stage.train.epochs = 0;
+  stage.prune = first;
+  PruneOutcome outcome = ValueOrDie(PruneNetwork(graph, stage, PruneInputs(), {}));
+  EXPECT_EQ(outcome.note, "");
+  graph = std::move(outcome.graph);
+  stage.prune = second;
+  return ValueOrDie(PruneNetwork(graph, stage, PruneInputs(), {})).note;
+}
+
+TEST(PruneNetwork, SaysThatNothingWasCut) {
+  PruneSpec first;
+  first.sparsity = 0.75;
+  PruneSpec second = first;
+  second.sparsity = 0.5;
+  EXPECT_EQ(NoteAfter(first, second), "nothing cut: 75.00 % gone before, 50.00 % asked");
+  second.sparsity = 0.875;
+  EXPECT_EQ(NoteAfter(first, second), "");
+  second.sparsity = 0.0;  // as many as were asked for
+  EXPECT_EQ(NoteAfter(first, second), "");
+  first.granularity = second.granularity = "unit";
+  second.sparsity = 0.25;
+  EXPECT_EQ(NoteAfter(first, second), "nothing cut: 75.00 % gone before, 25.00 % asked");
+  second.granularity = "element";
+  second.allocation = "threshold";
+  second.threshold = 0.0;
+  first.granularity = "element";
+  EXPECT_EQ(NoteAfter(first, second),
+            "nothing cut: every piece reaches its threshold, 75.00 % gone before");
+}
+
 // An LSTM of 8 units, two of which influence nothing.
 class CompactNetworkTest : public ::testing::Test {
  protected:
