@@ -152,6 +152,17 @@ class BadInput(Case):
             self.bad([ramp[-2] if ramp else "--epochs"], *prune, "--epochs", epochs, *ramp, "--task",
                      "mnist-rows", "--data", self.data)
 
+    def test_a_pruning_that_contradicts_itself(self):
+        prune = ("prune", self.run_dir / "dense.onnx", "-o", self.path("bad.onnx"))
+        for value in ("no", "1"):
+            self.bad(["--reconstruct: true, false or bias expected", f"'{value}' found"], *prune,
+                     f"--reconstruct={value}")
+        self.bad(["per: gate expected, since 'lstm0.weight_hh[f]' names one, tensor found"], *prune,
+                 "--per", "tensor", "--weights", "lstm0.weight_hh[f]")
+        self.bad(["'lstm0.weight_hh[f]': granularity 'unit'"], *prune, "--granularity", "unit",
+                 "--weights", "lstm0.weight_hh[f]")
+        self.bad(["'lstm0.bias_hh[f]' names none of"], *prune, "--weights", "lstm0.bias_hh[f]")
+
 
 class Interrupted(Case):
 
