@@ -444,11 +444,12 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
                                     " weights) expected to stay, none found at sparsity ", asked,
                                     " under allocation ", allocation.name));
     }
-    if (in_pool >= pools[i].of_gates || !is_known) continue;
+    const int64_t may_stay = KeepBudget(asked, pools[i].size);
+    if (may_stay >= pools[i].of_gates || !is_known) continue;
     return InvalidArgument(StrCat(
         pools[i].name, ": a piece of granularity ", GranularityName(cut.granularity),
         " of each of its ", pieces.gates[i].size(), " gates (", pools[i].of_gates, " of ",
-        pools[i].size, " weights) expected to stay, ", in_pool, " found at sparsity ", asked));
+        pools[i].size, " weights) expected to stay, ", may_stay, " found at sparsity ", asked));
   }
   const int64_t most = TotalBudget(pools, budget);
   const int64_t in_all = std::max(weights, of_gates);
