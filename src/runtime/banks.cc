@@ -35,7 +35,7 @@ bool Share(const uint64_t* a, const uint64_t* b, size_t words) {
 
 }  // namespace
 
-void ChooseBanks(const BankLayer& banks, const RowBuffer& x, const RowBuffer& h, size_t count,
+void ChooseBanks(const BankLayer& banks, RowsAt x, RowsAt h, size_t count,
                  LayerCounters* counters) {
   constexpr ThreadTeam* kAlone = nullptr;
   banks.score_x.Run(kAlone, x, banks.scores, count);
@@ -62,8 +62,8 @@ void ChooseBanks(const BankLayer& banks, const RowBuffer& x, const RowBuffer& h,
   }
 }
 
-size_t MultiplyBanks(const BankLayer& banks, const BankProduct& product, ThreadTeam* team,
-                     const RowBuffer& x, const RowBuffer& y, size_t count) {
+size_t MultiplyBanks(const BankLayer& banks, const BankProduct& product, ThreadTeam* team, RowsAt x,
+                     RowsAt y, size_t count) {
   const uint64_t* any = banks.runs + count * banks.words;
   size_t running = 0;
   for (size_t w = 0; w < banks.words; ++w) running += static_cast<size_t>(std::popcount(any[w]));

@@ -13,13 +13,12 @@ namespace espalier {
 
 // Sets in banks.runs which banks of each of `count` rows run, row by row, and in the row after them
 // which run in any. `x`: [count, I], `h`: [count, H]. Counts units and multiply-adds.
-void ChooseBanks(const BankLayer& banks, const RowBuffer& x, const RowBuffer& h, size_t count,
-                 LayerCounters* counters);
+void ChooseBanks(const BankLayer& banks, RowsAt x, RowsAt h, size_t count, LayerCounters* counters);
 
 // y = W x + b of `count` rows, for the rows of W that belong to banks that run in any of them;
 // others of y may be written, too. Returns the multiply-adds.
-size_t MultiplyBanks(const BankLayer& banks, const BankProduct& product, ThreadTeam* team,
-                     const RowBuffer& x, const RowBuffer& y, size_t count);
+size_t MultiplyBanks(const BankLayer& banks, const BankProduct& product, ThreadTeam* team, RowsAt x,
+                     RowsAt y, size_t count);
 
 inline bool Runs(const BankLayer& banks, size_t row, size_t bank) {
   constexpr size_t kBits = 64;

@@ -46,8 +46,8 @@ void EachChunk(const Product& product, size_t groups, ThreadTeam* team, size_t c
 // y = W x + b of `count` rows, for the row groups of W, `groups` in all, of which is_due(group);
 // others of y may be written, too. Returns the multiply-adds.
 template <typename IsDue>
-size_t MultiplyDue(const Product& product, size_t groups, ThreadTeam* team, const RowBuffer& x,
-                   const RowBuffer& y, size_t count, const IsDue& is_due) {
+size_t MultiplyDue(const Product& product, size_t groups, ThreadTeam* team, RowsAt x, RowsAt y,
+                   size_t count, const IsDue& is_due) {
   const FormatSpec& spec = product.weight.spec;
   const auto multiply = [&](size_t begin, size_t end) {
     EachDue(spec, begin, end, is_due, [&](size_t first, size_t stop) {
@@ -64,9 +64,8 @@ size_t MultiplyDue(const Product& product, size_t groups, ThreadTeam* team, cons
 }
 
 // The same of those where due[group], 0 or 1, is not 0.
-inline size_t MultiplyDue(const Product& product, size_t groups, ThreadTeam* team,
-                          const RowBuffer& x, const RowBuffer& y, size_t count,
-                          const uint8_t* due) {
+inline size_t MultiplyDue(const Product& product, size_t groups, ThreadTeam* team, RowsAt x,
+                          RowsAt y, size_t count, const uint8_t* due) {
   if (product.weight.spec.id != FormatId::k_rows) {
     return MultiplyDue(product, groups, team, x, y, count,
                        [due](size_t group) { return due[group] != 0; });

@@ -186,7 +186,7 @@ bool Product::IsShared(const ThreadTeam* team, size_t count) const {
   return team != nullptr && cuts != nullptr && PaysToShare(weight.bytes.size(), count);
 }
 
-void Product::Run(ThreadTeam* team, const RowBuffer& x, const RowBuffer& y, size_t count) const {
+void Product::Run(ThreadTeam* team, RowsAt x, RowsAt y, size_t count) const {
   MatMulArgs args{x.data, x.stride, bias, y.data, y.stride, count};
   if (!IsShared(team, count)) {
     matmul(weight, args);

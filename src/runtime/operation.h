@@ -29,6 +29,19 @@ struct RowBuffer {
   float* row(size_t index) const { return data + index * stride; }
 };
 
+// Where rows lie, of what is multiplied: small enough to be passed in registers. (A RowBuffer that
+// a function returns is written word by word and read by vectors, which waits for the words.)
+struct RowsAt {
+  float* data = nullptr;
+  size_t stride = 0;
+
+  RowsAt() = default;
+  RowsAt(float* first, size_t apart) : data(first), stride(apart) {}
+  RowsAt(const RowBuffer& rows) : data(rows.data), stride(rows.stride) {}  // NOLINT
+
+  float* row(size_t index) const { return data + index * stride; }
+};
+
 // What one Run works on.
 struct RunContext {
   size_t steps = 0;                  // T
@@ -82,7 +95,7 @@ struct Product {
   // Whether `count` rows are multiplied by the team, chunk by chunk.
   bool IsShared(const ThreadTeam* team, size_t count) const;
   // For `count` rows, on the team if that pays.
-  void Run(ThreadTeam* team, const RowBuffer& x, const RowBuffer& y, size_t count) const;
+  void Run(ThreadTeam* team, RowsAt x, RowsAt y, size_t count) const;
 };
 
 // Whether a product of `count` rows with so many bytes of weights takes less time on two threads

@@ -32,7 +32,7 @@ struct AllRun {
 
 // The product of a cell that resets before, y = W reset_h + b, of all candidates.
 struct AllCandidates {
-  void operator()(const RecurrentLayer& layer, const RunContext& run, const RowBuffer& y,
+  void operator()(const RecurrentLayer& layer, const RunContext& run, RowsAt y,
                   size_t count) const {
     layer.candidate.Run(run.team, layer.reset_h, y, count);
   }
@@ -63,8 +63,7 @@ void FinishStep(const Operation& op, const RunContext& run, const StepRows& rows
       if (!is_live(units.i)) return;
       layer.reset_hidden(args_of(units), layer.reset_h.row(units.i) + units.first);
     });
-    RowBuffer last_gate = layer.ah;
-    last_gate.data += layer.recurrent.weight.rows;
+    const RowsAt last_gate = {layer.ah.data + layer.recurrent.weight.rows, layer.ah.stride};
     candidates(layer, run, last_gate, rows.count);
   }
   EachUnit(run, rows.count, hidden, [&](const Units& units) {
@@ -111,7 +110,7 @@ class InputProducts {
 
   void Multiply(size_t s) { Multiply(RowsFrom(s), s); }
   // `x`: in the place of the input, its row 0 that of step s.
-  void Multiply(const RowBuffer& x, size_t s) {
+  void Multiply(RowsAt x, size_t s) {
     const RecurrentLayer& layer = op_.recurrent;
     Begin(s);
     const size_t count = std::min(chunk_, run_.max_length - s) * run_.size;
@@ -135,11 +134,7 @@ class InputProducts {
   }
 
  private:
-  RowBuffer RowsFrom(size_t s) const {
-    RowBuffer x = op_.in;
-    x.data = op_.in.row(s * run_.size);
-    return x;
-  }
+  RowsAt RowsFrom(size_t s) const { return {op_.in.row(s * run_.size), op_.in.stride}; }
 
   const Operation& op_;
   const RunContext& run_;
@@ -152,7 +147,7 @@ class InputProducts {
 void RunParts(const Operation& op, const RunContext& run, const StepRows& rows,
               const InputProducts& inputs, bool with_input) {
   const RecurrentLayer& layer = op.recurrent;
-  const RowBuffer h = HiddenRows(layer, run, rows);
+  const RowsAt h = HiddenRows(layer, run, rows);
   run.team->For(layer.parts.per_thread, [&](size_t part) {
     if (with_input) inputs.MultiplyPartOf(rows.s, part);
     MultiplyPart(layer.parts.recurrent[part], layer.recurrent, h, layer.ah, rows.count);
@@ -238,12 +233,12 @@ void SetGain(const RecurrentLayer& layer, const RunContext& run, size_t b) {
 }
 
 // The rows of x of a step, one after the other.
-RowBuffer InputRows(const Operation& op, const RunContext& run, const StepRows& rows) {
+RowsAt InputRows(const Operation& op, const RunContext& run, const StepRows& rows) {
   const RecurrentLayer& layer = op.recurrent;
-  RowBuffer x = op.in;
-  x.data = op.in.row(RowOf(layer, run, rows.s, rows.SequenceOf(0)));
-  if (rows.count == 1 || (rows.sequences == nullptr && !layer.reverse)) return x;
-  x = layer.dynamic->gathered_x;
+  if (rows.count == 1 || (rows.sequences == nullptr && !layer.reverse)) {
+    return {op.in.row(RowOf(layer, run, rows.s, rows.SequenceOf(0))), op.in.stride};
+  }
+  const RowsAt x = layer.dynamic->gathered_x;
   for (size_t i = 0; i < rows.count; ++i) {
     CopyFloats(op.in.row(RowOf(layer, run, rows.s, rows.SequenceOf(i))), op.in.features, x.row(i));
   }
@@ -258,8 +253,8 @@ void RunBanks(const Operation& op, const RunContext& run, const StepRows& rows,
   const RecurrentLayer& layer = op.recurrent;
   const BankLayer& banks = layer.dynamic->banks;
   LayerCounters& counters = *layer.dynamic->counters;
-  const RowBuffer x = InputRows(op, run, rows);
-  const RowBuffer h = HiddenRows(layer, run, rows);
+  const RowsAt x = InputRows(op, run, rows);
+  const RowsAt h = HiddenRows(layer, run, rows);
   ChooseBanks(banks, x, h, rows.count, &counters);
   if (ax_ahead == nullptr) {
     counters.multiply_adds += MultiplyBanks(banks, banks.input, run.team, x, layer.ax, rows.count);
@@ -295,7 +290,7 @@ void RunSaturated(const Operation& op, const RunContext& run, const StepRows& ro
   FinishStep(
       op, run, rows, [&](size_t i) { return ax[i]; }, [&](size_t i) { return layer.ah.row(i); },
       AllRun(),
-      [&](const RecurrentLayer&, const RunContext&, const RowBuffer& y, size_t /*count*/) {
+      [&](const RecurrentLayer&, const RunContext&, RowsAt y, size_t /*count*/) {
         step.MultiplyCandidates(layer.reset_h, y);
       });
 }
@@ -325,7 +320,7 @@ DeltaStep DeltaStepOf(const Operation& op, const RunContext& run, size_t s, size
 // A step of a layer with delta. `ax_ahead`: the input products of what is sent, where they have
 // been made. Returns how many sequences have theirs made anew, or would have.
 template <typename AxAhead>
-size_t RunDelta(const Operation& op, const RunContext& run, StepRows rows,
+size_t RunDelta(const Operation& op, const RunContext& run, const StepRows& all,
                 const AxAhead* ax_ahead) {
   const RecurrentLayer& layer = op.recurrent;
   const DynamicLayer& dynamic = *layer.dynamic;
@@ -333,12 +328,11 @@ size_t RunDelta(const Operation& op, const RunContext& run, StepRows rows,
     return TakePlain(dynamic, run.StateOf(dynamic.pace, b));
   };
   uint32_t* const first = dynamic.sequences;
-  uint32_t* const changed = std::partition(first, first + rows.count, takes_plain);
-  const StepRows all = rows;
+  uint32_t* const changed = std::partition(first, first + all.count, takes_plain);
   const auto count = static_cast<size_t>(changed - first);
   size_t anew = count;
-  if (count < rows.count) {
-    if (count > 0) rows = {rows.s, rows.count - count, changed};
+  if (count < all.count) {
+    const StepRows rows = count > 0 ? StepRows{all.s, all.count - count, changed} : all;
     for (size_t i = 0; i < rows.count; ++i) {
       const size_t b = rows.SequenceOf(i);
       anew +=
@@ -352,8 +346,7 @@ size_t RunDelta(const Operation& op, const RunContext& run, StepRows rows,
         [&](size_t i) { return run.StateOf(dynamic.recurrent_memory, rows.SequenceOf(i)); });
   }
   if (count == 0) return anew;
-  rows = all;
-  if (count < rows.count) rows = {rows.s, count, first};
+  const StepRows rows = count < all.count ? StepRows{all.s, count, first} : all;
   for (size_t i = 0; i < count; ++i) {
     const size_t b = rows.SequenceOf(i);
     SendPlain(dynamic, DeltaStepOf(op, run, rows.s, b));

@@ -46,8 +46,7 @@ void SaturatedStep::Predict() {
   counters_.multiply_adds += count * saturation_.predictor_multiply_adds;
 }
 
-size_t SaturatedStep::MultiplyDueRows(const RowProduct& product, size_t first, const RowBuffer& x,
-                                      const RowBuffer& y) {
+size_t SaturatedStep::MultiplyDueRows(const RowProduct& product, size_t first, RowsAt x, RowsAt y) {
   uint8_t* groups = saturation_.due_groups;
   uint8_t* done = product.done;
   std::fill_n(groups, product.groups, uint8_t{0});
@@ -212,7 +211,7 @@ void SaturatedStep::Multiply(const RowBuffer* new_ax) {
   for (size_t i = 0; i < count; ++i) counters_.rows_run -= StandIn(i);
 }
 
-void SaturatedStep::MultiplyCandidates(const RowBuffer& reset_h, const RowBuffer& y) {
+void SaturatedStep::MultiplyCandidates(RowsAt reset_h, RowsAt y) {
   const RowProduct& candidate = saturation_.candidate;
   const size_t all = rows_.count * candidate.multiply_adds;
   if (due_[candidate_] == Due::kAll) {

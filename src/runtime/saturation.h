@@ -16,9 +16,9 @@ class SaturatedStep {
   // `x`: [count, I], `h`: [count, H] or [count, P], `ax[i]`, `ah.row(i)`: the products of sequence
   // i, [G*H].
   struct Rows {
-    RowBuffer x, h;
+    RowsAt x, h;
     float* const* ax = nullptr;
-    RowBuffer ah;
+    RowsAt ah;
     size_t count = 0;
   };
   SaturatedStep(const DynamicLayer& layer, ThreadTeam* team, const Rows& rows);
@@ -27,7 +27,7 @@ class SaturatedStep {
   // are there already. Without the candidates of a cell that resets before.
   void Multiply(const RowBuffer* new_ax);
   // These, of reset_h: [count, H], to `y`, which is that part of ah. After Multiply.
-  void MultiplyCandidates(const RowBuffer& reset_h, const RowBuffer& y);
+  void MultiplyCandidates(RowsAt reset_h, RowsAt y);
 
  private:
   // Which rows of a gate are to be multiplied: those of due_rows where it is kSome.
@@ -61,8 +61,7 @@ class SaturatedStep {
   size_t MultiplyAll(const RowBuffer* new_ax);
   size_t MultiplyInParts(const RowBuffer* new_ax);
   // The rows that are due_ of a product that begins with gate `first`.
-  size_t MultiplyDueRows(const RowProduct& product, size_t first, const RowBuffer& x,
-                         const RowBuffer& y);
+  size_t MultiplyDueRows(const RowProduct& product, size_t first, RowsAt x, RowsAt y);
   // Set due_ and due_rows.
   void MarkPredicted(size_t gate);
   void MarkIdle();

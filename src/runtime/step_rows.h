@@ -72,13 +72,11 @@ inline bool IsLive(const RunContext& run, size_t s, size_t b) {
 }
 
 // The rows of this state, one after the other: where they are, or in `gathered`.
-inline RowBuffer StateRows(const RunContext& run, const StepRows& rows, const RowBuffer& state,
-                           RowBuffer gathered) {
+inline RowsAt StateRows(const RunContext& run, const StepRows& rows, const RowBuffer& state,
+                        RowsAt gathered) {
   const bool in_order = run.streams == nullptr && rows.sequences == nullptr;
   if (in_order || rows.count == 1) {
-    gathered = state;
-    gathered.data = run.StateOf(state, rows.SequenceOf(0));
-    return gathered;
+    return {run.StateOf(state, rows.SequenceOf(0)), state.stride};
   }
   for (size_t i = 0; i < rows.count; ++i) {
     CopyFloats(run.StateOf(state, rows.SequenceOf(i)), state.features, gathered.row(i));
@@ -86,12 +84,9 @@ inline RowBuffer StateRows(const RunContext& run, const StepRows& rows, const Ro
   return gathered;
 }
 
-inline RowBuffer HiddenRows(const RecurrentLayer& layer, const RunContext& run,
-                            const StepRows& rows) {
+inline RowsAt HiddenRows(const RecurrentLayer& layer, const RunContext& run, const StepRows& rows) {
   if (!layer.starts_from_values) return StateRows(run, rows, layer.h, layer.gathered);
-  RowBuffer h = layer.h;
-  h.data = h.row(rows.SequenceOf(0));
-  return h;
+  return {layer.h.row(rows.SequenceOf(0)), layer.h.stride};
 }
 
 // For the units of sequence b: ax, ah and h are those of all units.

@@ -120,8 +120,8 @@ UnitParts CutUnits(const EncodedView& input, const EncodedView& recurrent, size_
   return parts;
 }
 
-void MultiplyPart(const PartGroups& part, const Product& product, const RowBuffer& x,
-                  const RowBuffer& y, size_t count) {
+void MultiplyPart(const PartGroups& part, const Product& product, RowsAt x, RowsAt y,
+                  size_t count) {
   MatMulArgs args{x.data, x.stride, product.bias, y.data, y.stride, count};
   for (size_t i = 0; i < part.count; ++i) {
     args.first_group = part.ranges[i].first;

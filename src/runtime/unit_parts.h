@@ -21,8 +21,7 @@ UnitParts CutUnits(const EncodedView& input, const EncodedView& recurrent, size_
                    size_t threads, Arena* arena);
 
 // y = W x + b of `count` rows, of the rows of W of the units of one part.
-void MultiplyPart(const PartGroups& part, const Product& product, const RowBuffer& x,
-                  const RowBuffer& y, size_t count);
+void MultiplyPart(const PartGroups& part, const Product& product, RowsAt x, RowsAt y, size_t count);
 
 }  // namespace espalier
 

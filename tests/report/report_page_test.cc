@@ -82,7 +82,7 @@ TEST_F(ReportPage, ShowsAWholeRun) {
   // 4 of training, sparsity, 2 masks (the third matrix has no zeros), what was left out, 3 of a
   // layer's steps, 1 of another's and 2 of a third's, 2 of thresholds, 2 times, 2 sizes, classes, 2
   // confusion matrices.
-  Open("full", record, 24,
+  Open("full", record, 25,
        {"quickstart", FormatMetric("accuracy", record.summary->pruned.metric),
         FormatMetric("accuracy", record.summary->dense.metric),
         FormatPercent(record.summary->weights_removed, 1), "3.16", "4.50", "51,234", "331,211",
