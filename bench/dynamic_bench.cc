@@ -1,6 +1,6 @@
 // dynamic_bench TASK[:OPTIONS] DATA NET.onnx... [--repetitions N] [--sequences N]
 //               [--against NET.onnx] [--delta-x X] [--delta-h H] [--idle EPSILON]
-//               [--predicted EPSILON] [--skip 1] [--banks SIZE] [--json 1]
+//               [--predicted EPSILON] [--skip 1] [--banks SIZE] [--budget-us US] [--json 1]
 //
 // Times networks with dynamic pruning against a baseline, one stream, one thread: whole sequences
 // and, where a network can stream, single steps, on the first --sequences of the validation split,
@@ -8,7 +8,9 @@
 // --against. --delta-x and --delta-h give every recurrent layer delta with these thresholds, in the
 // place of its own (0: all is sent, the worst case). --idle gives every one idle candidates;
 // --predicted is for those that have predicted rows. --skip and --banks put these rules in as they
-// are before any training, when nothing is left out: their worst case.
+// are before any training, when nothing is left out: their worst case. With --budget-us the network
+// has that budget in single steps, once it is verified, and the share of steps that take longer is
+// printed of both, and of how many sequences both say the same.
 //
 // Verifies first: the last outputs of sequences against the reference executor, and the predictions
 // of all of them against libtorch's. Then both sessions run each sequence in turn, once untimed and
@@ -45,6 +47,7 @@ struct Options {
   int64_t sequences = 200;
   std::optional<double> delta_x, delta_h, predicted;
   std::vector<DynamicSpec> added;
+  double budget_us = 0.0;  // 0: none
   std::string against;
   bool json = false;
 };
@@ -62,6 +65,7 @@ struct Times {
   size_t calls = 0;                  // of all sequences, once
   std::vector<ActivityRecord> activity;
   std::string target;
+  size_t same = 0;  // sequences, of all repetitions, for which both have the same largest output
 };
 
 Graph Load(const std::string& path, const Options& options) {
@@ -129,9 +133,14 @@ double RunSequence(const std::vector<BatchView>& calls, Session* session, std::v
   return sum;
 }
 
-// graphs: by kBaseline and kOwn.
-Times TimeInTurn(const std::array<Graph, 2>& graphs, const Dataset& data, Way way,
-                 int repetitions) {
+size_t Prediction(const Session& session) {
+  const std::span<const float> output = session.Output(0);
+  return static_cast<size_t>(std::max_element(output.begin(), output.end()) - output.begin());
+}
+
+// graphs: by kBaseline and kOwn. budget_us: of kOwn, or 0.
+Times TimeInTurn(const std::array<Graph, 2>& graphs, const Dataset& data, Way way, int repetitions,
+                 double budget_us = 0.0) {
   SessionOptions options;
   for (int64_t i = 0; way == Way::kSequences && i < data.size(); ++i) {
     options.max_steps = std::max(options.max_steps, data.length(i));
@@ -144,6 +153,11 @@ Times TimeInTurn(const std::array<Graph, 2>& graphs, const Dataset& data, Way wa
     VerifyOutputs(each, data, way, &sessions.back());
   }
   sessions[kOwn].ResetCounters();
+  if (budget_us > 0.0) {
+    BudgetOptions budget;
+    budget.step_ns = static_cast<int64_t>(budget_us * 1e3);
+    DieUnlessOk(sessions[kOwn].SetBudget(budget));
+  }
   Times times;
   times.target = sessions[kOwn].target();
   std::vector<std::vector<double>> sums[2];  // [sequence][repetition]
@@ -156,6 +170,7 @@ Times TimeInTurn(const std::array<Graph, 2>& graphs, const Dataset& data, Way wa
         const double us = RunSequence(calls, &sessions[s], &times.us[s]);
         sums[s][static_cast<size_t>(i)].push_back(us);
       }
+      if (Prediction(sessions[kBaseline]) == Prediction(sessions[kOwn])) ++times.same;
     }
   }
   times.calls = times.us[kOwn].size() / static_cast<size_t>(repetitions);
@@ -214,6 +229,20 @@ Json TimesJson(const Times& times) {
           {"us", UsJson(times, kOwn)}};
 }
 
+Json BudgetJson(const Times& times, const Options& options) {
+  const auto late = [&](size_t session) {
+    const std::vector<double>& us = times.us[session];
+    const auto count =
+        std::count_if(us.begin(), us.end(), [&](double each) { return each > options.budget_us; });
+    return static_cast<double>(count) / static_cast<double>(us.size());
+  };
+  const size_t sequences = times.sequences[kOwn].size() * static_cast<size_t>(options.repetitions);
+  return {{"us", options.budget_us},
+          {"late_baseline", late(kBaseline)},
+          {"late", late(kOwn)},
+          {"same", static_cast<double>(times.same) / static_cast<double>(sequences)}};
+}
+
 void PrintTimes(const char* what, const Json& times) {
   const auto of = [&](const std::string& part, const char* key) {
     return times[part][key].get<double>();
@@ -226,6 +255,12 @@ void PrintTimes(const char* what, const Json& times) {
                 of(part, "p95"), of(part, "p99"));
   }
   std::printf("\n");
+  if (!times.contains("budget")) return;
+  std::printf(
+      "  a budget of %.2f us: %.2f %% late, %.2f %% of the baseline; %.2f %% of the "
+      "sequences say the same\n",
+      of("budget", "us"), 100.0 * of("budget", "late"), 100.0 * of("budget", "late_baseline"),
+      100.0 * of("budget", "same"));
 }
 
 void Bench(const std::string& path, const Dataset& data, const Options& options) {
@@ -245,7 +280,10 @@ void Bench(const std::string& path, const Dataset& data, const Options& options)
                {"agreement", agreement.share},
                {"sequence", TimesJson(sequences)}};
   if (IsStreamable(graphs[kBaseline]) && IsStreamable(own)) {
-    json["step"] = TimesJson(TimeInTurn(graphs, data, Way::kSteps, options.repetitions));
+    const Times steps =
+        TimeInTurn(graphs, data, Way::kSteps, options.repetitions, options.budget_us);
+    json["step"] = TimesJson(steps);
+    if (options.budget_us > 0.0) json["step"]["budget"] = BudgetJson(steps, options);
   }
   for (const ActivityRecord& layer : sequences.activity) {
     json["layers"].push_back(ActivityJson(layer));
@@ -287,6 +325,8 @@ Options ParseOptions(int argc, char** argv) {
       if (value == "1") options.added.push_back({.name = "skip"});
     } else if (name == "--banks") {
       options.added.push_back({.name = "banks", .banks = {.size = std::stoll(value)}});
+    } else if (name == "--budget-us") {
+      options.budget_us = std::stod(value);
     } else if (name == "--predicted") {
       options.predicted = std::stod(value);
     } else if (name == "--against") {
