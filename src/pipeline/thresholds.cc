@@ -322,10 +322,14 @@ Status Search::Run() {
     (Meets(index) == limits_loss ? below : above) = index;
   }
   if (!limits_loss && above == exact_) return CannotMeet();
-  chosen_ = limits_loss ? below : above;
-  // Small thresholds can add more columns than a whole product costs.
+  if (!limits_loss) chosen_ = above;
+  // Not always the largest factor: small thresholds can add more columns than a whole product
+  // costs, and rows that are left out may save nothing.
   for (size_t i = 0; limits_loss && i < points_.size(); ++i) {
-    const bool is_less = points_[i].multiply_adds < points_[chosen_].multiply_adds;
+    const auto work = [](const ThresholdPoint& point) {
+      return std::pair(point.multiply_adds, point.factor);
+    };
+    const bool is_less = work(points_[i]) < work(points_[chosen_]);
     if (points_[i].skips && is_less && Meets(i)) chosen_ = i;
   }
   return Ok();

@@ -284,6 +284,21 @@ TEST_F(FindThresholdsTest, FindEpsilonsOfRowsThatAreLeftOut) {
   EXPECT_GT(curve.points[curve.chosen - 1].rows, 0.7);
 }
 
+// Dense rows come in groups, of which hardly one is left out as a whole: an epsilon that loses
+// something and saves nothing is not chosen.
+TEST_F(FindThresholdsTest, AreTheLeastOfThoseThatSaveAsMuch) {
+  options_.spec.method = "idle";
+  options_.spec.loss = 0.1;
+  const ThresholdCurve curve = Find().curve;
+  const ThresholdPoint& chosen = curve.points[curve.chosen];
+  ASSERT_LT(curve.points.back().rows, 1.0);
+  for (const ThresholdPoint& point : curve.points) {
+    if (point.metric < 0.9 || point.multiply_adds > chosen.multiply_adds) continue;
+    EXPECT_EQ(point.multiply_adds, chosen.multiply_adds);
+    EXPECT_GE(point.factor, chosen.factor);
+  }
+}
+
 TEST_F(FindThresholdsTest, TimeEveryPointAndTheNetworkWithoutRules) {
   for (const char* layers : {"gru:12 last_step gemm:3", "gru:8:bidirectional last_step gemm:3"}) {
     Use(layers);
