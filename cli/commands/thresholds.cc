@@ -39,6 +39,9 @@ Status Find(Flags flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const FoundThresholds found,
                             FindThresholds(graph, data.valid, flags.options));
   if (flags.output) ESPALIER_RETURN_IF_ERROR(ExportOnnxFile(found.graph, *flags.output));
+  if (const std::string text = NotFasterText(found.curve); !text.empty()) {
+    console->Note("thresholds: " + text);
+  }
   return console->Result(ThresholdsTable(found.curve), Json::parse(ThresholdsJson(found.curve)));
 }
 

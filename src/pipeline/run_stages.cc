@@ -303,6 +303,7 @@ Status ThresholdsStage(RecipeRun* run, size_t index) {
   Result<FoundThresholds> found = FindThresholds(graph, data->valid, options);
   if (found.status().code() == Code::kCancelled) return Interrupted(*run, "with this stage");
   ESPALIER_RETURN_IF_ERROR(found.status());
+  if (const std::string text = NotFasterText(found->curve); !text.empty()) run->Note(text);
   run->record.thresholds = std::move(found->curve);
   return ExportOnnxFile(found->graph, run->Path(OutputOf(*run, index)));
 }

@@ -202,6 +202,7 @@ Json ThresholdsObject(const ThresholdCurve& curve) {
           {"most", curve.most},
           {"metric", curve.metric},
           {"chosen", curve.chosen},
+          {"is_faster", ValueOrNull(IsFaster(curve))},
           {"us_per_step_without", StepTimesJson(curve.us_per_step_without)},
           {"points", std::move(points)}};
 }

@@ -66,6 +66,7 @@ Row RowOf(const ThresholdCurve& curve, size_t index) {
 std::string TargetText(const ThresholdCurve& curve) {
   const ThresholdPoint& chosen = curve.points[curve.chosen];
   const std::string most = FormatPercent(curve.most, 1);
+  const std::string not_faster = NotFasterText(curve);
   const std::string target =
       curve.target == "loss"   ? StrCat("lose at most ", most, " of the ", curve.metric)
       : curve.target == "sent" ? StrCat("send at most ", most, " of the columns")
@@ -73,7 +74,23 @@ std::string TargetText(const ThresholdCurve& curve) {
                                : StrCat("do at most ", most, " of the multiply-adds");
   return StrCat(curve.of_rows ? "Epsilons" : "Thresholds",
                 " were chosen on the validation split to ", target, ": ",
-                PointText(curve.metric, curve.of_rows, chosen), ".");
+                PointText(curve.metric, curve.of_rows, chosen), ".", not_faster.empty() ? "" : " ",
+                not_faster);
+}
+
+std::optional<bool> IsFaster(const ThresholdCurve& curve) {
+  const std::optional<StepTimes>& times = curve.points[curve.chosen].us_per_step;
+  if (!times || !curve.us_per_step_without) return std::nullopt;
+  return times->mean < curve.us_per_step_without->mean;
+}
+
+std::string NotFasterText(const ThresholdCurve& curve) {
+  const ThresholdPoint& chosen = curve.points[curve.chosen];
+  if (!chosen.skips || IsFaster(curve).value_or(true)) return "";
+  return StrCat("The chosen point takes ", FormatTime(chosen.us_per_step->mean),
+                " us a step and is not faster than the network without rules, which takes ",
+                FormatTime(curve.us_per_step_without->mean),
+                " us, whatever multiply-adds it saves: leave the rules out.");
 }
 
 std::string PointText(const std::string& metric, bool of_rows, const ThresholdPoint& point) {

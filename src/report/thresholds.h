@@ -53,8 +53,16 @@ struct ThresholdCurve {
 std::string ThresholdsJson(const ThresholdCurve& curve);
 
 // "Thresholds were chosen on the validation split to lose at most 1.0 % of the accuracy: factor
-// ..."
+// ...", and NotFasterText.
 std::string TargetText(const ThresholdCurve& curve);
+
+// Whether a step at the chosen point takes less time, in the mean, than without rules; nullopt if
+// nothing was timed.
+std::optional<bool> IsFaster(const ThresholdCurve& curve);
+
+// "The chosen point takes 8.8 us a step and is not faster than the network without rules ...: leave
+// the rules out."; "" where it is faster, was not timed, or leaves skipping out already.
+std::string NotFasterText(const ThresholdCurve& curve);
 
 // "factor 0.5: accuracy 92.00 %, 20.1 % sent, 11.0 % of the multiply-adds"
 std::string PointText(const std::string& metric, bool of_rows, const ThresholdPoint& point);

@@ -54,6 +54,25 @@ TEST(TargetText, NamesTheTargetThatWasAskedFor) {
   EXPECT_THAT(TargetText(curve), HasSubstr("do at most 1.0 % of the multiply-adds"));
 }
 
+// A choice by multiply-adds can be repeated, one by times cannot: but that it gains none is said.
+TEST(NotFasterText, SaysThatTheChosenPointGainsNoTime) {
+  ThresholdCurve curve = Curve();
+  EXPECT_EQ(NotFasterText(curve), "");
+  EXPECT_THAT(ThresholdsJson(curve), HasSubstr("\"is_faster\":true"));
+  EXPECT_THAT(TargetText(curve), Not(HasSubstr("faster")));
+  curve.points[1].us_per_step->mean = 8.5;
+  EXPECT_THAT(NotFasterText(curve), HasSubstr("takes 8.50 us a step and is not faster than the "
+                                              "network without rules, which takes 8.00 us"));
+  EXPECT_THAT(TargetText(curve), HasSubstr("leave the rules out."));
+  EXPECT_THAT(ThresholdsJson(curve), HasSubstr("\"is_faster\":false"));
+  curve.chosen = 0;  // skipping is left out already
+  curve.points[0].us_per_step->mean = 8.5;
+  EXPECT_EQ(NotFasterText(curve), "");
+  curve.us_per_step_without.reset();
+  EXPECT_EQ(IsFaster(curve), std::nullopt);
+  EXPECT_THAT(ThresholdsJson(curve), HasSubstr("\"is_faster\":null"));
+}
+
 TEST(ThresholdCharts, LeaveOutTimesThatWereNotMeasured) {
   ThresholdCurve curve = Curve();
   EXPECT_EQ(ThresholdCharts(curve).size(), 3u);
