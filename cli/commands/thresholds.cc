@@ -62,7 +62,7 @@ Action AddThresholds(CLI::App* app) {
   AddTaskOptions(app, TaskNeed::kRequired, &flags->data);
   app->add_option("--loss", spec.loss,
                   "Target: the largest share of the metric that is lost on the validation split, "
-                  "against thresholds of 0");
+                  "against thresholds of 0; of a network that only skips, against no skipping");
   app->add_option("--sent", spec.sent, "Target: the largest share of columns of x and h sent");
   app->add_option(
       "--rows", spec.rows,

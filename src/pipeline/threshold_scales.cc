@@ -85,6 +85,9 @@ Result<Scales> OwnScales(const Graph& graph, const std::set<std::string>& layers
     }
     scales[node.name] = {node.delta->x, node.delta->h};
   }
+  if (scales.empty()) {
+    return InvalidArgument("scale: own: a layer with thresholds above 0 expected, none found");
+  }
   return scales;
 }
 

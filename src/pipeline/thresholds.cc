@@ -106,6 +106,18 @@ Result<Artifact> CompileInMemory(const Graph& graph, const ThresholdOptions& opt
   return Artifact::FromBytes(std::move(bytes));
 }
 
+Graph WithoutSkipping(Graph graph) {
+  for (Node& node : graph.nodes) {
+    if (!IsRecurrent(node)) continue;
+    for (const RecurrentDirection& direction : DirectionsOf(node)) {
+      graph.weights.erase(direction.weight_skip);
+      graph.weights.erase(direction.bias_skip);
+    }
+    node.skip = false;
+  }
+  return graph;
+}
+
 // Measures points and finds the one that the target asks for.
 class Search {
  public:
@@ -161,7 +173,7 @@ class Search {
   const ThresholdOptions& options_;
   Scales scales_;
   std::vector<ThresholdPoint> points_;
-  size_t exact_ = 0;  // index of the point with thresholds of 0
+  size_t exact_ = 0;  // index of the point that a loss is held against
   size_t chosen_ = 0;
 };
 
@@ -194,7 +206,7 @@ std::map<std::string, LayerRules> Search::RulesAt(const ThresholdPoint& point) c
 }
 
 Graph Search::GraphAt(const ThresholdPoint& point) const {
-  Graph graph = graph_;
+  Graph graph = point.skips ? graph_ : WithoutSkipping(graph_);
   const auto rules = RulesAt(point);
   for (Node& node : graph.nodes) {
     if (!scales_.contains(node.name)) continue;
@@ -300,8 +312,10 @@ Status Search::Run() {
                                  [](const Node& node) { return node.skip; });
   if (skips) ESPALIER_RETURN_IF_ERROR(Measure(0.0, false).status());
   ESPALIER_ASSIGN_OR_RETURN(exact_, Measure(0.0, true));
-  chosen_ = exact_;
   const bool limits_loss = options_.spec.loss.has_value();
+  // Where there are no thresholds to look for, the loss is that of skipping.
+  if (skips && scales_.empty() && limits_loss) exact_ = 0;
+  chosen_ = exact_;
   if (limits_loss && std::isnan(points_[exact_].metric)) {
     return InvalidArgument("loss: a finite metric without thresholds expected, nan found");
   }
@@ -386,18 +400,6 @@ Result<bool> Search::FitScales() {
   return has_changed;
 }
 
-Graph WithoutSkipping(Graph graph) {
-  for (Node& node : graph.nodes) {
-    if (!IsRecurrent(node)) continue;
-    for (const RecurrentDirection& direction : DirectionsOf(node)) {
-      graph.weights.erase(direction.weight_skip);
-      graph.weights.erase(direction.bias_skip);
-    }
-    node.skip = false;
-  }
-  return graph;
-}
-
 // Fills the times of the curve.
 Status TimePoints(const Search& search, const Graph& graph, const Artifact& artifact,
                   const Dataset& valid, const ThresholdOptions& options, ThresholdCurve* curve) {
@@ -406,7 +408,6 @@ Status TimePoints(const Search& search, const Graph& graph, const Artifact& arti
   std::vector<TimedNetwork> networks;
   for (const ThresholdPoint& point : curve->points) {
     networks.push_back({&artifact, search.RulesAt(point), search.GraphAt(point)});
-    if (!point.skips) networks.back().graph = WithoutSkipping(networks.back().graph);
   }
   networks.push_back({&plain_artifact, {}, plain});
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<StepTimes> times,
@@ -465,7 +466,7 @@ Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec
   ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(graph, spec));
   const bool skips = std::any_of(graph.nodes.begin(), graph.nodes.end(),
                                  [](const Node& node) { return node.skip; });
-  // With layers that only skip there is skipping to be chosen, or not.
+  // Of a network that only skips it is skipping that a loss leaves in, or not.
   if (layers.empty() && !(skips && spec.method == kDelta && !spec.sent)) {
     return InvalidArgument(
         StrCat("a recurrent layer that has, or can have, ", spec.method, " expected, none found",
@@ -517,13 +518,14 @@ Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
   curve.most = spec.loss ? *spec.loss : search.Most();
   curve.of_rows = spec.method != kDelta;
   curve.metric = valid.metric.name;
-  const double chosen = search.points()[search.chosen()].factor;
+  const ThresholdPoint chosen = search.points()[search.chosen()];
   curve.points = std::move(search.points());
   std::stable_sort(curve.points.begin(), curve.points.end(), [](const auto& a, const auto& b) {
     return std::pair(a.factor, a.skips) < std::pair(b.factor, b.skips);
   });
   for (size_t i = 0; i < curve.points.size(); ++i) {
-    if (curve.points[i].factor == chosen && curve.points[i].skips) curve.chosen = i;
+    const ThresholdPoint& point = curve.points[i];
+    if (point.factor == chosen.factor && point.skips == chosen.skips) curve.chosen = i;
   }
   if (options.timed_steps > 0) {
     ESPALIER_RETURN_IF_ERROR(TimePoints(search, graph, artifact, valid, options, &curve));

@@ -23,7 +23,8 @@ namespace espalier {
 
 // What a user asks for: exactly one target.
 struct ThresholdSpec {
-  // At most so much of the metric is lost, as a share of what it is with thresholds of 0.
+  // At most so much of the metric is lost, as a share of what it is with thresholds of 0; of a
+  // network that only skips, of what it is with nothing skipped.
   std::optional<double> loss;
   std::optional<double> sent;           // at most this share of the columns of x and h
   std::optional<double> rows;           // at most this share of the rows; idle and predicted only
@@ -69,6 +70,8 @@ struct FoundThresholds {
   ThresholdCurve curve;
 };
 
+// In a network that only skips there are no thresholds to find: the graph skips as before or, where
+// that loses more than the target allows, not at all.
 // Predictors that are not there yet are fitted first. Runs the compiled network, one thread, on
 // the validation split, as often as there are points. Each point is verified against RunReference
 // before it is timed, all in turn with the network without rules: single steps of a stream, or

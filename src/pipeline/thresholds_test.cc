@@ -202,6 +202,25 @@ TEST_F(FindThresholdsTest, ShowANetworkThatSkipsWithAndWithoutIt) {
   ExpectRefused({"predicted expected, none found", "where `layers` names them"});
 }
 
+// Of a network that only skips: its loss is held against no skipping.
+TEST_F(FindThresholdsTest, LeaveSkippingOutWhereItCostsTooMuch) {
+  Skip();
+  Graph plain = graph_;
+  plain.nodes[0].skip = false;
+  std::erase_if(plain.weights, [](const auto& weight) { return weight.first.ends_with("_skip"); });
+  valid_.labels = EvaluationOf(plain).predictions;  // skipping loses some
+  options_.timed_steps = 100;
+  for (const auto& [loss, skips] : {std::pair(0.0, false), {1.0, true}}) {
+    options_.spec.loss = loss;
+    const FoundThresholds found = Find();
+    EXPECT_EQ(found.curve.points[found.curve.chosen].skips, skips) << loss;
+    EXPECT_EQ(found.graph.nodes[0].skip, skips) << loss;
+    EXPECT_EQ(found.graph.weights.size(), (skips ? graph_ : plain).weights.size()) << loss;
+  }
+  options_.spec.scale = "own";
+  ExpectRefused({"scale: own", "thresholds above 0 expected", "none found"});
+}
+
 // Banks, and layers that skip, stay as they are beside a layer with thresholds: each point is
 // verified.
 TEST_F(FindThresholdsTest, LeaveBanksAsTheyAre) {
