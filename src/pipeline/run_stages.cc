@@ -58,12 +58,13 @@ Status CheckCancel(const RecipeRun& run) {
 
 std::string OutputOf(const RecipeRun& run, size_t index) { return OutputsOf(run.recipe, index)[0]; }
 
-// The yardstick: what was trained last before anything was pruned.
+// The yardstick: what was trained last before anything was pruned, or got rules.
 size_t DenseStage(const Recipe& recipe) {
+  const auto is_dense = [](const StageSpec& stage) {
+    return stage.kind == StageKind::kTrain && stage.dynamic.empty();
+  };
   size_t index = 0;
-  while (index + 1 < recipe.stages.size() && recipe.stages[index + 1].kind == StageKind::kTrain) {
-    ++index;
-  }
+  while (index + 1 < recipe.stages.size() && is_dense(recipe.stages[index + 1])) ++index;
   return index;
 }
 

@@ -345,6 +345,25 @@ stages:
   EXPECT_LT(activity.x_sent, activity.x_columns);
 }
 
+// Without a prune stage, too, what has rules is held against what has none.
+TEST_F(RunRecipeTest, ComparesRulesWithTheNetworkBeforeThem) {
+  recipe_ = ValueOrDie(ParseRecipe(R"(
+task: mnist-rows
+model: [{lstm: 8}, last_step, {gemm: 10}]
+stages:
+  - train: {name: start, epochs: 0}
+  - train: {name: trained, epochs: 1, batch_size: 12}
+  - train: {name: fixed, epochs: 0, dynamic: [{name: delta, x: 1, h: 1}]}
+  - compile: {name: pruned, measure: false}
+  - evaluate
+)"));
+  const RunRecord record = RunToItsEnd();
+  EXPECT_EQ(record.models.at("dense").file, "trained.onnx");
+  const Artifact dense = ValueOrDie(Artifact::Open(Path("trained.esp")));
+  EXPECT_FALSE(dense.graph().nodes[0].delta.has_value());
+  EXPECT_EQ(record.models.at("pruned").onnx, "fixed.onnx");
+}
+
 TEST_F(RunRecipeTest, ForgetsThresholdsThatTheRecipeNoLongerHas) {
   const std::vector<StageSpec> without = recipe_.stages;
   StageSpec thresholds;
