@@ -202,11 +202,10 @@ TEST_F(SessionBudget, SaysWhatIsWrong) {
 
 TEST_F(SessionBudget, IsRefusedWhereNothingCanBeRaised) {
   Rng rng(3);
-  for (const bool skip : {false, true}) {
+  for (const bool has_idle : {false, true}) {
     GraphBuilder builder("no delta", kFeatures, &rng);
-    GraphBuilder::RecurrentOptions recurrent;
-    recurrent.skip = skip;
-    const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 8, recurrent).Finish());
+    Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 8).Finish());
+    if (has_idle) graph.nodes[0].idle = IdleCandidates{0.1};
     const Artifact artifact = ArtifactOf(graph, {FormatId::k_dense});
     Session session = SessionOf(artifact, 1, 1);
     const Status status = session.SetBudget(options_);
@@ -214,7 +213,7 @@ TEST_F(SessionBudget, IsRefusedWhereNothingCanBeRaised) {
     EXPECT_EQ(
         status.message(),
         std::string("budget: a network with a layer that has delta expected, ") +
-            (skip ? "only layers that skip steps or choose banks, without thresholds," : "none") +
+            (has_idle ? "only layers with other rules, without thresholds," : "none") +
             " found; give it delta, with thresholds of 0 if need be, before it is compiled");
   }
 }

@@ -420,8 +420,7 @@ Status Session::SetBudget(const BudgetOptions& options) {
   if (std::none_of(layers.begin(), layers.end(), [](const auto& each) { return each.has_delta; })) {
     return Unsupported(
         StrCat("budget: a network with a layer that has delta expected, ",
-               layers.empty() ? "none"
-                              : "only layers that skip steps or choose banks, without thresholds,",
+               layers.empty() ? "none" : "only layers with other rules, without thresholds,",
                " found; give it delta, with thresholds of 0 if need be, before it is compiled"));
   }
   impl_->budget = BudgetController(options);
