@@ -70,7 +70,7 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
     DynamicUse dynamic = flags.dynamic;
     const Result<Evaluation> evaluation = EvaluateArtifact(artifact, test, session, &dynamic);
     if (evaluation.ok() && !dynamic.steps.empty()) {
-      const StepsRun run = StepsRunOf(test, dynamic.steps);
+      const StepsRun run = StepsRunOf(test, dynamic);
       *text += StepsRunText(test, run) + "\n";
       (*json)["steps"] = {
           {"share", run.share}, {"p50", run.p50}, {"p95", run.p95}, {"ended_early", run.cut}};

@@ -259,12 +259,14 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
   return scorer.Finish();
 }
 
-StepsRun StepsRunOf(const Dataset& dataset, std::span<const int64_t> steps) {
+StepsRun StepsRunOf(const Dataset& dataset, const DynamicUse& use) {
+  const std::vector<int64_t>& steps = use.steps;
   StepsRun run;
   int64_t total = 0;
   for (size_t i = 0; i < steps.size(); ++i) {
     total += steps[i];
-    if (steps[i] < dataset.length(static_cast<int64_t>(i))) ++run.cut;
+    const bool is_cut = use.drop == 0.0 && steps[i] < dataset.length(static_cast<int64_t>(i));
+    if (is_cut) ++run.cut;
   }
   run.share = static_cast<double>(total) /
               static_cast<double>(std::max<int64_t>(1, dataset.offsets.back()));

@@ -47,10 +47,10 @@ struct StepsRun {
   double share = 1.0;  // of all steps
   int64_t p50 = 0;     // of a sequence, nearest rank
   int64_t p95 = 0;
-  int64_t cut = 0;  // sequences that did not run to their end
+  int64_t cut = 0;  // sequences that did not run to their end; none where steps are dropped
 };
-// Precondition: steps is [N], N > 0.
-StepsRun StepsRunOf(const Dataset& dataset, std::span<const int64_t> steps);
+// Precondition: use.steps is [N], N > 0.
+StepsRun StepsRunOf(const Dataset& dataset, const DynamicUse& use);
 // e.g. "43.1 % of the steps; a sequence 40 (p50), 98 (p95); 512 of 600 ended before their last".
 std::string StepsRunText(const Dataset& dataset, const StepsRun& run);
 

@@ -185,7 +185,7 @@ TEST_F(EvaluateArtifactTest, EndsSequencesWhereTheNetworkIsSure) {
   use.exit = ExitRule{0.34f, 2, 2};
   const Evaluation exit = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}, &use));
   ASSERT_EQ(use.steps.size(), 50u);
-  const StepsRun run = StepsRunOf(dataset_, use.steps);
+  const StepsRun run = StepsRunOf(dataset_, use);
   EXPECT_GT(run.cut, 0);
   EXPECT_LT(run.cut, 50);
   const Evaluation expected =
@@ -217,7 +217,7 @@ TEST_F(EvaluateArtifactTest, DropsAShareOfTheSteps) {
   DynamicUse use;
   use.drop = 0.5;
   const Evaluation dropped = ValueOrDie(EvaluateArtifact(Compiled(), dataset_, {}, &use));
-  EXPECT_NEAR(StepsRunOf(dataset_, use.steps).share, 0.5, 0.2);
+  EXPECT_NEAR(StepsRunOf(dataset_, use).share, 0.5, 0.2);
   const Evaluation expected =
       ValueOrDie(EvaluateArtifact(Compiled(), Cut(dataset_, use.steps), {}));
   EXPECT_EQ(dropped.predictions, expected.predictions);
@@ -251,13 +251,17 @@ TEST_F(EvaluateArtifactTest, RefusesEarlyEndsThatCannotBe) {
 TEST(StepsRun, CountsWhatWasRun) {
   Dataset dataset;
   dataset.offsets = {0, 10, 20, 30, 40};
-  const StepsRun run = StepsRunOf(dataset, std::vector<int64_t>{10, 1, 5, 4});
+  DynamicUse use;
+  use.steps = {10, 1, 5, 4};
+  const StepsRun run = StepsRunOf(dataset, use);
   EXPECT_DOUBLE_EQ(run.share, 0.5);
   EXPECT_EQ(run.p50, 4);
   EXPECT_EQ(run.p95, 10);
   EXPECT_EQ(run.cut, 3);
   EXPECT_EQ(StepsRunText(dataset, run),
             "50 % of the steps; a sequence 4 (p50), 10 (p95); 3 of 4 ended before their last");
+  use.drop = 0.5;  // steps in the midst of sequences, which all run to their end
+  EXPECT_EQ(StepsRunOf(dataset, use).cut, 0);
 }
 
 // Ids in, a label a step out, the table of the Embedding also as the last layer's matrix.

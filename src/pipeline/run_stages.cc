@@ -388,7 +388,7 @@ Status EvaluateExit(const Artifact& artifact, const Dataset& test, const ExitRul
   use.exit = rule;
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation exit,
                             EvaluateArtifact(artifact, test, OwnSession(*run), &use));
-  const StepsRun steps = StepsRunOf(test, use.steps);
+  const StepsRun steps = StepsRunOf(test, use);
   DynamicUse control;
   control.after = std::clamp(steps.share, 1e-6, 1.0);
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation cut,
