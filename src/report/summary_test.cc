@@ -183,6 +183,18 @@ TEST(MeanSummary, RefusesRunsOfDifferentTasks) {
   EXPECT_EQ(MeanSummary({a, b}).status().code(), Code::kInvalidArgument);
 }
 
+TEST(ActivityText, SaysNothingOfSkippingWhereALayerDoesNot) {
+  ActivityRecord activity;
+  activity.layer = "gru0";
+  activity.steps = 10;
+  activity.multiply_adds = 5;
+  activity.multiply_adds_without = 10;
+  EXPECT_EQ(ActivityText(activity), "gru0: 50.0 % of the multiply-adds");
+  activity.skip = true;
+  EXPECT_EQ(ActivityText(activity),
+            "gru0: 0.0 % of the steps skipped; 50.0 % of the multiply-adds");
+}
+
 TEST(SpreadText, GivesTheSampleDeviation) {
   SummaryRecord a;
   a.pruned.metric = 0.98;

@@ -129,8 +129,8 @@ std::string ActivityText(const ActivityRecord& activity) {
     return FormatPercent(
         static_cast<double>(part) / static_cast<double>(std::max<int64_t>(1, whole)), 1);
   };
-  std::string text = StrCat(LayerName(activity), ": ", percent(activity.skipped, activity.steps),
-                            " of the steps skipped; ");
+  std::string text = LayerName(activity) + ": ";
+  if (activity.skip) text += percent(activity.skipped, activity.steps) + " of the steps skipped; ";
   if (activity.units > 0)
     text += percent(activity.units_run, activity.units) + " of the units run; ";
   if (activity.rows > 0) {

@@ -30,9 +30,14 @@ std::string ThresholdsOf(const ThresholdCurve& curve, const ThresholdPoint& poin
   return text;
 }
 
-bool SkipsAnything(const ThresholdCurve& curve) {
-  return std::any_of(curve.points.begin(), curve.points.end(),
-                     [](const ThresholdPoint& point) { return !point.skips; });
+// Whether the layer skips a step at any point.
+bool Skips(const ThresholdCurve& curve, const std::string& name) {
+  const auto skips = [&](const LayerPoint& layer) {
+    return layer.layer == name && layer.skipped > 0.0;
+  };
+  return std::any_of(curve.points.begin(), curve.points.end(), [&](const ThresholdPoint& point) {
+    return std::any_of(point.layers.begin(), point.layers.end(), skips);
+  });
 }
 
 Row HeadOf(const ThresholdCurve& curve) {
@@ -121,22 +126,22 @@ std::string ThresholdsTable(const ThresholdCurve& curve) {
     }
     text += row.back() + "\n";
   }
-  const bool skips = SkipsAnything(curve);
   for (const LayerPoint& layer : curve.points[curve.chosen].layers) {
-    const bool has_epsilon = curve.of_rows && (layer.rows_run > 0.0 || layer.epsilon > 0.0);
-    if (!skips && !HasThresholds(layer) && !has_epsilon) continue;
-    text += layer.layer + ": ";
-    if (skips) text += FormatPercent(layer.skipped, 1) + " of the steps skipped";
-    if (has_epsilon) {
-      text += StrCat(skips ? "; " : "", "epsilon ", FormatFixed(layer.epsilon, 4), "; ",
-                     FormatPercent(layer.rows_run, 1), " of the rows run");
+    std::vector<std::string> parts;
+    if (Skips(curve, layer.layer)) {
+      parts.push_back(FormatPercent(layer.skipped, 1) + " of the steps skipped");
+    }
+    if (curve.of_rows && (layer.rows_run > 0.0 || layer.epsilon > 0.0)) {
+      parts.push_back(StrCat("epsilon ", FormatFixed(layer.epsilon, 4), "; ",
+                             FormatPercent(layer.rows_run, 1), " of the rows run"));
     }
     if (HasThresholds(layer)) {
-      text += StrCat(skips ? "; " : "", "thresholds ", FormatFixed(layer.x, 4), " of x and ",
-                     FormatFixed(layer.h, 4), " of h; ", FormatPercent(layer.x_sent, 1),
-                     " of the columns of x and ", FormatPercent(layer.h_sent, 1), " of h sent");
+      parts.push_back(StrCat("thresholds ", FormatFixed(layer.x, 4), " of x and ",
+                             FormatFixed(layer.h, 4), " of h; ", FormatPercent(layer.x_sent, 1),
+                             " of the columns of x and ", FormatPercent(layer.h_sent, 1),
+                             " of h sent"));
     }
-    text += "\n";
+    if (!parts.empty()) text += StrCat(layer.layer, ": ", StrJoin(parts, "; "), "\n");
   }
   return text;
 }
