@@ -52,6 +52,10 @@ Status CheckField(const DynamicMethod& method, const Field<T>& field) {
 
 Status ValidateDynamic(const DynamicSpec& spec) {
   ESPALIER_ASSIGN_OR_RETURN(const DynamicMethod* method, FindDynamicMethod(spec.name));
+  if (spec.layers.empty()) {
+    return InvalidArgument(StrCat("dynamic method ", spec.name,
+                                  ": layers: at least one pattern expected, none found"));
+  }
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   const DynamicSpec none;
   const Field<double> kNumbers[] = {

@@ -74,6 +74,7 @@ TEST(Dynamic, RefusesWhatAMethodDoesNotRead) {
                 parts);
   };
   expect({.name = "skp"}, {"'skp'", "delta, skip, banks, idle, predicted", "did you mean 'skip'"});
+  expect({.name = "delta", .layers = {}, .x = 0.1}, {"delta", "layers", "at least one pattern"});
   expect({.name = "skip", .epsilon = 0.1}, {"skip", "epsilon", "reads none", "0.1"});
   expect({.name = "predicted", .layers = {"gru0"}, .predictor = 9},
          {"gru0.predicted.size", "1 to 8", "9 found"});
