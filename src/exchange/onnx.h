@@ -18,9 +18,9 @@
 // domain "ai.espalier" whose bodies are standard operators, so a runtime needs to know nothing of
 // espalier. Dropout is ONNX's Dropout in inference mode (an identity that runtimes remove); exact
 // rates are in metadata_props under "espalier.rate.<node>", "espalier.recurrent_dropout.<node>" and
-// "espalier.epsilon.<node>". Dynamic pruning is there alone, as "espalier.delta.{x,h,bank}.<node>"
-// and "espalier.skip.<weight>": another tool runs every step of such a layer in full, and the file
-// has no states but h and c for it.
+// "espalier.epsilon.<node>"; other keys that no node reads are refused. Dynamic pruning is there
+// alone, as "espalier.delta.{x,h,bank}.<node>" and "espalier.skip.<weight>": another tool runs
+// every step of such a layer in full, and the file has no states but h and c for it.
 #ifndef ESPALIER_EXCHANGE_ONNX_H_
 #define ESPALIER_EXCHANGE_ONNX_H_
 

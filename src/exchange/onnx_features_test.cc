@@ -110,6 +110,30 @@ TEST(OnnxRules, RefusesRulesThatAreDamaged) {
   expect("predicted.gru1.bias", "predicted.gru1.bios", {"predicted.gru1.bias_predict", "missing"});
 }
 
+// A rule that no layer has, or that we do not know, would be lost without a word. What is left of
+// a Dropout that another tool removed loses nothing.
+TEST(OnnxRules, RefusesRulesThatNoLayerReads) {
+  Rng rng(3);
+  GraphBuilder builder("rules", {"x", {Element::kF32, Layout::kSequence, 3}}, &rng);
+  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 2).Finish());
+  const std::vector<std::byte> bytes = ValueOrDie(ExportOnnx(graph));
+  const auto read = [&](const std::string& key) -> Status {
+    onnx::ModelProto model;
+    model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+    onnx::StringStringEntryProto* entry = model.add_metadata_props();
+    entry->set_key(key);
+    entry->set_value("0.125");
+    return ImportModel(model).status();
+  };
+  for (const char* key : {"espalier.delta.x.gru9", "espalier.dalta.x.gru0", "espalier.skip.gru0",
+                          "espalier.delta.h.gru9", "espalier.banks.top.gru9"}) {
+    ExpectError(read(key), Code::kBadFormat, {key, "none reads found"});
+  }
+  ExpectError(read("espalier.delta.x.gru9"), Code::kBadFormat, {"'delta.x.gru0'"});
+  EXPECT_OK(read("espalier.rate.dropout0"));
+  EXPECT_OK(read("author"));
+}
+
 TEST(OnnxEverything, ReadsTheLeanFormBackAsTheSameNetwork) {
   for (uint64_t seed = 0; seed < 100; ++seed) {
     SCOPED_TRACE(seed);

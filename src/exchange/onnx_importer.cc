@@ -34,6 +34,7 @@ Result<Graph> OnnxImporter::Import() {
     ESPALIER_RETURN_IF_ERROR(ImportNode(OnnxNode(node)));
   }
   ESPALIER_RETURN_IF_ERROR(ReadOutputs());
+  ESPALIER_RETURN_IF_ERROR(CheckMetadata());
   const Status status = ValidateGraph(graph_);
   if (!status.ok()) return BadFormat(status.message());
   return std::move(graph_);
@@ -415,9 +416,26 @@ Status OnnxImporter::MakeLastStep(const OnnxNode& node, const std::string& seque
   return AppendAndDefine(node, std::move(made), {});
 }
 
-const std::string* OnnxImporter::MetadataText(const std::string& key) const {
+Status OnnxImporter::CheckMetadata() const {
+  const std::string ours = kMetadata;
   for (const onnx::StringStringEntryProto& entry : model_.metadata_props()) {
-    if (entry.key() == "espalier." + key) return &entry.value();
+    if (!entry.key().starts_with(ours)) continue;
+    const std::string key = entry.key().substr(ours.size());
+    // Tools that simplify a file remove Dropout and merge layer normalisations, and leave these.
+    if (key.starts_with("rate.") || key.starts_with("epsilon.")) continue;
+    if (asked_.contains(key)) continue;
+    return BadFormat(StrCat("metadata '", entry.key(),
+                            "': a key that a layer of the network reads expected, one that none "
+                            "reads found",
+                            DidYouMean(key, {asked_.begin(), asked_.end()})));
+  }
+  return Ok();
+}
+
+const std::string* OnnxImporter::MetadataText(const std::string& key) const {
+  asked_.insert(key);
+  for (const onnx::StringStringEntryProto& entry : model_.metadata_props()) {
+    if (entry.key() == kMetadata + key) return &entry.value();
   }
   return nullptr;
 }

@@ -19,6 +19,9 @@
 
 namespace espalier {
 
+// What keys of metadata that are ours begin with.
+inline constexpr char kMetadata[] = "espalier.";
+
 class OnnxImporter {
  public:
   explicit OnnxImporter(const onnx::ModelProto& model) : model_(model), in_(model.graph()) {}
@@ -161,6 +164,9 @@ class OnnxImporter {
   // Y_h [1, B, H] of a forward layer, as a vector: its last step.
   Status LastStepOfEnd(const OnnxNode& node, const Meaning& end);
   Status MakeLastStep(const OnnxNode& node, const std::string& sequence);
+  // Errors: kBadFormat for metadata of ours that nothing has asked for: a rule of no layer, or one
+  // that we do not know, would be lost without a word.
+  Status CheckMetadata() const;
   // nullptr if there is none.
   const std::string* MetadataText(const std::string& key) const;
   Result<double> Metadata(const std::string& key, double fallback) const;
@@ -193,6 +199,7 @@ class OnnxImporter {
   std::map<std::string, std::string> transposed_;  // ONNX value -> the constant that it transposes
   std::map<std::string, size_t> products_;         // MatMul's ONNX value -> its Gemm node
   std::set<size_t> unnamed_;                       // nodes whose value no ONNX value names yet
+  mutable std::set<std::string> asked_;            // keys of metadata, without "espalier."
   std::optional<bool> has_lengths_;                // what the nodes seen so far say
 };
 
