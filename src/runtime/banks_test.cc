@@ -137,22 +137,21 @@ TEST(Banks, RunForNaNAndPoisonOnlyTheirStream) {
 }
 
 TEST(Banks, RulesOffIsThePlainSession) {
-  const Graph graph = Network(CellKind::kLstmCell, 1);
-  const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
-  const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), {FormatId::k_slot, 8, 8});
-  Session off = SessionOf(artifact, 3, 9);
-  Session plain = SessionOf(plain_artifact, 3, 9);
-  for (const char* layer : {"lstm0", "lstm1"}) ASSERT_OK(off.SetRules(layer, LayerRules()));
-  Rng rng(10);
-  const Batch batch = RandomBatch(graph, 9, 3, 0, &rng);
-  ASSERT_OK(off.Run(ViewOf(batch)));
-  ASSERT_OK(plain.Run(ViewOf(batch)));
-  ExpectNear({plain.Output(0).begin(), plain.Output(0).end()}, off.Output(0), kTolerance,
-             "rules off");
-  EXPECT_EQ(off.Activity(0).counters.units, 0u);
-  EXPECT_EQ(off.Activity(0).counters.multiply_adds, off.Activity(0).counters.multiply_adds_without);
-  ExpectError(plain.SetRules("lstm0", {0.0f, 0.0f, false, true}), Code::kInvalidArgument,
-              {"lstm0", "no such layer"});
+  for (const CellKind cell : {CellKind::kLstmCell, CellKind::kGruCell}) {
+    const Graph graph = Network(cell, 1);
+    const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+    const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), {FormatId::k_slot, 8, 8});
+    Session off = SessionOf(artifact, 3, 9);
+    Session plain = SessionOf(plain_artifact, 3, 9);
+    const std::string name(InfoOf(cell).name);
+    for (const char* number : {"0", "1"}) ASSERT_OK(off.SetRules(name + number, LayerRules()));
+    ExpectSameOverChunksAndResets(graph, &plain, &off, name);
+    const LayerCounters& counters = off.Activity(0).counters;
+    EXPECT_EQ(counters.units, 0u);
+    EXPECT_EQ(counters.multiply_adds, counters.multiply_adds_without);
+    ExpectError(plain.SetRules(name + "0", {0.0f, 0.0f, false, true}), Code::kInvalidArgument,
+                {name + "0", "no such layer"});
+  }
 }
 
 // Where row groups do not have rows of two banks, a top of 1 of 4 multiplies about a quarter.

@@ -210,11 +210,10 @@ TEST_F(SessionBudget, IsRefusedWhereNothingCanBeRaised) {
     Session session = SessionOf(artifact, 1, 1);
     const Status status = session.SetBudget(options_);
     EXPECT_EQ(status.code(), Code::kUnsupported);
-    EXPECT_EQ(
-        status.message(),
-        std::string("budget: a network with a layer that has delta expected, ") +
-            (has_idle ? "only layers with other rules, without thresholds," : "none") +
-            " found; give it delta, with thresholds of 0 if need be, before it is compiled");
+    EXPECT_EQ(status.message(),
+              std::string("budget: a network with a layer that has delta expected, ") +
+                  (has_idle ? "only layers with other rules, without thresholds," : "none") +
+                  " found; give it delta, with thresholds of 0 if need be, before it is compiled");
   }
 }
 

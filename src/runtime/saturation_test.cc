@@ -124,24 +124,9 @@ TEST(Saturation, EpsilonsOfZeroAreThePlainSession) {
     const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), {FormatId::k_slot, 8, 8});
     Session off = SessionOf(artifact, 3, 9);
     Session plain = SessionOf(plain_artifact, 3, 9);
-    const auto expect_same = [&](const Batch& batch) {
-      ASSERT_OK(off.Run(ViewOf(batch)));
-      ASSERT_OK(plain.Run(ViewOf(batch)));
-      ExpectNear({plain.Output(0).begin(), plain.Output(0).end()}, off.Output(0), kTolerance,
-                 std::string(InfoOf(cell).name));
-    };
     const std::string name(InfoOf(cell).name);
     for (const char* number : {"0", "1"}) ASSERT_OK(off.SetRules(name + number, LayerRules()));
-    Rng rng(10);
-    for (int run = 0; run < 20; ++run) {  // chunks of one to nine steps, with resets
-      const auto steps = 1 + static_cast<int64_t>(rng.Below(9));
-      const auto size = 1 + static_cast<int64_t>(rng.Below(3));
-      expect_same(RandomBatch(graph, steps, size, 0, &rng));
-      if (run % 5 != 4) continue;
-      const auto stream = static_cast<int64_t>(rng.Below(3));
-      ASSERT_OK(off.ResetStream(stream));
-      ASSERT_OK(plain.ResetStream(stream));
-    }
+    ExpectSameOverChunksAndResets(graph, &plain, &off, name);
     const LayerCounters& counters = off.Activity(0).counters;
     EXPECT_EQ(counters.rows_run, counters.rows);
     EXPECT_EQ(counters.multiply_adds, counters.multiply_adds_without);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/strings.h"
+#include "model/without_rules.h"
 #include "runtime/session_test_support.h"
 
 namespace espalier {
@@ -180,37 +181,89 @@ TEST(SessionDynamic, DeltaGivesTheSameInABatch) {
 
 // Thresholds of 0 and no skipping: the plain session to rounding, in every way of running it.
 TEST(SessionDynamic, WithRulesOffIsThePlainSession) {
-  Graph dynamic = Network(CellKind::kLstmCell, {Delta{0.5, 0.2, 1}, true});
-  Graph plain = dynamic;
-  for (Node& node : plain.nodes) {
-    node.delta.reset();
-    node.skip = false;
+  for (const CellKind cell : {CellKind::kLstmCell, CellKind::kGruCell}) {
+    const Graph dynamic = Network(cell, {Delta{0.5, 0.2, 1}, true});
+    const Artifact artifact = ArtifactOf(dynamic, {FormatId::k_slot, 8, 8});
+    const Artifact plain_artifact = ArtifactOf(WithoutRules(dynamic), {FormatId::k_slot, 8, 8});
+    Session plain = SessionOf(plain_artifact, 3, 9);
+    Session off = SessionOf(artifact, 3, 9);
+    const std::string name(InfoOf(cell).name);
+    for (const char* number : {"0", "1"}) ASSERT_OK(off.SetRules(name + number, LayerRules()));
+    ExpectSameOverChunksAndResets(dynamic, &plain, &off, name);
+    EXPECT_EQ(off.Activity(0).counters.skipped, 0u);
+    Session on = SessionOf(artifact, 3, 9);
+    Rng rng(10);
+    const Batch batch = RandomBatch(dynamic, 9, 3, 9, &rng);
+    plain.Reset();
+    for (Session* session : {&plain, &on}) ASSERT_OK(session->Run(ViewOf(batch)));
+    EXPECT_GT(MaxAbsDifference({plain.Output(0).begin(), plain.Output(0).end()},
+                               {on.Output(0).begin(), on.Output(0).end()}),
+              1e-3);  // the rules do something
   }
-  std::erase_if(plain.weights,
-                [](const auto& weight) { return weight.first.find("_skip") != std::string::npos; });
-  const Artifact dynamic_artifact = ArtifactOf(dynamic, {FormatId::k_slot, 8, 8});
-  const Artifact plain_artifact = ArtifactOf(plain, {FormatId::k_slot, 8, 8});
-  Session off = SessionOf(dynamic_artifact, 3, 9);
-  Session on = SessionOf(dynamic_artifact, 3, 9);
-  Session expected = SessionOf(plain_artifact, 3, 9);
-  for (const char* layer : {"lstm0", "lstm1"}) ASSERT_OK(off.SetRules(layer, LayerRules()));
-  Rng rng(10);
-  double difference = 0.0;
-  for (int run = 0; run < 30; ++run) {
-    const Batch batch = RandomBatch(plain, 1 + static_cast<int64_t>(rng.Below(9)), 3, 0, &rng);
-    ASSERT_OK(off.Run(ViewOf(batch)));
-    ASSERT_OK(on.Run(ViewOf(batch)));
-    ASSERT_OK(expected.Run(ViewOf(batch)));
-    const std::vector<float> values(expected.Output(0).begin(), expected.Output(0).end());
-    ExpectNear(values, off.Output(0), kTolerance, "rules off");
-    difference =
-        std::max(difference, MaxAbsDifference(values, {on.Output(0).begin(), on.Output(0).end()}));
-    if (rng.Below(4) != 0) continue;
-    const auto stream = static_cast<int64_t>(rng.Below(3));
-    for (Session* session : {&off, &on, &expected}) ASSERT_OK(session->ResetStream(stream));
+}
+
+// The rules are on and never leave anything out: u is 1 at each step, and all that changes is sent.
+TEST(SessionDynamic, WithEveryStepAnUpdateIsThePlainSession) {
+  for (const CellKind cell : {CellKind::kLstmCell, CellKind::kGruCell}) {
+    for (const std::optional<Delta>& delta :
+         {std::optional<Delta>(), std::optional(Delta{1e-30, 1e-30, 1})}) {
+      Graph dynamic = Network(cell, {delta, true});
+      for (auto& [name, weight] : dynamic.weights) {
+        if (name.find("bias_skip") != std::string::npos) weight.values = {100.0f};  // gain of 1
+      }
+      const Artifact artifact = ArtifactOf(dynamic, {FormatId::k_slot, 8, 8});
+      const Artifact plain_artifact = ArtifactOf(WithoutRules(dynamic), {FormatId::k_slot, 8, 8});
+      Session plain = SessionOf(plain_artifact, 3, 9);
+      Session session = SessionOf(artifact, 3, 9);
+      ExpectSameOverChunksAndResets(dynamic, &plain, &session, std::string(InfoOf(cell).name));
+      EXPECT_GT(session.Activity(0).counters.steps, 0u);
+      EXPECT_EQ(session.Activity(0).counters.skipped, 0u);
+    }
   }
-  EXPECT_GT(difference, 1e-3);  // the rules do something
-  EXPECT_EQ(off.Activity(0).counters.skipped, 0u);
+}
+
+// W sent is made anew in step 1,001: of a stream that stands still, nothing else is multiplied.
+TEST(SessionDynamic, MultipliesAnewAfterAThousandSteps) {
+  const Graph graph = Network(CellKind::kGruCell, {Delta{1e30, 1e30, 1}, false});
+  const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
+  Session session = SessionOf(artifact, 1, 1000);
+  Rng rng(12);
+  const uint64_t all = [&] {
+    EXPECT_OK(session.Run(ViewOf(RandomBatch(graph, 1, 1, 1, &rng))));
+    return session.Activity(0).counters.multiply_adds;
+  }();
+  EXPECT_OK(session.Run(ViewOf(RandomBatch(graph, 999, 1, 999, &rng))));
+  EXPECT_EQ(session.Activity(0).counters.multiply_adds, all);
+  EXPECT_OK(session.Run(ViewOf(RandomBatch(graph, 1, 1, 1, &rng))));
+  EXPECT_EQ(session.Activity(0).counters.multiply_adds, 2 * all);
+}
+
+// What adding and taking off large changes has left by rounding is gone then. The layer remembers
+// nothing but W sent, and every other step has small features only.
+TEST(SessionDynamic, ForgetsRoundingWhenItMultipliesAnew) {
+  Rng rng(17);
+  GraphBuilder builder("memoryless", kFeatures, &rng);
+  GraphBuilder::RecurrentOptions options;
+  options.delta = Delta{1e-30, 1e30, 1};
+  Graph graph = ValueOrDie(builder.Recurrent(CellKind::kRnnTanhCell, 16, options).Finish());
+  std::ranges::fill(graph.weights.at("rnn_tanh0.weight_hh").values, 0.0f);
+  const Artifact artifact = ArtifactOf(graph, FormatSpec());
+  const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), FormatSpec());
+  Session session = SessionOf(artifact, 1, 1);
+  Session plain = SessionOf(plain_artifact, 1, 1);
+  const std::vector<float> small = RandomBatch(graph, 1, 1, 1, &rng).features;
+  double before = 0.0, after = 0.0;  // differences at the last step before, and at that one
+  for (int step = 0; step <= 1000; ++step) {
+    std::vector<float> x = small;
+    for (size_t i = 0; i < 3 && step % 2 == 1; ++i) x[i] = rng.Uniform(-200.0f, 200.0f);
+    for (Session* each : {&session, &plain}) ASSERT_OK(each->Step(std::span<const float>(x)));
+    if (step < 998 || step % 2 == 1) continue;
+    (step == 998 ? before : after) =
+        MaxAbsDifference({session.Output(0).begin(), session.Output(0).end()},
+                         {plain.Output(0).begin(), plain.Output(0).end()});
+  }
+  EXPECT_GT(before, 10.0 * kTolerance);
+  EXPECT_LT(after, kTolerance);
 }
 
 TEST(SessionDynamic, ALongStreamWithDeltaDoesNotDrift) {

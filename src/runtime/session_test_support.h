@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "artifact/artifact.h"
+#include "base/strings.h"
 #include "formats/fit.h"
 #include "kernels/kernels.h"
 #include "kernels/quantize.h"
@@ -192,6 +193,24 @@ inline void ExpectSameInChunksAndBatches(const Graph& graph, const Artifact& art
     const std::span<const float> row =
         together.Output(0).subspan((t * kSize + kPlace) * outputs, outputs);
     ASSERT_TRUE(std::equal(row.begin(), row.end(), expected.data() + t * outputs)) << t;
+  }
+}
+
+// Two sessions of three streams and nine steps say the same but for rounding: over calls of random
+// lengths, each of which goes on where the last one ended, and streams that begin anew.
+inline void ExpectSameOverChunksAndResets(const Graph& graph, Session* expected, Session* found,
+                                          const std::string& what) {
+  Rng rng(10);
+  for (int run = 0; run < 30; ++run) {
+    const auto steps = 1 + static_cast<int64_t>(rng.Below(9));
+    const auto size = 1 + static_cast<int64_t>(rng.Below(3));
+    const Batch batch = RandomBatch(graph, steps, size, 0, &rng);
+    for (Session* session : {expected, found}) ASSERT_OK(session->Run(ViewOf(batch)));
+    ExpectNear({expected->Output(0).begin(), expected->Output(0).end()}, found->Output(0),
+               kTolerance, StrCat(what, " in call ", run));
+    if (rng.Below(4) != 0) continue;
+    const auto stream = static_cast<int64_t>(rng.Below(3));
+    for (Session* session : {expected, found}) ASSERT_OK(session->ResetStream(stream));
   }
 }
 
