@@ -176,6 +176,8 @@ class Commands(Case):
         chosen = found["points"][found["chosen"]]
         self.assertLessEqual(chosen["sent"], 0.4)
         self.assertGreater(chosen["us_per_step"]["p99"], 0)
+        plain = found["us_per_step_without"]["mean"]
+        self.assertEqual(found["is_faster"], chosen["us_per_step"]["mean"] < plain)
         self.good("compile", delta, "-o", compiled, "--no-measure")
         activity = json.loads(self.good("eval", compiled, *task, "--json").stdout)["dynamic"][0]
         self.assertAlmostEqual(activity["delta_x"], chosen["layers"][0]["x"], places=6)
@@ -185,6 +187,8 @@ class Commands(Case):
         self.bad(["loss: a share in [0, 1]", "-0.1"], *find, "--loss", "-0.1")
         self.bad(["sent: a share in [0, 1]", "nan"], *find, "--sent", "nan")
         self.bad(["multiply_adds", "at least 0."], *find, "--multiply-adds", "0.0001")
+        early = self.bad(["cannot be written"], *find, "--loss", "0.5", "-o", self.path("none/d.onnx"))
+        self.assertNotIn("factor", early.stderr)  # before the search
 
     def test_prune_takes_a_sparsity_for_each_gate(self):
         dense, sparse = self.run_dir / "dense.onnx", self.path("s.onnx")

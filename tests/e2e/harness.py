@@ -95,3 +95,4 @@ class Case(unittest.TestCase):
         result = run(*arguments, **options)
         self.assert_one_sentence(result, parts, code)
         self.assertEqual(result.stdout, "")
+        return result
