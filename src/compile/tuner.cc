@@ -233,7 +233,8 @@ Result<Choice> Tuner::Choose(const TunedPart& part, MatrixUse use) {
   std::vector<Entry> entries;
   std::vector<Candidate> refused;
   for (const FormatSpec& spec : candidates_) {
-    // No faster than dense for one x, and slower for several, but where dense fills its strips up.
+    // No faster than dense for one x, and slower for several, but where dense fills its strips up
+    // with zeros; of 5 to 8 rows it is about as fast, and half as large.
     const bool tries_rows = part.most_by_row > 0.0 || part.matrix.rows <= kMostFewRows;
     if (tries_all_ && spec.id == FormatId::k_rows && !tries_rows) continue;
     Result<Entry> entry = Prepare(part, spec);

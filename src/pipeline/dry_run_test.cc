@@ -271,15 +271,21 @@ TEST(DryRun, RefusesFewerRowsOfGatesThanAreGone) {
   ASSERT_OK(DryRunOf(kModel, first + "prune: {name: b, granularity: gate_row, sparsity: 0.875}"));
 }
 
-TEST(DryRun, RefusesAShareThatLeavesFewerPiecesThanGates) {
-  ExpectError(DryRunOf(kModel, "train, prune: {granularity: gate_row, sparsity: 0.98}"),
-              Code::kInvalidArgument,
-              {"stages[1].prune", "lstm0: a piece of granularity gate_row of each of its 4 gates",
-               "at sparsity 0.98"});
-  ExpectError(DryRunOf(kModel,
-                       "train, prune: {granularity: row, sparsity: {lstm0.weight_ih: 0.5, "
-                       "lstm0.weight_hh: 0.98}}"),
-              Code::kInvalidArgument, {"stages[1].prune", "lstm0.weight_hh: a piece", "0.98"});
+// lstm0 has 24 units: 96 rows, of which each gate keeps one.
+TEST(DryRun, SaysWhatAShareComesToThatLeavesFewerPiecesThanGates) {
+  const auto stage = [](const std::string& prune) {
+    return ValueOrDie(Planned(kModel, "train, prune: " + prune)).at(0);
+  };
+  const PlannedStage rows =
+      stage("{granularity: gate_row, sparsity: 0.98, weights: [\"lstm0.*\"]}");
+  EXPECT_DOUBLE_EQ(rows.pools.at(0).sparsity, 1.0 - 4.0 / 96.0);
+  EXPECT_DOUBLE_EQ(rows.sparsity, 1.0 - 4.0 / 96.0);
+  const PlannedStage two =
+      stage("{granularity: row, sparsity: {lstm0.weight_ih: 0.5, lstm0.weight_hh: 0.98}}");
+  for (const PlannedPool& pool : two.pools) {
+    EXPECT_DOUBLE_EQ(pool.sparsity, pool.name == "lstm0.weight_hh" ? 1.0 - 4.0 / 96.0 : 0.5)
+        << pool.name;
+  }
 }
 
 TEST(DryRun, RefusesAShareOfATensorBesideAGate) {

@@ -62,8 +62,12 @@ bool HasKnownCounts(const Plan& plan) {
 // What the allocation gives a pool, if that does not depend on the weights.
 double SparsityOfPool(const Plan& plan, const Pool& pool, const MaskSet& masks) {
   if (!HasKnownCounts(plan)) return -1.0;
-  if (plan.allocation->needs == AllocationNeeds::kSparsities) return pool.sparsity;
-  if (plan.allocation->kind != AllocationKind::kFlooredShares) return plan.sparsity;
+  if (plan.allocation->kind != AllocationKind::kFlooredShares) {
+    const bool has_own = plan.allocation->needs == AllocationNeeds::kSparsities;
+    const auto of_gates = static_cast<double>(pool.of_gates);
+    const double most = pool.size == 0 ? 1.0 : 1.0 - of_gates / static_cast<double>(pool.size);
+    return std::min(has_own ? pool.sparsity : plan.sparsity, most);
+  }
   // Counts that do not depend on what is counted: those of the random weights.
   for (size_t i = 0; i < plan.cut.slices.size(); ++i) {
     if (plan.cut.pools[i].name != pool.name) continue;
@@ -73,6 +77,21 @@ double SparsityOfPool(const Plan& plan, const Pool& pool, const MaskSet& masks) 
     return static_cast<double>(std::count(first, first + size, 0)) / static_cast<double>(size);
   }
   return -1.0;
+}
+
+// What is asked of all pools together, less what those keep whose gates need more than their share.
+double ReachedInAll(const Plan& plan, const PlannedStage& planned) {
+  double missed = 0.0, size = 0.0;
+  for (size_t i = 0; i < plan.cut.pools.size(); ++i) {
+    const Pool& pool = plan.cut.pools[i];
+    const bool has_own = plan.allocation->needs == AllocationNeeds::kSparsities;
+    const double asked = has_own ? pool.sparsity : plan.sparsity;
+    const double reached = planned.pools[i].sparsity;
+    size += static_cast<double>(pool.size);
+    if (plan.allocation->kind != AllocationKind::kShares || reached < 0.0) continue;
+    missed += std::max(0.0, asked - reached) * static_cast<double>(pool.size);
+  }
+  return plan.sparsity - missed / size;
 }
 
 Status Gone(const std::string& pool, double gone, double asked) {
@@ -332,6 +351,7 @@ Result<PlannedStage> PlanPrune(const StageSpec& asked, KnownNetwork* known) {
                              is_loose ? -1.0 : SparsityOfPool(plan, pool, masks), is_least,
                              known->has_open_shapes});
   }
+  if (planned.sparsity > 0.0 && !IsUnit(plan)) planned.sparsity = ReachedInAll(plan, planned);
   ESPALIER_RETURN_IF_ERROR(IsUnit(plan) ? CountUnits(*known, plan, masks, &planned)
                                         : CheckNotGone(*known, plan, planned));
   if (!is_loose) ESPALIER_RETURN_IF_ERROR(TakePlanned(stage, plan, known));

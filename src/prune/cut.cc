@@ -398,8 +398,9 @@ MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& sal
   return masks;
 }
 
-Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& allocation,
-                     const Budget& budget) {
+Status CheckNoneDies(const Graph& graph, const Allocation& allocation, const Budget& budget,
+                     Cut* cut_to_check) {
+  const Cut& cut = *cut_to_check;
   SaliencySet equal;
   for (const std::string& name : TargetsOf(cut)) {
     equal[name].assign(graph.weights.at(name).size(), 1.0f);
@@ -431,6 +432,7 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
                                     pools[i].size, " found at sparsity ", asked));
     }
     const int64_t at_least = std::max(in_pool, pools[i].of_gates);
+    cut_to_check->pools[i].of_gates = pools[i].of_gates;
     weights += in_pool;
     of_gates += pools[i].of_gates;
     const double share = (1.0 - asked) * static_cast<double>(pools[i].size);
@@ -444,12 +446,6 @@ Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& alloc
                                     " weights) expected to stay, none found at sparsity ", asked,
                                     " under allocation ", allocation.name));
     }
-    const int64_t may_stay = KeepBudget(asked, pools[i].size);
-    if (may_stay >= pools[i].of_gates || !is_known) continue;
-    return InvalidArgument(StrCat(
-        pools[i].name, ": a piece of granularity ", GranularityName(cut.granularity),
-        " of each of its ", pieces.gates[i].size(), " gates (", pools[i].of_gates, " of ",
-        pools[i].size, " weights) expected to stay, ", may_stay, " found at sparsity ", asked));
   }
   const int64_t most = TotalBudget(pools, budget);
   const int64_t in_all = std::max(weights, of_gates);

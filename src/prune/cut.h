@@ -79,11 +79,12 @@ std::vector<Pool> PoolsOf(const Cut& cut, Grouping grouping, const SaliencySet& 
 MaskSet MasksOf(const Cut& cut, const MaskChoice& choice, const SaliencySet& saliency,
                 const MaskSet& previous);
 
-// Does every pool, and each of its gates, keep a piece, within the budget, if all saliencies are
-// equal? Errors: kInvalidArgument, naming the pool that would die, or a gate of which would, or the
-// first whose floor is above its share.
-Status CheckNoneDies(const Graph& graph, const Cut& cut, const Allocation& allocation,
-                     const Budget& budget);
+// Does every pool keep a piece, and do all of them fit in the budget with those of their gates, if
+// all saliencies are equal? Sets Pool::of_gates of the cut's pools: one whose share is less keeps
+// that much. Errors: kInvalidArgument, naming the pool that would die, or the first whose floor is
+// above its share.
+Status CheckNoneDies(const Graph& graph, const Allocation& allocation, const Budget& budget,
+                     Cut* cut_to_check);
 
 }  // namespace espalier
 

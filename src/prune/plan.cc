@@ -501,7 +501,7 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec) {
   if (is_unit) ESPALIER_RETURN_IF_ERROR(CheckSomeUnitGoes(plan));
   if (!is_unit && !HasThresholds(plan)) {
     ESPALIER_RETURN_IF_ERROR(
-        CheckNoneDies(graph, plan.cut, *plan.allocation, {plan.sparsity, plan.floor}));
+        CheckNoneDies(graph, *plan.allocation, {plan.sparsity, plan.floor}, &plan.cut));
   }
   return plan;
 }

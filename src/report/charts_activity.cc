@@ -312,9 +312,10 @@ Chart LayersChart(const ThresholdCurve& curve) {
                           {"what", what},
                           {"share", share}});
       };
-      if (curve.of_rows) {
+      if (curve.of_rows && (layer.rows_run > 0.0 || layer.epsilon > 0.0)) {
         add("rows run", layer.rows_run);
-      } else if (layer.x > 0.0 || layer.h > 0.0 || layer.x_sent > 0.0) {  // not one that only skips
+      }
+      if (layer.x > 0.0 || layer.h > 0.0 || layer.x_sent > 0.0) {  // not one that only skips
         add("x sent", layer.x_sent);
         add("h sent", layer.h_sent);
       }

@@ -86,12 +86,13 @@ std::string TargetText(const ThresholdCurve& curve) {
 std::optional<bool> IsFaster(const ThresholdCurve& curve) {
   const std::optional<StepTimes>& times = curve.points[curve.chosen].us_per_step;
   if (!times || !curve.us_per_step_without) return std::nullopt;
-  return times->mean < curve.us_per_step_without->mean;
+  constexpr double kTie = 0.98;  // what is nearer is noise
+  return times->mean < kTie * curve.us_per_step_without->mean;
 }
 
 std::string NotFasterText(const ThresholdCurve& curve) {
   const ThresholdPoint& chosen = curve.points[curve.chosen];
-  if (!chosen.skips || IsFaster(curve).value_or(true)) return "";
+  if (!chosen.skips || chosen.factor == 0.0 || IsFaster(curve).value_or(true)) return "";
   return StrCat("The chosen point takes ", FormatTime(chosen.us_per_step->mean),
                 " us a step and is not faster than the network without rules, which takes ",
                 FormatTime(curve.us_per_step_without->mean),

@@ -115,6 +115,19 @@ TEST(Banks, MultiplyInputsAheadWhereMostRun) {
   EXPECT_EQ(ahead.units_run, alone.units_run);
   EXPECT_GT(ahead.units_run, ahead.units / 2);
   EXPECT_GT(ahead.multiply_adds, alone.multiply_adds);
+  // Then also those of the first chunk, to the same bits, until counters begin anew.
+  const std::vector<float> first(expected.begin(), expected.end());
+  const uint64_t once = ahead.multiply_adds;
+  const auto run_again = [&] {
+    whole.Reset();
+    ASSERT_OK(whole.Run(ViewOf(batch)));
+    EXPECT_TRUE(std::equal(first.begin(), first.end(), whole.Output(0).begin()));
+  };
+  run_again();
+  EXPECT_GT(whole.Activity(0).counters.multiply_adds - once, once);
+  whole.ResetCounters();
+  run_again();
+  EXPECT_EQ(whole.Activity(0).counters.multiply_adds, once);
 }
 
 TEST(Banks, RunForNaNAndPoisonOnlyTheirStream) {

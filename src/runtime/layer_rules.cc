@@ -42,6 +42,7 @@ void ResetCounters(const RunPlan& plan) {
   for (const DynamicLayer& layer : plan.dynamic_layers) {
     *layer.counters = LayerCounters();
     if (layer.saturation.plain_steps != nullptr) *layer.saturation.plain_steps = 0;
+    *layer.tries_ahead = layer.starts_ahead;  // on which the multiply-adds of banks depend
   }
 }
 

@@ -187,8 +187,10 @@ struct DynamicLayer {
   LayerCounters* counters = nullptr;
   size_t plain_multiply_adds = 0;  // of both products of a step
   uint32_t* sequences = nullptr;   // scratch of B
-  // Whether making input products of many steps together pays, by the steps before.
+  // Whether making input products of many steps together pays, by the steps before, of which there
+  // are none at first.
   bool* tries_ahead = nullptr;
+  bool starts_ahead = true;
   RowBuffer gathered_x;                // scratch of B rows of x
   const float* weight_skip = nullptr;  // [H] or [P]
   float bias_skip = 0.0f;

@@ -377,7 +377,8 @@ class Planner {
     layer.counters = arena_->Take<LayerCounters>(1);
     layer.sequences = sequences_;
     layer.tries_ahead = arena_->Take<bool>(1);
-    Put(spec.weight_skip == nullptr && !spec.has_banks, layer.tries_ahead, 0);
+    layer.starts_ahead = spec.weight_skip == nullptr && !spec.has_banks;
+    Put(layer.starts_ahead, layer.tries_ahead, 0);
     layer.plain_multiply_adds = WorkOf(spec.input) + WorkOf(spec.recurrent);
     if (spec.candidate.matrix != nullptr) layer.plain_multiply_adds += WorkOf(spec.candidate);
     layer.gathered_x = Narrowed(gathered_x_, static_cast<size_t>(spec.input.matrix->view.cols));

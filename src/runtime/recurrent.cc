@@ -391,6 +391,7 @@ void MultiplySent(const Operation& op, const RunContext& run, size_t s, InputPro
 void RunDynamic(const Operation& op, const RunContext& run) {
   const RecurrentLayer& layer = op.recurrent;
   const DynamicLayer& dynamic = *layer.dynamic;
+  constexpr size_t kLeastJudged = 8;  // steps of a chunk; fewer say too little
   InputProducts inputs(op, run);
   bool is_ahead = false;
   size_t updates = 0, steps = 0, anew = 0;  // of the chunk
@@ -403,7 +404,7 @@ void RunDynamic(const Operation& op, const RunContext& run) {
   const auto end_chunk = [&] {
     if (dynamic.has_delta) {
       if (updates > 0) *dynamic.tries_ahead = anew * 4 > updates * 3;
-    } else if (steps > 0) {
+    } else if (steps >= kLeastJudged) {
       const bool most_run = (counters.units_run - units_run) * 2 > counters.units - units;
       *dynamic.tries_ahead =
           (!dynamic.rules->skip || updates * 8 > steps * 7) && (!dynamic.rules->banks || most_run);
