@@ -311,8 +311,8 @@ class CaseRunner {
   std::vector<std::unique_ptr<Entrant>> entrants_;   // systems_ point into them
   std::vector<std::unique_ptr<Graph>> peer_graphs_;  // and into these
   std::vector<BenchSystem> systems_;
-  std::vector<BenchRow> rows_;
-  std::vector<StepBytes> bytes_;  // of each row  // of systems_
+  std::vector<BenchRow> rows_;    // of systems_
+  std::vector<StepBytes> bytes_;  // of rows_
 };
 
 // A list of numbers, or one number.

@@ -59,14 +59,18 @@ bool HasKnownCounts(const Plan& plan) {
   return true;
 }
 
+// The share that the plan names for a pool, of its own or of all.
+double AskedOf(const Plan& plan, const Pool& pool) {
+  return plan.allocation->needs == AllocationNeeds::kSparsities ? pool.sparsity : plan.sparsity;
+}
+
 // What the allocation gives a pool, if that does not depend on the weights.
 double SparsityOfPool(const Plan& plan, const Pool& pool, const MaskSet& masks) {
   if (!HasKnownCounts(plan)) return -1.0;
   if (plan.allocation->kind != AllocationKind::kFlooredShares) {
-    const bool has_own = plan.allocation->needs == AllocationNeeds::kSparsities;
     const auto of_gates = static_cast<double>(pool.of_gates);
     const double most = pool.size == 0 ? 1.0 : 1.0 - of_gates / static_cast<double>(pool.size);
-    return std::min(has_own ? pool.sparsity : plan.sparsity, most);
+    return std::min(AskedOf(plan, pool), most);
   }
   // Counts that do not depend on what is counted: those of the random weights.
   for (size_t i = 0; i < plan.cut.slices.size(); ++i) {
@@ -84,12 +88,10 @@ double ReachedInAll(const Plan& plan, const PlannedStage& planned) {
   double missed = 0.0, size = 0.0;
   for (size_t i = 0; i < plan.cut.pools.size(); ++i) {
     const Pool& pool = plan.cut.pools[i];
-    const bool has_own = plan.allocation->needs == AllocationNeeds::kSparsities;
-    const double asked = has_own ? pool.sparsity : plan.sparsity;
     const double reached = planned.pools[i].sparsity;
     size += static_cast<double>(pool.size);
     if (plan.allocation->kind != AllocationKind::kShares || reached < 0.0) continue;
-    missed += std::max(0.0, asked - reached) * static_cast<double>(pool.size);
+    missed += std::max(0.0, AskedOf(plan, pool) - reached) * static_cast<double>(pool.size);
   }
   return plan.sparsity - missed / size;
 }

@@ -152,16 +152,12 @@ TEST(Banks, RunForNaNAndPoisonOnlyTheirStream) {
 TEST(Banks, RulesOffIsThePlainSession) {
   for (const CellKind cell : {CellKind::kLstmCell, CellKind::kGruCell}) {
     const Graph graph = Network(cell, 1);
-    const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
-    const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), {FormatId::k_slot, 8, 8});
-    Session off = SessionOf(artifact, 3, 9);
-    Session plain = SessionOf(plain_artifact, 3, 9);
-    const std::string name(InfoOf(cell).name);
-    for (const char* number : {"0", "1"}) ASSERT_OK(off.SetRules(name + number, LayerRules()));
-    ExpectSameOverChunksAndResets(graph, &plain, &off, name);
-    const LayerCounters& counters = off.Activity(0).counters;
+    const LayerCounters counters = ExpectPlainWithRulesOff(graph, cell);
     EXPECT_EQ(counters.units, 0u);
     EXPECT_EQ(counters.multiply_adds, counters.multiply_adds_without);
+    const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), FormatSpec());
+    Session plain = SessionOf(plain_artifact, 1, 1);
+    const std::string name(InfoOf(cell).name);
     ExpectError(plain.SetRules(name + "0", {0.0f, 0.0f, false, true}), Code::kInvalidArgument,
                 {name + "0", "no such layer"});
   }

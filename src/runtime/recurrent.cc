@@ -417,8 +417,9 @@ void RunDynamic(const Operation& op, const RunContext& run) {
     if (s % inputs.chunk() == 0) {
       end_chunk();
       if (dynamic.has_delta) KeepRows(op, run, s);
+      const bool chooses = dynamic.has_delta || dynamic.rules->skip || dynamic.rules->banks;
       const bool may_be_ahead = !dynamic.has_delta || !dynamic.rules->skip;
-      is_ahead = *dynamic.tries_ahead && may_be_ahead && inputs.chunk() > 1;
+      is_ahead = (*dynamic.tries_ahead || !chooses) && may_be_ahead && inputs.chunk() > 1;
       if (is_ahead && dynamic.has_delta) MultiplySent(op, run, s, &inputs);
       if (is_ahead && !dynamic.has_delta) inputs.Multiply(s);
     }

@@ -119,15 +119,7 @@ TEST(Saturation, RunsForNaNAndPoisonsOnlyItsStream) {
 
 TEST(Saturation, EpsilonsOfZeroAreThePlainSession) {
   for (const CellKind cell : kSaturating) {
-    const Graph graph = Network(cell, {0.2, 0.1});
-    const Artifact artifact = ArtifactOf(graph, {FormatId::k_slot, 8, 8});
-    const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), {FormatId::k_slot, 8, 8});
-    Session off = SessionOf(artifact, 3, 9);
-    Session plain = SessionOf(plain_artifact, 3, 9);
-    const std::string name(InfoOf(cell).name);
-    for (const char* number : {"0", "1"}) ASSERT_OK(off.SetRules(name + number, LayerRules()));
-    ExpectSameOverChunksAndResets(graph, &plain, &off, name);
-    const LayerCounters& counters = off.Activity(0).counters;
+    const LayerCounters counters = ExpectPlainWithRulesOff(Network(cell, {0.2, 0.1}), cell);
     EXPECT_EQ(counters.rows_run, counters.rows);
     EXPECT_EQ(counters.multiply_adds, counters.multiply_adds_without);
   }

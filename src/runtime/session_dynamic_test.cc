@@ -185,16 +185,11 @@ TEST(SessionDynamic, WithRulesOffIsThePlainSession) {
     const Graph dynamic = Network(cell, {Delta{0.5, 0.2, 1}, true});
     const Artifact artifact = ArtifactOf(dynamic, {FormatId::k_slot, 8, 8});
     const Artifact plain_artifact = ArtifactOf(WithoutRules(dynamic), {FormatId::k_slot, 8, 8});
+    EXPECT_EQ(ExpectPlainWithRulesOff(dynamic, cell).skipped, 0u);
     Session plain = SessionOf(plain_artifact, 3, 9);
-    Session off = SessionOf(artifact, 3, 9);
-    const std::string name(InfoOf(cell).name);
-    for (const char* number : {"0", "1"}) ASSERT_OK(off.SetRules(name + number, LayerRules()));
-    ExpectSameOverChunksAndResets(dynamic, &plain, &off, name);
-    EXPECT_EQ(off.Activity(0).counters.skipped, 0u);
     Session on = SessionOf(artifact, 3, 9);
     Rng rng(10);
     const Batch batch = RandomBatch(dynamic, 9, 3, 9, &rng);
-    plain.Reset();
     for (Session* session : {&plain, &on}) ASSERT_OK(session->Run(ViewOf(batch)));
     EXPECT_GT(MaxAbsDifference({plain.Output(0).begin(), plain.Output(0).end()},
                                {on.Output(0).begin(), on.Output(0).end()}),

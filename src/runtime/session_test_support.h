@@ -14,6 +14,7 @@
 #include "kernels/kernels.h"
 #include "kernels/quantize.h"
 #include "model/build.h"
+#include "model/without_rules.h"
 #include "runtime/session.h"
 #include "testing/testing.h"
 
@@ -212,6 +213,20 @@ inline void ExpectSameOverChunksAndResets(const Graph& graph, Session* expected,
     const auto stream = static_cast<int64_t>(rng.Below(3));
     for (Session* session : {expected, found}) ASSERT_OK(session->ResetStream(stream));
   }
+}
+
+// The network, two layers of this cell in slots of 8x8, with all rules off is the plain one.
+// Returns what its first layer counted.
+inline LayerCounters ExpectPlainWithRulesOff(const Graph& graph, CellKind cell) {
+  const FormatSpec spec{FormatId::k_slot, 8, 8};
+  const Artifact artifact = ArtifactOf(graph, spec);
+  const Artifact plain_artifact = ArtifactOf(WithoutRules(graph), spec);
+  Session off = SessionOf(artifact, 3, 9);
+  Session plain = SessionOf(plain_artifact, 3, 9);
+  const std::string name(InfoOf(cell).name);
+  for (const char* number : {"0", "1"}) EXPECT_OK(off.SetRules(name + number, LayerRules()));
+  ExpectSameOverChunksAndResets(graph, &plain, &off, name);
+  return off.Activity(0).counters;
 }
 
 // The instruction sets of this machine, best first.
