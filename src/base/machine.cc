@@ -1,5 +1,7 @@
 #include "base/machine.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <iterator>
@@ -37,6 +39,15 @@ std::string CpuNameIn(std::string_view cpuinfo) {
 std::string CpuName() {
   std::ifstream in("/proc/cpuinfo");
   return CpuNameIn(std::string(std::istreambuf_iterator<char>(in), {}));
+}
+
+size_t NearCacheBytes() {
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  const int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (bytes > 0) return static_cast<size_t>(bytes);
+#endif
+  constexpr size_t kUsual = size_t{512} << 10;
+  return kUsual;
 }
 
 }  // namespace espalier

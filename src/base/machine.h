@@ -2,6 +2,7 @@
 #ifndef ESPALIER_BASE_MACHINE_H_
 #define ESPALIER_BASE_MACHINE_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,10 @@ inline constexpr int kMostThreads = 64;
 std::string CpuNameIn(std::string_view cpuinfo);
 // Of this machine's /proc/cpuinfo.
 std::string CpuName();
+
+// Bytes of the cache that a core has to itself behind its L1: what the system says of L2, or 512 KB
+// where it says nothing.
+size_t NearCacheBytes();
 
 }  // namespace espalier
 

@@ -14,7 +14,8 @@ void CopyFloats(const float* from, size_t count, float* to) {
 }
 
 void RunGemm(const Operation& op, const RunContext& run) {
-  op.product.Run(run.team, op.in, op.out, run.RowsOf(op.in));
+  op.product.Run(run.team, op.in, op.out, run.RowsOf(op.in),
+                 op.turns.Next(op.product.weight.bytes.size(), run.team));
 }
 
 // Windows of the rows [first, first + count) of a Conv1d, tap by tap: where a tap reads a step of
@@ -186,19 +187,34 @@ bool Product::IsShared(const ThreadTeam* team, size_t count) const {
   return team != nullptr && cuts != nullptr && PaysToShare(weight.bytes.size(), count);
 }
 
-void Product::Run(ThreadTeam* team, RowsAt x, RowsAt y, size_t count) const {
+void Product::Run(ThreadTeam* team, RowsAt x, RowsAt y, size_t count, bool backward) const {
   MatMulArgs args{x.data, x.stride, bias, y.data, y.stride, count};
-  if (!IsShared(team, count)) {
+  const auto multiply = [&](size_t first_group, size_t end_group) {
+    if (first_group == end_group) return;
+    MatMulArgs part = args;
+    part.first_group = first_group;
+    part.end_group = end_group;
+    matmul(weight, part);
+  };
+  if (IsShared(team, count)) {
+    const size_t per_thread = ChunksPerThread(weight.spec);
+    team->For(per_thread, [&](size_t chunk) {
+      if (backward) chunk = MirroredIn(per_thread, chunk);
+      multiply(cuts[chunk], cuts[chunk + 1]);
+    });
+    return;
+  }
+  if (!backward) {
     matmul(weight, args);
     return;
   }
-  team->For(ChunksPerThread(weight.spec), [&](size_t chunk) {
-    if (cuts[chunk] == cuts[chunk + 1]) return;
-    MatMulArgs part = args;
-    part.first_group = cuts[chunk];
-    part.end_group = cuts[chunk + 1];
-    matmul(weight, part);
-  });
+  // Large enough that a call costs nothing, small beside any cache behind the first.
+  constexpr size_t kPieceBytes = size_t{128} << 10;
+  const size_t pieces = weight.bytes.size() / kPieceBytes + 1;
+  const size_t groups = RowGroups(weight);
+  for (size_t piece = pieces; piece > 0; --piece) {
+    multiply((piece - 1) * groups / pieces, piece * groups / pieces);
+  }
 }
 
 Operation::Fn OperationOf(Op op) {

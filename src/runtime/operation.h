@@ -74,6 +74,23 @@ inline constexpr size_t kRowsTogether = 16;
 // The fewest steps of `size` sequences that are whole kRowsTogether.
 constexpr size_t WholeSteps(size_t size) { return kRowsTogether / std::gcd(kRowsTogether, size); }
 
+// Weights that are read once a step. Where the caches near a core do not hold them all, steps go
+// there and back, each in the other direction than the last, so that what was read last is read
+// first: in one direction each part would push out the one that comes next. (Xeon of the fifth
+// generation, 2 MB of L2, LSTM-1024 at 10 % in slot_64x16, 3.8 MB: 0.7 of the time; L2 alone:
+// backward 3 to 8 % more.) Results are the same to the bit.
+struct Turns {
+  bool* backward = nullptr;  // the session's: the direction of the last step
+  size_t most_bytes = 0;     // that go forward always
+
+  // The direction of a step that reads so many bytes of weights.
+  bool Next(size_t weight_bytes, const ThreadTeam* team) const {
+    if (weight_bytes <= most_bytes * (team == nullptr ? 1 : team->size())) return false;
+    *backward = !*backward;
+    return *backward;
+  }
+};
+
 // How many of `steps` steps of `size` sequences a product of at most `most_rows` >= size rows
 // takes: all, or else whole kRowsTogether if there is room for them.
 constexpr size_t StepsTogether(size_t most_rows, size_t size, size_t steps) {
@@ -81,6 +98,12 @@ constexpr size_t StepsTogether(size_t most_rows, size_t size, size_t steps) {
   const size_t whole = WholeSteps(size);
   if (steps <= most) return steps;
   return most < whole ? most : most / whole * whole;
+}
+
+// Chunk `chunk` of a loop of a team from the last of its thread's to the first.
+constexpr size_t MirroredIn(size_t chunks_per_thread, size_t chunk) {
+  const size_t place = chunk % chunks_per_thread;
+  return chunk - place + (chunks_per_thread - 1 - place);
 }
 
 // One encoded matrix, its kernel and its bias.
@@ -94,8 +117,8 @@ struct Product {
 
   // Whether `count` rows are multiplied by the team, chunk by chunk.
   bool IsShared(const ThreadTeam* team, size_t count) const;
-  // For `count` rows, on the team if that pays.
-  void Run(ThreadTeam* team, RowsAt x, RowsAt y, size_t count) const;
+  // For `count` rows, on the team if that pays; `backward`: from the last row groups to the first.
+  void Run(ThreadTeam* team, RowsAt x, RowsAt y, size_t count, bool backward = false) const;
 };
 
 // Whether a product of `count` rows with so many bytes of weights takes less time on two threads
@@ -285,6 +308,7 @@ struct Operation {
   RowBuffer count;                    // MeanOverTime
   LayerNormArgs norm;                 // LayerNorm
   size_t first = 0;                   // Slice
+  Turns turns;                        // Recurrent, Gemm
   RecurrentLayer recurrent;
 };
 

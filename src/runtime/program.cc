@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/machine.h"
 #include "base/strings.h"
 #include "cells/cells.h"
 
@@ -24,6 +25,7 @@ class Resolver {
     program_.input = &graph_.inputs[0];
     program_.states = artifact_.states();
     program_.kernels = AvailableKernels();
+    program_.near_cache_bytes = NearCacheBytes();
     AddValue(graph_.inputs[0].name);
     for (const Node& node : graph_.nodes) AddNode(node);
     for (const std::string& name : graph_.outputs) {

@@ -96,6 +96,7 @@ struct Program {
   size_t hidden = 0;                        // largest hidden size, or projection of one
   size_t gate_rows = 0;                     // largest gates * hidden size
   std::vector<const KernelTable*> kernels;  // of this CPU, best first
+  size_t near_cache_bytes = 0;              // of this CPU; see Turns (operation.h)
 
   // `artifact` must outlive the program and all that is made from it; it may be moved.
   // Errors: kUnsupported for a graph with other than one input, or an i32 output; kOutOfMemory.

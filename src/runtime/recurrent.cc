@@ -122,35 +122,56 @@ class InputProducts {
       MultiplyPart(layer.parts.input[part], layer.input, x, layer.ax, count);
     });
   }
-  // In the place of Multiply, if those of the step are made part by part: those of all parts.
+  // In the place of Multiply, if those of one step are made elsewhere, all or part by part.
   void Begin(size_t s) { first_ = s * run_.size; }
-  void MultiplyPartOf(size_t s, size_t part) const {
-    const RecurrentLayer& layer = op_.recurrent;
-    MultiplyPart(layer.parts.input[part], layer.input, RowsFrom(s), layer.ax, run_.size);
-  }
+  RowsAt RowsFrom(size_t s) const { return {op_.in.row(s * run_.size), op_.in.stride}; }
 
   float* Row(size_t s, size_t b) const {
     return op_.recurrent.ax.row(RowOf(op_.recurrent, run_, s, b) - first_);
   }
 
  private:
-  RowsAt RowsFrom(size_t s) const { return {op_.in.row(s * run_.size), op_.in.stride}; }
-
   const Operation& op_;
   const RunContext& run_;
   const size_t chunk_;
   size_t first_ = 0;
 };
 
+// The direction of a step's products, of which `with_input` are the input's, too.
+bool NextTurn(const Operation& op, const RunContext& run, bool with_input) {
+  const RecurrentLayer& layer = op.recurrent;
+  return op.turns.Next(
+      layer.recurrent.weight.bytes.size() + (with_input ? layer.input.weight.bytes.size() : 0),
+      run.team);
+}
+
+// The products of a step of `count` rows; without an `x` the input's have been made.
+void MultiplyStep(const Operation& op, const RunContext& run, const RowsAt* x, RowsAt h,
+                  size_t count) {
+  const RecurrentLayer& layer = op.recurrent;
+  const bool backward = NextTurn(op, run, x != nullptr);
+  if (x != nullptr && !backward) layer.input.Run(run.team, *x, layer.ax, count);
+  layer.recurrent.Run(run.team, h, layer.ah, count, backward);
+  if (x != nullptr && backward) layer.input.Run(run.team, *x, layer.ax, count, backward);
+}
+
 // A step of which each thread of the team takes some units, from their products to their gates.
 // `with_input`: input products, too.
 void RunParts(const Operation& op, const RunContext& run, const StepRows& rows,
               const InputProducts& inputs, bool with_input) {
   const RecurrentLayer& layer = op.recurrent;
+  const RowsAt x = inputs.RowsFrom(rows.s);
   const RowsAt h = HiddenRows(layer, run, rows);
+  const bool backward = NextTurn(op, run, with_input);
   run.team->For(layer.parts.per_thread, [&](size_t part) {
-    if (with_input) inputs.MultiplyPartOf(rows.s, part);
-    MultiplyPart(layer.parts.recurrent[part], layer.recurrent, h, layer.ah, rows.count);
+    if (backward) part = MirroredIn(layer.parts.per_thread, part);
+    const auto multiply_input = [&] {
+      if (!with_input) return;
+      MultiplyPart(layer.parts.input[part], layer.input, x, layer.ax, run.size, backward);
+    };
+    if (!backward) multiply_input();
+    MultiplyPart(layer.parts.recurrent[part], layer.recurrent, h, layer.ah, rows.count, backward);
+    if (backward) multiply_input();
     const size_t k = layer.parts.units[part];
     const size_t units = layer.parts.units[part + 1] - k;
     for (size_t b = 0; b < rows.count; ++b) {
@@ -188,17 +209,17 @@ void RunPlain(const Operation& op, const RunContext& run) {
     // With lengths in descending order nothing is multiplied in vain.
     while (!IsLive(run, s, active - 1)) --active;
     const StepRows rows{s, active};
-    const bool shares_units = SharesUnits(layer, run, active, one_by_one);
-    if (shares_units && one_by_one) {
+    if (one_by_one) {
       inputs.Begin(s);
     } else if (s % inputs.chunk() == 0) {
       inputs.Multiply(s);
     }
-    if (shares_units) {
+    if (SharesUnits(layer, run, active, one_by_one)) {
       RunParts(op, run, rows, inputs, one_by_one);
       continue;
     }
-    layer.recurrent.Run(run.team, HiddenRows(layer, run, rows), layer.ah, active);
+    const RowsAt x = inputs.RowsFrom(s);
+    MultiplyStep(op, run, one_by_one ? &x : nullptr, HiddenRows(layer, run, rows), active);
     FinishStep(
         op, run, rows, [&](size_t b) { return inputs.Row(s, b); },
         [&](size_t b) { return layer.ah.row(b); });
@@ -352,12 +373,10 @@ size_t RunDelta(const Operation& op, const RunContext& run, const StepRows& all,
     SendPlain(dynamic, DeltaStepOf(op, run, rows.s, b));
     dynamic.input_rows[b] = run.StateOf(dynamic.input_memory, b);
   }
-  if (ax_ahead == nullptr) {
-    layer.input.Run(run.team, StateRows(run, rows, dynamic.x_sent, dynamic.gathered_x), layer.ax,
-                    count);
-  }
-  layer.recurrent.Run(run.team, StateRows(run, rows, dynamic.h_sent, layer.gathered), layer.ah,
-                      count);
+  const bool with_input = ax_ahead == nullptr;
+  const RowsAt x = with_input ? StateRows(run, rows, dynamic.x_sent, dynamic.gathered_x) : RowsAt();
+  MultiplyStep(op, run, with_input ? &x : nullptr,
+               StateRows(run, rows, dynamic.h_sent, layer.gathered), count);
   FinishStep(
       op, run, rows,
       [&](size_t i) {
@@ -444,10 +463,8 @@ void RunDynamic(const Operation& op, const RunContext& run) {
       const auto row_ahead = [&](size_t i) { return inputs.Row(s, rows.SequenceOf(i)); };
       RunSaturated(op, run, rows, is_ahead ? &row_ahead : nullptr);
     } else {
-      if (!is_ahead) {
-        layer.input.Run(run.team, InputRows(op, run, rows), layer.ax, rows.count);
-      }
-      layer.recurrent.Run(run.team, HiddenRows(layer, run, rows), layer.ah, rows.count);
+      const RowsAt x = is_ahead ? RowsAt() : InputRows(op, run, rows);
+      MultiplyStep(op, run, is_ahead ? nullptr : &x, HiddenRows(layer, run, rows), rows.count);
       dynamic.counters->multiply_adds += rows.count * dynamic.plain_multiply_adds;
       FinishStep(
           op, run, rows,

@@ -1,5 +1,7 @@
-// Sessions with threads: the same bits as with one, in every cell and format.
+// Sessions with threads, and those whose steps go there and back over their weights (Turns): the
+// same bits as with one thread that goes forward, in every cell and format.
 #include <cstring>
+#include <optional>
 #include <thread>
 
 #include "runtime/session.h"
@@ -37,13 +39,31 @@ Graph LargeLayer(CellKind cell, Direction direction, const LargeRules& rules = {
   return graph;
 }
 
-Session ThreadedSession(const Artifact& artifact, int64_t threads) {
+SessionOptions OptionsOf(int64_t threads) {
   SessionOptions options;
   options.max_batch = 4;
   options.max_steps = 5;
   options.threads = threads;
-  return ValueOrDie(Session::Create(artifact, options));
+  return options;
 }
+
+Session ThreadedSession(const Artifact& artifact, int64_t threads) {
+  return ValueOrDie(Session::Create(artifact, OptionsOf(threads)));
+}
+
+// As if a core's own cache had so many bytes.
+struct CachedSession {
+  CachedSession(Program* program, size_t near_cache_bytes, int64_t threads)
+      : memory(ValueOrDie(Session::SizeOf(*program, OptionsOf(threads)))) {
+    program->near_cache_bytes = near_cache_bytes;
+    session.emplace(
+        ValueOrDie(Session::InitAt(*program, OptionsOf(threads), {memory.data(), memory.size()})));
+  }
+
+  AlignedBuffer<std::byte> memory;
+  std::optional<Session> session;
+};
+constexpr size_t kHoldsAll = SIZE_MAX / 2, kHoldsNothing = 0;
 
 void ExpectSameBits(const Session& a, const Session& b) {
   for (size_t i = 0; i < 2; ++i) {
@@ -53,17 +73,20 @@ void ExpectSameBits(const Session& a, const Session& b) {
   EXPECT_EQ(GetStates(a, 4), GetStates(b, 4));
 }
 
-// The same runs with 1 thread and with several, states carried on.
+// The same runs with 1 thread, forward, and with several, there and back; states carried on.
 void ExpectSameRuns(const Graph& graph, const FormatSpec& spec) {
   const Artifact artifact = ArtifactOf(graph, spec);
-  Session one = ThreadedSession(artifact, 1);
-  for (const int64_t threads : {2, 3}) {
-    Session many = ThreadedSession(artifact, threads);
+  Program program = ValueOrDie(Program::Of(artifact));
+  CachedSession forward(&program, kHoldsAll, 1);
+  Session& one = *forward.session;
+  for (const int64_t threads : {1, 2, 3}) {
+    CachedSession turning(&program, kHoldsNothing, threads);
+    Session& many = *turning.session;
     ASSERT_EQ(many.threads(), static_cast<size_t>(threads));
     one.Reset();
     Rng rng(22);
     for (const int64_t batch_size : {1, 4}) {
-      for (const int64_t steps : {1, 5}) {
+      for (const int64_t steps : {1, 1, 5}) {
         const Batch batch = RandomBatch(graph, steps, batch_size, 0, &rng);
         ASSERT_OK(one.Run(ViewOf(batch)));
         ASSERT_OK(many.Run(ViewOf(batch)));

@@ -120,12 +120,13 @@ UnitParts CutUnits(const EncodedView& input, const EncodedView& recurrent, size_
   return parts;
 }
 
-void MultiplyPart(const PartGroups& part, const Product& product, RowsAt x, RowsAt y,
-                  size_t count) {
+void MultiplyPart(const PartGroups& part, const Product& product, RowsAt x, RowsAt y, size_t count,
+                  bool backward) {
   MatMulArgs args{x.data, x.stride, product.bias, y.data, y.stride, count};
   for (size_t i = 0; i < part.count; ++i) {
-    args.first_group = part.ranges[i].first;
-    args.end_group = part.ranges[i].end;
+    const GroupRange& range = part.ranges[backward ? part.count - 1 - i : i];
+    args.first_group = range.first;
+    args.end_group = range.end;
     product.matmul(product.weight, args);
   }
 }

@@ -20,8 +20,10 @@ namespace espalier {
 UnitParts CutUnits(const EncodedView& input, const EncodedView& recurrent, size_t units,
                    size_t threads, Arena* arena);
 
-// y = W x + b of `count` rows, of the rows of W of the units of one part.
-void MultiplyPart(const PartGroups& part, const Product& product, RowsAt x, RowsAt y, size_t count);
+// y = W x + b of `count` rows, of the rows of W of the units of one part; `backward`: of the last
+// range first.
+void MultiplyPart(const PartGroups& part, const Product& product, RowsAt x, RowsAt y, size_t count,
+                  bool backward = false);
 
 }  // namespace espalier
 
