@@ -29,6 +29,7 @@ struct Flags {
   std::string modules;
   bool without_onnxruntime = false;
   std::string target;
+  bool cold = false;
   BenchOptions bench;
 };
 
@@ -59,12 +60,14 @@ Json TimingJson(const TimingRecord& timing) {
   return {{"median", timing.median}, {"p25", timing.p25}, {"p75", timing.p75}};
 }
 
-Status Print(const BenchRecord& record, Console* console) {
-  std::string text = StrCat("whole sequences of ", record.sequence_steps,
-                            " steps, and single steps; batch 1, us: median (quartiles)\n");
+Status Print(const BenchRecord& record, CacheState cache, Console* console) {
+  std::string text =
+      StrCat("whole sequences of ", record.sequence_steps, " steps, and single steps; batch 1",
+             cache == CacheState::kCold ? ", cold" : "", ", us: median (quartiles)\n");
   Json json = {{"sequence_steps", record.sequence_steps},
                {"repetitions", record.repetitions},
-               {"threads", record.threads}};
+               {"threads", record.threads},
+               {"cache", CacheStateName(cache)}};
   const auto show = [](const TimingRecord& t) {
     return StrCat(FormatFixed(t.median, 2), " (", FormatFixed(t.p25, 2), " to ",
                   FormatFixed(t.p75, 2), ")");
@@ -94,10 +97,10 @@ Status Print(const BenchRecord& record, Console* console) {
 std::string RowText(const BenchRow& row) {
   return StrCat(row.cell, " H ", row.hidden, " I ", row.input, " T ", row.steps, " B ", row.batch,
                 row.threads == 1 ? "" : StrCat(" threads ", row.threads), "  ", row.system, " ",
-                row.format, " ", row.dtype, " at ", FormatPercent(row.density, 0), ": ",
-                FormatFixed(row.us.median, 2), " us a step (", FormatFixed(row.us.p25, 2), " to ",
-                FormatFixed(row.us.p75, 2), "), least ", FormatFixed(row.roofline_us, 2),
-                ", error ", row.error);
+                row.format, " ", row.dtype, row.cache == "cold" ? ", cold" : "", " at ",
+                FormatPercent(row.density, 0), ": ", FormatFixed(row.us.median, 2), " us a step (",
+                FormatFixed(row.us.p25, 2), " to ", FormatFixed(row.us.p75, 2), "), least ",
+                FormatFixed(row.roofline_us, 2), ", error ", row.error);
 }
 
 // OpenBLAS reads these when it is loaded, which is before main: libtorch is linked with it. So they
@@ -208,8 +211,10 @@ Status Run(const Flags& flags, Console* console) {
                                                 entrant.graph, flags.bench.shape, peer_options));
     systems.push_back(std::move(peer));
   }
-  ESPALIER_ASSIGN_OR_RETURN(const BenchRecord record, RunBench(systems, flags.bench));
-  return Print(record, console);
+  BenchOptions options = flags.bench;
+  options.cache = flags.cold ? CacheState::kCold : CacheState::kWarm;
+  ESPALIER_ASSIGN_OR_RETURN(const BenchRecord record, RunBench(systems, options));
+  return Print(record, options.cache, console);
 }
 
 }  // namespace
@@ -233,7 +238,9 @@ Action AddBench(CLI::App* app) {
       app->add_option("--repetitions", flags->bench.repetitions, "Timed samples of each system")
           ->check(CLI::Range(1, 1'000'000)),
       AddThreadsOption(app, &flags->bench.threads, "Threads of each system"),
-      AddSeedOption(app, &flags->bench.seed, "Seed of the inputs")};
+      AddSeedOption(app, &flags->bench.seed, "Seed of the inputs"),
+      app->add_flag("--cold", flags->cold,
+                    "Time after other work, with weights out of the caches")};
   // A problem file has keys for them.
   for (CLI::Option* option : of_networks) {
     option->capture_default_str()->excludes(problem)->excludes(rows);

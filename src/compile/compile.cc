@@ -123,7 +123,7 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     content.metadata["costs"] = options.costs->cpu;
   }
   if (options.tuning == Tuning::kMeasure) {  // how the recorded times were taken
-    content.metadata["cache"] = options.cache == CacheState::kCold ? "cold" : "warm";
+    content.metadata["cache"] = CacheStateName(options.cache);
   }
   if (options.weights != WeightType::kF32) {
     content.metadata["weights"] = WeightTypeName(options.weights);

@@ -12,6 +12,7 @@
 
 #include "artifact/artifact.h"
 #include "base/aligned_buffer.h"
+#include "base/caches.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "compile/cost_table.h"
@@ -29,12 +30,6 @@ enum class Tuning {
   // The smallest encoding, nothing is timed: every Choice::ns and Candidate::ns is 0. What is the
   // same for the same arguments: as with kCosts, and where `target` is the same.
   kOff,
-};
-
-// Where the weights are when a kernel is timed.
-enum class CacheState {
-  kWarm,  // where the call before left them: a network that runs all the time
-  kCold,  // in memory: a network that runs now and then
 };
 
 struct CompileOptions {

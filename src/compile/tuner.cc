@@ -21,8 +21,6 @@ constexpr double kSampleNs = 20000.0;
 // [1, 512] takes a seventh as long by rows as in dense, [4, 512] half, [8, 512] 0.9 (AVX2, Xeon of
 // the 5th generation).
 constexpr int64_t kMostFewRows = kDenseStripRows / 2;
-// Twice the last-level cache of a large desktop part; smaller may leave weights in the cache.
-constexpr size_t kEvictBytes = size_t{64} << 20;
 
 // What the kernel multiplies: x, or x rounded to 8 bits.
 std::vector<double> Multiplied(const EncodedView& matrix, const float* x) {
@@ -97,16 +95,10 @@ Status Tuner::Verify(const std::string& name, MatrixView matrix, const Entry& en
   return Ok();
 }
 
-void Tuner::Evict() {
-  if (evict_.empty()) evict_.resize(kEvictBytes / sizeof(uint64_t), 1);
-  constexpr size_t kLineWords = kAlignmentBytes / sizeof(uint64_t);
-  for (size_t i = 0; i < evict_.size(); i += kLineWords) ++evict_[i];
-}
-
 template <typename Multiply>
 double Tuner::TimeOnce(const Multiply& multiply, int64_t calls) {
   if (options_.cache == CacheState::kCold) {
-    Evict();
+    evictor_.Evict();
   } else {
     multiply();  // the candidates before it took its weights out of the caches
   }

@@ -74,7 +74,6 @@ class Tuner {
   template <typename Multiply>
   int64_t CallsOf(const Multiply& multiply);
   size_t RowsOf(MatrixUse use) const;
-  void Evict();
   Choice Rank(MatrixUse use, double most_by_row, std::vector<Entry> entries,
               std::vector<Candidate> refused) const;
 
@@ -84,7 +83,7 @@ class Tuner {
   bool tries_all_ = false;              // none were named
   std::function<double()> now_ns_;
   Rng rng_;
-  std::vector<uint64_t> evict_;
+  CacheEvictor evictor_;
 };
 
 }  // namespace espalier

@@ -154,30 +154,46 @@ struct Timed {
 // time. (After one such call slot_8x8 took 275 us a step at H = 1024, after four 100 to 170: Zen's
 // last level is filled by what the second evicts.)
 constexpr int kWarmCalls = 4;
-Status Sample(Timed* timed) {
-  constexpr double kLongestWarmUpNs = 50e6;  // libtorch takes 0.5 s for 200 steps of 1024 units
-  Stopwatch watch;
-  for (int i = 0; i < kWarmCalls && watch.ElapsedNs() < kLongestWarmUpNs; ++i) {
+Status WarmUp(Timed* timed) {
+  constexpr double kLongestNs = 50e6;  // libtorch takes 0.5 s for 200 steps of 1024 units
+  const Stopwatch watch;
+  for (int i = 0; i < kWarmCalls && watch.ElapsedNs() < kLongestNs; ++i) {
     ESPALIER_RETURN_IF_ERROR(timed->call(timed->next++));
   }
-  watch.Restart();
+  return Ok();
+}
+
+Status Sample(Timed* timed) {
+  const Stopwatch watch;
   for (int64_t i = 0; i < timed->calls; ++i) ESPALIER_RETURN_IF_ERROR(timed->call(timed->next++));
   timed->us.push_back(watch.ElapsedNs() / 1e3 / static_cast<double>(timed->calls));
   return Ok();
 }
 
 Status TimeInterleaved(const BenchOptions& options, std::vector<Timed>* all) {
-  for (Timed& timed : *all) {  // warm up, and find how many calls fill a sample
-    for (int i = 0; i < 3; ++i) ESPALIER_RETURN_IF_ERROR(Sample(&timed));
+  const bool is_cold = options.cache == CacheState::kCold;
+  CacheEvictor evictor;
+  const auto sample = [&](Timed* timed) -> Status {
+    if (is_cold) {
+      evictor.Evict();
+    } else {
+      ESPALIER_RETURN_IF_ERROR(WarmUp(timed));
+    }
+    return Sample(timed);
+  };
+  for (Timed& timed : *all) {  // find how many calls fill a sample
+    for (int i = 0; i < 3; ++i) ESPALIER_RETURN_IF_ERROR(sample(&timed));
     const double ns = *std::min_element(timed.us.begin(), timed.us.end()) * 1e3;
-    timed.calls =
-        std::clamp<int64_t>(static_cast<int64_t>(kSampleNs / std::max(ns, 1.0)), 1, 100000);
-    ESPALIER_RETURN_IF_ERROR(Sample(&timed));
+    if (!is_cold) {
+      timed.calls =
+          std::clamp<int64_t>(static_cast<int64_t>(kSampleNs / std::max(ns, 1.0)), 1, 100000);
+    }
+    ESPALIER_RETURN_IF_ERROR(sample(&timed));
     timed.us.clear();
   }
   for (int64_t r = 0; r < options.repetitions; ++r) {
     if (options.cancel != nullptr && options.cancel->load()) return Cancelled("bench: interrupted");
-    for (Timed& timed : *all) ESPALIER_RETURN_IF_ERROR(Sample(&timed));
+    for (Timed& timed : *all) ESPALIER_RETURN_IF_ERROR(sample(&timed));
   }
   return Ok();
 }
@@ -189,14 +205,17 @@ Status TimeSingleCalls(const BenchOptions& options, std::vector<Timed>* all) {
   constexpr int64_t kMostCalls = 500;
   constexpr int64_t kFewestCalls = 25;
   constexpr double kRoundNs = 20e6;
+  const bool is_cold = options.cache == CacheState::kCold;
+  CacheEvictor evictor;
   for (Timed& timed : *all) timed.us.clear();
   for (int round = 0; round < kRounds; ++round) {
     if (options.cancel != nullptr && options.cancel->load()) return Cancelled("bench: interrupted");
     for (Timed& timed : *all) {
-      for (int i = 0; i < kWarmCalls; ++i) ESPALIER_RETURN_IF_ERROR(timed.call(timed.next++));
+      if (!is_cold) ESPALIER_RETURN_IF_ERROR(WarmUp(&timed));
       const Stopwatch whole;
       for (int64_t i = 0; i < kMostCalls; ++i) {
         if (i >= kFewestCalls && whole.ElapsedNs() > kRoundNs) break;
+        if (is_cold) evictor.Evict();
         const Stopwatch watch;
         ESPALIER_RETURN_IF_ERROR(timed.call(timed.next++));
         timed.us.push_back(watch.ElapsedNs() / 1e3);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "artifact/artifact.h"
+#include "base/caches.h"
 #include "base/status.h"
 #include "model/graph.h"
 #include "peers/onnxruntime.h"
@@ -69,6 +70,7 @@ struct BenchOptions {
   int64_t repetitions = 200;  // timed samples of each system; each fills about 200 us with calls
   int threads = 1;            // for the record; the systems have their own
   uint64_t seed = 1;
+  CacheState cache = CacheState::kWarm;  // cold: each sample is one call
   // Sequences to run, [N, T, B, W]; empty: `sequence_count` of standard normal numbers, or of any
   // ids. All systems see the same.
   std::vector<float> sequences;

@@ -96,15 +96,19 @@ bool DoesNotSuit(const Status& status) {
   return status.code() == Code::kInvalidArgument || status.code() == Code::kUnsupported;
 }
 
-// Time to read `count` bytes, warm: the best of many, since other work can only add to it.
-double LeastReadUs(const KernelTable& kernels, uint64_t count) {
-  constexpr int kRounds = 30;
+// Time to read `count` bytes: the best of many, since other work can only add to it.
+// `evictor`: of cold reads; nullptr for warm ones.
+double LeastReadUs(const KernelTable& kernels, CacheEvictor* evictor, uint64_t count) {
   constexpr uint64_t kBytesPerRound = uint64_t{1} << 20;
   AlignedBuffer<uint64_t> words(static_cast<size_t>(count / sizeof(uint64_t)));
-  const auto calls = std::max<uint64_t>(1, kBytesPerRound / std::max<uint64_t>(1, count));
+  const bool is_cold = evictor != nullptr;
+  const int rounds = is_cold ? 8 : 30;
+  const auto calls =
+      is_cold ? 1 : std::max<uint64_t>(1, kBytesPerRound / std::max<uint64_t>(1, count));
   double best = 0.0;
   uint64_t sum = 0;
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < rounds; ++round) {
+    if (is_cold) evictor->Evict();
     const Stopwatch watch;
     for (uint64_t call = 0; call < calls; ++call)
       sum ^= kernels.read_all(words.data(), words.size());
@@ -208,14 +212,17 @@ class CaseRunner {
     row.steps = case_.steps;
     row.density = density;
     row.format = format;
+    row.cache = CacheStateName(problem_.cache);
     return row;
   }
 
-  // Who has all steps of a sequence may read weight_ih once for all of them.
-  double LeastStepUs(const StepBytes& bytes) const {
-    if (case_.steps == 1) return LeastReadUs(kernels_, bytes.all());
-    return LeastReadUs(kernels_, bytes.recurrent) +
-           LeastReadUs(kernels_, bytes.input) / static_cast<double>(case_.steps);
+  // Who has all steps of a sequence may read weight_ih once for all of them, and finds weight_hh
+  // where the step before left it.
+  double LeastStepUs(const StepBytes& bytes) {
+    CacheEvictor* evictor = problem_.cache == CacheState::kCold ? &evictor_ : nullptr;
+    if (case_.steps == 1) return LeastReadUs(kernels_, evictor, bytes.all());
+    return LeastReadUs(kernels_, nullptr, bytes.recurrent) +
+           LeastReadUs(kernels_, evictor, bytes.input) / static_cast<double>(case_.steps);
   }
 
   Status AddOwn(Entrant made, const FormatSpec& format, double density) {
@@ -280,6 +287,7 @@ class CaseRunner {
     bench.what = streams ? BenchWhat::kSteps : BenchWhat::kSequences;
     bench.repetitions = problem_.repetitions;
     bench.seed = problem_.seed;
+    bench.cache = problem_.cache;
     // The reference that each is verified against takes a second for 1e9 multiply-adds.
     const int64_t products =
         case_.steps * case_.batch * case_.hidden * (case_.hidden + case_.input);
@@ -306,6 +314,7 @@ class CaseRunner {
   const KernelTable& kernels_;
   const OnnxRuntime* onnxruntime_;
   Notes* notes_;
+  CacheEvictor evictor_;
   const Case case_;
   const BenchShape shape_;
   std::vector<std::unique_ptr<Entrant>> entrants_;   // systems_ point into them
@@ -361,6 +370,8 @@ Result<BenchProblem> ParseBenchProblem(const std::string& yaml) {
   std::vector<std::string> peers;
   const bool has_peers = map.Has("peers");
   map.ReadStrings("peers", &peers);
+  std::string cache(CacheStateName(problem.cache));
+  map.Read("cache", &cache);
   map.Read("repetitions", &problem.repetitions);
   map.Read("seed", &problem.seed);
   ESPALIER_RETURN_IF_ERROR(map.Finish());
@@ -369,6 +380,11 @@ Result<BenchProblem> ParseBenchProblem(const std::string& yaml) {
     return InvalidArgument(
         StrCat("repetitions: at least 1 expected, ", problem.repetitions, " found"));
   }
+  const bool is_cold = cache == CacheStateName(CacheState::kCold);
+  if (!is_cold && cache != CacheStateName(CacheState::kWarm)) {
+    return InvalidArgument(StrCat("cache: warm or cold expected, '", cache, "' found"));
+  }
+  problem.cache = is_cold ? CacheState::kCold : CacheState::kWarm;
   const CellInfo* info = FindCell(cell);
   if (info == nullptr) {
     std::vector<std::string> names;

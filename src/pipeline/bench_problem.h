@@ -11,6 +11,7 @@
 //   threads: [1]                     of our own sessions and of the peers
 //   formats: [slot_8x8, csr]         beside dense; pruned in each one's own pieces
 //   peers: [onnxruntime_f32]         names of peers.inc, [] = none; all without the key
+//   cache: warm                      or cold: other work between steps (or sequences)
 //   repetitions: 25
 //   seed: 1
 //
@@ -25,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "base/caches.h"
 #include "base/status.h"
 #include "cells/cells.h"
 #include "formats/format.h"
@@ -44,6 +46,7 @@ struct BenchProblem {
   std::vector<int64_t> threads = {1};
   std::vector<FormatSpec> formats;
   std::vector<const Peer*> peers;
+  CacheState cache = CacheState::kWarm;
   int64_t repetitions = 25;
   uint64_t seed = 1;
 };

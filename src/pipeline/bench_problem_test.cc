@@ -77,6 +77,15 @@ TEST(BenchProblem, LeavesOutFormatsThatDoNotSuitAndGoesOn) {
       << notes[0];
 }
 
+TEST(BenchProblem, SaysWhereTheWeightsWere) {
+  for (const std::string cache : {"warm", "cold"}) {
+    const std::string yaml = "{hidden: 8, peers: [], repetitions: 1, cache: " + cache + "}";
+    const BenchProblem problem = ValueOrDie(ParseBenchProblem(yaml));
+    EXPECT_EQ(problem.cache == CacheState::kCold, cache == "cold");
+    EXPECT_EQ(ValueOrDie(RunBenchProblem(problem, {})).front().cache, cache);
+  }
+}
+
 TEST(BenchProblem, NamesTheKeyAndTheValueThatIsWrong) {
   const auto expect = [](const std::string& yaml, const std::vector<std::string>& parts) {
     ExpectError(ParseBenchProblem(yaml).status(), Code::kInvalidArgument, parts);
@@ -93,6 +102,7 @@ TEST(BenchProblem, NamesTheKeyAndTheValueThatIsWrong) {
   expect("{hidden: 8, peers: onnxruntime_i4}", {"peers", "did you mean 'onnxruntime_i8'"});
   expect("{hidden: 8, hiden: 8}", {"hiden", "did you mean 'hidden'"});
   expect("{hidden: 8, repetitions: 0}", {"repetitions", "0 found"});
+  expect("{hidden: 8, cache: cool}", {"cache", "warm or cold", "'cool'"});
 }
 
 TEST(BenchProblem, StopsWhenItIsCancelled) {

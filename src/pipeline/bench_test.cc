@@ -97,6 +97,21 @@ TEST_F(RunBenchTest, TimesBatchesOfStreams) {
   EXPECT_GT(timings[0].us_per_step->median, 0.0);
 }
 
+// Nothing brings weights back that other work has taken, and each sample is one call.
+TEST_F(RunBenchTest, TimesOneCallAfterOtherWork) {
+  options_.cache = CacheState::kCold;
+  options_.what = BenchWhat::kSequences;
+  options_.sequence_count = 2;
+  int calls = 0;
+  systems_[0].run_sequence = [&, inner = systems_[0].run_sequence](std::span<const float> x) {
+    ++calls;
+    return inner(x);
+  };
+  ASSERT_TRUE(TimeSystems(systems_, options_).ok());
+  constexpr int kVerified = 2, kFirst = 4, kTimed = 2;
+  EXPECT_EQ(calls, kVerified + kFirst + kTimed);
+}
+
 TEST_F(RunBenchTest, StopsWhenItIsCancelled) {
   const std::atomic<bool> cancel{true};
   options_.cancel = &cancel;

@@ -18,6 +18,7 @@ Json RowJson(const BenchRow& row) {
           {"format", row.format},
           {"dtype", row.dtype},
           {"target", row.target},
+          {"cache", row.cache},
           {"threads", row.threads},
           {"us_median", row.us.median},
           {"us_p25", row.us.p25},
@@ -52,6 +53,7 @@ Result<BenchRow> RowOf(const Json& json, const std::string& path) {
   ESPALIER_RETURN_IF_ERROR(in.Text("format", &row.format));
   ESPALIER_RETURN_IF_ERROR(in.Text("dtype", &row.dtype));
   ESPALIER_RETURN_IF_ERROR(in.Text("target", &row.target));
+  ESPALIER_RETURN_IF_ERROR(in.TextOr("cache", "warm", &row.cache));  // rows of before have none
   ESPALIER_RETURN_IF_ERROR(ReadCount(in, "threads", &row.threads));
   ESPALIER_RETURN_IF_ERROR(ReadTime(in, "us_median", &row.us.median));
   ESPALIER_RETURN_IF_ERROR(ReadTime(in, "us_p25", &row.us.p25));
