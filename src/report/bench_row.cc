@@ -8,24 +8,12 @@ namespace espalier {
 namespace {
 
 Json RowJson(const BenchRow& row) {
-  return {{"system", row.system},
-          {"cell", row.cell},
-          {"hidden", row.hidden},
-          {"input", row.input},
-          {"batch", row.batch},
-          {"steps", row.steps},
-          {"density", row.density},
-          {"format", row.format},
-          {"dtype", row.dtype},
-          {"target", row.target},
-          {"cache", row.cache},
-          {"threads", row.threads},
-          {"us_median", row.us.median},
-          {"us_p25", row.us.p25},
-          {"us_p75", row.us.p75},
-          {"error", row.error},
-          {"bytes", row.bytes},
-          {"roofline_us", row.roofline_us}};
+  return {{"system", row.system},       {"cell", row.cell},     {"hidden", row.hidden},
+          {"input", row.input},         {"batch", row.batch},   {"steps", row.steps},
+          {"density", row.density},     {"format", row.format}, {"dtype", row.dtype},
+          {"target", row.target},       {"cache", row.cache},   {"threads", row.threads},
+          {"us_median", row.us.median}, {"us_p25", row.us.p25}, {"us_p75", row.us.p75},
+          {"error", row.error},         {"bytes", row.bytes},   {"roofline_us", row.roofline_us}};
 }
 
 Status ReadCount(const ObjectReader& in, const std::string& key, int64_t* out) {

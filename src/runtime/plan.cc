@@ -496,13 +496,6 @@ class Planner {
     Emit(op);
   }
 
-  // Half of the cache: the rest of a step needs some, too.
-  Turns MakeTurns() {
-    bool* backward = arena_->Take<bool>(1);
-    if (backward != nullptr) *backward = true;  // the first step goes forward
-    return {backward, program_.near_cache_bytes / 2};
-  }
-
   // The rows of scratch that is as wide as the widest layer needs.
   static RowBuffer Narrowed(RowBuffer rows, size_t features) {
     rows.features = features;
@@ -527,19 +520,13 @@ class Planner {
     op.out = Value(node.out);
     switch (node.op) {
       case Op::kRecurrent:
-        for (size_t i = 0; i < node.layer_count; ++i) {
-          op.turns = MakeTurns();
-          AddLayer(node, node.layers[i], op);
-        }
+        for (size_t i = 0; i < node.layer_count; ++i) AddLayer(node, node.layers[i], op);
         return;
       case Op::kConv1d:
         op.state = State(node.state);
         op.windows = WindowsOf(node);
         [[fallthrough]];
-      case Op::kGemm:
-        op.product = MakeProduct(node.product);
-        op.turns = MakeTurns();
-        break;
+      case Op::kGemm: op.product = MakeProduct(node.product); break;
       case Op::kEmbedding: MakeTable(node.product.matrix->view, &op); break;
       case Op::kRelu: op.activation = options_.kernels->relu; break;
       case Op::kSigmoid: op.activation = options_.kernels->sigmoid; break;
@@ -557,7 +544,12 @@ class Planner {
     Emit(op);
   }
 
-  void Emit(const Operation& op) { Put(op, operations_, next_operation_++); }
+  void Emit(Operation op) {
+    // Half of the cache: the rest of a step needs some, too.
+    op.turns = {arena_->Take<bool>(1), program_.near_cache_bytes / 2};
+    if (op.turns.backward != nullptr) *op.turns.backward = true;  // the first goes forward
+    Put(op, operations_, next_operation_++);
+  }
 
   const Program& program_;
   const PlanOptions& options_;
