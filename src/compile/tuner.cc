@@ -236,7 +236,9 @@ Result<Choice> Tuner::Choose(const TunedPart& part, MatrixUse use) {
     }
     const bool may_be_missing = entry.status().code() == Code::kUnsupported && !entries.empty();
     if (!may_be_missing) return entry.status().WithContext(part.name);
-    refused.push_back({spec, 0.0, 0, entry.status().message()});
+    if (!options_.log.Wants(LogLevel::kDebug)) continue;
+    options_.log.Debug(StrCat("candidate matrix=", part.name, " format=", FormatName(spec),
+                              " refused=\"", entry.status().message(), "\""));
   }
   if (use != MatrixUse::kLookup && options_.tuning == Tuning::kMeasure) {
     Measure(RowsOf(use), &entries);
