@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 
 #include "base/strings.h"
 
@@ -41,11 +43,27 @@ std::string CpuName() {
   return CpuNameIn(std::string(std::istreambuf_iterator<char>(in), {}));
 }
 
+size_t CacheBytesOf(std::string_view size) {
+  size_t number = 0;
+  const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), number);
+  const std::string_view unit = size.substr(static_cast<size_t>(end - size.data()));
+  if (error != std::errc() || (unit != "K" && unit != "M")) return 0;
+  return number << (unit == "K" ? 10 : 20);
+}
+
 size_t NearCacheBytes() {
 #ifdef _SC_LEVEL2_CACHE_SIZE
-  const int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  const int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);  // the C library knows x86's
   if (bytes > 0) return static_cast<size_t>(bytes);
 #endif
+  constexpr int kCaches = 4;
+  for (int i = 0; i < kCaches; ++i) {
+    const std::string folder = StrCat("/sys/devices/system/cpu/cpu0/cache/index", i, "/");
+    std::string level, size;
+    std::ifstream(folder + "level") >> level;
+    std::ifstream(folder + "size") >> size;
+    if (level == "2" && CacheBytesOf(size) > 0) return CacheBytesOf(size);
+  }
   constexpr size_t kUsual = size_t{512} << 10;
   return kUsual;
 }

@@ -18,8 +18,10 @@ std::string CpuNameIn(std::string_view cpuinfo);
 // Of this machine's /proc/cpuinfo.
 std::string CpuName();
 
-// Bytes of the cache that a core has to itself behind its L1: what the system says of L2, or 512 KB
-// where it says nothing.
+// Of a size as Linux gives those of caches: "512K", "2M"; 0 for anything else.
+size_t CacheBytesOf(std::string_view size);
+// Bytes of the cache behind a core's L1: what the system says of L2, or 512 KB where it says
+// nothing.
 size_t NearCacheBytes();
 
 }  // namespace espalier

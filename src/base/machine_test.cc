@@ -28,5 +28,18 @@ TEST(CpuName, IsUnknownWithoutAnyOfThem) {
   }
 }
 
+TEST(Caches, HaveSizesInKilobytesAndMegabytes) {
+  EXPECT_EQ(CacheBytesOf("512K"), 512u << 10);
+  EXPECT_EQ(CacheBytesOf("2M"), 2u << 20);
+  for (const char* text : {"", "K", "512", "512 K", "-1K", "512KB", "2G"}) {
+    EXPECT_EQ(CacheBytesOf(text), 0u) << text;
+  }
+}
+
+TEST(Caches, AreOfSomeSizeOnEveryMachine) {
+  EXPECT_GE(NearCacheBytes(), size_t{32} << 10);
+  EXPECT_LE(NearCacheBytes(), size_t{1} << 30);
+}
+
 }  // namespace
 }  // namespace espalier
