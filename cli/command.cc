@@ -231,6 +231,18 @@ void AddExitOptions(CLI::App* app, ExitFlags* flags) {
   app->add_option("--exit-every", flags->every, "Steps from one look to the next (1)");
 }
 
+void AddRuleOptions(CLI::App* app, RuleChanges* changes) {
+  app->add_option("--delta-x", changes->delta_x,
+                  "Threshold for changes of x, in every layer with delta, in the place of its own");
+  app->add_option("--delta-h", changes->delta_h, "The same for changes of h");
+  app->add_flag("--no-skip", changes->no_skip, "Every step is an update");
+  app->add_flag("--no-banks", changes->no_banks, "All banks of units run at every step");
+  app->add_option("--idle", changes->idle,
+                  "How near to an end a gate is whose candidate is left out, in [0, 0.5], in every "
+                  "layer with idle candidates, in the place of its own");
+  app->add_option("--predicted", changes->predicted, "The same for predicted rows");
+}
+
 Status CheckDifferent(const std::string& output, const std::string& other) {
   std::error_code ignored;
   const bool same = output == other || std::filesystem::equivalent(output, other, ignored);

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "console.h"
 #include "model/graph.h"
+#include "pipeline/rule_changes.h"
 #include "runtime/early_exit.h"
 #include "tasks/task.h"
 #include "train/trainer.h"
@@ -99,6 +100,9 @@ struct ExitFlags {
   Result<std::optional<ExitRule>> Resolve() const;
 };
 void AddExitOptions(CLI::App* app, ExitFlags* flags);
+
+// Rules of dynamic pruning in the place of the network's own.
+void AddRuleOptions(CLI::App* app, RuleChanges* changes);
 
 // Reads a network from .onnx or .esp (by its first bytes, not by its name).
 Result<Graph> LoadNetwork(const std::string& path);

@@ -81,7 +81,7 @@ Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, co
     }
     return evaluation;
   }
-  if (flags.dynamic.changes_rules()) {
+  if (flags.dynamic.changes.any()) {
     return InvalidArgument(path +
                            ": --delta-x, --delta-h, --no-skip, --no-banks, --idle and --predicted "
                            "are for compiled networks (.esp); an .onnx file has its own rules");
@@ -163,15 +163,7 @@ Action AddEval(CLI::App* app) {
   app->add_option("input", flags->input, "Network (.onnx or .esp)")->required();
   app->add_option("--against", flags->against,
                   "Compare predictions, or a regression's outputs, with this network");
-  app->add_option("--delta-x", flags->dynamic.delta_x,
-                  "Threshold for changes of x, in every layer with delta, in the place of its own");
-  app->add_option("--delta-h", flags->dynamic.delta_h, "The same for changes of h");
-  app->add_flag("--no-skip", flags->dynamic.no_skip, "Every step is an update");
-  app->add_flag("--no-banks", flags->dynamic.no_banks, "All banks of units run at every step");
-  app->add_option("--idle", flags->dynamic.idle,
-                  "How near to an end a gate is whose candidate is left out, in [0, 0.5], in every "
-                  "layer with idle candidates, in the place of its own");
-  app->add_option("--predicted", flags->dynamic.predicted, "The same for predicted rows");
+  AddRuleOptions(app, &flags->dynamic.changes);
   AddExitOptions(app, &flags->exit);
   app->add_option("--exit-after", flags->dynamic.after,
                   "End all sequences after this share of their steps, to compare an exit with");

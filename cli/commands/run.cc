@@ -27,6 +27,7 @@ struct Flags {
   bool stream = false;
   bool check = false;
   std::optional<double> budget_us;
+  RuleChanges rules;
   ExitFlags exit;
 };
 
@@ -253,6 +254,7 @@ Status RunWhole(const Artifact& artifact, const Flags& flags, const Sequence& se
   options.threads = flags.threads;
   options.max_steps = std::max<int64_t>(sequence.steps, 1);
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
+  ESPALIER_RETURN_IF_ERROR(ChangeRules(artifact.graph(), flags.rules, &session));
   ESPALIER_RETURN_IF_ERROR(session.Run({sequence.steps, 1, sequence.features, sequence.ids, {}}));
   const std::span<const float> output = session.Output(0);
   const auto width = static_cast<size_t>(artifact.types().at(artifact.graph().outputs[0]).features);
@@ -279,6 +281,7 @@ Status RunAll(const Artifact& artifact, const Flags& flags, const std::optional<
   options.target = flags.target;
   options.threads = flags.threads;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
+  ESPALIER_RETURN_IF_ERROR(ChangeRules(artifact.graph(), flags.rules, &session));
   std::optional<ExitWatch> exit;
   if (rule) {
     Result<ExitWatch> watch = session.WatchFor(*rule);
@@ -356,6 +359,7 @@ Action AddRun(CLI::App* app) {
   app->add_option("--budget-us", flags->budget_us,
                   "Microseconds that a step may take: thresholds of delta are raised where one "
                   "takes longer");
+  AddRuleOptions(app, &flags->rules);
   AddExitOptions(app, &flags->exit);
   AddTargetOption(app, &flags->target);
   AddThreadsOption(app, &flags->threads, "Threads that share large matrices")

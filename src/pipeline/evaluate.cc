@@ -53,53 +53,6 @@ bool LeavesOutRows(const Graph& graph) {
   });
 }
 
-// Each in the layers that can follow it.
-Status ChangeRules(const Graph& graph, const DynamicUse& use, Session* session) {
-  bool sends = false, skips = false, has_banks = false, has_idle = false, has_predicted = false;
-  for (size_t i = 0; i < session->dynamic_layers(); ++i) {
-    const LayerActivity layer = session->Activity(i);
-    const Node& node = *FindNode(graph, std::string(layer.layer));
-    const auto own = use.rules.find(node.name);
-    LayerRules rules = own == use.rules.end() ? layer.rules : own->second;
-    if (node.delta.has_value()) {
-      rules.delta_x = use.delta_x.value_or(rules.delta_x);
-      rules.delta_h = use.delta_h.value_or(rules.delta_h);
-    }
-    if (use.no_skip) rules.skip = false;
-    if (use.no_banks) rules.banks = false;
-    if (layer.has_idle) rules.idle = use.idle.value_or(rules.idle);
-    if (layer.has_predicted) rules.predicted = use.predicted.value_or(rules.predicted);
-    has_idle |= layer.has_idle;
-    has_predicted |= layer.has_predicted;
-    sends |= node.delta.has_value();
-    skips |= node.skip;
-    has_banks |= node.banks.has_value();
-    ESPALIER_RETURN_IF_ERROR(session->SetRules(layer.layer, rules));
-  }
-  if ((use.delta_x || use.delta_h) && !sends) {
-    return InvalidArgument(
-        "delta: a network with a layer that has it expected, none found; "
-        "give it delta, with thresholds of 0 if need be, before it is compiled");
-  }
-  if (use.idle && !has_idle) {
-    return InvalidArgument(
-        "idle: a network with a layer that has idle candidates expected, none found; give it idle, "
-        "with an epsilon of 0 if need be, before it is compiled");
-  }
-  if (use.predicted && !has_predicted) {
-    return InvalidArgument(
-        "predicted: a network with a layer that has predicted rows expected, none found; give it a "
-        "predictor before it is compiled");
-  }
-  if (use.no_skip && !skips) {
-    return InvalidArgument("no skipping: a network with a layer that skips expected, none found");
-  }
-  if (use.no_banks && !has_banks) {
-    return InvalidArgument("no banks: a network with a layer that has banks expected, none found");
-  }
-  return Ok();
-}
-
 Status CheckEnd(const DynamicUse& use, const Dataset& dataset) {
   if (!(use.after > 0.0 && use.after <= 1.0)) {
     return InvalidArgument(
@@ -217,10 +170,7 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
     options.max_steps = std::clamp<int64_t>(dynamic->exit->every, 1, longest);
   }
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
-
-  if (dynamic->changes_rules()) {
-    ESPALIER_RETURN_IF_ERROR(ChangeRules(artifact.graph(), *dynamic, &session));
-  }
+  ESPALIER_RETURN_IF_ERROR(ChangeRules(artifact.graph(), dynamic->changes, &session));
 
   Scorer scorer(dataset, FormOf(artifact.graph()));
   const auto width = static_cast<size_t>(dataset.output_size());

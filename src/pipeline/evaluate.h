@@ -3,7 +3,6 @@
 #define ESPALIER_PIPELINE_EVALUATE_H_
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +11,7 @@
 #include "artifact/artifact.h"
 #include "base/status.h"
 #include "model/graph.h"
+#include "pipeline/rule_changes.h"
 #include "runtime/session.h"
 #include "tasks/dataset.h"
 #include "tasks/evaluation.h"
@@ -20,12 +20,8 @@ namespace espalier {
 
 // The dynamic pruning of an evaluation.
 struct DynamicUse {
-  std::optional<float> delta_x, delta_h;  // thresholds of all its layers, in the place of their own
-  bool no_skip = false;                   // every step is an update
-  bool no_banks = false;                  // all units run
-  std::optional<float> idle, predicted;   // epsilons, in layers that have these rules
-  std::map<std::string, LayerRules> rules;  // by layer, in the place of its own, before the above
-  std::vector<LayerActivity> activity;      // out: what each did; names are the artifact's
+  RuleChanges changes;
+  std::vector<LayerActivity> activity;  // out: what each did; names are the artifact's
 
   // Of data sets with a label a sequence: each ends where the network is sure, alone in its batch,
   std::optional<ExitRule> exit;
@@ -36,10 +32,6 @@ struct DynamicUse {
   double drop = 0.0;
   uint64_t drop_seed = 1;
   std::vector<int64_t> steps;  // out, with one of these: that were run, [N]
-
-  bool changes_rules() const {
-    return delta_x || delta_h || no_skip || no_banks || idle || predicted || !rules.empty();
-  }
 };
 
 // How long the sequences of an evaluation were.

@@ -228,7 +228,7 @@ Result<size_t> Search::Measure(double factor, bool skips) {
   point.factor = factor;
   point.skips = skips;
   DynamicUse use;
-  use.rules = RulesAt(point);
+  use.changes.rules = RulesAt(point);
   SessionOptions session;
   session.target = options_.target;
   ESPALIER_ASSIGN_OR_RETURN(const Evaluation found,
@@ -260,7 +260,7 @@ Result<size_t> Search::Measure(double factor, bool skips) {
   point.sent = ShareOf(all.x_sent + all.h_sent, all.x_columns + all.h_columns);
   if (all.rows > 0) point.rows = ShareOf(all.rows_run, all.rows);
   point.multiply_adds = ShareOf(all.multiply_adds, all.multiply_adds_without);
-  for (const auto& [name, rules] : use.rules) {
+  for (const auto& [name, rules] : use.changes.rules) {
     const LayerCounters& counters = layers[name];
     point.layers.push_back(
         {name, static_cast<double>(rules.delta_x), static_cast<double>(rules.delta_h),

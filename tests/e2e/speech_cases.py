@@ -30,6 +30,15 @@ stages:
   - compile: {name: delta}
 """
 
+BOTH_WAYS_RECIPE = """
+task: speech-keywords
+model: [{gru: {hidden: 8, direction: bidirectional}}, mean_over_time, {gemm: 10}]
+stages:
+  - train: {name: dense, epochs: 0}
+  - train: {epochs: 0, dynamic: [{name: delta}]}
+  - compile: {name: both}
+"""
+
 
 class Speech(Case):
 
@@ -99,6 +108,37 @@ class Speech(Case):
         for wrong in ("0", "-5", "nan"):
             self.bad(["--budget-us: a time above 0", f"{wrong} found"], "run", network,
                      "--budget-us", wrong, stdin=steps)
+        self.run_and_eval_take_the_same_rules(network, steps)
+
+    def test_run_takes_rules_of_a_network_of_whole_sequences(self):
+        recipe = self.path("both.yaml")
+        recipe.write_text(BOTH_WAYS_RECIPE)
+        self.good("recipe", "run", recipe, "--run", self.path("both"), "--data", self.tones)
+        network = self.path("both") / "both.esp"
+        steps = "\n".join(" ".join([str(0.1 * t)] * 32) for t in range(20)) + "\n"
+        own = self.good("run", network, stdin=steps).stdout
+        self.assertEqual(self.good("run", network, "--delta-h", "0", stdin=steps).stdout, own)
+        self.assertNotEqual(self.good("run", network, "--delta-x", "9", stdin=steps).stdout, own)
+        self.bad(["a layer that skips expected, none found"], "run", network, "--no-skip",
+                 stdin=steps)
+
+    # At a threshold that nothing reaches all steps but the first see what that sent.
+    def run_and_eval_take_the_same_rules(self, network, steps):
+        task = ("--task", "speech-keywords", "--data", self.tones)
+        rising = "\n".join(" ".join([str(0.1 * t)] * 32) for t in range(50)) + "\n"
+        own = self.good("run", network, stdin=rising).stdout
+        self.assertNotEqual(self.good("run", network, "--delta-x", "1e9", stdin=rising).stdout, own)
+        found = json.loads(self.good("eval", network, *task, "--delta-x", "0.75", "--json").stdout)
+        self.assertEqual(found["dynamic"][0]["delta_x"], 0.75)
+        for parts, flags in (
+                (["delta_x: a finite threshold of at least 0 expected, -1 found"], ("--delta-x", "-1")),
+                (["delta_h: a finite threshold of at least 0 expected, nan found"], ("--delta-h", "nan")),
+                (["a layer that skips expected, none found"], ("--no-skip",)),
+                (["a layer that has banks expected, none found"], ("--no-banks",)),
+                (["a layer that has idle candidates expected, none found"], ("--idle", "0.1")),
+                (["a layer that has predicted rows expected, none found"], ("--predicted", "0.1"))):
+            self.bad(parts, "eval", network, *task, *flags)
+            self.bad(parts, "run", network, *flags, stdin=steps)
 
     def test_a_changed_recording_trains_again(self):
         self.assertEqual(self.speech_run("speech_again").returncode, 0)
