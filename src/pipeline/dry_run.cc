@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 
 #include "base/strings.h"
@@ -158,6 +159,9 @@ Result<PlannedStage> PlanStage(const StageSpec& stage, const std::map<std::strin
     }
     case StageKind::kCompact: ESPALIER_RETURN_IF_ERROR(PlanCompact(known)); break;
     case StageKind::kThresholds: {
+      ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers,
+                                ThresholdLayers(known->graph, stage.thresholds));
+      planned.layers.assign(layers.begin(), layers.end());
       ESPALIER_ASSIGN_OR_RETURN(known->graph, WithThresholdsOfZero(known->graph, stage.thresholds));
       break;
     }

@@ -31,11 +31,12 @@ struct PlannedPool {
   bool is_largest = false;  // rows and cols are the most that may be left by then
 };
 
-// What a stage will do. All but kind and name: of prune stages; counts also of the first stage and
-// of compact stages.
+// What a stage will do. All but kind, name and layers: of prune stages; counts also of the first
+// stage and of compact stages.
 struct PlannedStage {
   StageKind kind = StageKind::kTrain;
   std::string name;
+  std::vector<std::string> layers;  // of thresholds stages: whose thresholds are looked for
   std::string granularity;
   std::string allocation;
   std::string per;

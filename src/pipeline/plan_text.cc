@@ -1,5 +1,6 @@
 #include "pipeline/plan_text.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,29 @@ namespace espalier {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// What a training does beside its loss, by the keys of docs/recipes.md; nothing of what is off.
+std::string ExtrasText(const TrainOptions& train) {
+  if (train.epochs == 0) return "";
+  const TrainOptions none;
+  std::string text;
+  const auto add = [&](const char* key, double value, double off, const char* what) {
+    if (value != off) text += StrCat("; ", key, " ", value, what);
+  };
+  add("update_penalty", train.update_penalty, none.update_penalty,
+      " on the share of updates and of banks that run");
+  add("delta_penalty", train.delta_penalty, none.delta_penalty, " on the changes of h");
+  add("send_penalty", train.send_penalty, none.send_penalty,
+      " on the share of x and h that is sent, by which thresholds are learned");
+  add("random_prefix", train.random_prefix, none.random_prefix,
+      ", the share of the sequences that are cut to their first steps");
+  add("clip_norm", train.clip_norm, none.clip_norm, "");
+  add("weight_decay", train.optimizer.weight_decay, none.optimizer.weight_decay, "");
+  add("label_smoothing", train.label_smoothing, none.label_smoothing, "");
+  if (train.dropout) text += StrCat("; dropout ", *train.dropout, " in the place of the model's");
+  if (train.noise_draws != none.noise_draws) text += StrCat("; noise_draws ", train.noise_draws);
+  return text;
+}
 
 std::string TrainingText(const TrainOptions& train) {
   if (train.epochs == 0) return "no training";
@@ -25,24 +49,52 @@ std::string TrainingText(const TrainOptions& train) {
   return text + ")";
 }
 
+std::string EpochText(double epoch) { return StrCat(std::round(100.0 * epoch) / 100.0); }
+
 std::string RegularizersText(const StageSpec& stage) {
+  const RegularizerSpec none;
   std::string text;
   for (const RegularizerSpec& spec : stage.regularizers) {
     text += StrCat("; ", spec.name, " of strength ", spec.strength);
     if (!spec.granularity.empty()) text += " over " + spec.granularity;
+    if (!spec.weights.empty()) text += " of " + StrJoin(spec.weights, " ");
+    if (spec.share != none.share) text += ", share " + FormatPercent(spec.share, 0);
+    if (spec.speed != none.speed) text += StrCat(", speed ", spec.speed);
+    if (spec.warmup_epochs > 0.0) {
+      text += StrCat(", from 0 over ", EpochText(spec.warmup_epochs), " epochs");
+    }
   }
   return text;
 }
 
+// The method with what it reads, by the keys of a recipe.
+std::string DynamicText(const DynamicSpec& spec) {
+  const std::pair<const char*, double> kFields[] = {
+      {"x", spec.x},
+      {"h", spec.h},
+      {"bank", static_cast<double>(spec.bank)},
+      {"size", static_cast<double>(spec.banks.size)},
+      {"top", static_cast<double>(spec.banks.top)},
+      {"epsilon", spec.epsilon},
+      {"predictor", static_cast<double>(spec.predictor)}};
+  const Result<const DynamicMethod*> method = FindDynamicMethod(spec.name);
+  std::string read;
+  for (const auto& [name, value] : kFields) {
+    const bool is_read =
+        method.ok() && std::count((*method)->reads.begin(), (*method)->reads.end(), name) > 0;
+    if (is_read) read += StrCat(read.empty() ? "" : ", ", name, " ", value);
+  }
+  return StrCat(spec.name, " in ", StrJoin(spec.layers, " "), read.empty() ? "" : " (", read,
+                read.empty() ? "" : ")");
+}
+
 std::string TrainText(const StageSpec& stage) {
-  std::string text = TrainingText(stage.train) + RegularizersText(stage);
-  for (const DynamicSpec& spec : stage.dynamic)
-    text += StrCat("; ", spec.name, " in ", StrJoin(spec.layers, " "));
+  std::string text = TrainingText(stage.train);
+  for (const DynamicSpec& spec : stage.dynamic) text += "; " + DynamicText(spec);
+  text += ExtrasText(stage.train) + RegularizersText(stage);
   if (!stage.keep_zeros) text += "; what was 0 trains, too";
   return text;
 }
-
-std::string EpochText(double epoch) { return StrCat(std::round(100.0 * epoch) / 100.0); }
 
 std::string ScheduleText(const StageSpec& stage) {
   const RampSpec& ramp = stage.ramp;
@@ -86,23 +138,52 @@ std::string PruneText(const StageSpec& stage, const PlannedStage& planned) {
   if (planned.is_least && planned.sparsity >= 0.0) {
     text += ", of which stages before may have cut all";
   }
+  if (stage.prune.threshold) text += StrCat(": what scores below ", *stage.prune.threshold);
+  if (stage.prune.multiple > 1) text += StrCat(", units in multiples of ", stage.prune.multiple);
   text += StrCat("; ", ScheduleText(stage), "; ", TrainingText(stage.train));
   if (stage.reconstruct == Reconstruction::kWeights) {
     text += "; what is left makes up for what went";
   } else if (stage.reconstruct == Reconstruction::kBias) {
     text += "; biases make up for what went";
   }
-  if (!stage.teacher.stage.empty()) text += "; distilled from " + stage.teacher.stage;
-  return text + RegularizersText(stage);
+  if (ReadsCalibration(stage)) {
+    text += StrCat("; looks at ", stage.calibration.sequences, " training sequences");
+  }
+  if (const TeacherSpec& teacher = stage.teacher; !teacher.stage.empty()) {
+    text += StrCat("; distilled from ", teacher.stage, ", weight ", teacher.weight);
+    if (teacher.hidden > 0.0) text += StrCat(", of hidden states ", teacher.hidden);
+  }
+  return text + ExtrasText(stage.train) + RegularizersText(stage);
 }
 
-std::string ThresholdsText(const ThresholdSpec& spec) {
-  const auto target = [](const char* what, const std::optional<double>& most) {
-    return most ? StrCat(what, " at most ", FormatPercent(*most, 2)) : std::string();
-  };
-  return StrCat("of ", spec.method, ", ", target("share of the metric lost", spec.loss),
-                target("columns sent", spec.sent), target("rows left", spec.rows),
-                target("multiply-adds", spec.multiply_adds));
+// What thresholds of delta are in proportion to.
+const char* ScaleText(const std::string& scale) {
+  return scale == "own"       ? "in proportion to those that layers have"
+         : scale == "common"  ? "the same everywhere"
+         : scale == "changes" ? "in proportion to the changes of x and h"
+                              : "in proportion to the changes of x and h, fitted to the loss";
+}
+
+std::string ThresholdsText(const ThresholdSpec& spec, const std::vector<std::string>& layers) {
+  const std::string target =
+      spec.loss
+          ? StrCat("that lose at most ", FormatPercent(*spec.loss, 2), " of the validation metric")
+      : spec.sent ? StrCat("that send at most ", FormatPercent(*spec.sent, 2), " of the columns")
+      : spec.rows ? StrCat("that run at most ", FormatPercent(*spec.rows, 2), " of the rows")
+                  : StrCat("that do at most ", FormatPercent(spec.multiply_adds.value_or(0.0), 2),
+                           " of the multiply-adds");
+  if (layers.empty()) {  // of a network that only skips
+    return StrCat("no thresholds to find: skipping stays",
+                  spec.loss ? StrCat(" if it loses at most ", FormatPercent(*spec.loss, 2),
+                                     " of the validation metric")
+                            : "");
+  }
+  const bool is_delta = spec.method == "delta";
+  std::string text =
+      StrCat(is_delta ? "thresholds" : "epsilons", " of ", spec.method, " in ",
+             StrJoin(layers, " "), ", ", is_delta ? ScaleText(spec.scale) : "the same everywhere");
+  if (spec.predictor) text += StrCat(", predictors of ", *spec.predictor);
+  return StrCat(text, "; ", spec.loss ? "those of the least work " : "the smallest ", target);
 }
 
 std::string CompileText(const CompileSpec& spec) {
@@ -110,13 +191,22 @@ std::string CompileText(const CompileSpec& spec) {
                 spec.formats.empty() ? "all formats" : StrJoin(spec.formats, " "), ", ",
                 !spec.measure        ? "the smallest"
                 : spec.costs.empty() ? "the fastest by measured times"
-                                     : "the fastest by the costs of " + spec.costs);
+                                     : "the fastest by the costs of " + spec.costs,
+                spec.target.empty() ? "" : " for " + spec.target,
+                !spec.measure            ? ""
+                : spec.batched_rows == 1 ? ", in single steps"
+                                         : StrCat(", in chunks of ", spec.batched_rows, " steps"),
+                spec.calibrate > 0
+                    ? StrCat("; x is rounded as ", spec.calibrate, " training sequences say")
+                    : "");
 }
 
 std::string EvaluateText(const EvaluateSpec& spec) {
-  return spec.exit ? StrCat("the test split, also with early exit at a confidence of ",
-                            FormatPercent(double{spec.exit->confidence}, 1))
-                   : "the test split";
+  if (!spec.exit) return "the test split";
+  return StrCat("the test split, also with early exit at a confidence of ",
+                FormatPercent(double{spec.exit->confidence}, 1), " at ", spec.exit->hold,
+                spec.exit->hold == 1 ? " look" : " looks in a row", ", one every ",
+                spec.exit->every, spec.exit->every == 1 ? " step" : " steps");
 }
 
 std::string BenchText(const BenchSpec& spec) {
@@ -129,7 +219,7 @@ std::string StageText(const StageSpec& stage, const PlannedStage& planned) {
     case StageKind::kTrain: return TrainText(stage);
     case StageKind::kPrune: return PruneText(stage, planned);
     case StageKind::kCompact: return "hidden units that influence nothing go";
-    case StageKind::kThresholds: return ThresholdsText(stage.thresholds);
+    case StageKind::kThresholds: return ThresholdsText(stage.thresholds, planned.layers);
     case StageKind::kCompile: return CompileText(stage.compile);
     case StageKind::kEvaluate: return EvaluateText(stage.evaluate);
     case StageKind::kBench: return BenchText(stage.bench);
@@ -203,6 +293,7 @@ std::string PlanJson(const Recipe& recipe, const std::vector<PlannedStage>& plan
       json["pools"] = std::move(pools);
       if (!least.empty()) json["at_least"] = std::move(least);
     }
+    if (stage.kind == StageKind::kThresholds) json["layers"] = stage.layers;
     const Json counts = {{"nonzeros", stage.nonzeros},
                          {"multiply_adds", stage.multiply_adds},
                          {"bytes", stage.bytes}};

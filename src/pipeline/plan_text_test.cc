@@ -40,7 +40,8 @@ TEST(PlanText, ListsEveryStageWithWhatItDoes) {
       {"dense (train): 6 epochs", "adam",
        "units (prune): unit by magnitude, uniform per tensor, 50.00 % in all; cubic from "
        "epoch 0 to 2",
-       "every 20 steps; 3 epochs", "distilled from dense", "compact (compact): ",
+       "every 20 steps; 3 epochs", "distilled from dense, weight 0.5",
+       "looks at 256 training sequences", "compact (compact): ",
        "slots (prune): slot_8x8 by taylor, uniform per gate, 75.00 % in all; at once; no "
        "training",
        "lstm0.weight_hh[o] 16x16: 75.00 %", "compile (compile): bf16, all formats, the smallest",
@@ -83,7 +84,8 @@ TEST(PlanText, SaysAtMostWhereUnitsMayDieOfNoise) {
       "[{name: "
       "sparse_vd, strength: 1, granularity: unit}]}, compact, prune: {name: b, granularity: "
       "slot_8x8, sparsity: 0.9}");
-  ExpectParts(plan.text, {"sparse_vd of strength 1 over unit",
+  ExpectParts(plan.text, {"as much as the trained weights say: what scores below 0; ",
+                          "sparse_vd of strength 1 over unit",
                           "lstm0.weight_hh at most 96x24: at least 90.00 %"});
   for (const int stage : {1, 2, 3}) EXPECT_TRUE(plan.json[stage].at("bytes").is_null()) << stage;
   EXPECT_TRUE(PlanOf("train: {regularizers: [{name: hard_concrete, strength: 0.1, granularity: "
@@ -118,6 +120,60 @@ TEST(PlanText, SaysAboutWhereARankingSharesOut) {
               {"90.00 % in all", "lstm0.weight_hh 96x24: by the trained weights", "leaves about "});
   EXPECT_EQ(plan.json[1].at("sparsity"), 0.9);
   EXPECT_EQ(plan.json[1].at("certainty"), "about");
+}
+
+// As in recipes/icu-mortality-delta.yaml and recipes/speech-keywords-skip.yaml.
+TEST(PlanText, SaysRulesPenaltiesAndWhichThresholdsAreLookedFor) {
+  const Plan plan = PlanOf(
+      "train: {name: dense, clip_norm: 1, weight_decay: 0.01, dropout: 0.25, random_prefix: 0.5}, "
+      "train: {name: budget, dynamic: [{name: delta, layers: [gru0], x: 0.2, h: 0.1}, {name: "
+      "skip}], update_penalty: 0.5, delta_penalty: 0.1, send_penalty: 0.02}, "
+      "thresholds: {scale: own, loss: 0.004, layers: '*'}, "
+      "compile: {batched_rows: 1}, evaluate: {exit: {confidence: 0.9, hold: 3, every: 5}}",
+      "gru: 24, last_step, dropout: 0.5, gemm: 10");
+  ExpectParts(
+      plan.text,
+      {"clip_norm 1", "weight_decay 0.01", "dropout 0.25 in the place of the model's",
+       "random_prefix 0.5, the share of the sequences that are cut",
+       "delta in gru0 (x 0.2, h 0.1, bank 1); skip in *;",
+       "update_penalty 0.5 on the share of updates", "delta_penalty 0.1 on the changes of h",
+       "send_penalty 0.02 on the share of x and h that is sent",
+       "thresholds (thresholds): thresholds of delta in gru0, in proportion to those that "
+       "layers have; those of the least work that lose at most 0.40 % of the validation "
+       "metric",
+       "the fastest by measured times, in single steps",
+       "at a confidence of 90.0 % at 3 looks in a row, one every 5 steps"});
+  EXPECT_EQ(plan.json[2].at("layers"), nlohmann::json({"gru0"}));
+  EXPECT_EQ(plan.json[1].at("parameters").at("update_penalty"), 0.5);
+}
+
+TEST(PlanText, SaysHowThresholdsAreFound) {
+  const auto text = [](const std::string& thresholds, const std::string& rules = "") {
+    return PlanOf("train: {dynamic: [" + rules + "]}, thresholds: {" + thresholds + "}",
+                  "gru: 24, gru: 24, last_step, gemm: 10")
+        .text;
+  };
+  ExpectParts(
+      text("sent: 0.3"),
+      {"delta in gru0 gru1, in proportion to the changes of x and h, fitted to the loss; the "
+       "smallest that send at most 30.00 % of the columns"});
+  ExpectParts(text("multiply_adds: 0.5, scale: common, layers: gru1"),
+              {"delta in gru1, the same everywhere; the smallest that do at most 50.00 % of the "
+               "multiply-adds"});
+  ExpectParts(text("rows: 0.4, method: predicted, predictor: 8"),
+              {"epsilons of predicted in gru0 gru1, the same everywhere, predictors of 8; the "
+               "smallest that run at most 40.00 % of the rows"});
+  ExpectParts(text("loss: 0.01", "{name: skip}"),
+              {"no thresholds to find: skipping stays if it loses at most 1.00 % of the validation "
+               "metric"});
+}
+
+TEST(PlanText, SaysAllOfRegularizers) {
+  ExpectParts(PlanOf("train: {regularizers: [{name: targeted_dropout, strength: 0.5, share: 0.75, "
+                     "granularity: unit, weights: '*.weight_hh', warmup_epochs: 2}]}")
+                  .text,
+              {"targeted_dropout of strength 0.5 over unit of *.weight_hh, share 75 %, from 0 over "
+               "2 epochs"});
 }
 
 }  // namespace

@@ -72,25 +72,6 @@ double EpsilonAt(double factor) {
   return 0.5 * factor / (factor + kHalfAt) * (1.0 + kHalfAt / kMostFactor);
 }
 
-// The names of the layers whose thresholds are looked for.
-Result<std::set<std::string>> LayersOf(const Graph& graph, const ThresholdSpec& spec) {
-  std::vector<std::string> all, with_method, updating;
-  for (const Node& node : graph.nodes) {
-    if (!IsRecurrent(node)) continue;
-    all.push_back(node.name);
-    if (HasMethod(node, spec)) with_method.push_back(node.name);
-    if (CanHave(node, spec)) updating.push_back(node.name);
-  }
-  if (all.empty()) {
-    return InvalidArgument("a network with a recurrent layer expected, none found");
-  }
-  if (!spec.layers.empty()) {
-    return ChooseByPattern(spec.layers, all, "layers");
-  }
-  const std::vector<std::string>& chosen = with_method.empty() ? updating : with_method;
-  return std::set<std::string>(chosen.begin(), chosen.end());
-}
-
 std::vector<std::string> NamesOf(const Scales& scales) {
   std::vector<std::string> names;
   for (const auto& [name, scale] : scales) names.push_back(name);
@@ -461,9 +442,27 @@ Status ValidateThresholds(const ThresholdSpec& spec) {
                          "' found" + DidYouMean(spec.scale, scales));
 }
 
+Result<std::set<std::string>> ThresholdLayers(const Graph& graph, const ThresholdSpec& spec) {
+  std::vector<std::string> all, with_method, updating;
+  for (const Node& node : graph.nodes) {
+    if (!IsRecurrent(node)) continue;
+    all.push_back(node.name);
+    if (HasMethod(node, spec)) with_method.push_back(node.name);
+    if (CanHave(node, spec)) updating.push_back(node.name);
+  }
+  if (all.empty()) {
+    return InvalidArgument("a network with a recurrent layer expected, none found");
+  }
+  if (!spec.layers.empty()) {
+    return ChooseByPattern(spec.layers, all, "layers");
+  }
+  const std::vector<std::string>& chosen = with_method.empty() ? updating : with_method;
+  return std::set<std::string>(chosen.begin(), chosen.end());
+}
+
 Result<Graph> WithThresholdsOfZero(const Graph& graph, const ThresholdSpec& spec) {
   ESPALIER_RETURN_IF_ERROR(ValidateThresholds(spec));
-  ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(graph, spec));
+  ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, ThresholdLayers(graph, spec));
   const bool skips = std::any_of(graph.nodes.begin(), graph.nodes.end(),
                                  [](const Node& node) { return node.skip; });
   // Of a network that only skips it is skipping that a loss leaves in, or not.
@@ -492,7 +491,7 @@ Result<FoundThresholds> FindThresholds(const Graph& given, const Dataset& valid,
   ESPALIER_ASSIGN_OR_RETURN(Graph graph, WithThresholdsOfZero(given, spec));
   ESPALIER_RETURN_IF_ERROR(
       FitNewPredictors(given, options.train == nullptr ? valid : *options.train, &graph));
-  ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, LayersOf(given, spec));
+  ESPALIER_ASSIGN_OR_RETURN(const std::set<std::string> layers, ThresholdLayers(given, spec));
   if (valid.label_count() == 0) {
     return InvalidArgument("a validation split with sequences expected, none found");
   }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,10 @@ struct ThresholdSpec {
 // Errors: kInvalidArgument for none or several targets, a target out of its range, an unknown
 // scale or method, or what is for another method.
 Status ValidateThresholds(const ThresholdSpec& spec);
+
+// The layers whose thresholds are looked for; none where only skipping is chosen or left. Errors:
+// kInvalidArgument for a graph without a recurrent layer, or a pattern that matches none.
+Result<std::set<std::string>> ThresholdLayers(const Graph& graph, const ThresholdSpec& spec);
 
 // The graph with the method, thresholds or epsilons of 0, in the layers that the spec means; a bank
 // or a predictor that is there stays. Errors: ValidateThresholds's; kInvalidArgument for a graph
