@@ -61,6 +61,8 @@ std::vector<Chart> MaskCharts(const ModelRecord& model);
 std::vector<Chart> LeftOutCharts(const ModelRecord& model);
 // What it did at each step of one sequence: shares, and which inputs and units were sent.
 std::vector<Chart> ActivityCharts(const ModelRecord& model);
+// What of it is not drawn, and why: a sentence each.
+std::vector<std::string> NotDrawnTexts(const ModelRecord& model);
 // The metric of each point over multiply-adds, and over time where that was measured.
 std::vector<Chart> ThresholdCharts(const ThresholdCurve& curve);
 // Bytes of each model's file, and its weights that are not 0.

@@ -20,6 +20,8 @@ double ShareOf(int64_t part, int64_t whole) {
   return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
+bool HasMap(const ActivityRecord& record) { return record.map && record.map->steps > 0; }
+
 // [features, steps] of a map: which row, how often it was sent.
 struct Picture {
   const std::vector<uint8_t>& sent;
@@ -386,7 +388,7 @@ std::vector<Chart> LeftOutCharts(const ModelRecord& model) {
 std::vector<Chart> ActivityCharts(const ModelRecord& model) {
   std::vector<Chart> charts;
   for (const ActivityRecord& record : model.activity) {
-    if (!record.map || record.map->steps == 0) continue;
+    if (!HasMap(record)) continue;
     const ActivityMap& map = *record.map;
     charts.push_back(StepsChart(record));
     if (map.inputs > 0) {
@@ -399,6 +401,31 @@ std::vector<Chart> ActivityCharts(const ModelRecord& model) {
     }
   }
   return charts;
+}
+
+std::vector<std::string> NotDrawnTexts(const ModelRecord& model) {
+  std::vector<std::string> without_map, with_rows;
+  for (const ActivityRecord& record : model.activity) {
+    if (!HasMap(record)) {
+      without_map.push_back(LayerName(record));
+    } else if (record.rows > 0) {
+      with_rows.push_back(LayerName(record));
+    }
+  }
+  std::vector<std::string> texts;
+  if (!without_map.empty()) {
+    texts.push_back(
+        StrCat("Single steps of ", StrJoin(without_map, ", "),
+               " are not drawn: a network with a reverse direction or a decoder runs whole "
+               "sequences, in which nobody sees what one step leaves out. The counters are of all "
+               "steps."));
+  }
+  if (!with_rows.empty()) {
+    texts.push_back(StrCat("Of ", StrJoin(with_rows, ", "),
+                           " it is drawn how many rows of its gates were multiplied at each step, "
+                           "not of which units: rows are counted, and not kept by unit."));
+  }
+  return texts;
 }
 
 std::vector<Chart> ThresholdCharts(const ThresholdCurve& curve) {

@@ -211,9 +211,7 @@ void Page::Activity() {
     const std::vector<Chart> maps = ActivityCharts(*model);
     charts.insert(charts.end(), maps.begin(), maps.end());
     page_.Charts(charts, "stack");
-    if (maps.empty()) {
-      page_.Absent("No picture of single steps: the network needs whole sequences.");
-    }
+    for (const std::string& text : NotDrawnTexts(*model)) page_.Absent(text);
   }
   if (record_.thresholds) {
     page_.Add(StrCat("<p class=\"note\" style=\"margin:20px 0 14px\">",

@@ -56,6 +56,30 @@ TEST(ReportHtml, SaysWhichSparsityASearchKept) {
   EXPECT_THAT(ReportHtml(record, {}), HasSubstr("50.00 % kept of 50.00 %, 87.50 % tried"));
 }
 
+TEST(ReportHtml, SaysWhichStepsAndRowsAreNotDrawn) {
+  RunRecord record = Named("plain");
+  ActivityRecord skip, rows;
+  skip.layer = "lstm0";
+  skip.skip = true;
+  rows.layer = "lstm1";
+  rows.rows = 8;
+  rows.map = ActivityMap{0, 2, 0, 0, {3}, {}, {}, {0.5, 1.0}};
+  ModelRecord& model = record.models["pruned"];
+  model.activity = {skip, rows};
+  const std::string one = ReportHtml(record, {});
+  EXPECT_THAT(one, HasSubstr("Single steps of lstm0 are not drawn"));
+  EXPECT_THAT(one, HasSubstr("Of lstm1 it is drawn how many rows"));
+  rows.map.reset();
+  rows.reverse = true;
+  model.activity = {rows, skip};
+  const std::string none = ReportHtml(record, {});
+  EXPECT_THAT(none, HasSubstr("Single steps of lstm1_reverse, lstm0 are not drawn"));
+  EXPECT_THAT(none, Not(HasSubstr("it is drawn how many")));
+  skip.map = ActivityMap{0, 2, 0, 0, {1}, {}, {}};
+  model.activity = {skip};
+  EXPECT_THAT(ReportHtml(record, {}), Not(HasSubstr("not drawn")));
+}
+
 TEST(ReportHtml, NamesNoOtherPlace) {
   const std::string html = ReportHtml(Named("plain"), {});
   EXPECT_THAT(html, Not(HasSubstr("src=")));
