@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "model/without_rules.h"
@@ -14,17 +15,17 @@ namespace {
 using namespace ::espalier::testing;
 
 // Two layers of a cell, sparse, with an output at each step. 21 units are banks of 5 and one of 1,
-// so that banks begin and end within row groups.
+// so that banks begin and end within row groups; or both layers have banks of another size.
 Graph Network(CellKind cell, int64_t top, bool skip = false,
-              Direction direction = Direction::kForward) {
+              Direction direction = Direction::kForward, int64_t size = 5) {
   Rng rng(21);
   GraphBuilder builder("banks", kFeatures, &rng);
   GraphBuilder::RecurrentOptions options;
   options.direction = direction;
   options.skip = skip;
-  options.banks = UnitBanks{5, top};
+  options.banks = UnitBanks{size, top};
   builder.Recurrent(cell, 21, options);
-  options.banks->size = 4;
+  options.banks->size = std::min<int64_t>(size, 4);
   builder.Recurrent(cell, 10, options);
   Graph graph = ValueOrDie(builder.Gemm(4).Finish());
   ZeroRandomWeights(0.6, &rng, &graph);
@@ -67,6 +68,32 @@ TEST_P(BanksOnEveryTarget, EqualTheReference) {
           EXPECT_GT(counters.units_run, 0u);
           EXPECT_LT(counters.units_run, counters.units);
           EXPECT_EQ(counters.units, (counters.steps - counters.skipped) * 21);
+        }
+      }
+    }
+  }
+}
+
+// Each unit by its own score, or the k of the largest.
+TEST(Banks, OfSingleUnitsEqualTheReference) {
+  for (const CellKind cell : {CellKind::kLstmCell, CellKind::kGruCell}) {
+    for (const uint64_t top : {0, 1, 7}) {
+      const Graph graph = Network(cell, static_cast<int64_t>(top), false, Direction::kForward,
+                                  /*size=*/1);
+      for (const FormatSpec& spec :
+           {FormatSpec{FormatId::k_slot, 8, 8}, FormatSpec{FormatId::k_slot, 64, 16},
+            FormatSpec{FormatId::k_csr}, FormatSpec{FormatId::k_rows}, FormatSpec()}) {
+        const Artifact artifact = ArtifactOf(graph, spec);
+        Session session = SessionOf(artifact, 3, 12);
+        Rng rng(7);
+        ExpectMatchesReference(Fitted(graph, spec), RandomBatch(graph, 12, 3, 0, &rng),
+                               RandomStates(graph, 3, &rng), &session);
+        const LayerCounters& counters = session.Activity(0).counters;
+        EXPECT_EQ(counters.units, counters.steps * 21);
+        EXPECT_LT(counters.units_run, counters.units);
+        EXPECT_GT(counters.units_run, 0u);
+        if (top > 0) {
+          EXPECT_EQ(counters.units_run, counters.steps * top);
         }
       }
     }

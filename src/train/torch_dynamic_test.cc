@@ -60,11 +60,12 @@ Graph NetworkOf(const Case& which) {
 // threshold within rounding here.
 TEST(TorchDynamic, EqualsTheReference) {
   for (const CellInfo& cell : kCells) {
-    const UnitBanks threes{3, 0}, top_two{2, 1};
+    const UnitBanks threes{3, 0}, top_two{2, 1}, three_units{1, 3};
     for (const Case& rules :
          {Case{.has_delta = true}, Case{.skips = true}, Case{.has_delta = true, .skips = true},
           Case{.banks = threes}, Case{.skips = true, .banks = threes}, Case{.banks = top_two},
-          Case{.idle = IdleCandidates{0.45}}, Case{.predicted = PredictedRows{3, 0.2}},
+          Case{.banks = three_units}, Case{.idle = IdleCandidates{0.45}},
+          Case{.predicted = PredictedRows{3, 0.2}},
           Case{.skips = true, .idle = IdleCandidates{0.45}, .predicted = PredictedRows{3, 0.2}}}) {
       if (cell.reset_before && (rules.has_delta || rules.banks.has_value())) continue;
       const bool leaves_out_rows = rules.idle.has_value() || rules.predicted.has_value();

@@ -30,6 +30,15 @@ stages:
   - compile: {name: delta}
 """
 
+UNITS_RECIPE = """
+task: speech-keywords
+model: [{gru: 24}, mean_over_time, {gemm: 10}]
+stages:
+  - train: {epochs: 1, dynamic: [{name: banks, size: 1, top: 8}]}
+  - compile: {name: units}
+  - evaluate
+"""
+
 BOTH_WAYS_RECIPE = """
 task: speech-keywords
 model: [{gru: {hidden: 8, direction: bidirectional}}, mean_over_time, {gemm: 10}]
@@ -109,6 +118,18 @@ class Speech(Case):
             self.bad(["--budget-us: a time above 0", f"{wrong} found"], "run", network,
                      "--budget-us", wrong, stdin=steps)
         self.run_and_eval_take_the_same_rules(network, steps)
+
+    def test_banks_of_single_units_run_so_many_at_each_step(self):
+        recipe = self.path("units.yaml")
+        recipe.write_text(UNITS_RECIPE)
+        self.good("recipe", "run", recipe, "--run", self.path("units"), "--data", self.tones)
+        network = self.path("units") / "units.esp"
+        task = ("--task", "speech-keywords", "--data", self.tones)
+        layer = json.loads(self.good("eval", network, *task, "--json").stdout)["dynamic"][0]
+        self.assertEqual(layer["units_run"] * 24, layer["units"] * 8)
+        steps = "\n".join([" ".join(["0.5"] * 32)] * 20) + "\n"
+        own = self.good("run", network, stdin=steps).stdout
+        self.assertNotEqual(self.good("run", network, "--no-banks", stdin=steps).stdout, own)
 
     def test_run_takes_rules_of_a_network_of_whole_sequences(self):
         recipe = self.path("both.yaml")
