@@ -14,8 +14,10 @@ void CopyFloats(const float* from, size_t count, float* to) {
 }
 
 void RunGemm(const Operation& op, const RunContext& run) {
-  op.product.Run(run.team, op.in, op.out, run.RowsOf(op.in),
-                 op.turns.Next(op.product.weight.bytes.size(), run.team));
+  const EncodedView& weight = op.product.weight;
+  const size_t count = run.RowsOf(op.in);
+  op.product.Run(run.team, op.in, op.out, count,
+                 op.turns.Next(weight.bytes.size(), weight.spec.type, count, run.team));
 }
 
 // Windows of the rows [first, first + count) of a Conv1d, tap by tap: where a tap reads a step of

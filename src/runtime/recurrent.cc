@@ -138,18 +138,18 @@ class InputProducts {
 };
 
 // The direction of a step's products, of which `with_input` are the input's, too.
-bool NextTurn(const Operation& op, const RunContext& run, bool with_input) {
+bool NextTurn(const Operation& op, const RunContext& run, bool with_input, size_t count) {
   const RecurrentLayer& layer = op.recurrent;
-  return op.turns.Next(
-      layer.recurrent.weight.bytes.size() + (with_input ? layer.input.weight.bytes.size() : 0),
-      run.team);
+  const EncodedView& recurrent = layer.recurrent.weight;
+  const size_t input_bytes = with_input ? layer.input.weight.bytes.size() : 0;
+  return op.turns.Next(recurrent.bytes.size() + input_bytes, recurrent.spec.type, count, run.team);
 }
 
 // The products of a step of `count` rows; without an `x` the input's have been made.
 void MultiplyStep(const Operation& op, const RunContext& run, const RowsAt* x, RowsAt h,
                   size_t count) {
   const RecurrentLayer& layer = op.recurrent;
-  const bool backward = NextTurn(op, run, x != nullptr);
+  const bool backward = NextTurn(op, run, x != nullptr, count);
   if (x != nullptr && !backward) layer.input.Run(run.team, *x, layer.ax, count);
   layer.recurrent.Run(run.team, h, layer.ah, count, backward);
   if (x != nullptr && backward) layer.input.Run(run.team, *x, layer.ax, count, backward);
@@ -162,7 +162,7 @@ void RunParts(const Operation& op, const RunContext& run, const StepRows& rows,
   const RecurrentLayer& layer = op.recurrent;
   const RowsAt x = inputs.RowsFrom(rows.s);
   const RowsAt h = HiddenRows(layer, run, rows);
-  const bool backward = NextTurn(op, run, with_input);
+  const bool backward = NextTurn(op, run, with_input, rows.count);
   run.team->For(layer.parts.per_thread, [&](size_t part) {
     if (backward) part = MirroredIn(layer.parts.per_thread, part);
     const auto multiply_input = [&] {

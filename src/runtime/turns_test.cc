@@ -2,6 +2,7 @@
 #include <numeric>
 #include <vector>
 
+#include "runtime/operation.h"
 #include "runtime/session.h"
 #include "runtime/session_test_support.h"
 
@@ -85,6 +86,21 @@ TEST(Turns, AreTakenByStepsOfMoreWeightsThanHalfOfTheCache) {
   const std::vector<std::vector<Multiplied>> turning = {kThere, kBack, kThere, kBack};
   EXPECT_EQ(OrdersOf(0, 1, 4), turning);
   EXPECT_EQ(OrdersOf(2 * kWeightBytes - 2, 1, 4), turning);
+}
+
+// Each piece of which would round all of them again.
+TEST(Turns, AreNotTakenByManyRowsOrSeveralOfEightBits) {
+  const auto next = [](WeightType type, size_t count) {
+    bool backward = true;
+    const Turns turns = {&backward, 0};
+    turns.Next(1, type, count, nullptr);
+    return turns.Next(1, type, count, nullptr);
+  };
+  EXPECT_TRUE(next(WeightType::kI8, 1));
+  EXPECT_FALSE(next(WeightType::kI8, 2));
+  EXPECT_TRUE(next(WeightType::kF32, 16));
+  EXPECT_FALSE(next(WeightType::kF32, 17));
+  EXPECT_TRUE(next(WeightType::kBf16, 16));
 }
 
 TEST(Turns, AreNotTakenWhereTheCacheHoldsThem) {
