@@ -367,9 +367,9 @@ TEST(DryRun, GoesOnWhereTheTrainedWeightsDecideTheShapes) {
   EXPECT_LT(planned[1].nonzeros, planned[0].nonzeros / 2);
   ExpectError(DryRunOf(kTwoLayers, StrCat(kOpen, "prune: {name: b, weights: '*.nonsense'}")),
               Code::kInvalidArgument, {"stages[3].prune", "*.nonsense"});
-  ExpectError(DryRunOf(kTwoLayers,
-                       StrCat(kOpen, "prune: {name: b, granularity: unit, criterion: jacobian}")),
-              Code::kInvalidArgument, {"stages[3].prune", "jacobian", "gemm0.weight"});
+  ExpectError(
+      DryRunOf(kTwoLayers, StrCat(kOpen, "prune: {name: b, weights: '*', criterion: jacobian}")),
+      Code::kInvalidArgument, {"stages[3].prune", "jacobian", "gemm0.weight"});
 }
 
 // A ranking of one pool takes as much as equal shares: 12 of 24 units, then 2 of the 12.
@@ -454,7 +454,6 @@ TEST(DryRun, LooksAtTheCriterionAndTheScheduleOfTheStage) {
     all.emplace_back("stages[1].prune");
     ExpectError(DryRunOf(kModel, "train, prune: {" + stage + "}"), Code::kInvalidArgument, all);
   };
-  refuses("criterion: jacobian, granularity: unit, sparsity: 0.5", {"jacobian", "gemm0.weight"});
   refuses("criterion: jacobian, weights: '*', epochs: 1", {"jacobian", "gemm0.weight"});
   for (const char* criterion : {"momentum", "movement"}) {
     refuses(
@@ -467,10 +466,15 @@ TEST(DryRun, LooksAtTheCriterionAndTheScheduleOfTheStage) {
           {"schedule.regrow", "unit"});
   refuses("criterion: taylor, allocation: threshold, sparsity: 0.5, epochs: 1",
           {"threshold: a number expected", "taylor"});
-  ExpectError(DryRunOf("lstm: {hidden: 8, projection: 4}, last_step, gemm: 10",
-                       "train, prune: {criterion: jacobian, sparsity: 0.5}"),
-              Code::kInvalidArgument, {"stages[1].prune", "jacobian", "lstm0.weight_hr"});
+  ExpectError(DryRunOf("lstm: 8, conv1d: {outputs: 4, kernel_size: 3}, last_step, gemm: 10",
+                       "train, prune: {criterion: jacobian, granularity: unit, weights: '*', "
+                       "sparsity: 0.5}"),
+              Code::kInvalidArgument, {"stages[1].prune", "jacobian", "unit 0 of conv1d0"});
+  ASSERT_OK(DryRunOf("lstm: {hidden: 8, projection: 4}, last_step, gemm: 10",
+                     "train, prune: {criterion: jacobian, sparsity: 0.5}"));
   ASSERT_OK(DryRunOf(kModel, "train, prune: {criterion: jacobian, sparsity: 0.5}"));
+  ASSERT_OK(
+      DryRunOf(kModel, "train, prune: {criterion: jacobian, granularity: unit, sparsity: 0.5}"));
   ASSERT_OK(DryRunOf(kModel, "train, prune: {criterion: movement, epochs: 1}"));
 }
 

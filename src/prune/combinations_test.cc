@@ -1,6 +1,7 @@
 // Every criterion with every allocation and every granularity, per tensor and per gate.
 #include <algorithm>
 
+#include "base/strings.h"
 #include "prune/compact.h"
 #include "prune/plan.h"
 #include "prune/plan_test_support.h"
@@ -13,6 +14,7 @@ namespace {
 using ::espalier::testing::Digits;
 using ::espalier::testing::DroppedIn;
 using ::espalier::testing::EveryStatistic;
+using ::espalier::testing::ExpectError;
 using ::espalier::testing::Masks;
 using ::espalier::testing::ValueOrDie;
 using ::espalier::testing::Words;
@@ -30,12 +32,34 @@ std::string TextOf(const Granularity& granularity) {
   return std::string(granularity.name) + tile[static_cast<size_t>(granularity.tile)];
 }
 
-// Some statistics are those of some matrices only; other pairs are refused.
+// What is not known of rows that are looked up; all other pairs go together (docs/methods.md).
 bool GoTogether(const Criterion& criterion, const Granularity& granularity) {
-  const bool looks_up = granularity.domain == Domain::kEmbeddings;
-  const bool spans_all = granularity.extent == Extent::kUnits;
-  if ((criterion.needs & kNeedsSpectrumGradient) != 0) return !looks_up && !spans_all;
-  return (criterion.needs & (kNeedsInputPower | kNeedsInverseMoment)) == 0 || !looks_up;
+  constexpr Needs kOfProducts = kNeedsInputPower | kNeedsInverseMoment | kNeedsSpectrumGradient;
+  return granularity.domain != Domain::kEmbeddings || (criterion.needs & kOfProducts) == 0;
+}
+
+TEST(EveryPair, IsRefusedWhereTheCriterionKnowsNothing) {
+  std::vector<std::string> refused;
+  for (const Criterion* criterion : AllCriteria()) {
+    for (const Granularity* granularity : AllGranularities()) {
+      const bool looks_up = granularity->domain == Domain::kEmbeddings;
+      PruneSpec spec;
+      spec.criterion = criterion->name;
+      spec.granularity = TextOf(*granularity);
+      const auto fixed = granularity->fixed_sparsity;
+      spec.sparsity =
+          fixed != nullptr ? fixed(ValueOrDie(ParseGranularity(spec.granularity))) : 0.5;
+      const Status status = MakePlan(looks_up ? Words() : Digits(), spec).status();
+      EXPECT_EQ(status.ok(), GoTogether(*criterion, *granularity)) << status.message();
+      if (status.ok()) continue;
+      ExpectError(status, Code::kInvalidArgument, {criterion->name, "embedding0.weight"});
+      refused.push_back(StrCat(criterion->name, " ", granularity->name));
+    }
+  }
+  EXPECT_EQ(refused,
+            (std::vector<std::string>{"wanda embedding_column", "wanda embedding_row",
+                                      "obs embedding_column", "obs embedding_row",
+                                      "jacobian embedding_column", "jacobian embedding_row"}));
 }
 
 std::vector<Combination> Combinations() {

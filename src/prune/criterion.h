@@ -47,7 +47,7 @@ struct Statistics {
   // 1 / [(M + 0.01 mean(diag M) I)^-1]_cc, M the mean of z z^T: what of z_c the other columns do
   // not tell.
   std::span<const float> inverse_moment;
-  std::span<const float> spectrum_gradient;  // dchi/dw; recurrent matrices only (train/spectrum.h)
+  std::span<const float> spectrum_gradient;  // dchi/dw; of recurrent layers (train/spectrum.h)
   std::span<const float> movement;           // sum over steps of -rate dL/dw w
   std::span<const float> momentum;  // mean of dL/dw over the last steps: m = 0.9 m + 0.1 dL/dw
 };

@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "prune/patterns.h"
 #include "prune/pieces.h"
+#include "prune/scored.h"
 #include "prune/units.h"
 
 namespace espalier {
@@ -178,37 +179,6 @@ Status CheckFixedSparsity(const GranularitySpec& granularity, double sparsity) {
                                 GranularityName(granularity), ", expected, ", sparsity, " found"));
 }
 
-Status CheckTargets(const Graph& graph, const Plan& plan, const Criterion& criterion) {
-  const bool is_unit = plan.granularity.kind->extent == Extent::kUnits;
-  for (const Plan::Target& target : plan.targets) {
-    const Node& owner = *FindOwner(graph, target.name);
-    bool is_recurrent = false;  // one of the two matrices of a step
-    if (owner.op == Op::kRecurrent) {
-      for (const RecurrentDirection& direction : DirectionsOf(owner)) {
-        is_recurrent = is_recurrent || target.name == direction.weight_ih ||
-                       target.name == direction.weight_hh;
-      }
-    }
-    if ((criterion.needs & kNeedsSpectrumGradient) != 0 && !is_recurrent) {
-      return InvalidArgument(
-          StrCat("criterion ", criterion.name,
-                 ": weight_ih and weight_hh of recurrent layers alone expected, ",
-                 is_unit ? "granularity unit found, of which " : "", target.name,
-                 is_unit ? " is part, too" : " found"));
-    }
-    const bool is_read = std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& node) {
-      return node.op == Op::kGemm && node.tied == owner.name;
-    });
-    const bool is_looked_up = owner.op == Op::kEmbedding && !is_read;
-    if ((criterion.needs & (kNeedsInputPower | kNeedsInverseMoment)) != 0 && is_looked_up) {
-      return InvalidArgument(StrCat("criterion ", criterion.name,
-                                    ": matrices that multiply something expected, ", target.name,
-                                    ", whose rows are looked up, found"));
-    }
-  }
-  return Ok();
-}
-
 namespace {
 
 Plan::Target TargetOf(const Graph& graph, const std::string& name) {
@@ -312,6 +282,7 @@ Status PlanUnits(const Graph& graph, const std::set<std::string>& chosen, Plan* 
   for (const auto& [name, axes] : plan->coupling.weights) {
     if (axes.cols.empty() || (!touches(axes.rows) && !touches(axes.cols))) continue;
     plan->targets.push_back(TargetOf(graph, name));
+    plan->targets.back().is_scored = IsScored(graph, *plan->criterion, name);
   }
   plan->cut.granularity = plan->granularity;
   plan->cut.pools = UnitPools(plan->coupling, plan->unit_layers);
@@ -510,6 +481,7 @@ Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, 
                                   const StatisticsSet& statistics) {
   SaliencySet saliency;
   for (const Plan::Target& target : plan.targets) {
+    if (!target.is_scored) continue;
     ESPALIER_ASSIGN_OR_RETURN(saliency[target.name], Saliency(criterion, seed, target, statistics));
   }
   return saliency;

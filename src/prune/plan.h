@@ -74,6 +74,7 @@ struct Plan {
     std::string name;
     int64_t rows = 0;
     int64_t cols = 0;
+    bool is_scored = true;  // false: what the criterion says of all its weights is 0 (scored.h)
   };
   // The matrices to score: those that are pruned, or for "unit" all that a candidate unit is part
   // of.
@@ -106,10 +107,6 @@ Result<Plan> MakePlan(const Graph& graph, const PruneSpec& spec);
 // is another.
 Status CheckFixedSparsity(const GranularitySpec& granularity, double sparsity);
 
-// Does the criterion know something of all that the plan cuts? Errors: kInvalidArgument, naming a
-// weight of which it does not.
-Status CheckTargets(const Graph& graph, const Plan& plan, const Criterion& criterion);
-
 // Whether the plan asks for scores and not for counts.
 inline bool HasThresholds(const Plan& plan) {
   return plan.allocation->needs == AllocationNeeds::kThresholds;
@@ -124,7 +121,8 @@ bool ScoresGroups(const Plan& plan);
 // 0.
 std::vector<float> SumsOfGroups(const Plan& plan, const SaliencySet& values);
 
-// What `criterion` says of every target. `seed`: for one that draws. Errors: as MakeMasks.
+// What `criterion` says of every target that is scored. `seed`: for one that draws. Errors: as
+// MakeMasks.
 Result<SaliencySet> SaliencyOfAll(const Plan& plan, const Criterion& criterion, uint64_t seed,
                                   const StatisticsSet& statistics);
 

@@ -28,21 +28,6 @@ TEST(MakeMasks, KeepsTheExactCountOfEachWeightUnderUniform) {
   }
 }
 
-TEST(MakePlan, RefusesACriterionThatKnowsNothingOfAMatrix) {
-  const auto refuses = [](const Graph& graph, const char* criterion, const char* granularity,
-                          const std::string& weight) {
-    PruneSpec spec;
-    spec.criterion = criterion;
-    spec.granularity = granularity;
-    spec.sparsity = 0.5;
-    ExpectError(MakePlan(graph, spec).status(), Code::kInvalidArgument, {criterion, weight});
-  };
-  refuses(Digits(), "jacobian", "unit", "gemm0.weight");
-  for (const char* criterion : {"jacobian", "wanda", "obs"}) {
-    refuses(Words(), criterion, "embedding_row", "embedding0.weight");
-  }
-}
-
 TEST(MakeMasks, KeepsTheExactCountOfAllWeightsUnderGlobal) {
   PruneSpec spec;
   spec.allocation = "global";

@@ -4,6 +4,7 @@
 
 #include "base/strings.h"
 #include "prune/exchange.h"
+#include "prune/scored.h"
 
 namespace espalier {
 

@@ -66,8 +66,9 @@ void KeepGradient(const std::string& name, const at::Tensor& gradient, TensorSto
 // chi of one direction over all steps at once, each a sequence of its own, and its gradient.
 void AddDirection(const Node& node, const RecurrentDirection& direction, CellWeights weights,
                   const Steps& seen, Rng* rng, Spectrum* spectrum) {
-  weights.weight_ih.requires_grad_(true);
-  weights.weight_hh.requires_grad_(true);
+  std::vector<at::Tensor> matrices = {weights.weight_ih, weights.weight_hh};
+  if (weights.weight_hr.defined()) matrices.push_back(weights.weight_hr);
+  for (at::Tensor& matrix : matrices) matrix.requires_grad_(true);
   CellRun start;
   start.rows = at::cat(seen.x, 0);
   start.h = at::cat(seen.h, 0).requires_grad_(true);
@@ -81,10 +82,13 @@ void AddDirection(const Node& node, const RecurrentDirection& direction, CellWei
       torch::autograd::grad({(h * v).sum()}, {start.h}, {}, /*retain_graph=*/true,
                             /*create_graph=*/true)[0];
   const at::Tensor chi = back.square().sum() / static_cast<double>(start.h.numel());
-  const auto gradient = torch::autograd::grad({chi}, {weights.weight_ih, weights.weight_hh});
+  const auto gradient = torch::autograd::grad({chi}, matrices);
   spectrum->chi[direction.weight_hh] = chi.item<double>();
   KeepGradient(direction.weight_ih, gradient[0], &spectrum->gradient);
   KeepGradient(direction.weight_hh, gradient[1], &spectrum->gradient);
+  if (gradient.size() > 2) {
+    KeepGradient(direction.weight_hr, gradient[2], &spectrum->gradient);
+  }
 }
 
 }  // namespace
