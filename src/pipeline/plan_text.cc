@@ -119,12 +119,15 @@ std::string ScheduleText(const StageSpec& stage) {
 }
 
 std::string SearchText(const SearchSpec& search) {
+  std::string costs = CostsText(search.bytes, search.time);
+  if (!costs.empty()) costs = ", none above the first that leaves at most " + costs;
+  if (!search.against.empty()) costs += ", against " + search.against;
   std::string text = "the highest of ";
   for (size_t i = 0; i < search.sparsities.size(); ++i) {
     text += StrCat(i == 0 ? "" : ", ", FormatPercent(search.sparsities[i], 2));
   }
   return StrCat(text, " that loses at most ", FormatPercent(search.within, 2),
-                " of the validation metric");
+                " of the validation metric", costs);
 }
 
 std::string PruneText(const StageSpec& stage, const PlannedStage& planned) {

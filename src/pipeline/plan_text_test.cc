@@ -106,6 +106,14 @@ TEST(PlanText, SaysWhatASearchTries) {
   EXPECT_EQ(plan.json[1].at("at_most").at("nonzeros"), plan.json[0].at("nonzeros"));
 }
 
+TEST(PlanText, SaysWhatTheBudgetOfASearchIs) {
+  ExpectParts(PlanOf("train: {name: dense}, prune: {search: {sparsities: [0.5, 0.75], bytes: 0.25, "
+                     "time: 0.5, against: dense}}")
+                  .text,
+              {"loses at most 1.00 % of the validation metric, none above the first that leaves at "
+               "most 25.00 % of the bytes and 50.00 % of the time, against dense"});
+}
+
 TEST(PlanText, SaysThatAStageMayHaveNothingToCut) {
   const Plan plan = PlanOf(
       "train, prune: {name: a, search: {sparsities: [0.9, 0.95], within: 0.01}}, "

@@ -216,6 +216,19 @@ Status ReadSparsity(const YAML::Node& node, const std::string& path, PruneSpec* 
   return Ok();
 }
 
+// The largest share of something that may be left: 0 would be met by nothing.
+Status ReadMost(YamlMap* map, const char* key, std::optional<double>* most) {
+  const YAML::Node node = map->Take(key);
+  if (!node.IsDefined() || node.IsNull()) return Ok();
+  double share = 0.0;
+  const bool is_number = node.IsScalar() && YAML::convert<double>::decode(node, share);
+  if (is_number && share > 0.0 && share <= 1.0) {
+    *most = share;
+    return Ok();
+  }
+  return Expected(map->PathOf(key), "a share in (0, 1]", DescribeYaml(node));
+}
+
 // `{sparsities: [0.8, 0.9, 0.95], within: 0.01}` in the place of a sparsity.
 Status ReadSearch(const YAML::Node& node, const std::string& path, StageSpec* stage) {
   if (!node.IsDefined() || node.IsNull()) return Ok();
@@ -223,6 +236,9 @@ Status ReadSearch(const YAML::Node& node, const std::string& path, StageSpec* st
   YamlMap map(node, path);
   const YAML::Node list = map.Take("sparsities");
   map.Read("within", &search.within);
+  ESPALIER_RETURN_IF_ERROR(ReadMost(&map, "bytes", &search.bytes));
+  ESPALIER_RETURN_IF_ERROR(ReadMost(&map, "time", &search.time));
+  map.Read("against", &search.against);
   ESPALIER_RETURN_IF_ERROR(map.Finish());
   ESPALIER_RETURN_IF_ERROR(CheckShare(map, "within", search.within));
   const std::string where = map.PathOf("sparsities");

@@ -254,6 +254,7 @@ Status ValidateStages(const std::vector<StageSpec>& stages) {
     ESPALIER_RETURN_IF_ERROR(
         CheckEarlier(where + ".distillation.stage", stage.teacher.stage, names));
     ESPALIER_RETURN_IF_ERROR(CheckEarlier(where + ".schedule.rewind", stage.ramp.rewind, names));
+    ESPALIER_RETURN_IF_ERROR(CheckEarlier(where + ".search.against", stage.search.against, names));
     ESPALIER_RETURN_IF_ERROR(CheckOrder(where, stage.kind, kinds));
     names.insert(stage.name);
     kinds.insert(stage.kind);
@@ -264,6 +265,13 @@ Status ValidateStages(const std::vector<StageSpec>& stages) {
 }  // namespace
 
 const char* StageKindName(StageKind kind) { return kKindNames[static_cast<size_t>(kind)]; }
+
+const StageSpec* CompileStageAfter(const Recipe& recipe, size_t index) {
+  for (size_t i = index; i < recipe.stages.size(); ++i) {
+    if (recipe.stages[i].kind == StageKind::kCompile) return &recipe.stages[i];
+  }
+  return nullptr;
+}
 
 Result<Recipe> ParseRecipe(const std::string& yaml) {
   ESPALIER_ASSIGN_OR_RETURN(const YAML::Node root, ParseYaml(yaml));

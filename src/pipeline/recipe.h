@@ -43,10 +43,18 @@ struct RampSpec {
 };
 
 // How far a prune stage goes: instead of one sparsity, several are tried from the stage's input on,
-// in this order, until the validation metric is no longer near that of the input.
+// in this order, until the validation metric is no longer near that of `against`, or until the
+// network is small and fast enough. Together that is one budget over metric, bytes and time.
 struct SearchSpec {
   std::vector<double> sparsities;  // rising, in [0, 1); empty = no search
   double within = 0.01;            // the largest share of the metric that may be lost
+  // The largest shares of the compiled network's bytes, and of the time of its steps, that may be
+  // left, in (0, 1]. Nothing: not asked for.
+  std::optional<double> bytes = {};
+  std::optional<double> time = {};
+  std::string against = {};  // the earlier stage whose network all shares are of; "" = the input's
+
+  bool HasCosts() const { return bytes.has_value() || time.has_value(); }
 };
 
 // Distillation from an earlier stage's network while fine-tuning.
@@ -114,6 +122,10 @@ struct Recipe {
 
 // Does a prune stage look at calibration sequences?
 bool ReadsCalibration(const StageSpec& stage);
+
+// The first compile stage after stage `index`, nullptr if there is none: what it makes of a network
+// is what a search's budget of bytes and time is of.
+const StageSpec* CompileStageAfter(const Recipe& recipe, size_t index);
 
 // Errors: kBadFormat for broken YAML; kInvalidArgument for an unknown key or name (with the
 // nearest), a wrong type, a value out of range, or stages in an impossible order, naming the key's

@@ -95,6 +95,9 @@ Json PruneJson(const StageSpec& stage) {
   if (!stage.search.sparsities.empty()) {
     json.erase("sparsity");
     json["search"] = {{"sparsities", stage.search.sparsities}, {"within", stage.search.within}};
+    if (stage.search.bytes) json["search"]["bytes"] = *stage.search.bytes;
+    if (stage.search.time) json["search"]["time"] = *stage.search.time;
+    if (!stage.search.against.empty()) json["search"]["against"] = stage.search.against;
   }
   if (!spec.sparsities.empty()) {
     json["sparsity"] = Json::object();

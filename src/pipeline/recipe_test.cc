@@ -581,7 +581,7 @@ TEST(Recipe, ReadsASparsityForEachTensorAndGate) {
 
 TEST(Recipe, ListsAndLossesComeBackFromItsJson) {
   for (const char* stage : {"prune: {sparsity: {'*.weight_ih': 0.8, 'lstm0.weight_hh[f]': 0.5}}",
-                            "prune: {search: {sparsities: [0.5, 0.75], within: 0.25}}",
+                            "prune: {search: {sparsities: [0.5, 0.75], bytes: 0.25, time: 0.5}}",
                             "prune: {allocation: sensitivity, sensitivity: {lstm0.weight_hh: [[0, "
                             "1], [0.5, 1.25]]}}"}) {
     const std::string json = RecipeJson(ValueOrDie(ParseRecipe(WithSecond(stage))));

@@ -16,9 +16,9 @@
 #include "pipeline/activity.h"
 #include "pipeline/bench.h"
 #include "pipeline/calibration_file.h"
-#include "pipeline/cost_file.h"
 #include "pipeline/evaluate.h"
 #include "pipeline/model_record.h"
+#include "pipeline/run_costs.h"
 #include "pipeline/search.h"
 #include "pipeline/stages.h"
 #include "pipeline/thresholds.h"
@@ -115,13 +115,6 @@ WeightType WeightTypeBefore(const RecipeRun& run, size_t index) {
 
 TrainHooks HooksOf(const RecipeRun& run) {
   return {run.hooks.on_step, run.hooks.on_epoch, run.hooks.cancel};
-}
-
-// Our own sessions are measured as most are used: with one thread.
-SessionOptions OwnSession(const RecipeRun& run) {
-  SessionOptions options;
-  options.target = run.target;
-  return options;
 }
 
 // What a training stage takes from the run: its seed, threads and checkpoint.
@@ -225,19 +218,34 @@ std::string SearchCheckpoint(const RecipeRun& run, size_t index, size_t i) {
 
 Result<PruneOutcome> SearchSparsity(RecipeRun* run, size_t index, const Graph& graph,
                                     const PruneInputs& inputs, StageRecord* stage) {
+  const SearchSpec& search = run->recipe.stages[index].search;
   SearchRecord& record = stage->search.emplace();
   SearchHooks hooks;
   hooks.checkpoint = [&](size_t i) { return SearchCheckpoint(*run, index, i); };
   hooks.on_tried = [&](const TriedRecord& tried) {
     const std::string metric = run->task.metric.name;
+    const std::string costs = CostsText(tried.bytes, tried.time);
     run->Note(StrCat("sparsity ", tried.sparsity, ": ", metric, " ",
                      FormatMetric(metric, tried.metric), " on the validation split, ",
-                     FormatMetric(metric, record.metric_before), " before"));
+                     FormatMetric(metric, record.metric_before),
+                     inputs.against != nullptr ? " of " + search.against : " before",
+                     costs.empty() ? "" : ", ", costs));
   };
-  ESPALIER_ASSIGN_OR_RETURN(PruneOutcome outcome, FindSparsity(graph, WithRun(*run, index), inputs,
-                                                               HooksOf(*run), hooks, &record));
-  if (!record.kept && outcome.stopped != StopReason::kCancelled) {
+  hooks.cost = [&](const Graph& base, const Graph& pruned) {
+    return FindCostShares(*run, {index, search.time.has_value(), &inputs.data->valid}, base,
+                          pruned);
+  };
+  Result<PruneOutcome> outcome =
+      FindSparsity(graph, WithRun(*run, index), inputs, HooksOf(*run), hooks, &record);
+  const bool is_cancelled = outcome.ok() ? outcome->stopped == StopReason::kCancelled
+                                         : outcome.status().code() == Code::kCancelled;
+  if (is_cancelled) return Interrupted(*run, "with this sparsity");
+  if (!outcome.ok()) return outcome;
+  if (!record.kept) {
     run->Note("the lowest sparsity loses too much: the network stays as it was");
+  } else if (!record.is_met) {
+    run->Note(StrCat("no sparsity that keeps the metric leaves at most ",
+                     CostsText(search.bytes, search.time), ": the highest that keeps it is taken"));
   }
   return outcome;
 }
@@ -245,17 +253,21 @@ Result<PruneOutcome> SearchSparsity(RecipeRun* run, size_t index, const Graph& g
 Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
   const StageSpec spec = WithRun(*run, index);
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, InputFileOf(*run, index)));
-  std::optional<Graph> teacher, rewind;
+  std::optional<Graph> teacher, rewind, against;
   if (!spec.teacher.stage.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(teacher, ReadNetwork(*run, spec.teacher.stage + ".onnx"));
   }
   if (!spec.ramp.rewind.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(rewind, ReadNetwork(*run, spec.ramp.rewind + ".onnx"));
   }
+  if (!spec.search.against.empty()) {
+    ESPALIER_ASSIGN_OR_RETURN(against, ReadNetwork(*run, spec.search.against + ".onnx"));
+  }
   PruneInputs inputs{nullptr, teacher ? &*teacher : nullptr, rewind ? &*rewind : nullptr};
   if (spec.teacher.hidden > 0.0) {
     ESPALIER_ASSIGN_OR_RETURN(inputs.kept_units, KeptUnitsSince(*run, spec.teacher.stage, index));
   }
+  inputs.against = against ? &*against : nullptr;
   const bool searches = !spec.search.sparsities.empty();
   if (NeedsData(spec) || searches) {
     ESPALIER_ASSIGN_OR_RETURN(inputs.data, DataOf(run));
@@ -264,7 +276,6 @@ Status PruneStage(RecipeRun* run, size_t index, StageRecord* stage) {
   if (searches) {
     ESPALIER_ASSIGN_OR_RETURN(const PruneOutcome outcome,
                               SearchSparsity(run, index, graph, inputs, stage));
-    if (outcome.stopped == StopReason::kCancelled) return Interrupted(*run, "with this sparsity");
     if (!outcome.note.empty()) run->Note(outcome.note);
     return FinishTraining(*run, index,
                           {outcome.graph, outcome.epochs, outcome.stopped, outcome.seconds}, watch,
@@ -309,34 +320,15 @@ Status ThresholdsStage(RecipeRun* run, size_t index) {
   return ExportOnnxFile(found->graph, run->Path(OutputOf(*run, index)));
 }
 
-Result<CompileOptions> CompileOptionsOf(const RecipeRun& run, const CompileSpec& spec) {
-  CompileOptions options;
-  options.target = run.target;
-  options.tuning = spec.measure ? Tuning::kMeasure : Tuning::kOff;
-  options.repetitions = static_cast<int>(spec.repetitions);
-  options.batched_rows = spec.batched_rows;
-  options.weights = spec.weight_type;
-  for (const std::string& name : spec.formats) {
-    ESPALIER_ASSIGN_OR_RETURN(const FormatSpec format, FindFormat(name));
-    options.candidates.push_back(format);
-  }
-  return options;
-}
-
 Status CompileStage(RecipeRun* run, size_t index) {
   const std::string input = InputFileOf(*run, index);
   const std::string output = OutputOf(*run, index);
   ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ReadNetwork(*run, input));
   ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
-  ESPALIER_ASSIGN_OR_RETURN(CompileOptions options,
-                            CompileOptionsOf(*run, run->recipe.stages[index].compile));
-  options.log = {LogLevel::kWarning, [run](LogLevel, const std::string& text) { run->Note(text); }};
   CostTable costs;
-  if (const std::string& path = run->recipe.stages[index].compile.costs; !path.empty()) {
-    ESPALIER_ASSIGN_OR_RETURN(costs, ReadCostTable(path));
-    options.tuning = Tuning::kCosts;
-    options.costs = &costs;
-  }
+  ESPALIER_ASSIGN_OR_RETURN(CompileOptions options,
+                            CompileOptionsOf(*run, run->recipe.stages[index].compile, &costs));
+  options.log = {LogLevel::kWarning, [run](LogLevel, const std::string& text) { run->Note(text); }};
   const int64_t calibrate = run->recipe.stages[index].compile.calibrate;
   if (calibrate > 0) {
     ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
@@ -456,32 +448,6 @@ Status EvaluateStage(RecipeRun* run, size_t index) {
   return Ok();
 }
 
-// Sequences of the test split, of its mean length; of long ones fewer, since the reference
-// executor, which is slow, runs them all.
-BenchOptions BenchOptionsOf(const Recipe& recipe, const BenchSpec& spec, const Dataset& test) {
-  constexpr size_t kMostSequences = 32;
-  constexpr size_t kMostSteps = 2000;  // of all of them, unless one has more
-  BenchOptions bench;
-  bench.repetitions = spec.repetitions;
-  bench.seed = recipe.seed;
-  bench.shape.steps = std::max<int64_t>(1, test.offsets.back() / std::max<int64_t>(1, test.size()));
-  const auto take = [&](const auto& values, int64_t width) {
-    const auto window = static_cast<size_t>(bench.shape.steps * width);
-    const size_t most =
-        std::clamp(kMostSteps / static_cast<size_t>(bench.shape.steps), size_t{1}, kMostSequences);
-    const size_t count = std::min(most, values.size() / window);
-    for (size_t i = 0; i < count * window; ++i) {
-      bench.sequences.push_back(static_cast<float>(values[i]));
-    }
-  };
-  if (test.input.element == Element::kI32) {
-    take(test.ids, 1);
-  } else {
-    take(test.features, test.input.features);
-  }
-  return bench;
-}
-
 Status BenchStage(RecipeRun* run, size_t index) {
   const BenchSpec& spec = run->recipe.stages[index].bench;
   ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
@@ -490,8 +456,7 @@ Status BenchStage(RecipeRun* run, size_t index) {
   ESPALIER_ASSIGN_OR_RETURN(const Artifact pruned, OpenCompiled(*run, index));
   ESPALIER_ASSIGN_OR_RETURN(const Artifact dense_artifact,
                             Artifact::Open(run->Path(DenseCompiledFile(run->recipe))));
-  BenchOptions bench = BenchOptionsOf(run->recipe, spec, data->test);
-  bench.cancel = run->hooks.cancel;
+  BenchOptions bench = BenchOptionsOf(*run, spec.repetitions, data->test);
 
   std::vector<BenchSystem> systems;
   const auto add = [&](Result<BenchSystem> system) {

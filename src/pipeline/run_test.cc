@@ -462,6 +462,29 @@ TEST_F(RunRecipeTest, GoesOnWithASearchWhereItWasInterrupted) {
   EXPECT_EQ(record.stages[1].epochs.size(), 3u);
 }
 
+TEST_F(RunRecipeTest, EndsASearchWhereTheCompiledNetworkMeetsTheBudget) {
+  recipe_.stages[1].prune.sparsity = 0.25;
+  recipe_.stages[1].search = {{0.25, 0.75, 0.875}, 1.0, 0.8, {}, "dense"};
+  std::vector<std::string> notes;
+  hooks_.on_note = [&](const std::string& note) { notes.push_back(note); };
+  const RunRecord record = RunToItsEnd();
+  const SearchRecord& search = *record.stages[1].search;
+  EXPECT_TRUE(search.is_met);
+  EXPECT_EQ(search.kept, 0.75);
+  ASSERT_EQ(search.tried.size(), 2u);
+  EXPECT_LE(search.tried[1].bytes, 0.8);
+  EXPECT_FALSE(search.tried[1].time.has_value());
+  EXPECT_TRUE(std::any_of(notes.begin(), notes.end(), [](const std::string& note) {
+    return note.find(" of dense, ") != std::string::npos && note.ends_with(" % of the bytes");
+  }));
+  options_.run_dir = dir_.path("timed");
+  recipe_.stages[1].search = {{0.25, 0.75}, 1.0, {}, 0.0001, ""};
+  const SearchRecord timed = *RunToItsEnd().stages[1].search;
+  EXPECT_FALSE(timed.is_met);
+  EXPECT_EQ(timed.kept, 0.75);
+  EXPECT_GT(timed.tried[1].time, 0.0001);
+}
+
 TEST_F(RunRecipeTest, StartsAStageAnewWhoseRecipeChangedAfterAnInterruption) {
   EXPECT_FALSE(RunUntilEpoch(2).ok());
   recipe_.stages[0].train.epochs = 4;

@@ -36,11 +36,25 @@ class FindSparsityTest : public ::testing::Test {
   }
 
   Result<PruneOutcome> Find(std::vector<double> sparsities) {
-    stage_.search = {std::move(sparsities), 0.1};
+    stage_.search.sparsities = std::move(sparsities);
+    stage_.search.within = 0.1;
     SearchHooks hooks;
+    // As large and as slow as weights are left, in the base and here.
+    hooks.cost = [](const Graph& base, const Graph& graph) -> Result<CostShares> {
+      const double share = Nonzeros(graph) / Nonzeros(base);
+      return CostShares{share, share * share};
+    };
     hooks.checkpoint = [](size_t) { return ""; };
     hooks.on_tried = [this](const TriedRecord&) { ++tried_; };
     return FindSparsity(graph_, stage_, inputs_, TrainHooks(), hooks, &record_);
+  }
+
+  static double Nonzeros(const Graph& graph) {
+    double count = 0.0;
+    for (const auto& [name, tensor] : graph.weights) {
+      for (const float value : tensor.values) count += value != 0.0f ? 1.0 : 0.0;
+    }
+    return count;
   }
 
   Graph graph_;
@@ -68,6 +82,44 @@ TEST_F(FindSparsityTest, LeavesTheNetworkAsItIsIfNoneIs) {
   EXPECT_EQ(ValueOrDie(Find({0.9, 0.95})).graph, graph_);
   EXPECT_FALSE(record_.kept.has_value());
   EXPECT_EQ(record_.tried.size(), 1u);
+}
+
+// Biases stay, so that a little more is left than the share of the weights.
+TEST_F(FindSparsityTest, EndsAtTheFirstThatIsSmallAndFastEnough) {
+  stage_.search.bytes = 0.99;
+  ValueOrDie(Find({0.005, 0.02, 0.05}));
+  EXPECT_EQ(record_.kept, 0.02);
+  EXPECT_TRUE(record_.is_met);
+  EXPECT_EQ(record_.tried.size(), 2u);
+  EXPECT_GT(record_.tried[0].bytes, 0.99);
+  EXPECT_LE(record_.tried[1].bytes, 0.99);
+  EXPECT_FALSE(record_.tried[1].time.has_value()) << "not asked for";
+  stage_.search.time = 0.93;
+  ValueOrDie(Find({0.005, 0.02, 0.05}));
+  EXPECT_EQ(record_.kept, 0.05) << "both have to be met";
+  EXPECT_TRUE(record_.is_met);
+}
+
+TEST_F(FindSparsityTest, KeepsTheHighestThatIsAsGoodWhereNoneMeetsTheBudget) {
+  stage_.search.bytes = 0.5;
+  ValueOrDie(Find({0.0, 0.05, 0.9}));
+  EXPECT_EQ(record_.kept, 0.05);
+  EXPECT_FALSE(record_.is_met);
+  ASSERT_EQ(record_.tried.size(), 3u);
+  EXPECT_FALSE(record_.tried[2].bytes.has_value()) << "not compiled, since the metric is gone";
+}
+
+// What went before the stage counts.
+TEST_F(FindSparsityTest, HoldsAllAgainstAnotherNetwork) {
+  const Graph dense = graph_;
+  inputs_.against = &dense;
+  stage_.prune.sparsity = 0.05;
+  graph_ = ValueOrDie(PruneNetwork(graph_, stage_, inputs_, {})).graph;
+  stage_.search.bytes = 0.97;
+  ValueOrDie(Find({0.05, 0.06}));
+  EXPECT_EQ(record_.metric_before, 1.0);
+  EXPECT_EQ(record_.kept, 0.05);
+  EXPECT_LT(record_.tried[0].bytes, 0.97);
 }
 
 TEST_F(FindSparsityTest, TakesSmallerForBetterWhereItIs) {

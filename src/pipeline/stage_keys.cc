@@ -19,10 +19,16 @@ std::string HashOf(const std::string& text) {
   return key;
 }
 
-std::string FactsOf(StageKind kind, const RunFacts& facts) {
-  switch (kind) {
+std::string FactsOf(const Recipe& recipe, size_t index, const RunFacts& facts) {
+  const StageSpec& stage = recipe.stages[index];
+  switch (stage.kind) {
     case StageKind::kTrain: return facts.data;
-    case StageKind::kPrune:
+    case StageKind::kPrune: {
+      if (!stage.search.HasCosts()) return "";
+      const StageSpec* compile = CompileStageAfter(recipe, index);
+      return StrCat(facts.cpu, "|", facts.target, "|", facts.costs, "|",
+                    compile == nullptr ? "" : StageJson(*compile));
+    }
     case StageKind::kCompact:
     case StageKind::kEvaluate: return "";
     case StageKind::kThresholds: return StrCat(facts.cpu, "|", facts.target);
@@ -41,9 +47,10 @@ std::vector<std::string> StageKeys(const Recipe& recipe, const RunFacts& facts) 
   head.name.clear();
   std::string previous = StrCat(ESPALIER_VERSION, "|", RecipeJson(head));
   std::vector<std::string> keys;
-  for (const StageSpec& stage : recipe.stages) {
+  for (size_t i = 0; i < recipe.stages.size(); ++i) {
+    const StageSpec& stage = recipe.stages[i];
     previous = HashOf(StrCat(previous, "|", StageKindName(stage.kind), "|", StageJson(stage), "|",
-                             FactsOf(stage.kind, facts)));
+                             FactsOf(recipe, i, facts)));
     keys.push_back(previous);
   }
   return keys;

@@ -90,6 +90,19 @@ TEST_F(StageKeysTest, DependOnTheCpuFromTheThresholdsStageOn) {
   EXPECT_EQ(FirstChanged(StageKeys(recipe, kFacts), StageKeys(other, kFacts)), 1u);
 }
 
+// Which sparsity a budget keeps follows from what the compiled network costs here.
+TEST_F(StageKeysTest, DependOnTheCpuAndTheCompileStageFromASearchWithABudgetOn) {
+  Recipe recipe = recipe_;
+  recipe.stages[1].search = {{0.5, 0.75}, 0.01};
+  facts_.cpu = "another CPU";
+  EXPECT_EQ(FirstChanged(StageKeys(recipe, kFacts), StageKeys(recipe, facts_)), 2u);
+  recipe.stages[1].search.time = 0.5;
+  EXPECT_EQ(FirstChanged(StageKeys(recipe, kFacts), StageKeys(recipe, facts_)), 1u);
+  Recipe other = recipe;
+  other.stages[2].compile.batched_rows = 1;
+  EXPECT_EQ(FirstChanged(StageKeys(recipe, kFacts), StageKeys(other, kFacts)), 1u);
+}
+
 TEST_F(StageKeysTest, DependOnTheInstructionSetFromTheCompileStageOn) {
   facts_.target = "AVX3";
   EXPECT_EQ(Changed(), 2u);

@@ -33,6 +33,7 @@ struct PruneInputs {
   const Graph* rewind = nullptr;  // of stage.ramp.rewind
   // Which of the teacher's units were kept (Distillation), if a compact stage lies between.
   std::map<std::string, std::vector<int64_t>> kept_units{};
+  const Graph* against = nullptr;  // of stage.search.against (FindSparsity)
 };
 
 // Whether PruneNetwork needs `data`. Precondition: the criterion is known.

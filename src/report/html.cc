@@ -365,15 +365,23 @@ void Page::Matrices() {
   page_.CloseSection();
 }
 
-// ": 95.00 % kept of 90.00 %, 95.00 %, 97.50 % tried"; "" without a search.
+// ": 95.00 % kept of 90.00 %, 95.00 % tried"; with a budget also what each leaves of bytes and
+// time, and whether that meets it. "" without a search.
 std::string SearchText(const StageRecord& stage) {
   if (!stage.search) return "";
   std::string tried;
   for (const TriedRecord& each : stage.search->tried) {
     tried += StrCat(tried.empty() ? "" : ", ", FormatPercent(each.sparsity, 2));
+    const std::string costs = CostsText(each.bytes, each.time);
+    if (!costs.empty()) tried += StrCat(" (", costs, ")");
   }
   const auto& kept = stage.search->kept;
-  return StrCat(": ", kept ? FormatPercent(*kept, 2) : "none", " kept of ", tried, " tried");
+  std::string budget = CostsText(stage.search->bytes, stage.search->time);
+  if (!budget.empty()) {
+    budget = StrCat("; at most ", budget, " asked, ", stage.search->is_met ? "met" : "not met");
+  }
+  return StrCat(": ", kept ? FormatPercent(*kept, 2) : "none", " kept of ", tried, " tried",
+                budget);
 }
 
 void Page::Repeat() {

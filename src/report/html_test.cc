@@ -53,7 +53,13 @@ TEST(ReportHtml, SpeaksOfNumbersInARegression) {
 TEST(ReportHtml, SaysWhichSparsityASearchKept) {
   RunRecord record = Named("plain");
   record.stages[0].search = SearchRecord{0.75, 0.25, 0.5, {{0.5, 0.625}, {0.875, 0.25}}};
-  EXPECT_THAT(ReportHtml(record, {}), HasSubstr("50.00 % kept of 50.00 %, 87.50 % tried"));
+  EXPECT_THAT(ReportHtml(record, {}), HasSubstr("50.00 % kept of 50.00 %, 87.50 % tried<"));
+  record.stages[0].search->bytes = 0.25;
+  record.stages[0].search->is_met = false;
+  record.stages[0].search->tried[0].bytes = 0.375;
+  EXPECT_THAT(ReportHtml(record, {}),
+              HasSubstr("50.00 % kept of 50.00 % (37.50 % of the bytes), 87.50 % tried; at most "
+                        "25.00 % of the bytes asked, not met"));
 }
 
 TEST(ReportHtml, SaysWhichStepsAndRowsAreNotDrawn) {

@@ -54,13 +54,21 @@ struct EpochRecord {
 struct TriedRecord {
   double sparsity = 0.0;
   double metric = 0.0;
+  // Of the compiled network, as shares of the other's; only where the search has a budget of them
+  // and the metric was kept.
+  std::optional<double> bytes = {};
+  std::optional<double> time = {};
 };
 
 struct SearchRecord {
-  double metric_before = 0.0;  // of the stage's input, on the validation split
+  double metric_before = 0.0;  // of what it was held against, on the validation split
   double within = 0.0;         // the largest share of it that was to be lost
   std::optional<double> kept;  // the sparsity of the stage's output; none: it is as the input was
   std::vector<TriedRecord> tried;
+  // The largest shares that were to be left, if the search had any, and whether they were met.
+  std::optional<double> bytes = {};
+  std::optional<double> time = {};
+  bool is_met = true;
 };
 
 struct StageRecord {

@@ -61,8 +61,19 @@ Status ReadEpoch(const ObjectReader& object, EpochRecord* epoch) {
   return object.Number("seconds", &epoch->seconds);
 }
 
+// Shares that may be above 1: of a network that is larger or slower.
+Status ReadCosts(const ObjectReader& object, std::optional<double>* bytes,
+                 std::optional<double>* time) {
+  if (object.Find("bytes") != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(object.Number("bytes", &bytes->emplace()));
+  }
+  if (object.Find("time") == nullptr) return Ok();
+  return object.Number("time", &time->emplace());
+}
+
 Status ReadTried(const ObjectReader& object, TriedRecord* tried) {
   ESPALIER_RETURN_IF_ERROR(object.Share("sparsity", &tried->sparsity));
+  ESPALIER_RETURN_IF_ERROR(ReadCosts(object, &tried->bytes, &tried->time));
   return object.NumberOrNan("metric", &tried->metric);
 }
 
@@ -71,6 +82,10 @@ Status ReadSearch(const ObjectReader& object, SearchRecord* search) {
   ESPALIER_RETURN_IF_ERROR(object.Share("within", &search->within));
   if (object.Find("kept") != nullptr) {
     ESPALIER_RETURN_IF_ERROR(object.Share("kept", &search->kept.emplace()));
+  }
+  ESPALIER_RETURN_IF_ERROR(ReadCosts(object, &search->bytes, &search->time));
+  if (object.Find("is_met") != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(object.Flag("is_met", &search->is_met));
   }
   return ReadList(object, "tried", &search->tried, ReadTried);
 }

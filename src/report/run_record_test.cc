@@ -32,7 +32,8 @@ RunRecord SmallRecord() {
   stage.epochs = {{1, 430, 0.71, 0.25, 0.923, 0.003, 0.5, 13.1}};
   stage.output = "dense.onnx";
   stage.crc32c = "0a1b2c3d";
-  stage.search = SearchRecord{0.75, 0.25, 0.5, {{0.5, 0.625}, {0.875, 0.25}}};
+  stage.search =
+      SearchRecord{0.75, 0.25, 0.5, {{0.5, 0.625, 0.375, 1.25}, {0.875, 0.25}}, 0.25, 0.75, false};
   record.stages = {stage};
   WeightRecord weight;
   weight.name = "rnn.weight_hh";

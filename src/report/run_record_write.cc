@@ -57,11 +57,16 @@ Result<Json> StageJson(const std::string& path, const StageRecord& stage) {
   Json tried = Json::array();
   for (const TriedRecord& each : stage.search->tried) {
     tried.push_back({{"sparsity", each.sparsity}, {"metric", each.metric}});
+    if (each.bytes) tried.back()["bytes"] = *each.bytes;
+    if (each.time) tried.back()["time"] = *each.time;
   }
   json["search"] = {{"metric_before", stage.search->metric_before},
                     {"within", stage.search->within},
                     {"kept", stage.search->kept ? Json(*stage.search->kept) : Json()},
                     {"tried", std::move(tried)}};
+  if (stage.search->bytes) json["search"]["bytes"] = *stage.search->bytes;
+  if (stage.search->time) json["search"]["time"] = *stage.search->time;
+  if (stage.search->bytes || stage.search->time) json["search"]["is_met"] = stage.search->is_met;
   return json;
 }
 

@@ -124,6 +124,13 @@ std::string LayerName(const ActivityRecord& activity) {
   return activity.layer + (activity.reverse ? "_reverse" : "");
 }
 
+std::string CostsText(std::optional<double> bytes, std::optional<double> time) {
+  std::string text;
+  if (bytes) text = FormatPercent(*bytes, 2) + " of the bytes";
+  if (time) text += (bytes ? " and " : "") + FormatPercent(*time, 2) + " of the time";
+  return text;
+}
+
 std::string ActivityText(const ActivityRecord& activity) {
   const auto percent = [](int64_t part, int64_t whole) {
     return FormatPercent(

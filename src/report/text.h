@@ -21,6 +21,9 @@ std::string FormatSeconds(double seconds);              // "13.1 s", "4 min 05 s
 // A share (tasks/metric.h) in percent; any other metric as a plain number.
 std::string FormatMetric(const std::string& metric, double value);
 
+// "18.00 % of the bytes and 44.00 % of the time", of those that are there; "" if neither is.
+std::string CostsText(std::optional<double> bytes, std::optional<double> time);
+
 // "gru0: 61.5 % of the steps skipped; 20.1 % of the columns of x and 8.3 % of h sent; 11.0 % of the
 // multiply-adds".
 std::string ActivityText(const ActivityRecord& activity);

@@ -52,6 +52,8 @@ class Recipe(Case):
         learned = prune_stages("structdrop")["learned"]
         self.assertEqual((learned["granularity"], learned["allocation"]), ("unit", "threshold"))
         self.assertEqual([each["name"] for each in learned["parameters"]["regularizers"]], ["hard_concrete"])
+        budget = prune_stages("dyntrim")["budget"]["parameters"]["search"]
+        self.assertEqual(sorted(budget), ["against", "bytes", "sparsities", "time", "within"])
 
     def test_overrides_are_part_of_the_run(self):
         shown = json.loads(self.good("recipe", "show", self.recipe, "--epochs-scale", "0.5", "--task",
