@@ -454,6 +454,7 @@ Status BenchStage(RecipeRun* run, size_t index) {
   ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, DenseFile(*run)));
   ESPALIER_ASSIGN_OR_RETURN(const Graph masked, ReadNetwork(*run, InputFileOf(*run, index)));
   ESPALIER_ASSIGN_OR_RETURN(const Artifact pruned, OpenCompiled(*run, index));
+  const Graph rounded = RoundMatrices(masked, WeightTypeBefore(*run, index));
   ESPALIER_ASSIGN_OR_RETURN(const Artifact dense_artifact,
                             Artifact::Open(run->Path(DenseCompiledFile(run->recipe))));
   BenchOptions bench = BenchOptionsOf(*run, spec.repetitions, data->test);
@@ -465,7 +466,7 @@ Status BenchStage(RecipeRun* run, size_t index) {
     return CheckCancel(*run);
   };
   ESPALIER_RETURN_IF_ERROR(
-      add(EspalierSystem("espalier-pruned", pruned, masked, bench.shape, OwnSession(*run))));
+      add(EspalierSystem("espalier-pruned", pruned, rounded, bench.shape, OwnSession(*run))));
   ESPALIER_RETURN_IF_ERROR(
       add(EspalierSystem("espalier-dense", dense_artifact, dense, bench.shape, OwnSession(*run))));
   std::optional<OnnxRuntime> onnxruntime;
