@@ -424,6 +424,16 @@ TEST_F(RunRecipeTest, KeepsTheEpochsOfAnInterruptedFineTuning) {
   EXPECT_EQ(epochs_, 1);
 }
 
+// Its sessions against what was compiled: 16 bits are not within f32's rounding of the network.
+TEST_F(RunRecipeTest, TimesNetworksOfEveryWeightType) {
+  for (const char* type : {"bf16", "i8"}) {
+    std::string yaml = kRecipe;
+    yaml.replace(yaml.find("measure: false"), 0, std::string("weight_type: ") + type + ", ");
+    recipe_ = ValueOrDie(ParseRecipe(yaml));
+    EXPECT_TRUE(RunToItsEnd().bench.has_value()) << type;
+  }
+}
+
 TEST_F(RunRecipeTest, SaysThatAStageCutNothing) {
   recipe_.stages[1].prune.allocation = "threshold";
   recipe_.stages[1].prune.threshold = 0.0;
