@@ -15,20 +15,8 @@ constexpr int64_t kHidden = 512;  // 8 KB for each row of W_ih x
 int64_t g_input = 0;           // features
 std::vector<size_t> g_counts;  // of the products with so many columns, in order
 
-// The portable kernels, watched.
-const KernelTable& Watched() {
-  static const KernelTable table = [] {
-    KernelTable watched = *AvailableKernels().back();
-    watched.find_matmul = [](const FormatSpec& spec) -> MatMulFn {
-      if (AvailableKernels().back()->find_matmul(spec) == nullptr) return nullptr;
-      return [](const EncodedView& w, const MatMulArgs& args) {
-        if (w.cols == g_input) g_counts.push_back(args.count);
-        AvailableKernels().back()->find_matmul(w.spec)(w, args);
-      };
-    };
-    return watched;
-  }();
-  return table;
+void Count(const EncodedView& w, const MatMulArgs& args) {
+  if (w.cols == g_input) g_counts.push_back(args.count);
 }
 
 // Of a session with max_batch streams that runs `batch` of them.
@@ -42,7 +30,7 @@ std::vector<size_t> CountsOf(const std::string& format, int64_t steps, int64_t b
       Fitted(ValueOrDie(builder.Recurrent(CellKind::kLstmCell, kHidden).Finish()), spec);
   const Artifact artifact = ArtifactOf(graph, spec);
   Program program = ValueOrDie(Program::Of(artifact));
-  program.kernels = {&Watched()};
+  program.kernels = {&WatchedKernels(Count)};
   program.near_cache_bytes = SIZE_MAX;  // so that no product is cut
   SessionOptions options;
   options.max_batch = max_batch;

@@ -38,6 +38,25 @@ inline std::vector<CellKind> CellsThatMultiplyH() {
   return cells;
 }
 
+// The portable kernels, of which `watch` sees every product before it is made.
+using WatchFn = void (*)(const EncodedView& w, const MatMulArgs& args);
+inline WatchFn g_watch = nullptr;
+inline const KernelTable& WatchedKernels(WatchFn watch) {
+  static const KernelTable table = [] {
+    KernelTable watched = *AvailableKernels().back();
+    watched.find_matmul = [](const FormatSpec& spec) -> MatMulFn {
+      if (AvailableKernels().back()->find_matmul(spec) == nullptr) return nullptr;
+      return [](const EncodedView& w, const MatMulArgs& args) {
+        g_watch(w, args);
+        AvailableKernels().back()->find_matmul(w.spec)(w, args);
+      };
+    };
+    return watched;
+  }();
+  g_watch = watch;
+  return table;
+}
+
 // Two layers of one cell, ragged sizes, the sequence and its last step as outputs.
 inline Graph TwoLayers(CellKind cell, Direction direction, double sparsity) {
   Rng rng(11);

@@ -21,20 +21,8 @@ struct Piece {
 };
 std::vector<Piece> g_pieces;  // that were multiplied, in order
 
-// The portable kernels, watched.
-const KernelTable& Watched() {
-  static const KernelTable table = [] {
-    KernelTable watched = *AvailableKernels().back();
-    watched.find_matmul = [](const FormatSpec& spec) -> MatMulFn {
-      if (AvailableKernels().back()->find_matmul(spec) == nullptr) return nullptr;
-      return [](const EncodedView& w, const MatMulArgs& args) {
-        g_pieces.push_back({w.cols, args.first_group, std::min(args.end_group, RowGroups(w))});
-        AvailableKernels().back()->find_matmul(w.spec)(w, args);
-      };
-    };
-    return watched;
-  }();
-  return table;
+void Record(const EncodedView& w, const MatMulArgs& args) {
+  g_pieces.push_back({w.cols, args.first_group, std::min(args.end_group, RowGroups(w))});
 }
 
 // Which matrices a step multiplies, in order, and whether each from the last groups to the first.
@@ -51,7 +39,7 @@ std::vector<std::vector<Multiplied>> OrdersOf(size_t near_cache_bytes, int64_t s
   const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kLstmCell, kHidden).Finish());
   const Artifact artifact = ArtifactOf(graph, FormatSpec());
   Program program = ValueOrDie(Program::Of(artifact));
-  program.kernels = {&Watched()};
+  program.kernels = {&WatchedKernels(Record)};
   program.near_cache_bytes = near_cache_bytes;
   SessionOptions session_options;
   session_options.max_steps = steps;
