@@ -42,6 +42,7 @@ Result<BenchRow> RowOf(const Json& json, const std::string& path) {
   ESPALIER_RETURN_IF_ERROR(in.Text("dtype", &row.dtype));
   ESPALIER_RETURN_IF_ERROR(in.Text("target", &row.target));
   ESPALIER_RETURN_IF_ERROR(in.TextOr("cache", "warm", &row.cache));  // rows of before have none
+  if (row.cache != "warm" && row.cache != "cold") return in.Fail("cache", "warm or cold");
   ESPALIER_RETURN_IF_ERROR(ReadCount(in, "threads", &row.threads));
   ESPALIER_RETURN_IF_ERROR(ReadTime(in, "us_median", &row.us.median));
   ESPALIER_RETURN_IF_ERROR(ReadTime(in, "us_p25", &row.us.p25));

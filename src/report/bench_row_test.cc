@@ -62,6 +62,7 @@ TEST(BenchRows, NameTheRowAndTheKeyThatIsWrong) {
   expect(Spoilt("0.05", "0"), {"row 0.density", "above 0"});
   expect(Spoilt("12345", "\"many\""), {"row 0.bytes", "many"});
   expect(Spoilt("\"threads\":2", "\"threads\":0"), {"row 0.threads"});
+  expect(Spoilt("\"warm\"", "\"hot\""), {"row 0.cache", "warm or cold", "hot"});
 }
 
 TEST(BenchRows, NameTheFile) {
