@@ -97,7 +97,7 @@ Status Print(const BenchRecord& record, CacheState cache, Console* console) {
 std::string RowText(const BenchRow& row) {
   return StrCat(row.cell, " H ", row.hidden, " I ", row.input, " T ", row.steps, " B ", row.batch,
                 row.threads == 1 ? "" : StrCat(" threads ", row.threads), "  ", row.system, " ",
-                row.format, " ", row.dtype, row.cache == "cold" ? ", cold" : "", " at ",
+                row.format, " ", row.dtype, row.cache == CacheState::kCold ? ", cold" : "", " at ",
                 FormatPercent(row.density, 0), ": ", FormatFixed(row.us.median, 2), " us a step (",
                 FormatFixed(row.us.p25, 2), " to ", FormatFixed(row.us.p75, 2), "), least ",
                 FormatFixed(row.roofline_us, 2), ", error ", row.error);

@@ -3,6 +3,7 @@
 #define ESPALIER_BASE_CACHES_H_
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +17,13 @@ enum class CacheState {
 
 constexpr std::string_view CacheStateName(CacheState state) {
   return state == CacheState::kCold ? "cold" : "warm";
+}
+
+inline std::optional<CacheState> FindCacheState(std::string_view name) {
+  for (const CacheState state : {CacheState::kWarm, CacheState::kCold}) {
+    if (CacheStateName(state) == name) return state;
+  }
+  return std::nullopt;
 }
 
 // Takes what others have in the caches out of them, by touching 64 MB: twice the last level of a

@@ -238,7 +238,7 @@ class CaseRunner {
     row.steps = case_.steps;
     row.density = density;
     row.format = format;
-    row.cache = CacheStateName(problem_.cache);
+    row.cache = problem_.cache;
     return row;
   }
 
@@ -406,11 +406,9 @@ Result<BenchProblem> ParseBenchProblem(const std::string& yaml) {
     return InvalidArgument(
         StrCat("repetitions: at least 1 expected, ", problem.repetitions, " found"));
   }
-  const bool is_cold = cache == CacheStateName(CacheState::kCold);
-  if (!is_cold && cache != CacheStateName(CacheState::kWarm)) {
-    return InvalidArgument(StrCat("cache: warm or cold expected, '", cache, "' found"));
-  }
-  problem.cache = is_cold ? CacheState::kCold : CacheState::kWarm;
+  const std::optional<CacheState> state = FindCacheState(cache);
+  if (!state) return InvalidArgument(StrCat("cache: warm or cold expected, '", cache, "' found"));
+  problem.cache = *state;
   const CellInfo* info = FindCell(cell);
   if (info == nullptr) {
     std::vector<std::string> names;

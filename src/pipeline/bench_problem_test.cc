@@ -82,7 +82,7 @@ TEST(BenchProblem, SaysWhereTheWeightsWere) {
     const std::string yaml = "{hidden: 8, peers: [], repetitions: 1, cache: " + cache + "}";
     const BenchProblem problem = ValueOrDie(ParseBenchProblem(yaml));
     EXPECT_EQ(problem.cache == CacheState::kCold, cache == "cold");
-    EXPECT_EQ(ValueOrDie(RunBenchProblem(problem, {})).front().cache, cache);
+    EXPECT_EQ(ValueOrDie(RunBenchProblem(problem, {})).front().cache, problem.cache);
   }
 }
 

@@ -8,12 +8,24 @@ namespace espalier {
 namespace {
 
 Json RowJson(const BenchRow& row) {
-  return {{"system", row.system},       {"cell", row.cell},     {"hidden", row.hidden},
-          {"input", row.input},         {"batch", row.batch},   {"steps", row.steps},
-          {"density", row.density},     {"format", row.format}, {"dtype", row.dtype},
-          {"target", row.target},       {"cache", row.cache},   {"threads", row.threads},
-          {"us_median", row.us.median}, {"us_p25", row.us.p25}, {"us_p75", row.us.p75},
-          {"error", row.error},         {"bytes", row.bytes},   {"roofline_us", row.roofline_us}};
+  return {{"system", row.system},
+          {"cell", row.cell},
+          {"hidden", row.hidden},
+          {"input", row.input},
+          {"batch", row.batch},
+          {"steps", row.steps},
+          {"density", row.density},
+          {"format", row.format},
+          {"dtype", row.dtype},
+          {"target", row.target},
+          {"cache", CacheStateName(row.cache)},
+          {"threads", row.threads},
+          {"us_median", row.us.median},
+          {"us_p25", row.us.p25},
+          {"us_p75", row.us.p75},
+          {"error", row.error},
+          {"bytes", row.bytes},
+          {"roofline_us", row.roofline_us}};
 }
 
 Status ReadCount(const ObjectReader& in, const std::string& key, int64_t* out) {
@@ -41,8 +53,11 @@ Result<BenchRow> RowOf(const Json& json, const std::string& path) {
   ESPALIER_RETURN_IF_ERROR(in.Text("format", &row.format));
   ESPALIER_RETURN_IF_ERROR(in.Text("dtype", &row.dtype));
   ESPALIER_RETURN_IF_ERROR(in.Text("target", &row.target));
-  ESPALIER_RETURN_IF_ERROR(in.TextOr("cache", "warm", &row.cache));  // rows of before have none
-  if (row.cache != "warm" && row.cache != "cold") return in.Fail("cache", "warm or cold");
+  std::string cache;  // rows of before have none
+  ESPALIER_RETURN_IF_ERROR(in.TextOr("cache", CacheStateName(row.cache), &cache));
+  const std::optional<CacheState> state = FindCacheState(cache);
+  if (!state) return in.Fail("cache", "warm or cold");
+  row.cache = *state;
   ESPALIER_RETURN_IF_ERROR(ReadCount(in, "threads", &row.threads));
   ESPALIER_RETURN_IF_ERROR(ReadTime(in, "us_median", &row.us.median));
   ESPALIER_RETURN_IF_ERROR(ReadTime(in, "us_p25", &row.us.p25));

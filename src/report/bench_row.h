@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/caches.h"
 #include "base/status.h"
 #include "report/run_record.h"
 
@@ -23,12 +24,12 @@ struct BenchRow {
   double density = 1.0;  // of the network that was run
   std::string format;    // "dense" where the system has no choice
   std::string dtype = "f32";
-  std::string target;          // "" for others' kernels
-  std::string cache = "warm";  // or "cold": after other work
-  int64_t threads = 1;         // that were used: 1 where no matrix is large enough for more
-  TimingRecord us;             // of one step of all streams: a sequence's time over T
-  double error = 0.0;          // largest |output - reference's|, of its own network
-  uint64_t bytes = 0;          // of the encoded matrices
+  std::string target;                    // "" for others' kernels
+  CacheState cache = CacheState::kWarm;  // cold: after other work
+  int64_t threads = 1;       // that were used: 1 where no matrix is large enough for more
+  TimingRecord us;           // of one step of all streams: a sequence's time over T
+  double error = 0.0;        // largest |output - reference's|, of its own network
+  uint64_t bytes = 0;        // of the encoded matrices
   double roofline_us = 0.0;  // least time to read these bytes from where so many lie, per step; T >
                              // 1: those of weight_ih once a sequence
 };

@@ -278,7 +278,7 @@ void AddRoof(double low, double high, Json* layers) {
 std::string SeriesName(const BenchRow& row) {
   const bool is_format_known = row.system == "espalier" || !IsDense(row);
   return StrCat(row.system, " ", is_format_known ? row.format + " " : "", row.dtype,
-                row.cache == "cold" ? ", cold" : "");
+                row.cache == CacheState::kCold ? ", cold" : "");
 }
 
 std::string CaseName(const BenchRow& row) {

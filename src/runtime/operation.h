@@ -74,6 +74,15 @@ inline constexpr size_t kRowsTogether = 16;
 // The fewest steps of `size` sequences that are whole kRowsTogether.
 constexpr size_t WholeSteps(size_t size) { return kRowsTogether / std::gcd(kRowsTogether, size); }
 
+// How many of `steps` steps of `size` sequences a product of at most `most_rows` >= size rows
+// takes: all, or else whole kRowsTogether if there is room for them.
+constexpr size_t StepsTogether(size_t most_rows, size_t size, size_t steps) {
+  const size_t most = most_rows / size;
+  const size_t whole = WholeSteps(size);
+  if (steps <= most) return steps;
+  return most < whole ? most : most / whole * whole;
+}
+
 // Weights that are read once a step. Where the caches near a core do not hold them all, steps go
 // there and back, each in the other direction than the last, so that what was read last is read
 // first: in one direction each part would push out the one that comes next. (Xeon of the fifth
@@ -94,15 +103,6 @@ struct Turns {
     return *backward;
   }
 };
-
-// How many of `steps` steps of `size` sequences a product of at most `most_rows` >= size rows
-// takes: all, or else whole kRowsTogether if there is room for them.
-constexpr size_t StepsTogether(size_t most_rows, size_t size, size_t steps) {
-  const size_t most = most_rows / size;
-  const size_t whole = WholeSteps(size);
-  if (steps <= most) return steps;
-  return most < whole ? most : most / whole * whole;
-}
 
 // Chunk `chunk` of a loop of a team from the last of its thread's to the first.
 constexpr size_t MirroredIn(size_t chunks_per_thread, size_t chunk) {
