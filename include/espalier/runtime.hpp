@@ -185,6 +185,7 @@ class Session {
     return steps;
   }
   void ResetCounters() { espalier_session_reset_counters(session_.get()); }
+  void SetRests(bool rests) { espalier_session_set_rests(session_.get(), rests ? 1 : 0); }
   void SetRules(const std::string& layer, const LayerRules& rules) {
     Call(espalier_session_set_rules, session_.get(), layer.c_str(), &rules);
   }
@@ -259,6 +260,7 @@ class Pool {
     return activity;
   }
   void ResetCounters() { espalier_pool_reset_counters(pool_.get()); }
+  void SetRests(bool rests) { espalier_pool_set_rests(pool_.get(), rests ? 1 : 0); }
   void SetRules(const std::string& layer, const LayerRules& rules) {
     Call(espalier_pool_set_rules, pool_.get(), layer.c_str(), &rules);
   }

@@ -101,29 +101,8 @@ void DropSteps(double share, Rng* rng, Batch* batch) {
   }
 }
 
-}  // namespace
-
-BatchView StepsOf(const Dataset& dataset, int64_t first, int64_t count) {
-  BatchView view;
-  view.steps = count;
-  view.size = 1;
-  const auto begin = static_cast<size_t>(first);
-  const auto steps = static_cast<size_t>(count);
-  if (dataset.input.element == Element::kI32) {
-    view.ids = std::span(dataset.ids).subspan(begin, steps);
-  } else {
-    const auto width = static_cast<size_t>(dataset.input.features);
-    view.features = std::span(dataset.features).subspan(begin * width, steps * width);
-  }
-  return view;
-}
-
-BatchView SequenceOf(const Dataset& dataset, int64_t i) {
-  return StepsOf(dataset, dataset.offsets[static_cast<size_t>(i)], dataset.length(i));
-}
-
-Status CheckAgainstReference(const Graph& graph, std::span<const BatchView> calls,
-                             Session* session) {
+// CheckAgainstReference of a session whose rules do not rest.
+Status CheckByRules(const Graph& graph, std::span<const BatchView> calls, Session* session) {
   StateSet states = ZeroStates(graph, 1);
   std::map<std::string, Value> values;
   session->Reset();
@@ -152,6 +131,36 @@ Status CheckAgainstReference(const Graph& graph, std::span<const BatchView> call
                          std::sqrt(gap / size), " found"));
 }
 
+}  // namespace
+
+BatchView StepsOf(const Dataset& dataset, int64_t first, int64_t count) {
+  BatchView view;
+  view.steps = count;
+  view.size = 1;
+  const auto begin = static_cast<size_t>(first);
+  const auto steps = static_cast<size_t>(count);
+  if (dataset.input.element == Element::kI32) {
+    view.ids = std::span(dataset.ids).subspan(begin, steps);
+  } else {
+    const auto width = static_cast<size_t>(dataset.input.features);
+    view.features = std::span(dataset.features).subspan(begin * width, steps * width);
+  }
+  return view;
+}
+
+BatchView SequenceOf(const Dataset& dataset, int64_t i) {
+  return StepsOf(dataset, dataset.offsets[static_cast<size_t>(i)], dataset.length(i));
+}
+
+Status CheckAgainstReference(const Graph& graph, std::span<const BatchView> calls,
+                             Session* session) {
+  const bool rests = session->rests();
+  session->SetRests(false);
+  const Status status = CheckByRules(graph, calls, session);
+  session->SetRests(rests);
+  return status;
+}
+
 Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dataset,
                                     const SessionOptions& session_options, DynamicUse* dynamic) {
   ESPALIER_RETURN_IF_ERROR(CheckFits(artifact, dataset));
@@ -171,6 +180,7 @@ Result<Evaluation> EvaluateArtifact(const Artifact& artifact, const Dataset& dat
   }
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
   ESPALIER_RETURN_IF_ERROR(ChangeRules(artifact.graph(), dynamic->changes, &session));
+  session.SetRests(false);  // by the rules, as in training
 
   Scorer scorer(dataset, FormOf(artifact.graph()));
   const auto width = static_cast<size_t>(dataset.output_size());

@@ -61,9 +61,9 @@ BatchView StepsOf(const Dataset& dataset, int64_t first, int64_t count);
 BatchView SequenceOf(const Dataset& dataset, int64_t i);
 
 // Runs `calls` one after the other from zero states, each of one sequence, and compares the last
-// row of the first output with the reference's: by root mean square they are at most 1e-4 of it
-// apart, or kDynamicRmsTolerance if the graph, which is the session's, is dynamic. Errors:
-// kInternal for more; what Session and RunReference say.
+// row of the first output with the reference's, with the rules in every step: by root mean square
+// they are at most 1e-4 of it apart, or kDynamicRmsTolerance if the graph, which is the session's,
+// is dynamic. Errors: kInternal for more; what Session and RunReference say.
 Status CheckAgainstReference(const Graph& graph, std::span<const BatchView> calls,
                              Session* session);
 

@@ -36,11 +36,11 @@ bool Share(const uint64_t* a, const uint64_t* b, size_t words) {
 }  // namespace
 
 void ChooseBanks(const BankLayer& banks, RowsAt x, RowsAt h, size_t count,
-                 LayerCounters* counters) {
+                 uint64_t* multiply_adds) {
   constexpr ThreadTeam* kAlone = nullptr;
   banks.score_x.Run(kAlone, x, banks.scores, count);
   banks.score_h.Run(kAlone, h, banks.scores_h, count);
-  counters->multiply_adds += count * banks.multiply_adds;
+  *multiply_adds += count * banks.multiply_adds;
   uint64_t* any = banks.runs + count * banks.words;
   std::fill_n(banks.runs, (count + 1) * banks.words, uint64_t{0});
   for (size_t i = 0; i < count; ++i) {
@@ -56,9 +56,6 @@ void ChooseBanks(const BankLayer& banks, RowsAt x, RowsAt h, size_t count,
       }
     }
     for (size_t w = 0; w < banks.words; ++w) any[w] |= runs[w];
-    counters->units += banks.units;
-    EachRunningUnits(banks, i, 0, banks.units,
-                     [&](size_t first, size_t end) { counters->units_run += end - first; });
   }
 }
 

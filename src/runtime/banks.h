@@ -12,8 +12,8 @@
 namespace espalier {
 
 // Sets in banks.runs which banks of each of `count` rows run, row by row, and in the row after them
-// which run in any. `x`: [count, I], `h`: [count, H]. Counts units and multiply-adds.
-void ChooseBanks(const BankLayer& banks, RowsAt x, RowsAt h, size_t count, LayerCounters* counters);
+// which run in any. `x`: [count, I], `h`: [count, H]. Counts multiply-adds.
+void ChooseBanks(const BankLayer& banks, RowsAt x, RowsAt h, size_t count, uint64_t* multiply_adds);
 
 // y = W x + b of `count` rows, for the rows of W that belong to banks that run in any of them;
 // others of y may be written, too. Returns the multiply-adds.
@@ -40,6 +40,13 @@ void EachRunningUnits(const BankLayer& banks, size_t row, size_t first, size_t e
     visit(first, stop);
     first = stop;
   }
+}
+
+inline size_t CountRunningUnits(const BankLayer& banks, size_t row) {
+  size_t count = 0;
+  EachRunningUnits(banks, row, 0, banks.units,
+                   [&](size_t first, size_t end) { count += end - first; });
+  return count;
 }
 
 }  // namespace espalier

@@ -329,6 +329,10 @@ void espalier_session_reset_counters(espalier_session* session) {
   if (session != nullptr) session->session.ResetCounters();
 }
 
+void espalier_session_set_rests(espalier_session* session, int32_t rests) {
+  if (session != nullptr) session->session.SetRests(rests != 0);
+}
+
 espalier_status espalier_session_set_rules(espalier_session* session, const char* layer,
                                            const espalier_layer_rules* rules,
                                            espalier_error* error_out) {

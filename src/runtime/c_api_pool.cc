@@ -164,6 +164,10 @@ void espalier_pool_reset_counters(espalier_pool* pool) {
   if (pool != nullptr) pool->pool.ResetCounters();
 }
 
+void espalier_pool_set_rests(espalier_pool* pool, int32_t rests) {
+  if (pool != nullptr) pool->pool.SetRests(rests != 0);
+}
+
 espalier_status espalier_pool_set_rules(espalier_pool* pool, const char* layer,
                                         const espalier_layer_rules* rules,
                                         espalier_error* error_out) {

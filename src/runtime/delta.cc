@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "runtime/rest.h"
+
 namespace espalier {
 namespace {
 
@@ -121,43 +123,30 @@ void SendExactly(const DynamicLayer& layer, const DeltaStep& last, size_t steps)
   last.pace[kAge] = 0.0f;
 }
 
-void LookAgain(const DynamicLayer& layer) {
-  for (size_t stream = 0; layer.has_delta && stream < layer.streams; ++stream) {
-    layer.pace.row(stream)[kPlainSteps] = layer.pace.row(stream)[kLastPlain] = 0.0f;
+void SendAtRest(const DynamicLayer& layer, const DeltaStep& step) {
+  constexpr size_t kNoList = 0;
+  Send(layer, InputOf(layer, step), kNoList);
+  const Sending recurrent = RecurrentOf(layer, step);
+  const auto size = static_cast<size_t>(recurrent.product.plain.weight.cols);
+  *recurrent.columns += size;
+  *recurrent.columns_sent += size;
+  step.pace[kAge] = 0.0f;
+  // What the step after the rest begins with.
+  if (!(step.pace[kRestLeft] >= 1.0f)) {
+    std::memcpy(recurrent.sent, recurrent.values, size * sizeof(float));
   }
 }
 
-bool TakePlain(const DynamicLayer& layer, float* pace) {
-  float& left = pace[kPlainSteps];
-  const bool never_gains = layer.input.most_columns == 0 && layer.recurrent.most_columns == 0;
-  if (!never_gains && !(left > 0.0f)) return false;
-  left = std::max(0.0f, left - 1.0f);
-  pace[kAge] = 0.0f;
-  return true;
-}
-
-void SendPlain(const DynamicLayer& layer, const DeltaStep& step) {
-  constexpr size_t kNoList = 0;
-  Send(layer, InputOf(layer, step), kNoList);
-  Send(layer, RecurrentOf(layer, step), kNoList);
-  layer.counters->multiply_adds += layer.plain_multiply_adds;
-}
-
-bool MultiplyChanges(const DynamicLayer& layer, const DeltaStep& step, const float* ahead,
-                     const float** input_row) {
-  constexpr float kMostPlain = 64.0f;
+BroughtUp MultiplyChanges(const DynamicLayer& layer, const DeltaStep& step, const float* ahead,
+                          const float** input_row) {
   float& age = step.pace[kAge];
-  float& last_plain = step.pace[kLastPlain];
   const bool is_fresh = age > 0.0f && age < kDeltaRefreshSteps;
-  const bool begins = age == 0.0f && last_plain == 0.0f;
+  const bool begins = age == 0.0f && step.pace[kLastRest] == 0.0f;
   age = is_fresh ? age + 1.0f : 1.0f;
   const Multiplied input = Multiply(layer, InputOf(layer, step), is_fresh, ahead, input_row);
   const float* row = step.recurrent_memory;
   const Multiplied recurrent = Multiply(layer, RecurrentOf(layer, step), is_fresh, nullptr, &row);
-  const bool gains_nothing = input.too_many && recurrent.too_many && !begins;
-  last_plain = gains_nothing ? std::clamp(2.0f * last_plain, 1.0f, kMostPlain) : 0.0f;
-  step.pace[kPlainSteps] = last_plain;
-  return input.anew;
+  return {input.anew, !input.too_many || !recurrent.too_many || begins};
 }
 
 void KeepRow(const DeltaProduct& product, float* memory, const float** row) {

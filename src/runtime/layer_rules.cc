@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "base/strings.h"
-#include "runtime/delta.h"
 #include "runtime/plan.h"
+#include "runtime/rest.h"
 
 namespace espalier {
 
 void ForgetStreams(const RunPlan& plan, size_t first, size_t count) {
   for (const DynamicLayer& layer : plan.dynamic_layers) {
-    if (layer.has_delta) std::fill_n(layer.pace.row(first), count * kDeltaPace, 0.0f);
+    std::fill_n(layer.pace.row(first), count * kPaces, 0.0f);
   }
 }
 
@@ -41,9 +41,13 @@ int64_t SkipsAhead(const DynamicLayer& layer, size_t stream) {
 void ResetCounters(const RunPlan& plan) {
   for (const DynamicLayer& layer : plan.dynamic_layers) {
     *layer.counters = LayerCounters();
-    if (layer.saturation.plain_steps != nullptr) *layer.saturation.plain_steps = 0;
     *layer.tries_ahead = layer.starts_ahead;  // on which the multiply-adds of banks depend
   }
+}
+
+void SetRests(const RunPlan& plan, bool rests) {
+  *plan.rests = rests;
+  for (const DynamicLayer& layer : plan.dynamic_layers) LookAgain(layer);
 }
 
 Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRules& rules) {
@@ -102,7 +106,6 @@ Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRul
     if (each.node != layer) continue;
     *each.rules = *each.own = rules;
     LookAgain(each);
-    if (each.saturation.plain_steps != nullptr) *each.saturation.plain_steps = 0;
   }
   return Ok();
 }

@@ -199,8 +199,8 @@ struct SaturationLayer {
   float** ax = nullptr;                     // scratch: the input products of B sequences
   uint8_t* due_rows = nullptr;              // scratch: [G*H], whether a sequence needs a row
   uint8_t* due_groups = nullptr;            // scratch: as many as a product has, or H
-  // Steps for which all rows are multiplied, since leaving them out saved next to nothing.
-  size_t* plain_steps = nullptr;
+  // Of all rows the share that a step has to leave out, for looking for them to pay.
+  double least_left_out = 0.0;
   SaturationLimits* limits = nullptr;
 };
 
@@ -212,6 +212,14 @@ struct DynamicLayer {
   LayerRules* rules = nullptr;  // in force
   LayerRules* own = nullptr;    // as compiled, or as set
   LayerCounters* counters = nullptr;
+  // Whether steps may be plain that could not gain by the rules (rest.h), in the whole plan; and
+  // how many are the first time: less than 1 after as many steps as take it there, each four times
+  // as much.
+  const bool* rests = nullptr;
+  float first_rest = 1.0f;
+  bool never_gains = false;  // nor can any step
+  size_t streams = 0;
+  RowBuffer pace;                  // a row a stream: Pace
   size_t plain_multiply_adds = 0;  // of both products of a step
   uint32_t* sequences = nullptr;   // scratch of B
   // Whether making input products of many steps together pays, by the steps before, of which there
@@ -236,9 +244,7 @@ struct DynamicLayer {
   const float** input_rows = nullptr;  // scratch: of each of B sequences, W_ih sent + b
   DeltaProduct input, recurrent;
   RowBuffer x_sent, h_sent;  // states
-  size_t streams = 0;
-  // A row a stream: how its steps go on (DeltaPace), and W sent + b, of no meaning at an age of 0.
-  RowBuffer pace;
+  // A row a stream: W sent + b, of no meaning at an age (Pace) of 0.
   RowBuffer input_memory, recurrent_memory;
 };
 

@@ -9,6 +9,8 @@
 #include "base/strings.h"
 #include "cells/cells.h"
 #include "runtime/delta.h"
+#include "runtime/rest.h"
+#include "runtime/saturation.h"
 #include "runtime/unit_parts.h"
 
 namespace espalier {
@@ -45,6 +47,8 @@ class Planner {
     operations_ = arena_->Take<Operation>(count);
     dynamic_count_ = DynamicLayers(program_);
     dynamic_layers_ = arena_->Take<DynamicLayer>(dynamic_count_);
+    plan_.rests = arena_->Take<bool>(1);
+    Put(true, plan_.rests, 0);
     for (size_t i = 0; i < program_.values.size(); ++i) Put(MakeValue(i), values_, i);
     for (size_t i = 0; i < program_.states.size(); ++i) {
       Put(Rows(options_.max_streams, static_cast<size_t>(program_.states[i].width)), states_, i);
@@ -296,7 +300,7 @@ class Planner {
     layer.ax = saturated_ax_;
     layer.due_rows = due_rows_;
     layer.due_groups = due_groups_;
-    layer.plain_steps = arena_->Take<size_t>(1);
+    layer.least_left_out = LeastLeftOut(spec);
     layer.limits = arena_->Take<SaturationLimits>(1);
     Put(SaturationLimits(), layer.limits, 0);
     if (!spec.has_predicted) return layer;
@@ -375,6 +379,9 @@ class Planner {
     layer.rules = arena_->Take<LayerRules>(1);
     layer.own = arena_->Take<LayerRules>(1);
     layer.counters = arena_->Take<LayerCounters>(1);
+    layer.rests = plan_.rests;
+    layer.streams = options_.max_streams;
+    layer.pace = Rows(options_.max_streams, kPaces, kPaces);
     layer.sequences = sequences_;
     layer.tries_ahead = arena_->Take<bool>(1);
     layer.starts_ahead = spec.weight_skip == nullptr && !spec.has_banks;
@@ -393,10 +400,13 @@ class Planner {
     }
     if (spec.has_banks) {
       layer.banks = MakeBanks(spec);
+      // After 8 steps in which nearly all units ran, since looking takes little.
+      layer.first_rest = 1.0f / 16384;
       rules.banks = true;
     }
     if (spec.saturates()) {
       layer.saturation = MakeSaturation(node, spec);
+      layer.first_rest = 4.0f;  // looking takes up to half of a step
       rules.idle = static_cast<float>(spec.idle.epsilon);
       rules.predicted = static_cast<float>(spec.predicted.epsilon);
     }
@@ -415,8 +425,7 @@ class Planner {
       layer.h_sent = State(spec.x_sent + 1);
       layer.input_memory = Rows(options_.max_streams, rows);
       layer.recurrent_memory = Rows(options_.max_streams, rows);
-      layer.streams = options_.max_streams;
-      layer.pace = Rows(options_.max_streams, kDeltaPace, kDeltaPace);
+      layer.never_gains = layer.input.most_columns == 0 && layer.recurrent.most_columns == 0;
       rules.delta_x = static_cast<float>(spec.delta.x);
       rules.delta_h = static_cast<float>(spec.delta.h);
     }
@@ -584,16 +593,6 @@ class Planner {
 
 Result<RunPlan> MakePlan(const Program& program, const PlanOptions& options, Arena* arena) {
   return Planner(program, options, arena).Make();
-}
-
-void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log) {
-  if (!log.Wants(LogLevel::kDebug)) return;
-  EachProduct(program, [&](const ProgramProduct& product) {
-    const FormatSpec& spec = product.matrix->view.spec;
-    log.Debug(StrCat("kernel matrix=", product.matrix->part.name, " format=", FormatName(spec),
-                     " kernel=", kernels.matmul_name(spec), " target=", kernels.target,
-                     " compiled_for=", product.matrix->choice.kernel));
-  });
 }
 
 }  // namespace espalier

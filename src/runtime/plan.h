@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <span>
 
-#include "base/log.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
 #include "runtime/arena.h"
@@ -30,6 +29,7 @@ struct RunPlan {
   std::span<const Operation> operations;
   std::span<const RowBuffer> states;  // of Program::states
   std::span<const DynamicLayer> dynamic_layers;
+  bool* rests = nullptr;  // of all of these
   size_t step_bytes = 0;  // of the matrices that a step of one sequence multiplies
   size_t threads = 1;     // as asked, or 1 if no product or step is large enough to be shared
 };
@@ -37,19 +37,17 @@ struct RunPlan {
 // What is kept of the streams [first, first + count) beside their states is of no meaning any more.
 void ForgetStreams(const RunPlan& plan, size_t first, size_t count);
 
-// See Session::Activity, SkipsAhead, ResetCounters and SetRules.
+// See Session::Activity, SkipsAhead, ResetCounters, SetRests and SetRules.
 LayerActivity ActivityOf(const DynamicLayer& layer);
 int64_t SkipsAhead(const DynamicLayer& layer, size_t stream);
 void ResetCounters(const RunPlan& plan);
+void SetRests(const RunPlan& plan, bool rests);
 Status SetLayerRules(const RunPlan& plan, std::string_view layer, const LayerRules& rules);
 
 // Over an arena that counts, the spans are empty and the rest is right. Allocates nothing but an
 // error's message. Errors: kUnsupported for a matrix that the kernels do not cover; kOutOfMemory
 // for more than Arena::kMostBytes.
 Result<RunPlan> MakePlan(const Program& program, const PlanOptions& options, Arena* arena);
-
-// At debug level: which kernel serves which matrix.
-void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log);
 
 }  // namespace espalier
 

@@ -329,6 +329,10 @@ LayerActivity StreamPool::Activity(size_t index) const noexcept {
 
 void StreamPool::ResetCounters() noexcept { espalier::ResetCounters(impl_->engine.plan); }
 
+void StreamPool::SetRests(bool rests) noexcept { espalier::SetRests(impl_->engine.plan, rests); }
+
+bool StreamPool::rests() const noexcept { return *impl_->engine.plan.rests; }
+
 Status StreamPool::SetRules(std::string_view layer, const LayerRules& rules) {
   return SetLayerRules(impl_->engine.plan, layer, rules);
 }

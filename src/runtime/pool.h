@@ -77,6 +77,8 @@ class StreamPool {
   size_t dynamic_layers() const noexcept;
   LayerActivity Activity(size_t index) const noexcept;
   void ResetCounters() noexcept;
+  void SetRests(bool rests) noexcept;
+  bool rests() const noexcept;
   Status SetRules(std::string_view layer, const LayerRules& rules);
 
   const char* target() const;

@@ -188,4 +188,14 @@ Result<const KernelTable*> Program::KernelsFor(std::string_view target) const {
   return FindKernels(std::string(target));  // says what there is
 }
 
+void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log) {
+  if (!log.Wants(LogLevel::kDebug)) return;
+  EachProduct(program, [&](const ProgramProduct& product) {
+    const FormatSpec& spec = product.matrix->view.spec;
+    log.Debug(StrCat("kernel matrix=", product.matrix->part.name, " format=", FormatName(spec),
+                     " kernel=", kernels.matmul_name(spec), " target=", kernels.target,
+                     " compiled_for=", product.matrix->choice.kernel));
+  });
+}
+
 }  // namespace espalier

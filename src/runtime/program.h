@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "artifact/artifact.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "kernels/kernels.h"
 #include "model/graph.h"
@@ -133,6 +134,9 @@ void EachLayer(const Program& program, const Visit& visit) {
     for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) visit(node, layer);
   }
 }
+
+// At debug level: which kernel serves which matrix.
+void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log);
 
 }  // namespace espalier
 

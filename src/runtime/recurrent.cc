@@ -5,6 +5,7 @@
 
 #include "runtime/banks.h"
 #include "runtime/delta.h"
+#include "runtime/rest.h"
 #include "runtime/saturation.h"
 #include "runtime/step_rows.h"
 #include "runtime/unit_parts.h"
@@ -266,17 +267,34 @@ RowsAt InputRows(const Operation& op, const RunContext& run, const StepRows& row
   return x;
 }
 
+// The input products of a step, and where that of sequence b is if they have been made ahead.
+struct AxAhead {
+  const InputProducts& inputs;
+  size_t s;
+
+  float* operator()(size_t b) const { return inputs.Row(s, b); }
+};
+
 // The products of a step and what comes after them, of the banks that run. `ax_ahead`: its input
 // products where all of them have been made.
-template <typename AxAhead>
 void RunBanks(const Operation& op, const RunContext& run, const StepRows& rows,
               const AxAhead* ax_ahead) {
   const RecurrentLayer& layer = op.recurrent;
-  const BankLayer& banks = layer.dynamic->banks;
-  LayerCounters& counters = *layer.dynamic->counters;
+  const DynamicLayer& dynamic = *layer.dynamic;
+  const BankLayer& banks = dynamic.banks;
+  LayerCounters& counters = *dynamic.counters;
   const RowsAt x = InputRows(op, run, rows);
   const RowsAt h = HiddenRows(layer, run, rows);
-  ChooseBanks(banks, x, h, rows.count, &counters);
+  ChooseBanks(banks, x, h, rows.count, &counters.multiply_adds);
+  for (size_t i = 0; i < rows.count; ++i) {
+    const size_t units_run = CountRunningUnits(banks, i);
+    counters.units += banks.units;
+    counters.units_run += units_run;
+    // Choosing takes as long as one of so many units.
+    constexpr size_t kUnitsOfChoice = 16;
+    const bool gains = (banks.units - units_run) * kUnitsOfChoice >= banks.units;
+    EndTry(dynamic, gains, run.StateOf(dynamic.pace, rows.SequenceOf(i)));
+  }
   if (ax_ahead == nullptr) {
     counters.multiply_adds += MultiplyBanks(banks, banks.input, run.team, x, layer.ax, rows.count);
   } else {
@@ -286,7 +304,9 @@ void RunBanks(const Operation& op, const RunContext& run, const StepRows& rows,
       MultiplyBanks(banks, banks.recurrent, run.team, h, layer.ah, rows.count);
   FinishStep(
       op, run, rows,
-      [&](size_t i) { return ax_ahead == nullptr ? layer.ax.row(i) : (*ax_ahead)(i); },
+      [&](size_t i) {
+        return ax_ahead == nullptr ? layer.ax.row(i) : (*ax_ahead)(rows.SequenceOf(i));
+      },
       [&](size_t i) { return layer.ah.row(i); },
       [&](const Units& units, const auto& visit) {
         EachRunningUnits(banks, units.i, units.first, units.end, [&](size_t first, size_t end) {
@@ -296,18 +316,21 @@ void RunBanks(const Operation& op, const RunContext& run, const StepRows& rows,
 }
 
 // As RunBanks, of a layer that leaves out rows of gates that saturate.
-template <typename AxAhead>
 void RunSaturated(const Operation& op, const RunContext& run, const StepRows& rows,
                   const AxAhead* ax_ahead) {
   const RecurrentLayer& layer = op.recurrent;
-  float** ax = layer.dynamic->saturation.ax;
+  const DynamicLayer& dynamic = *layer.dynamic;
+  float** ax = dynamic.saturation.ax;
   for (size_t i = 0; i < rows.count; ++i) {
-    ax[i] = ax_ahead == nullptr ? layer.ax.row(i) : (*ax_ahead)(i);
+    ax[i] = ax_ahead == nullptr ? layer.ax.row(i) : (*ax_ahead)(rows.SequenceOf(i));
   }
   SaturatedStep step(
-      *layer.dynamic, run.team,
+      dynamic, run.team,
       {InputRows(op, run, rows), HiddenRows(layer, run, rows), ax, layer.ah, rows.count});
   step.Multiply(ax_ahead == nullptr ? &layer.ax : nullptr);
+  for (size_t i = 0; i < rows.count; ++i) {
+    EndTry(dynamic, step.StandInOf(i), run.StateOf(dynamic.pace, rows.SequenceOf(i)));
+  }
   FinishStep(
       op, run, rows, [&](size_t i) { return ax[i]; }, [&](size_t i) { return layer.ah.row(i); },
       AllRun(),
@@ -340,50 +363,81 @@ DeltaStep DeltaStepOf(const Operation& op, const RunContext& run, size_t s, size
 
 // A step of a layer with delta. `ax_ahead`: the input products of what is sent, where they have
 // been made. Returns how many sequences have theirs made anew, or would have.
-template <typename AxAhead>
-size_t RunDelta(const Operation& op, const RunContext& run, const StepRows& all,
+size_t RunDelta(const Operation& op, const RunContext& run, const StepRows& rows,
                 const AxAhead* ax_ahead) {
+  const DynamicLayer& dynamic = *op.recurrent.dynamic;
+  size_t anew = 0;
+  for (size_t i = 0; i < rows.count; ++i) {
+    const size_t b = rows.SequenceOf(i);
+    const DeltaStep step = DeltaStepOf(op, run, rows.s, b);
+    const float* ahead = ax_ahead == nullptr ? nullptr : (*ax_ahead)(b);
+    const BroughtUp products = MultiplyChanges(dynamic, step, ahead, &dynamic.input_rows[b]);
+    EndTry(dynamic, products.gains, step.pace);
+    anew += products.anew ? 1 : 0;
+  }
+  FinishStep(
+      op, run, rows, [&](size_t i) { return dynamic.input_rows[rows.SequenceOf(i)]; },
+      [&](size_t i) { return run.StateOf(dynamic.recurrent_memory, rows.SequenceOf(i)); });
+  return anew;
+}
+
+// A step at rest of a layer with rules, or one that has none but skipping: with all of both
+// products, together for all its sequences.
+void RunAtRest(const Operation& op, const RunContext& run, const StepRows& rows,
+               const AxAhead* ax_ahead) {
   const RecurrentLayer& layer = op.recurrent;
   const DynamicLayer& dynamic = *layer.dynamic;
-  const auto takes_plain = [&](uint32_t b) {
-    return TakePlain(dynamic, run.StateOf(dynamic.pace, b));
-  };
-  uint32_t* const first = dynamic.sequences;
-  uint32_t* const changed = std::partition(first, first + all.count, takes_plain);
-  const auto count = static_cast<size_t>(changed - first);
-  size_t anew = count;
-  if (count < all.count) {
-    const StepRows rows = count > 0 ? StepRows{all.s, all.count - count, changed} : all;
-    for (size_t i = 0; i < rows.count; ++i) {
-      const size_t b = rows.SequenceOf(i);
-      anew +=
-          MultiplyChanges(dynamic, DeltaStepOf(op, run, rows.s, b),
-                          ax_ahead == nullptr ? nullptr : (*ax_ahead)(b), &dynamic.input_rows[b])
-              ? 1
-              : 0;
-    }
-    FinishStep(
-        op, run, rows, [&](size_t i) { return dynamic.input_rows[rows.SequenceOf(i)]; },
-        [&](size_t i) { return run.StateOf(dynamic.recurrent_memory, rows.SequenceOf(i)); });
-  }
-  if (count == 0) return anew;
-  const StepRows rows = count < all.count ? StepRows{all.s, count, first} : all;
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; dynamic.has_delta && i < rows.count; ++i) {
     const size_t b = rows.SequenceOf(i);
-    SendPlain(dynamic, DeltaStepOf(op, run, rows.s, b));
+    SendAtRest(dynamic, DeltaStepOf(op, run, rows.s, b));
     dynamic.input_rows[b] = run.StateOf(dynamic.input_memory, b);
   }
-  const bool with_input = ax_ahead == nullptr;
-  const RowsAt x = with_input ? StateRows(run, rows, dynamic.x_sent, dynamic.gathered_x) : RowsAt();
-  MultiplyStep(op, run, with_input ? &x : nullptr,
-               StateRows(run, rows, dynamic.h_sent, layer.gathered), count);
+  const auto input = [&] {
+    return dynamic.has_delta ? StateRows(run, rows, dynamic.x_sent, dynamic.gathered_x)
+                             : InputRows(op, run, rows);
+  };
+  const RowsAt x = ax_ahead == nullptr ? input() : RowsAt();
+  MultiplyStep(op, run, ax_ahead == nullptr ? &x : nullptr, HiddenRows(layer, run, rows),
+               rows.count);
+  LayerCounters& counters = *dynamic.counters;
+  counters.multiply_adds += rows.count * dynamic.plain_multiply_adds;
+  if (dynamic.rules->banks) {
+    counters.units += rows.count * layer.units;
+    counters.units_run += rows.count * layer.units;
+  }
+  counters.rows += rows.count * dynamic.saturation.rows;
+  counters.rows_run += rows.count * dynamic.saturation.rows;
   FinishStep(
       op, run, rows,
       [&](size_t i) {
         return ax_ahead == nullptr ? layer.ax.row(i) : (*ax_ahead)(rows.SequenceOf(i));
       },
       [&](size_t i) { return layer.ah.row(i); });
-  return anew;
+}
+
+// A step by the rules, of sequences that do not rest. Returns what RunDelta does, or 0.
+size_t RunByRules(const Operation& op, const RunContext& run, const StepRows& rows,
+                  const AxAhead* ax_ahead) {
+  const DynamicLayer& dynamic = *op.recurrent.dynamic;
+  if (dynamic.has_delta) return RunDelta(op, run, rows, ax_ahead);
+  if (dynamic.rules->banks) {
+    RunBanks(op, run, rows, ax_ahead);
+  } else {
+    RunSaturated(op, run, rows, ax_ahead);
+  }
+  return 0;
+}
+
+// Moves those that rest to the front of the listed ones; how many they are.
+size_t PutRestingFirst(const RecurrentLayer& layer, const RunContext& run, size_t count) {
+  const DynamicLayer& dynamic = *layer.dynamic;
+  const LayerRules& rules = *dynamic.rules;
+  const bool follows_any =
+      dynamic.has_delta || rules.banks || rules.idle > 0.0f || rules.predicted > 0.0f;
+  if (!follows_any) return count;
+  const auto rests = [&](uint32_t b) { return TakesRest(dynamic, run.StateOf(dynamic.pace, b)); };
+  uint32_t* const first = dynamic.sequences;
+  return static_cast<size_t>(std::partition(first, first + count, rests) - first);
 }
 
 // Input products of what will be sent of x in a chunk of steps from s on, of a layer with delta
@@ -452,25 +506,17 @@ void RunDynamic(const Operation& op, const RunContext& run) {
     updates += rows.count;
     steps += live;
     if (rows.count == 0) continue;
-    if (rows.count < run.size) rows.sequences = dynamic.sequences;
-    if (dynamic.has_delta) {
-      const auto row_ahead = [&](size_t b) { return inputs.Row(s, b); };
-      anew += RunDelta(op, run, rows, is_ahead ? &row_ahead : nullptr);
-    } else if (dynamic.rules->banks) {
-      const auto row_ahead = [&](size_t i) { return inputs.Row(s, rows.SequenceOf(i)); };
-      RunBanks(op, run, rows, is_ahead ? &row_ahead : nullptr);
-    } else if (dynamic.saturation.gates != nullptr) {
-      const auto row_ahead = [&](size_t i) { return inputs.Row(s, rows.SequenceOf(i)); };
-      RunSaturated(op, run, rows, is_ahead ? &row_ahead : nullptr);
-    } else {
-      const RowsAt x = is_ahead ? RowsAt() : InputRows(op, run, rows);
-      MultiplyStep(op, run, is_ahead ? nullptr : &x, HiddenRows(layer, run, rows), rows.count);
-      dynamic.counters->multiply_adds += rows.count * dynamic.plain_multiply_adds;
-      FinishStep(
-          op, run, rows,
-          [&](size_t i) { return is_ahead ? inputs.Row(s, rows.SequenceOf(i)) : layer.ax.row(i); },
-          [&](size_t i) { return layer.ah.row(i); });
+    const AxAhead row_ahead{inputs, s};
+    const AxAhead* ax_ahead = is_ahead ? &row_ahead : nullptr;
+    const size_t resting = PutRestingFirst(layer, run, rows.count);
+    const bool is_mixed = resting > 0 && resting < rows.count;
+    if (is_mixed || rows.count < run.size) rows.sequences = dynamic.sequences;
+    if (resting > 0) RunAtRest(op, run, {s, resting, rows.sequences}, ax_ahead);
+    if (resting < rows.count) {
+      const uint32_t* others = rows.sequences == nullptr ? nullptr : rows.sequences + resting;
+      anew += RunByRules(op, run, {s, rows.count - resting, others}, ax_ahead);
     }
+    anew += resting;
     // Also while nothing is skipped, so that the state is right when that is allowed again.
     for (size_t i = 0; dynamic.weight_skip != nullptr && i < rows.count; ++i) {
       SetGain(layer, run, rows.SequenceOf(i));

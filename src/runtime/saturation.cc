@@ -8,6 +8,23 @@
 
 namespace espalier {
 
+double LeastLeftOut(const ProgramLayer& layer) {
+  // Where less is left out, finding the rows takes as long. Groups of several rows that are left
+  // out here and there make many calls of those between (GRU-256 in slots, 90 % gone, Zen 3: with
+  // 30 % saved a step took 1.2 times as long as in one call).
+  constexpr double kByRow = 0.1, kByGroup = 0.4;
+  const EncodedView& recurrent = layer.recurrent.matrix->view;
+  const bool is_by_row = RowGroups(recurrent) == static_cast<size_t>(recurrent.rows);
+  const double least = is_by_row ? kByRow : kByGroup;
+  const auto ns = [](const ProgramProduct& product) {
+    return product.matrix == nullptr ? 0.0 : product.matrix->choice.ns;
+  };
+  const double products = ns(layer.input) + ns(layer.recurrent) + ns(layer.candidate);
+  const double predictor =
+      ns(layer.predict_input) + ns(layer.predict_recurrent) + ns(layer.predict);
+  return products > 0.0 ? std::max(least, predictor / products) : least;
+}
+
 SaturatedStep::SaturatedStep(const DynamicLayer& layer, ThreadTeam* team, const Rows& rows)
     : saturation_(layer.saturation),
       rules_(*layer.rules),
@@ -100,16 +117,6 @@ void SaturatedStep::MarkIdle() {
   for (size_t k = 0; k < units_; ++k) due[k] &= let_in[k];
 }
 
-size_t SaturatedStep::MultiplyAll(const RowBuffer* new_ax) {
-  size_t work = saturation_.recurrent.multiply_adds;
-  if (new_ax != nullptr) {
-    saturation_.input.plain.Run(team_, rows_.x, *new_ax, rows_.count);
-    work += saturation_.input.multiply_adds;
-  }
-  saturation_.recurrent.plain.Run(team_, rows_.h, rows_.ah, rows_.count);
-  return rows_.count * work;
-}
-
 size_t SaturatedStep::MultiplyInParts(const RowBuffer* new_ax) {
   constexpr size_t kFirst = 0;
   const RowProduct& input = saturation_.input;
@@ -159,7 +166,11 @@ size_t SaturatedStep::LeaveOutIdle(size_t i, uint8_t* due) {
 
 size_t SaturatedStep::StandIn(size_t i) {
   size_t count = 0;
-  for (size_t g = 0; predicts() && g < sum_gates_; ++g) count += TakePredicted(i, g);
+  for (size_t g = 0; predicts() && g < sum_gates_; ++g) {
+    const size_t predicted = TakePredicted(i, g);
+    if (predicted == units_) whole_gates_ += units_;
+    count += predicted;
+  }
   if (!leaves_idle()) return count;
   if (predicts(candidate_)) {  // some are idle and predicted
     const float limit = LimitOf(candidate_);
@@ -167,63 +178,40 @@ size_t SaturatedStep::StandIn(size_t i) {
     for (size_t k = 0; k < units_; ++k) count -= std::abs(p[k]) > limit && IsIdle(i, k) ? 1 : 0;
   }
   const size_t idle = LeaveOutIdle(i);
+  if (idle == units_) whole_gates_ += units_;
   counters_.rows_idle += idle;
   return count + idle;
 }
 
-// Sets for how long all rows are multiplied: `all` is what that takes.
-void SaturatedStep::Judge(size_t all) {
-  // In percent. Where less is saved, finding the rows takes as long; it is tried again later. Row
-  // groups of several rows that are left out here and there make many calls of those between
-  // (GRU-256 in slots, 90 % gone, Zen 3: with 30 % saved a step took 1.2 times as long as in one
-  // call).
-  constexpr size_t kLeastByRow = 10, kLeastByGroup = 40;
-  constexpr size_t kPlainSteps = 64;
-  const bool is_by_row = saturation_.recurrent.group_of_row == nullptr;
-  const size_t least = is_by_row ? kLeastByRow : kLeastByGroup;
-  if (saved_ * 100 < all * least) *saturation_.plain_steps = kPlainSteps;
-}
-
 void SaturatedStep::Multiply(const RowBuffer* new_ax) {
   const size_t count = rows_.count;
-  const size_t all = count * (saturation_.recurrent.multiply_adds +
-                              (new_ax == nullptr ? 0 : saturation_.input.multiply_adds));
   counters_.rows += count * saturation_.rows;
   counters_.rows_run += count * saturation_.rows;
   if (new_ax == nullptr) counters_.multiply_adds += count * saturation_.input.multiply_adds;
-  if (!leaves_idle() && !predicts()) {
-    counters_.multiply_adds += MultiplyAll(new_ax);
-    return;
-  }
   SetLimits();
   if (predicts()) Predict();
-  if (*saturation_.plain_steps > 0) {
-    --*saturation_.plain_steps;
-    counters_.multiply_adds += MultiplyAll(new_ax);
-  } else {
-    const size_t work = MultiplyInParts(new_ax);
-    counters_.multiply_adds += work;
-    saved_ = all - work;
-    all_ = all;
-    in_parts_ = true;
-    if (!resets_before()) Judge(all);
-  }
-  for (size_t i = 0; i < count; ++i) counters_.rows_run -= StandIn(i);
+  counters_.multiply_adds += MultiplyInParts(new_ax);
+}
+
+bool SaturatedStep::StandInOf(size_t i) {
+  // Row groups of several rows are spared for sure where a whole gate is.
+  whole_gates_ = 0;
+  const size_t left_out = StandIn(i);
+  counters_.rows_run -= left_out;
+  const bool is_by_row = saturation_.recurrent.group_of_row == nullptr;
+  const auto spared = static_cast<double>(is_by_row ? left_out : whole_gates_);
+  return spared >= saturation_.least_left_out * static_cast<double>(saturation_.rows);
 }
 
 void SaturatedStep::MultiplyCandidates(RowsAt reset_h, RowsAt y) {
   const RowProduct& candidate = saturation_.candidate;
-  const size_t all = rows_.count * candidate.multiply_adds;
   if (due_[candidate_] == Due::kAll) {
     candidate.plain.Run(team_, reset_h, y, rows_.count);
-    counters_.multiply_adds += all;
+    counters_.multiply_adds += rows_.count * candidate.multiply_adds;
   } else {
     std::fill_n(candidate.done, candidate.groups, uint8_t{0});
-    const size_t work = MultiplyDueRows(candidate, candidate_, reset_h, y);
-    counters_.multiply_adds += work;
-    saved_ += all - work;
+    counters_.multiply_adds += MultiplyDueRows(candidate, candidate_, reset_h, y);
   }
-  if (in_parts_) Judge(all_ + all);
   for (size_t i = 0; leaves_idle() && i < rows_.count; ++i) LeaveOutIdle(i);
 }
 

@@ -5,8 +5,13 @@
 #include <cstddef>
 
 #include "runtime/operation.h"
+#include "runtime/program.h"
 
 namespace espalier {
+
+// Of all rows of a step, the share that has to be left out for looking for them to pay: by what was
+// measured when the layer was compiled, or else a tenth of single rows and two fifths of groups.
+double LeastLeftOut(const ProgramLayer& layer);
 
 // One step of some sequences of a layer that leaves out rows: its products, and what stands in the
 // place of those that are left out. Rows of one sequence are left out where no other of the step
@@ -26,6 +31,9 @@ class SaturatedStep {
   // Makes the products: of h, and of x where `new_ax` has the rows that ax points to; nullptr: they
   // are there already. Without the candidates of a cell that resets before.
   void Multiply(const RowBuffer* new_ax);
+  // Of each sequence, after Multiply: puts in place what stands for its rows that are left out.
+  // Whether these are enough for looking for them to pay.
+  bool StandInOf(size_t i);
   // These, of reset_h: [count, H], to `y`, which is that part of ah. After Multiply.
   void MultiplyCandidates(RowsAt reset_h, RowsAt y);
 
@@ -36,7 +44,6 @@ class SaturatedStep {
 
   bool leaves_idle() const { return saturation_.has_idle && rules_.idle > 0.0f; }
   bool predicts() const { return saturation_.predict.matmul != nullptr && rules_.predicted > 0.0f; }
-  bool resets_before() const { return saturation_.candidate.plain.matmul != nullptr; }
   bool predicts(size_t gate) const { return predicts() && gate < sum_gates_; }
   // Beyond which p predicts a row of this gate.
   float LimitOf(size_t gate) const {
@@ -56,9 +63,7 @@ class SaturatedStep {
   }
 
   void SetLimits();
-  void Judge(size_t all);
   void Predict();
-  size_t MultiplyAll(const RowBuffer* new_ax);
   size_t MultiplyInParts(const RowBuffer* new_ax);
   // The rows that are due_ of a product that begins with gate `first`.
   size_t MultiplyDueRows(const RowProduct& product, size_t first, RowsAt x, RowsAt y);
@@ -77,8 +82,7 @@ class SaturatedStep {
   ThreadTeam* team_;
   const Rows rows_;
   const size_t units_, sum_gates_, guard_, candidate_;
-  bool in_parts_ = false;       // rows were looked for
-  size_t all_ = 0, saved_ = 0;  // multiply-adds then, but for candidates of reset_h
+  size_t whole_gates_ = 0;  // rows of gates of which StandIn has left out all
   Due due_[kMostGates] = {Due::kAll, Due::kAll, Due::kAll, Due::kAll};
 };
 

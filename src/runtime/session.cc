@@ -5,8 +5,8 @@
 #include <exception>
 
 #include "base/strings.h"
-#include "runtime/delta.h"
 #include "runtime/engine.h"
+#include "runtime/rest.h"
 
 namespace espalier {
 namespace {
@@ -192,7 +192,7 @@ void Session::Impl::Compute(const BatchView& batch) noexcept {
   const int64_t ns = budget.NowNs() - start;
   const bool changed = budget.Update(count, ns);
   if (changed) RaiseThresholds();
-  // Plain steps save nothing, whatever the input has become since they began.
+  // Steps at rest save nothing, whatever the input has become since they began.
   if (!changed && ns <= count * budget.report().step_ns) return;
   for (const DynamicLayer& layer : engine.plan.dynamic_layers) LookAgain(layer);
 }
@@ -403,6 +403,10 @@ void Session::ResetCounters() noexcept {
   espalier::ResetCounters(impl_->engine.plan);
   impl_->budget.ResetCounters();
 }
+
+void Session::SetRests(bool rests) noexcept { espalier::SetRests(impl_->engine.plan, rests); }
+
+bool Session::rests() const noexcept { return *impl_->engine.plan.rests; }
 
 Status Session::SetRules(std::string_view layer, const LayerRules& rules) {
   ESPALIER_RETURN_IF_ERROR(SetLayerRules(impl_->engine.plan, layer, rules));

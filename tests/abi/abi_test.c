@@ -249,6 +249,8 @@ static void prunes_a_pool_over_time(const espalier_model* model) {
   expect(espalier_pool_activity(pool, 0, &activity, NULL) == ESPALIER_OK, "activity");
   expect(strcmp(activity.layer, "lstm0") == 0 && activity.steps == 2, "steps of both");
   expect(activity.x_columns == 12 && activity.x_sent == 0, "nothing reaches the threshold");
+  espalier_pool_set_rests(pool, 0);
+  espalier_pool_set_rests(NULL, 0);
   expect(espalier_pool_set_rules(pool, "lstm0", &rules, NULL) == ESPALIER_OK, "set rules");
   espalier_pool_reset_counters(pool);
   espalier_pool_reset_counters(NULL);
@@ -297,6 +299,8 @@ static void prunes_over_time(const char* path) {
          "a layer too many");
   expect(espalier_session_set_rules(session, "lstm0", &rules, NULL) == ESPALIER_OK, "set rules");
   espalier_session_reset_counters(session);
+  espalier_session_set_rests(session, 0);
+  espalier_session_set_rests(NULL, 0);
   expect(espalier_session_run(session, &batch, NULL) == ESPALIER_OK, "run");
   expect(espalier_session_activity(session, 0, &activity, NULL) == ESPALIER_OK, "activity");
   expect(activity.x_sent == 24 && activity.h_sent == 20, "all is sent");
