@@ -4,7 +4,8 @@
 Trains one dense network for each seed, then trains it on for the same budget: dense; and cut by magnitude
 at each granularity, with a cubic schedule over the first 60 %, the same share of each gate. Controls: a
 random mask of single weights, and a dense network with as many weights, trained from scratch with the
-whole budget. Printed: the validation split, and the test split, looked at once, when all is trained.
+whole budget. Printed: the validation split, and the test split, looked at once, when all is trained
+(docs/measured/slots-and-blocks.md).
 
 example: bench/granularities.py build/release/cli/espalier --work /tmp/granularities --jobs 2
 """

@@ -7,7 +7,8 @@ ones go: those that a regularizer over hidden units has made the smallest, in th
 (proximal group lasso, and gates, Louizos et al. 2018, arXiv:1712.01312); the smallest as they are; or any.
 In these epochs all of them learn from the dense network, too (--teacher-weight). Beside them two dense
 networks of that size are trained from scratch with the whole budget, one of them with the same teacher.
-Printed: perplexity on the validation split, and on the test split, looked at once, when all is trained.
+Printed: perplexity on the validation split, and on the test split, looked at once, when all is trained
+(docs/measured/units.md).
 What is done is kept in --work and not done again.
 
 example: bench/iss_table.py build/release/cli/espalier --work /tmp/iss --data data/king-james --jobs 2

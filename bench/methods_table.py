@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The table of docs/methods.md: every criterion by granularity and sparsity, with its controls.
+"""The tables of docs/measured/pruning.md (marks cubic, room, soft) and docs/measured/pruning-one-cut.md (one_shot,
+start): every criterion by granularity and sparsity, with its controls.
 
 For each task and seed one dense network is trained. It is then trained on for the same short budget:
 dense; or cut by each criterion at each granularity and sparsity: once, halfway, by the same share of each
@@ -12,7 +13,7 @@ validation split after its last epoch; nothing is chosen by it, and the test spl
 What is done is kept in --work and not done again.
 
 example: bench/methods_table.py build/release/cli/espalier --work /tmp/methods \\
-             --speech DIR --write docs/methods.md
+             --speech DIR --write docs/measured/pruning.md
 """
 
 import argparse

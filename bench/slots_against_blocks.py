@@ -4,7 +4,8 @@
 Trains one dense LSTM for each seed, prunes it in slots and in blocks of several densities with the
 same budget of fine-tuning, and prints for each the validation and test accuracy (mean and spread
 over the seeds), the bytes, and the time of a streamed step beside that of the slots, timed
-interleaved. The density of the blocks to compare is chosen by the validation split.
+interleaved. The density of the blocks to compare is chosen by the validation split
+(docs/measured/slots-and-blocks.md).
 
 example: bench/slots_against_blocks.py build/release/cli/espalier --work /tmp/slots --seeds 1 2 3
 """
