@@ -1,6 +1,6 @@
 // Format `blocked`: dense blocks of R rows by C columns, those that hold a weight. What
 // block-sparse kernels run (rnnoise 8x4, Lyra 4x4, LPCNet 16x1): next to no index bytes, but whole
-// blocks must be pruned, which costs accuracy (docs/methods.md).
+// blocks must be pruned, which costs accuracy (docs/measured/slots-and-blocks.md).
 //
 //   block_start  u32 [strips + 1]     where each strip's blocks begin; the last is their number
 //                0 to a multiple of 64 bytes

@@ -1,5 +1,5 @@
 // BenchProblem: sizes, densities and formats to time one recurrent layer over, from a YAML file.
-// bench/problems/ has those that docs/performance.md quotes.
+// bench/problems/ has those that docs/measured quotes.
 //
 //   name: lstm-streaming
 //   cell: lstm                       a name of cells.inc

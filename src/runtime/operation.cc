@@ -180,7 +180,7 @@ void RunMeanOverTime(const Operation& op, const RunContext& run) {
 }  // namespace
 
 bool PaysToShare(size_t weight_bytes, size_t count) {
-  // Measured: docs/performance.md, "Threads".
+  // Measured: docs/measured/speed-threads.md, "How are steps shared?".
   constexpr size_t kLeastBytes = size_t{192} << 10;
   return weight_bytes * count >= kLeastBytes;
 }

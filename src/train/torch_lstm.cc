@@ -1,8 +1,8 @@
 // The LSTM over packed rows as one autograd function with few large products: the input's for all
 // steps at once, and one for each weight's gradient over all rows. libtorch's own adds a [4H, .]
 // product a step to each weight's gradient, and its packed form fills a [N, 4H] gradient with zeros
-// at every step. Measured against nn::LSTM in docs/performance.md. Oracle: the textual form,
-// cells/lstm.inl.
+// at every step. Measured against nn::LSTM in docs/measured/speed-zen3.md. Oracle: the textual
+// form, cells/lstm.inl.
 #include "train/torch_executor.h"
 
 namespace espalier {
