@@ -43,6 +43,17 @@ bool SendsChanges(const Graph& graph, const std::string& weight) {
   return false;
 }
 
+// Is it the recurrent matrix of a layer with idle or predicted rows? (Input products are made
+// ahead, with all rows.)
+bool LeavesOutRowsOf(const Graph& graph, const std::string& weight) {
+  const Node* owner = FindOwner(graph, weight);
+  if (owner == nullptr || !(owner->idle.has_value() || owner->predicted.has_value())) return false;
+  for (const RecurrentDirection& direction : DirectionsOf(*owner)) {
+    if (weight == direction.weight_hh) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 struct Artifact::OwnedBytes : Artifact::Owner {
@@ -67,6 +78,9 @@ Result<std::vector<MatrixPart>> MatrixPartsOf(const Graph& graph) {
       parts.push_back({weight, weight, 0, shape[0], shape[1]});
       if (SendsChanges(graph, weight)) {
         parts.push_back({ColumnsPartName(weight), weight, 0, shape[0], shape[1], true});
+      }
+      if (LeavesOutRowsOf(graph, weight)) {
+        parts.push_back({PlainPartName(weight), weight, 0, shape[0], shape[1], false, true});
       }
     } else {
       parts.push_back({PartName(weight, 0, split), weight, 0, split, shape[1]});
@@ -147,7 +161,7 @@ Result<Graph> Artifact::Decode() const {
   try {
     Graph graph = graph_;
     for (const ArtifactMatrix& matrix : matrices_) {
-      if (matrix.part.by_column) continue;
+      if (matrix.part.by_column || matrix.part.is_plain) continue;
       Tensor& weight = graph.weights.at(matrix.part.weight);
       weight.values.resize(static_cast<size_t>(ElementCount(weight.shape)));
       espalier::Decode(matrix.view,

@@ -78,10 +78,15 @@ struct MatrixPart {
   int64_t rows = 0;
   int64_t cols = 0;
   bool by_column = false;  // of format `columns`
+  // The same matrix again, for steps at rest (runtime/rest.h) of a layer that leaves out rows, in
+  // the format that is fastest for all of them. May be missing.
+  bool is_plain = false;
 };
 
 // "gru0.weight_hh" -> "gru0.weight_hh/columns".
 inline std::string ColumnsPartName(const std::string& weight) { return weight + "/columns"; }
+// "gru0.weight_hh" -> "gru0.weight_hh/plain".
+inline std::string PlainPartName(const std::string& weight) { return weight + "/plain"; }
 // What a part by columns has without a choice.
 inline constexpr FormatSpec kColumnsSpec = {FormatId::k_columns, 8, 1};
 
@@ -110,7 +115,8 @@ using Metadata = std::map<std::string, std::string>;
 
 struct ArtifactContent {
   Metadata metadata;
-  std::map<std::string, Choice> choices;  // by MatrixPart::name; a part without one is dense
+  // By MatrixPart::name; a part without one is dense, or not there if it is_plain.
+  std::map<std::string, Choice> choices;
   std::optional<GoldenSample> golden;
 };
 

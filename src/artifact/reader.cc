@@ -205,6 +205,10 @@ Status CheckStructure(const std::vector<Record>& records, Graph* graph,
     graph->weights[record.name].shape = {record.rows, record.cols};
   }
   ESPALIER_ASSIGN_OR_RETURN(*parts, MatrixPartsOf(*graph));
+  std::erase_if(*parts, [&](const MatrixPart& part) {
+    const auto is_it = [&](const Record& record) { return record.name == part.name; };
+    return part.is_plain && std::none_of(records.begin(), records.end(), is_it);
+  });
   if (records.size() != parts->size()) {
     return Wrong("matrices", StrCat(parts->size()), StrCat(records.size()));
   }

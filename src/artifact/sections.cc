@@ -23,7 +23,8 @@ std::vector<int32_t> SectionsOf(const Graph& graph, const MatrixPart& part) {
       sections.push_back(static_cast<int32_t>(section_of(row)));
     }
   };
-  if (owner->idle.has_value() || owner->predicted.has_value()) {
+  const bool leaves_out_rows = owner->idle.has_value() || owner->predicted.has_value();
+  if (leaves_out_rows && !part.is_plain) {
     add_all([&](int64_t row) { return row / hidden; });
   } else if (owner->banks.has_value()) {
     add_all([&](int64_t row) { return row % hidden / owner->banks->size; });

@@ -76,7 +76,7 @@ void WriteGolden(const std::optional<GoldenSample>& golden, ByteWriter* writer) 
 
 Result<AlignedBuffer<std::byte>> Write(const Graph& graph, const ArtifactContent& content) {
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(graph));
-  ESPALIER_ASSIGN_OR_RETURN(const std::vector<MatrixPart> parts, MatrixPartsOf(graph));
+  ESPALIER_ASSIGN_OR_RETURN(std::vector<MatrixPart> parts, MatrixPartsOf(graph));
   std::vector<std::string> names;
   for (const MatrixPart& part : parts) names.push_back(part.name);
   for (const auto& [name, choice] : content.choices) {
@@ -85,6 +85,10 @@ Result<AlignedBuffer<std::byte>> Write(const Graph& graph, const ArtifactContent
           StrCat("choice '", name, "': no such matrix", DidYouMean(name, names)));
     }
   }
+
+  std::erase_if(parts, [&](const MatrixPart& part) {
+    return part.is_plain && !content.choices.contains(part.name);
+  });
 
   ByteWriter writer;
   writer.WriteBytes(std::as_bytes(std::span(kArtifactMagic)));

@@ -99,7 +99,7 @@ Result<Calibration> Calibrate(const Graph& graph, const std::vector<Batch>& batc
   }
   Calibration calibration;
   for (const MatrixPart& part : parts) {
-    if (!IsMultiplied(graph, part.weight)) continue;
+    if (part.is_plain || !IsMultiplied(graph, part.weight)) continue;
     if (FindOwner(graph, part.weight)->delta.has_value()) continue;  // x is not rounded there
     const auto it = inputs.find({part.weight, part.first_row});
     if (it == inputs.end()) {

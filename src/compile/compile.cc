@@ -4,6 +4,7 @@
 #include <cmath>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "artifact/sections.h"
@@ -58,7 +59,8 @@ Status CheckOptions(const CompileOptions& options, const std::vector<MatrixPart>
 
 const FormatSpec* ForcedFormat(const CompileOptions& options, const MatrixPart& part) {
   for (const std::string& name : {part.name, part.weight}) {
-    if (part.by_column && name == part.weight) continue;  // that is the other part's
+    const bool is_second = part.by_column || part.is_plain;
+    if (is_second && name == part.weight) continue;  // that is the other part's
     const auto it = options.forced.find(name);
     if (it != options.forced.end()) return &it->second;
   }
@@ -86,18 +88,21 @@ MatrixUse UseOf(const Graph& graph, const std::map<std::string, ValueType>& type
 // at once are made ahead, with all rows.
 double MostByRow(const Graph& graph, const MatrixPart& part, bool is_single) {
   const Node& node = *FindOwner(graph, part.weight);
-  if (GatesOfWeight(node, part.weight) == 0 || !is_single) return 0.0;
+  if (GatesOfWeight(node, part.weight) == 0 || !is_single || part.is_plain) return 0.0;
   return node.predicted.has_value() ? 2.0 : node.idle.has_value() ? 1.05 : 0.0;
 }
 
-// Rounds what the chosen kernels round.
+// Rounds what the chosen kernels round while no row is left out.
 MatrixInputFn RoundingOf(const std::vector<MatrixPart>& parts,
                          const std::map<std::string, Choice>& choices) {
   std::map<std::pair<std::string, int64_t>, float> x_scales;
   for (const MatrixPart& part : parts) {
-    const Choice& choice = choices.at(part.name);
-    if (choice.spec.type != WeightType::kI8) continue;
-    x_scales[{part.weight, part.first_row}] = choice.x_scale;
+    const auto it = choices.find(part.name);
+    if (it == choices.end()) continue;
+    // A plain part comes later than the one that it stands for.
+    x_scales.erase({part.weight, part.first_row});
+    if (it->second.spec.type != WeightType::kI8) continue;
+    x_scales[{part.weight, part.first_row}] = it->second.x_scale;
   }
   if (x_scales.empty()) return {};
   return [x_scales](const std::string& weight, int64_t first_row, std::span<double> x) {
@@ -106,12 +111,38 @@ MatrixInputFn RoundingOf(const std::vector<MatrixPart>& parts,
   };
 }
 
-Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileOptions& options) {
+// The format of a part that is_plain, if it is worth a second of the matrix: faster for all rows
+// than the one by row that was taken for those that are left out. By times of one run.
+std::optional<Candidate> PlainFormat(const Choice& by_row) {
+  constexpr double kMostShare = 0.97;
+  std::optional<Candidate> fastest;
+  for (const Candidate& other : by_row.runners_up) {
+    const double most = fastest ? fastest->ns : kMostShare * by_row.ns;
+    if (other.ns > 0.0 && other.ns < most) fastest = other;
+  }
+  return by_row.spec.id == FormatId::k_rows ? fastest : std::nullopt;
+}
+
+// A plain part rounds x as the one that it stands for.
+std::map<std::string, float> XScalesOf(const CompileOptions& options,
+                                       const std::vector<MatrixPart>& parts) {
+  std::map<std::string, float> x_scales = options.x_scales;
+  for (const MatrixPart& part : parts) {
+    const auto it = options.x_scales.find(part.weight);
+    if (part.is_plain && it != options.x_scales.end()) x_scales[part.name] = it->second;
+  }
+  return x_scales;
+}
+
+Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given,
+                                              const CompileOptions& given_options) {
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(given));
-  const Graph rounded = RoundMatrices(given, options.weights);
+  const Graph rounded = RoundMatrices(given, given_options.weights);
   const Graph graph = MergeBiases(rounded);
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<MatrixPart> parts, MatrixPartsOf(graph));
-  ESPALIER_RETURN_IF_ERROR(CheckOptions(options, parts));
+  ESPALIER_RETURN_IF_ERROR(CheckOptions(given_options, parts));
+  CompileOptions options = given_options;
+  options.x_scales = XScalesOf(given_options, parts);
   ESPALIER_ASSIGN_OR_RETURN(const KernelTable* kernels, FindKernels(options.target));
   ESPALIER_ASSIGN_OR_RETURN(const auto types, InferTypes(graph));
 
@@ -152,6 +183,9 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
                           SectionsOf(graph, part),
                           MostByRow(graph, part, is_single)};
     const FormatSpec* forced = ForcedFormat(options, part);
+    const std::optional<Candidate> plain =
+        part.is_plain ? PlainFormat(content.choices.at(part.weight)) : std::nullopt;
+    if (part.is_plain && forced == nullptr && !plain) continue;
     const bool is_exact = FindOwner(graph, part.weight)->delta.has_value();
     const bool is_predictor = IsPredictor(graph, part.weight);
     Tuner& chooser = is_exact ? exact_tuner : is_predictor ? predictor_tuner : tuner;
@@ -167,6 +201,7 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given, const CompileO
     }
     const auto choose = [&] {
       if (forced != nullptr) return chooser.Force(tuned, *forced);
+      if (plain) return chooser.Force(tuned, plain->spec, plain->ns);
       if (!part.by_column) return chooser.Choose(tuned, use);
       return chooser.ByColumn(tuned, content.choices.at(part.weight), use);  // listed before it
     };

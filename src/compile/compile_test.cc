@@ -30,10 +30,11 @@ Artifact CompileOrDie(const Graph& graph, const CompileOptions& options) {
   return ValueOrDie(Artifact::FromBytes(ValueOrDie(Compile(graph, options))));
 }
 
-// A clock for two candidates, dense and csr: each timed sample seems to last what its turn says.
-CompileOptions WithTimes(double dense_ns, double csr_ns) {
+// A clock for two candidates, dense and another: each timed sample seems to last what its turn
+// says.
+CompileOptions WithTimes(double dense_ns, double csr_ns, const FormatSpec& other = Csr()) {
   CompileOptions options;
-  options.candidates = {Csr()};
+  options.candidates = {other};
   options.repetitions = 3;
   // The first two readings calibrate, to one call a sample; then start and end of each sample.
   options.now_ns = [now = 0.0, reading = 0, dense_ns, csr_ns]() mutable {
@@ -189,6 +190,39 @@ TEST(Compile, TakesFormatsByRowWhereRowsAreLeftOut) {
   EXPECT_EQ(rounded.matrix("gru0.weight_predict").choice.spec.type, WeightType::kI8);
   EXPECT_EQ(rounded.graph().weights.at("gru0.weight_predict"),
             artifact.graph().weights.at("gru0.weight_predict"));
+}
+
+// By row is slower for all rows, which a layer multiplies while its rules rest.
+TEST(Compile, KeepsAFasterSecondOfAMatrixByRow) {
+  Rng rng(2);
+  GraphBuilder builder("g", {"x", {Element::kF32, Layout::kSequence, 32}}, &rng);
+  GraphBuilder::RecurrentOptions recurrent;
+  recurrent.predicted = PredictedRows{4, 0.1};
+  const Graph graph = ValueOrDie(builder.Recurrent(CellKind::kGruCell, 32, recurrent).Finish());
+  const auto names_of = [](const Artifact& artifact) {
+    std::vector<std::string> names;
+    for (const ArtifactMatrix& matrix : artifact.matrices()) names.push_back(matrix.part.name);
+    return names;
+  };
+  const std::string second = "gru0.weight_hh/plain";
+  const FormatSpec rows{FormatId::k_rows};
+  const Artifact slower = CompileOrDie(graph, WithTimes(1000, 1500, rows));
+  EXPECT_EQ(slower.matrix("gru0.weight_hh").choice.spec, rows);
+  EXPECT_EQ(slower.matrix("gru0.weight_hh").choice.ns, 1500);
+  ASSERT_EQ(names_of(slower)[1], second);
+  EXPECT_EQ(slower.matrix(second).choice.spec, FormatSpec());
+  EXPECT_EQ(slower.matrix(second).choice.ns, 1000);
+  EXPECT_EQ(ValueOrDie(slower.Decode()).weights,
+            ValueOrDie(CompileOrDie(graph, WithTimes(1000, 1010, rows)).Decode()).weights);
+  for (const double rows_ns : {1010.0, 2500.0}) {  // as fast; too slow to be taken
+    const std::vector<std::string> names =
+        names_of(CompileOrDie(graph, WithTimes(1000, rows_ns, rows)));
+    EXPECT_EQ(std::count(names.begin(), names.end(), second), 0) << rows_ns;
+  }
+  CompileOptions forced;
+  forced.tuning = Tuning::kOff;
+  forced.forced[second] = rows;
+  EXPECT_EQ(CompileOrDie(graph, forced).matrix(second).choice.spec, rows);
 }
 
 TEST(Compile, RoundsMatricesToTheTypeThatIsAskedFor) {

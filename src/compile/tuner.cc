@@ -267,10 +267,10 @@ Result<Choice> Tuner::ByColumn(const TunedPart& part, const Choice& plain, Matri
   return Choice{spec, kernels_->matmul_name(spec), entry->ns, {}};
 }
 
-Result<Choice> Tuner::Force(const TunedPart& part, const FormatSpec& spec) {
+Result<Choice> Tuner::Force(const TunedPart& part, const FormatSpec& spec, double ns) {
   const Result<Entry> entry = Prepare(part, spec);
   if (!entry.ok()) return entry.status().WithContext(part.name);
-  return Choice{spec, kernels_->matmul_name(spec), 0.0, {}};
+  return Choice{spec, kernels_->matmul_name(spec), ns, {}};
 }
 
 }  // namespace espalier

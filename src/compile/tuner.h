@@ -46,8 +46,9 @@ class Tuner {
   // compares that with the time of `plain`, what Choose found for the same matrix, so they are
   // timed in turn, and their ratio counts. Errors: as Compile.
   Result<Choice> ByColumn(const TunedPart& part, const Choice& plain, MatrixUse use);
-  // The choice without a choice: `spec`, verified. Errors: as Compile.
-  Result<Choice> Force(const TunedPart& part, const FormatSpec& spec);
+  // The choice without a choice: `spec`, verified; `ns`: what it takes, if that is known. Errors:
+  // as Compile.
+  Result<Choice> Force(const TunedPart& part, const FormatSpec& spec, double ns = 0.0);
 
  private:
   struct Entry {

@@ -103,6 +103,7 @@ Status AddActivityMaps(const Artifact& artifact, const Dataset& dataset,
   options.max_batch = 1;
   options.max_steps = 1;
   ESPALIER_ASSIGN_OR_RETURN(Session session, Session::Create(artifact, options));
+  session.SetRests(false);
   const int64_t sequence = MedianSequence(dataset);
   const int64_t first = dataset.offsets[static_cast<size_t>(sequence)];
   const int64_t steps = std::min(dataset.length(sequence), kMostMapSteps);

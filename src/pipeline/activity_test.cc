@@ -38,6 +38,7 @@ class AddActivityMapsTest : public ::testing::Test {
     SessionOptions options;
     options.max_steps = 10;
     Session session = ValueOrDie(Session::Create(*artifact_, options));
+    session.SetRests(false);  // as maps, which are of the rules
     EXPECT_OK(session.Run({10, 1, std::span(dataset_.features).subspan(15, 50), {}, {}}));
     std::vector<ActivityRecord> records;
     for (size_t i = 0; i < session.dynamic_layers(); ++i) {

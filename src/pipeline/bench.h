@@ -53,6 +53,9 @@ struct BenchSystem {
   // The streams' states to 0; there if run_step is.
   std::function<void()> reset_stream;
   std::function<std::span<const float>()> output;
+  // Whether rules of dynamic pruning may rest (runtime/rest.h), which the reference's do not; empty
+  // if there are none.
+  std::function<void(bool rests)> set_rests;
   // What RunReference says of its own network: it is verified against this one.
   const Graph* graph = nullptr;
   // 0: every output within 1e-5, as f32 can be. For systems with fewer bits: the largest ratio of

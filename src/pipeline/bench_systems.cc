@@ -205,7 +205,13 @@ Result<BenchSystem> EspalierSystem(const std::string& name, const Artifact& arti
   system.name = name;
   system.graph = &graph;
   if (artifact.RoundsX()) system.rms_tolerance = kInt8RmsTolerance;
-  if (IsDynamic(graph)) system.rms_tolerance = kDynamicRmsTolerance;
+  if (IsDynamic(graph)) {
+    system.rms_tolerance = kDynamicRmsTolerance;
+    system.set_rests = [pair](bool rests) {
+      pair->whole.SetRests(rests);
+      pair->stream.SetRests(rests);
+    };
+  }
   system.threads = pair->whole.threads();
   system.run_sequence = [pair, shape](std::span<const float> x) {
     pair->last = &pair->whole;

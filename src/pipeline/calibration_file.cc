@@ -25,7 +25,7 @@ Result<std::map<std::string, std::string>> FingerprintsOf(const Graph& graph) {
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<MatrixPart> parts, MatrixPartsOf(graph));
   std::map<std::string, std::string> fingerprints;
   for (const MatrixPart& part : parts) {
-    if (!IsMultiplied(graph, part.weight)) continue;
+    if (part.is_plain || !IsMultiplied(graph, part.weight)) continue;
     if (FindOwner(graph, part.weight)->delta.has_value()) continue;  // x is not rounded there
     const auto begin = graph.weights.at(part.weight).values.begin() + part.first_row * part.cols;
     std::vector<float> values(begin, begin + part.rows * part.cols);

@@ -22,14 +22,6 @@ constexpr size_t DivideUp(size_t value, size_t divisor) { return (value + diviso
 
 constexpr size_t kAlignmentFloats = kAlignmentBytes / sizeof(float);
 
-size_t DynamicLayers(const Program& program) {
-  size_t count = 0;
-  EachLayer(program, [&](const ProgramNode&, const ProgramLayer& layer) {
-    count += layer.is_dynamic() ? 1 : 0;
-  });
-  return count;
-}
-
 class Planner {
  public:
   Planner(const Program& program, const PlanOptions& options, Arena* arena)
@@ -45,7 +37,7 @@ class Planner {
       count += node.op == Op::kRecurrent ? node.layer_count : 1;
     }
     operations_ = arena_->Take<Operation>(count);
-    dynamic_count_ = DynamicLayers(program_);
+    dynamic_count_ = CountDynamicLayers(program_);
     dynamic_layers_ = arena_->Take<DynamicLayer>(dynamic_count_);
     plan_.rests = arena_->Take<bool>(1);
     Put(true, plan_.rests, 0);
@@ -367,6 +359,10 @@ class Planner {
     return product;
   }
 
+  static const ProgramProduct& PlainOf(const ProgramLayer& layer) {
+    return layer.recurrent_plain.matrix == nullptr ? layer.recurrent : layer.recurrent_plain;
+  }
+
   static size_t WorkOf(const ProgramProduct& product) {
     const EncodedView& view = product.matrix->view;
     return WorkBefore(view, RowGroups(view));
@@ -386,7 +382,7 @@ class Planner {
     layer.tries_ahead = arena_->Take<bool>(1);
     layer.starts_ahead = spec.weight_skip == nullptr && !spec.has_banks;
     Put(layer.starts_ahead, layer.tries_ahead, 0);
-    layer.plain_multiply_adds = WorkOf(spec.input) + WorkOf(spec.recurrent);
+    layer.plain_multiply_adds = WorkOf(spec.input) + WorkOf(PlainOf(spec));
     if (spec.candidate.matrix != nullptr) layer.plain_multiply_adds += WorkOf(spec.candidate);
     layer.gathered_x = Narrowed(gathered_x_, static_cast<size_t>(spec.input.matrix->view.cols));
     LayerRules rules;
@@ -462,7 +458,7 @@ class Planner {
     RecurrentLayer& layer = op.recurrent;
     layer.reverse = spec.reverse;
     layer.input = MakeProduct(spec.input);
-    layer.recurrent = MakeProduct(spec.recurrent);
+    layer.recurrent = MakeProduct(PlainOf(spec));
     if (spec.candidate.matrix != nullptr) {
       layer.candidate = MakeProduct(spec.candidate);
       layer.reset_hidden = options_.kernels->reset_hidden[cell];

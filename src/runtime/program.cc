@@ -73,6 +73,10 @@ class Resolver {
       ProgramProduct* next = &layer.recurrent;
       for (const ArtifactMatrix& matrix : artifact_.matrices()) {
         if (matrix.part.weight != direction.weight_hh || matrix.part.by_column) continue;
+        if (matrix.part.is_plain) {
+          layer.recurrent_plain = ProductOf(matrix, direction.bias_hh);
+          continue;
+        }
         *next = ProductOf(matrix, direction.bias_hh);
         next = &layer.candidate;
       }
@@ -186,6 +190,14 @@ Result<const KernelTable*> Program::KernelsFor(std::string_view target) const {
     if (target == table->target) return table;
   }
   return FindKernels(std::string(target));  // says what there is
+}
+
+size_t CountDynamicLayers(const Program& program) {
+  size_t count = 0;
+  EachLayer(program, [&](const ProgramNode&, const ProgramLayer& layer) {
+    count += layer.is_dynamic() ? 1 : 0;
+  });
+  return count;
 }
 
 void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log) {

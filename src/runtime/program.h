@@ -32,8 +32,10 @@ struct ProgramProduct {
 struct ProgramLayer {
   bool reverse = false;
   ProgramProduct input, recurrent;
-  ProgramProduct candidate;         // the last gate of weight_hh, if the cell resets before
-  ProgramProduct projection;        // weight_hr, without a bias, or nothing
+  ProgramProduct
+      recurrent_plain;        // for steps at rest, or nothing: then `recurrent` is for them, too
+  ProgramProduct candidate;   // the last gate of weight_hh, if the cell resets before
+  ProgramProduct projection;  // weight_hr, without a bias, or nothing
   const float* peephole = nullptr;  // [3*H], or nullptr
   size_t units = 0;                 // H
   size_t width = 0;                 // of h: P with a projection, else H
@@ -115,6 +117,7 @@ void EachProduct(const Program& program, const Visit& visit) {
     for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) {
       visit(layer.input);
       visit(layer.recurrent);
+      if (layer.recurrent_plain.matrix != nullptr) visit(layer.recurrent_plain);
       if (layer.candidate.matrix != nullptr) visit(layer.candidate);
       if (layer.projection.matrix != nullptr) visit(layer.projection);
       if (layer.has_banks) visit(layer.bank_input);
@@ -134,6 +137,8 @@ void EachLayer(const Program& program, const Visit& visit) {
     for (const ProgramLayer& layer : std::span(node.layers, node.layer_count)) visit(node, layer);
   }
 }
+
+size_t CountDynamicLayers(const Program& program);
 
 // At debug level: which kernel serves which matrix.
 void LogKernels(const Program& program, const KernelTable& kernels, const LogSink& log);

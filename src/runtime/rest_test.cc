@@ -155,6 +155,47 @@ TEST(Rest, GoesOnWhereSomethingIsGained) {
   EXPECT_EQ(CountByRules(graph, 30, &session), 30u);
 }
 
+// With a second of the recurrent matrix in another format, which steps at rest multiply, and all
+// steps without rules.
+TEST(Rest, MultipliesTheSecondOfAMatrixByRow) {
+  const Case rule = Cases()[3];
+  const Graph graph = Network(rule);
+  const auto artifact_of = [](const Graph& each, const std::string& matrix,
+                              const FormatSpec& spec) {
+    ArtifactContent content;
+    content.choices["gru0.weight_hh"].spec = {FormatId::k_rows};
+    content.choices[matrix].spec = spec;
+    return ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(each, content))));
+  };
+  const Artifact artifact = artifact_of(graph, PlainPartName("gru0.weight_hh"), kSlots);
+  const Artifact plain_artifact = artifact_of(WithoutRules(graph), "gru0.weight_hh", kSlots);
+  Session session = SessionOf(artifact, 1, 1);
+  Session plain = SessionOf(plain_artifact, 1, 1);
+  Rng rng(5);
+  for (int step = 0; step < 30; ++step) {
+    const std::vector<float> x = RandomBatch(graph, 1, 1, 1, &rng).features;
+    const LayerCounters before = session.Activity(0).counters;
+    ASSERT_OK(plain.SetState("gru0.h", HiddenOf(session)));
+    ASSERT_OK(session.Step(x));
+    ASSERT_OK(plain.Step(x));
+    if (WasByRules(before, session.Activity(0).counters)) {
+      ExpectNear(HiddenOf(plain), HiddenOf(session), kTolerance, "a step by the rules");
+    } else {
+      EXPECT_EQ(HiddenOf(session), HiddenOf(plain)) << step;
+    }
+  }
+  session.SetRests(false);
+  ASSERT_OK(session.SetRules("gru0", LayerRules()));
+  ASSERT_OK(plain.SetState("gru0.h", HiddenOf(session)));
+  const std::vector<float> x = RandomBatch(graph, 1, 1, 1, &rng).features;
+  ASSERT_OK(session.Step(x));
+  ASSERT_OK(plain.Step(x));
+  EXPECT_EQ(HiddenOf(session), HiddenOf(plain));
+  ExpectSameInChunksAndBatches(graph, artifact, 150, {1, 7, 64});
+  Session checked = SessionOf(artifact, 3, 12);
+  ExpectMatchesReference(graph, RandomBatch(graph, 12, 3, 0, &rng), ZeroStates(graph, 3), &checked);
+}
+
 TEST(Rest, PoolsRestByStream) {
   const Case rule = Cases()[3];
   const Graph graph = Network(rule);

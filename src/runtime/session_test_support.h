@@ -115,7 +115,7 @@ inline Graph Fitted(Graph graph, const FormatSpec& spec) {
 inline Artifact ArtifactOf(const Graph& graph, const FormatSpec& spec) {
   ArtifactContent content;
   for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph))) {
-    if (part.by_column) continue;
+    if (part.by_column || part.is_plain) continue;
     const bool fits = FitRows(spec, part.rows, part.cols) == part.rows;
     content.choices[part.name].spec = fits ? spec : FormatSpec{.type = spec.type};
   }

@@ -135,7 +135,7 @@ Artifact ArtifactOf(const Graph& graph, const std::string& format) {
   const FormatSpec spec = ValueOrDie(FindFormat(format));
   ArtifactContent content;
   for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph))) {
-    if (part.by_column) continue;
+    if (part.by_column || part.is_plain) continue;
     const bool fits = FitRows(spec, part.rows, part.cols) == part.rows;
     content.choices[part.name].spec = fits ? spec : FormatSpec();
   }
