@@ -147,6 +147,7 @@ void DescribeRecipe(RecipeRun* run) {
 Status RunAndRecord(RecipeRun* run, size_t index) {
   const StageSpec& spec = run->recipe.stages[index];
   ForgetFrom(index, &run->record);
+  ESPALIER_RETURN_IF_ERROR(RecordDenseBefore(index, run));
   StageRecord stage;
   stage.name = spec.name;
   stage.kind = StageKindName(spec.kind);
@@ -185,6 +186,7 @@ Status RunStages(RecipeRun* run) {
   // A recipe that lost its last stages, or has another name, runs none.
   if (run->record.stages.size() == count && run->record.name == NameOf(*run)) return Ok();
   ForgetFrom(count, &run->record);
+  ESPALIER_RETURN_IF_ERROR(RecordDenseBefore(count, run));
   DescribeRecipe(run);
   return WriteRunRecord(run->Path("run.json"), run->record);
 }

@@ -147,6 +147,14 @@ Status FinishTraining(const RecipeRun& run, size_t index, const Training& traini
   return ExportOnnxFile(training.graph, run.Path(OutputOf(run, index)));
 }
 
+// The network that training stage `index` wrote is the yardstick, as far as is known.
+void RecordDense(size_t index, const Graph& graph, RecipeRun* run) {
+  ModelRecord model = DescribeNetwork(graph);
+  model.file = OutputOf(*run, index);
+  model.bytes = static_cast<int64_t>(fs::file_size(run->Path(model.file)));
+  run->record.models[kDense] = std::move(model);
+}
+
 Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
   ESPALIER_ASSIGN_OR_RETURN(const TaskData* data, DataOf(run));
   TrainJob job;
@@ -175,11 +183,7 @@ Status TrainStage(RecipeRun* run, size_t index, StageRecord* stage) {
   }
   ESPALIER_RETURN_IF_ERROR(FinishTraining(
       *run, index, {result.graph, result.epochs, result.stopped, result.seconds}, watch, stage));
-  if (index > DenseStage(run->recipe)) return Ok();
-  ModelRecord model = DescribeNetwork(result.graph);
-  model.file = OutputOf(*run, index);
-  model.bytes = static_cast<int64_t>(fs::file_size(run->Path(model.file)));
-  run->record.models[kDense] = std::move(model);
+  if (index <= DenseStage(run->recipe)) RecordDense(index, result.graph, run);
   return Ok();
 }
 
@@ -522,6 +526,17 @@ void RemoveCheckpoints(const RecipeRun& run, size_t index) {
     if (!IsCheckpoint(entry.path().filename().string(), run.recipe.stages[index].name)) continue;
     fs::remove(entry.path(), ignored);
   }
+}
+
+Status RecordDenseBefore(size_t end, RecipeRun* run) {
+  const size_t index = DenseStage(run->recipe);
+  const auto known = run->record.models.find(kDense);
+  const std::string file = OutputOf(*run, index);
+  const bool is_known = known != run->record.models.end() && known->second.file == file;
+  if (index >= end || is_known) return Ok();
+  ESPALIER_ASSIGN_OR_RETURN(const Graph dense, ReadNetwork(*run, file));
+  RecordDense(index, dense, run);
+  return Ok();
 }
 
 Status RunStage(RecipeRun* run, size_t index, StageRecord* stage) {

@@ -37,6 +37,11 @@ std::vector<std::string> OutputsOf(const Recipe& recipe, size_t index);
 std::string CheckpointOf(const RecipeRun& run, size_t index);
 void RemoveCheckpoints(const RecipeRun& run, size_t index);
 
+// Records the dense network if its stage is one of those before `end`, which are done, and the
+// record has none or another's: a train stage after it may be gone, or have rules now, and what the
+// record said was forgotten with that one.
+Status RecordDenseBefore(size_t end, RecipeRun* run);
+
 // Runs stage `index`: writes its files, and adds what it found out to run->record and to `*stage`
 // (epochs; seconds gets what an interrupted run spent before). Precondition: the stages before it
 // are done.

@@ -270,6 +270,16 @@ TEST_F(RunRecipeTest, ForgetsStagesThatTheRecipeNoLongerHas) {
 }
 
 // The selector of units is that of both compact stages.
+TEST_F(RunRecipeTest, RecordsTheDenseNetworkIfTheTrainStageAfterItGoes) {
+  recipe_.stages.insert(recipe_.stages.begin() + 1, recipe_.stages[0]);
+  recipe_.stages[1].name = "more";
+  EXPECT_EQ(RunToItsEnd().models.at("dense").file, "more.onnx");
+  recipe_.stages.erase(recipe_.stages.begin() + 1);
+  const ModelRecord dense = RunToItsEnd().models.at("dense");
+  EXPECT_EQ(dense.file, "dense.onnx");
+  EXPECT_EQ(static_cast<uint64_t>(dense.bytes), fs::file_size(Path("dense.onnx")));
+}
+
 TEST_F(RunRecipeTest, DistilsHiddenStatesAcrossCompactStages) {
   recipe_ = ValueOrDie(ParseRecipe(R"(
 task: mnist-rows
