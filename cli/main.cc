@@ -30,6 +30,22 @@ constexpr Command kCommands[] = {
 #undef ESPALIER_COMMAND
 };
 
+// CLI11 reads an empty text as 0, or as an option that was not given: `--epochs "$EPOCHS"`.
+std::string CheckNotEmpty(const std::string& text) {
+  return text.empty() ? "a number expected, '' found" : "";
+}
+
+// Refuses an empty text for each number of the command, before other checks see it.
+void RefuseEmptyNumbers(CLI::App* app) {
+  for (CLI::Option* option : app->get_options()) {
+    const std::string type = option->get_type_name();
+    const bool is_number =
+        type.starts_with("INT") || type.starts_with("UINT") || type.starts_with("FLOAT");
+    if (is_number)
+      option->transform(CLI::Validator([](std::string& text) { return CheckNotEmpty(text); }, ""));
+  }
+}
+
 // Options that every command has.
 void AddCommonOptions(CLI::App* app, Console* console) {
   if (app->get_option_no_throw("--seed") == nullptr && app->get_subcommands(nullptr).empty()) {
@@ -39,6 +55,7 @@ void AddCommonOptions(CLI::App* app, Console* console) {
   app->add_flag("--json", console->json, "Print the result as one JSON object");
   app->add_flag("--quiet", console->quiet, "Print nothing but results and errors");
   app->add_flag("--verbose", console->verbose, "Say which choices were made and why");
+  RefuseEmptyNumbers(app);
 }
 
 // The innermost command that was named.

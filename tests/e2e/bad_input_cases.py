@@ -80,6 +80,11 @@ class BadInput(Case):
                 (["--target", "AVX9"], ["eval", "x", "--task", "mnist-rows", "--target", "AVX9"]),
                 (["--seed", "'-1'"], ["inspect", "x", "--seed", "-1"]),
                 (["--threads", "0"], self.train(self.data, "--threads", "0")),
+                (["--delta-x: a number expected, '' found"], ["run", "x", "--delta-x", ""]),
+                (["--epochs: a number expected, '' found"], self.train(self.data, "--epochs", "")),
+                (["--sparsities: a number expected, '' found"], ["sensitivity", "x", "--sparsities", ""]),
+                (["--epochs-scale: a number expected, '' found"],
+                 ["recipe", "check", "x", "--epochs-scale", ""]),
         ):
             self.bad([*parts, "--help"], *arguments, code=2)
 
