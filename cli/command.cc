@@ -12,6 +12,7 @@
 #include "artifact/artifact.h"
 #include "base/file.h"
 #include "base/strings.h"
+#include "compile/compile.h"
 #include "exchange/onnx.h"
 #include "kernels/kernels.h"
 #include "peers/onnxruntime.h"
@@ -216,6 +217,10 @@ Result<std::optional<ExitRule>> ExitFlags::Resolve() const {
     return InvalidArgument(
         StrCat("--exit-confidence: a confidence in (0, 1] expected, ", *confidence, " found"));
   }
+  for (const auto& [flag, value] : {std::pair{"--exit-hold", hold}, {"--exit-every", every}}) {
+    if (!value || *value >= 1) continue;
+    return InvalidArgument(StrCat(flag, ": at least 1 expected, ", *value, " found"));
+  }
   ExitRule rule;
   rule.confidence = std::max(std::numeric_limits<float>::min(), static_cast<float>(*confidence));
   rule.hold = hold.value_or(rule.hold);
@@ -227,8 +232,8 @@ Result<std::optional<ExitRule>> ExitFlags::Resolve() const {
 void AddExitOptions(CLI::App* app, ExitFlags* flags) {
   app->add_option("--exit-confidence", flags->confidence,
                   "End each sequence once a class has this probability, in (0, 1]");
-  app->add_option("--exit-hold", flags->hold, "At so many looks in a row (1)");
-  app->add_option("--exit-every", flags->every, "Steps from one look to the next (1)");
+  app->add_option("--exit-hold", flags->hold, "At so many looks in a row (default: 1)");
+  app->add_option("--exit-every", flags->every, "Steps from one look to the next (default: 1)");
 }
 
 void AddRuleOptions(CLI::App* app, RuleChanges* changes) {
@@ -271,6 +276,17 @@ Result<Graph> LoadNetwork(const std::string& path) {
   if (!is_artifact) return ImportOnnxFile(path);
   ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, Artifact::Open(path));
   return artifact.Decode();
+}
+
+Result<Artifact> OpenToRun(const std::string& path, const std::string& target) {
+  ESPALIER_ASSIGN_OR_RETURN(const bool is_artifact, IsArtifactFile(path));
+  if (is_artifact) return Artifact::Open(path);
+  ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ImportOnnxFile(path));
+  CompileOptions options;
+  options.target = target;
+  options.tuning = Tuning::kOff;
+  ESPALIER_ASSIGN_OR_RETURN(auto bytes, Compile(graph, options));
+  return Artifact::FromBytes(std::move(bytes));
 }
 
 const char* TimeKeyOf(const Artifact& artifact) {

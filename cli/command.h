@@ -106,6 +106,9 @@ void AddRuleOptions(CLI::App* app, RuleChanges* changes);
 
 // Reads a network from .onnx or .esp (by its first bytes, not by its name).
 Result<Graph> LoadNetwork(const std::string& path);
+// What a Session runs of the file: an .esp as it is, an .onnx compiled for `target` with weights of
+// f32 in the smallest formats, none of which is timed.
+Result<Artifact> OpenToRun(const std::string& path, const std::string& target);
 // True if the file starts with the magic of an .esp file. Errors: kIo.
 Result<bool> IsArtifactFile(const std::string& path);
 

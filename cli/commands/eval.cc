@@ -28,6 +28,9 @@ struct Flags {
   const Dataset& SplitOf(const TaskData& task_data) const {
     return is_valid ? task_data.valid : task_data.test;
   }
+  bool NeedsSession() const {
+    return dynamic.changes.any() || dynamic.exit || dynamic.after != 1.0 || dynamic.drop != 0.0;
+  }
   const char* split() const { return is_valid ? "validation" : "test"; }
 };
 
@@ -57,44 +60,51 @@ Json ActivityJson(const LayerActivity& activity) {
           {"multiply_adds_skipped", counters.multiply_adds_skipped}};
 }
 
-// .onnx by libtorch, .esp by a Session: each file in the engine that it is made for. Adds what
-// layers with dynamic pruning did to *text and *json.
+// An .onnx file by libtorch and an .esp by a Session, each in the engine that it is made for. But
+// rules and ends of sequences are a Session's: with those, an .onnx file runs in one, too. Adds
+// what layers with dynamic pruning did to *text and *json.
 Result<Evaluation> EvaluateFile(const std::string& path, const Dataset& test, const Flags& flags,
                                 std::string* text, Json* json) {
   ESPALIER_ASSIGN_OR_RETURN(const bool is_artifact, IsArtifactFile(path));
-  if (is_artifact) {
-    ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, Artifact::Open(path));
-    SessionOptions session;
-    session.target = flags.target;
-    session.threads = flags.threads;
-    DynamicUse dynamic = flags.dynamic;
-    const Result<Evaluation> evaluation = EvaluateArtifact(artifact, test, session, &dynamic);
-    if (evaluation.ok() && !dynamic.steps.empty()) {
-      const StepsRun run = StepsRunOf(test, dynamic);
-      *text += StepsRunText(test, run) + "\n";
-      (*json)["steps"] = {
-          {"share", run.share}, {"p50", run.p50}, {"p95", run.p95}, {"ended_early", run.cut}};
-    }
-    for (const LayerActivity& activity : dynamic.activity) {
-      *text += ActivityText(RecordOf(activity)) + "\n";
-      (*json)["dynamic"].push_back(ActivityJson(activity));
-    }
-    return evaluation;
+  if (!is_artifact && !flags.NeedsSession()) {
+    ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ImportOnnxFile(path));
+    EvaluateOptions options;
+    options.threads = flags.threads;
+    return Evaluate(graph, test, options);
   }
-  if (flags.dynamic.changes.any()) {
-    return InvalidArgument(path +
-                           ": --delta-x, --delta-h, --no-skip, --no-banks, --idle and --predicted "
-                           "are for compiled networks (.esp); an .onnx file has its own rules");
+  ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, OpenToRun(path, flags.target));
+  SessionOptions session;
+  session.target = flags.target;
+  session.threads = flags.threads;
+  DynamicUse dynamic = flags.dynamic;
+  const Result<Evaluation> evaluation = EvaluateArtifact(artifact, test, session, &dynamic);
+  if (evaluation.ok() && !dynamic.steps.empty()) {
+    const StepsRun run = StepsRunOf(test, dynamic);
+    *text += StepsRunText(test, run) + "\n";
+    (*json)["steps"] = {
+        {"share", run.share}, {"p50", run.p50}, {"p95", run.p95}, {"ended_early", run.cut}};
   }
-  if (flags.dynamic.exit || flags.dynamic.after != 1.0 || flags.dynamic.drop != 0.0) {
-    return InvalidArgument(path +
-                           ": --exit-confidence, --exit-after and --drop-steps are for compiled "
-                           "networks (.esp); an .onnx file runs whole sequences");
+  for (const LayerActivity& activity : dynamic.activity) {
+    *text += ActivityText(RecordOf(activity)) + "\n";
+    (*json)["dynamic"].push_back(ActivityJson(activity));
   }
-  ESPALIER_ASSIGN_OR_RETURN(const Graph graph, ImportOnnxFile(path));
-  EvaluateOptions options;
-  options.threads = flags.threads;
-  return Evaluate(graph, test, options);
+  return evaluation;
+}
+
+// Of the flags that end sequences or leave out steps: EvaluateArtifact would name no flag.
+Status CheckEnds(const DynamicUse& use) {
+  if (!(use.after > 0.0 && use.after <= 1.0)) {
+    return InvalidArgument(
+        StrCat("--exit-after: a share in (0, 1] of the steps expected, ", use.after, " found"));
+  }
+  if (!(use.drop >= 0.0 && use.drop < 1.0)) {
+    return InvalidArgument(
+        StrCat("--drop-steps: a share in [0, 1) of the steps expected, ", use.drop, " found"));
+  }
+  const int ways = (use.exit ? 1 : 0) + (use.after < 1.0 ? 1 : 0) + (use.drop > 0.0 ? 1 : 0);
+  if (ways <= 1) return Ok();
+  return InvalidArgument(
+      "--exit-confidence, --exit-after, --drop-steps: one of them expected, more found");
 }
 
 // e.g. "accuracy 98.61 %", "mse 0.4121, mae 0.4310".
@@ -112,6 +122,7 @@ void AddAbsoluteError(const Metric& metric, const Evaluation& evaluation, Json* 
 
 Status Run(Flags flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(flags.dynamic.exit, flags.exit.Resolve());
+  ESPALIER_RETURN_IF_ERROR(CheckEnds(flags.dynamic));
   ESPALIER_ASSIGN_OR_RETURN(const TaskInfo task, FindTask(flags.data.task));
   ESPALIER_ASSIGN_OR_RETURN(const TaskData data, flags.data.Load());
   const Dataset& split = flags.SplitOf(data);
@@ -159,7 +170,11 @@ Status Run(Flags flags, Console* console) {
 
 Action AddEval(CLI::App* app) {
   auto flags = std::make_shared<Flags>();
-  app->footer("example: espalier eval sparse.esp --task mnist-rows --against sparse.onnx");
+  app->footer(
+      "An .onnx file runs in libtorch; with flags that change rules, end sequences or leave out "
+      "steps\n"
+      "it is compiled first, as espalier run does.\n"
+      "example: espalier eval sparse.esp --task mnist-rows --against sparse.onnx");
   app->add_option("input", flags->input, "Network (.onnx or .esp)")->required();
   app->add_option("--against", flags->against,
                   "Compare predictions, or a regression's outputs, with this network");
@@ -169,7 +184,7 @@ Action AddEval(CLI::App* app) {
                   "End all sequences after this share of their steps, to compare an exit with");
   app->add_option("--drop-steps", flags->dynamic.drop,
                   "Leave out this share of the steps at random, to compare skipping with");
-  AddSeedOption(app, &flags->dynamic.drop_seed, "Of the steps that are left out")
+  AddSeedOption(app, &flags->dynamic.drop_seed, "Seed of the choice of steps for --drop-steps")
       ->capture_default_str();
   app->add_flag("--validation", flags->is_valid,
                 "The validation split, for choices, in the place of the test split");

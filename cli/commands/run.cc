@@ -11,7 +11,6 @@
 #include "artifact/artifact.h"
 #include "base/strings.h"
 #include "command.h"
-#include "compile/compile.h"
 #include "report/text.h"
 #include "runtime/golden.h"
 #include "runtime/session.h"
@@ -30,17 +29,6 @@ struct Flags {
   RuleChanges rules;
   ExitFlags exit;
 };
-
-Result<Artifact> OpenAny(const Flags& flags) {
-  ESPALIER_ASSIGN_OR_RETURN(const bool is_artifact, IsArtifactFile(flags.network));
-  if (is_artifact) return Artifact::Open(flags.network);
-  ESPALIER_ASSIGN_OR_RETURN(const Graph graph, LoadNetwork(flags.network));
-  CompileOptions options;
-  options.target = flags.target;
-  options.tuning = Tuning::kOff;
-  ESPALIER_ASSIGN_OR_RETURN(auto bytes, Compile(graph, options));
-  return Artifact::FromBytes(std::move(bytes));
-}
 
 // One sequence of text: a step a line, numbers parted by spaces or commas.
 struct Sequence {
@@ -332,7 +320,7 @@ Status RunAll(const Artifact& artifact, const Flags& flags, const std::optional<
 
 Status Run(const Flags& flags, Console* console) {
   ESPALIER_ASSIGN_OR_RETURN(const std::optional<ExitRule> rule, flags.exit.Resolve());
-  ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, OpenAny(flags));
+  ESPALIER_ASSIGN_OR_RETURN(const Artifact artifact, OpenToRun(flags.network, flags.target));
   if (flags.check) {
     ESPALIER_RETURN_IF_ERROR(CheckGolden(artifact, flags.target));
     console->Note(flags.network + ": the golden sample comes out as it was compiled");

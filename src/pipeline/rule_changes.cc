@@ -1,36 +1,62 @@
 #include "pipeline/rule_changes.h"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/strings.h"
 
 namespace espalier {
 namespace {
 
-// Is there a layer that can follow each change?
+// A change that a user asks for by a flag, and what a layer needs to follow it.
+struct Change {
+  const char* flag;
+  bool is_asked;
+  bool (*can_follow)(const Node& node);
+  const char* need;    // "a layer that has ..."
+  const char* remedy;  // or ""
+};
+
 Status CheckLayers(const Graph& graph, const RuleChanges& changes) {
-  const auto has = [&](auto&& what) {
-    return std::any_of(graph.nodes.begin(), graph.nodes.end(), what);
-  };
-  if ((changes.delta_x || changes.delta_h) &&
-      !has([](const Node& node) { return node.delta.has_value(); })) {
+  const auto has_delta = [](const Node& node) { return node.delta.has_value(); };
+  const char* delta = "has delta";
+  const char* give_delta =
+      "; give it delta, with thresholds of 0 if need be, before it is compiled";
+  const Change all[] = {
+      {"--delta-x", changes.delta_x.has_value(), has_delta, delta, give_delta},
+      {"--delta-h", changes.delta_h.has_value(), has_delta, delta, give_delta},
+      {"--no-skip", changes.no_skip, [](const Node& node) { return node.skip; }, "skips", ""},
+      {"--no-banks", changes.no_banks, [](const Node& node) { return node.banks.has_value(); },
+       "has banks", ""},
+      {"--idle", changes.idle.has_value(), [](const Node& node) { return node.idle.has_value(); },
+       "has idle candidates",
+       "; give it idle, with an epsilon of 0 if need be, before it is compiled"},
+      {"--predicted", changes.predicted.has_value(),
+       [](const Node& node) { return node.predicted.has_value(); }, "has predicted rows",
+       "; give it a predictor before it is compiled"}};
+  for (const Change& change : all) {
+    if (!change.is_asked) continue;
+    if (std::any_of(graph.nodes.begin(), graph.nodes.end(), change.can_follow)) continue;
+    return InvalidArgument(StrCat(change.flag, ": a network with a layer that ", change.need,
+                                  " expected, none found", change.remedy));
+  }
+  return Ok();
+}
+
+// As Session::SetRules checks them, which names a layer and the rule: whoever typed one flag for
+// all layers is told the flag.
+Status CheckValues(const RuleChanges& changes) {
+  for (const auto& [flag, threshold] :
+       {std::pair{"--delta-x", changes.delta_x}, {"--delta-h", changes.delta_h}}) {
+    if (!threshold || (*threshold >= 0.0f && std::isfinite(*threshold))) continue;
     return InvalidArgument(
-        "delta: a network with a layer that has it expected, none found; "
-        "give it delta, with thresholds of 0 if need be, before it is compiled");
+        StrCat(flag, ": a finite threshold of at least 0 expected, ", *threshold, " found"));
   }
-  if (changes.idle && !has([](const Node& node) { return node.idle.has_value(); })) {
-    return InvalidArgument(
-        "idle: a network with a layer that has idle candidates expected, none found; give it idle, "
-        "with an epsilon of 0 if need be, before it is compiled");
-  }
-  if (changes.predicted && !has([](const Node& node) { return node.predicted.has_value(); })) {
-    return InvalidArgument(
-        "predicted: a network with a layer that has predicted rows expected, none found; give it a "
-        "predictor before it is compiled");
-  }
-  if (changes.no_skip && !has([](const Node& node) { return node.skip; })) {
-    return InvalidArgument("no skipping: a network with a layer that skips expected, none found");
-  }
-  if (changes.no_banks && !has([](const Node& node) { return node.banks.has_value(); })) {
-    return InvalidArgument("no banks: a network with a layer that has banks expected, none found");
+  for (const auto& [flag, epsilon] :
+       {std::pair{"--idle", changes.idle}, {"--predicted", changes.predicted}}) {
+    if (!epsilon || (*epsilon >= 0.0f && *epsilon <= 0.5f)) continue;
+    return InvalidArgument(StrCat(flag, ": an epsilon in [0, 0.5] expected, ", *epsilon, " found"));
   }
   return Ok();
 }
@@ -39,6 +65,7 @@ Status CheckLayers(const Graph& graph, const RuleChanges& changes) {
 
 Status ChangeRules(const Graph& graph, const RuleChanges& changes, Session* session) {
   if (!changes.any()) return Ok();
+  ESPALIER_RETURN_IF_ERROR(CheckValues(changes));
   ESPALIER_RETURN_IF_ERROR(CheckLayers(graph, changes));
   for (size_t i = 0; i < session->dynamic_layers(); ++i) {
     const LayerActivity layer = session->Activity(i);

@@ -12,13 +12,13 @@
 
 namespace espalier {
 
-// In the place of what layers were compiled with.
+// In the place of what layers were compiled with. Messages name the flag of what they refuse.
 struct RuleChanges {
   std::optional<float> delta_x, delta_h;    // thresholds, in all layers that have delta
   bool no_skip = false;                     // every step is an update
   bool no_banks = false;                    // all units run
   std::optional<float> idle, predicted;     // epsilons, in layers that have these rules
-  std::map<std::string, LayerRules> rules;  // by layer; what is above goes before
+  std::map<std::string, LayerRules> rules;  // by layer, of no flag; what is above goes before
 
   bool any() const {
     return delta_x || delta_h || no_skip || no_banks || idle || predicted || !rules.empty();
@@ -26,9 +26,9 @@ struct RuleChanges {
 };
 
 // Sets the rules of the session's layers, each in those that can follow it. Precondition: the graph
-// is the session's artifact's. Errors: kInvalidArgument for a change that no layer can follow;
-// Session::SetRules's for a threshold or an epsilon out of range, and those of layers before it are
-// set then.
+// is the session's artifact's. Errors: kInvalidArgument for a change that no layer can follow, or a
+// threshold or an epsilon out of range; Session::SetRules's for what is out of range in `rules`,
+// and those of layers before it are set then.
 Status ChangeRules(const Graph& graph, const RuleChanges& changes, Session* session);
 
 }  // namespace espalier

@@ -76,23 +76,31 @@ TEST_F(ChangeRulesTest, TakesTheRulesOfALayerBeforeThoseOfAll) {
 TEST_F(ChangeRulesTest, RefusesWhatNoLayerCanFollow) {
   Use("gru:6 last_step gemm:3", {});
   EXPECT_OK(Change({}));
-  ExpectRefused([](RuleChanges* c) { c->delta_x = 0.0f; }, "a layer that has it expected");
-  ExpectRefused([](RuleChanges* c) { c->delta_h = 0.1f; }, "a layer that has it expected");
-  ExpectRefused([](RuleChanges* c) { c->no_skip = true; }, "a layer that skips expected");
-  ExpectRefused([](RuleChanges* c) { c->no_banks = true; }, "a layer that has banks expected");
-  ExpectRefused([](RuleChanges* c) { c->idle = 0.1f; }, "a layer that has idle candidates");
-  ExpectRefused([](RuleChanges* c) { c->predicted = 0.1f; }, "a layer that has predicted rows");
+  ExpectRefused([](RuleChanges* c) { c->delta_x = 0.0f; },
+                "--delta-x: a network with a layer that has delta expected");
+  ExpectRefused([](RuleChanges* c) { c->delta_h = 0.1f; },
+                "--delta-h: a network with a layer that has delta expected");
+  ExpectRefused([](RuleChanges* c) { c->no_skip = true; },
+                "--no-skip: a network with a layer that skips expected");
+  ExpectRefused([](RuleChanges* c) { c->no_banks = true; },
+                "--no-banks: a network with a layer that has banks expected");
+  ExpectRefused([](RuleChanges* c) { c->idle = 0.1f; },
+                "--idle: a network with a layer that has idle candidates");
+  ExpectRefused([](RuleChanges* c) { c->predicted = 0.1f; },
+                "--predicted: a network with a layer that has predicted rows");
 }
 
 TEST_F(ChangeRulesTest, RefusesValuesOutOfRange) {
   Use("gru:6 lstm:6 last_step gemm:3",
       {{"delta", {"gru0"}}, {.name = "idle", .layers = {"lstm0"}}});
   ExpectRefused([](RuleChanges* c) { c->delta_x = -1.0f; },
-                "'gru0': delta_x: a finite threshold of at least 0 expected, -1 found");
+                "--delta-x: a finite threshold of at least 0 expected, -1 found");
   ExpectRefused([](RuleChanges* c) { c->delta_h = std::numeric_limits<float>::quiet_NaN(); },
-                "'gru0': delta_h: a finite threshold of at least 0 expected, nan found");
+                "--delta-h: a finite threshold of at least 0 expected, nan found");
   ExpectRefused([](RuleChanges* c) { c->idle = 0.6f; },
-                "'lstm0': idle: an epsilon in [0, 0.5] expected, 0.6 found");
+                "--idle: an epsilon in [0, 0.5] expected, 0.6 found");
+  ExpectRefused([](RuleChanges* c) { c->rules["gru0"].delta_x = -1.0f; },
+                "layer 'gru0': delta_x: a finite threshold of at least 0 expected, -1 found");
 }
 
 }  // namespace

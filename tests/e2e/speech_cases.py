@@ -89,15 +89,17 @@ class Speech(Case):
                                     "--json").stdout)
         self.assertAlmostEqual(half["steps"]["share"], 0.5, delta=0.02)
         for parts, flags in (
-                (["exit: hold", "0 found"], ["--exit-confidence", "0.7", "--exit-hold", "0"]),
+                (["--exit-hold: at least 1 expected, 0 found"],
+                 ["--exit-confidence", "0.7", "--exit-hold", "0"]),
                 (["--exit-confidence beside them expected"], ["--exit-hold", "2"]),
                 (["confidence in (0, 1]", "1.5 found"], ["--exit-confidence", "1.5"]),
-                (["(0, 1] of the steps", "0 found"], ["--exit-after", "0"]),
-                (["more found"], [*exit_flags, "--exit-after", "0.5"]),
-                (["drop: a share in [0, 1)", "1 found"], ["--drop-steps", "1"])):
+                (["--exit-after: a share in (0, 1] of the steps", "0 found"], ["--exit-after", "0"]),
+                (["--exit-after", "more found"], [*exit_flags, "--exit-after", "0.5"]),
+                (["--drop-steps: a share in [0, 1)", "1 found"], ["--drop-steps", "1"])):
             self.bad(parts, "eval", network, *task, *flags)
-        self.bad(["dense.onnx", "compiled networks (.esp)"], "eval",
-                 self.path("speech") / "dense.onnx", *task, *exit_flags)
+        uncompiled = json.loads(self.good("eval", self.path("speech") / "dense.onnx", *task, *exit_flags,
+                                          "--json").stdout)
+        self.assertLess(uncompiled["steps"]["share"], 1.0)
         self.bad(["a layer that has delta expected, none found"], "run", network, "--budget-us",
                  "50", stdin="0\n")
 
@@ -118,6 +120,9 @@ class Speech(Case):
             self.bad(["--budget-us: a time above 0", f"{wrong} found"], "run", network,
                      "--budget-us", wrong, stdin=steps)
         self.run_and_eval_take_the_same_rules(network, steps)
+        uncompiled = self.good("eval", self.path("delta") / "train.onnx", "--task", "speech-keywords", "--data",
+                               self.tones, "--delta-x", "0.75", "--json")
+        self.assertEqual(json.loads(uncompiled.stdout)["dynamic"][0]["delta_x"], 0.75)
 
     def test_banks_of_single_units_run_so_many_at_each_step(self):
         recipe = self.path("units.yaml")
@@ -140,8 +145,8 @@ class Speech(Case):
         own = self.good("run", network, stdin=steps).stdout
         self.assertEqual(self.good("run", network, "--delta-h", "0", stdin=steps).stdout, own)
         self.assertNotEqual(self.good("run", network, "--delta-x", "9", stdin=steps).stdout, own)
-        self.bad(["a layer that skips expected, none found"], "run", network, "--no-skip",
-                 stdin=steps)
+        self.bad(["--no-skip: a network with a layer that skips expected, none found"], "run", network,
+                 "--no-skip", stdin=steps)
 
     # At a threshold that nothing reaches all steps but the first see what that sent.
     def run_and_eval_take_the_same_rules(self, network, steps):
@@ -152,12 +157,12 @@ class Speech(Case):
         found = json.loads(self.good("eval", network, *task, "--delta-x", "0.75", "--json").stdout)
         self.assertEqual(found["dynamic"][0]["delta_x"], 0.75)
         for parts, flags in (
-                (["delta_x: a finite threshold of at least 0 expected, -1 found"], ("--delta-x", "-1")),
-                (["delta_h: a finite threshold of at least 0 expected, nan found"], ("--delta-h", "nan")),
-                (["a layer that skips expected, none found"], ("--no-skip",)),
-                (["a layer that has banks expected, none found"], ("--no-banks",)),
-                (["a layer that has idle candidates expected, none found"], ("--idle", "0.1")),
-                (["a layer that has predicted rows expected, none found"], ("--predicted", "0.1"))):
+                (["--delta-x: a finite threshold of at least 0 expected, -1 found"], ("--delta-x", "-1")),
+                (["--delta-h: a finite threshold of at least 0 expected, nan found"], ("--delta-h", "nan")),
+                (["--no-skip: a network with a layer that skips expected, none found"], ("--no-skip",)),
+                (["--no-banks: a network with a layer that has banks expected"], ("--no-banks",)),
+                (["--idle: a network with a layer that has idle candidates"], ("--idle", "0.1")),
+                (["--predicted: a network with a layer that has predicted rows"], ("--predicted", "0.1"))):
             self.bad(parts, "eval", network, *task, *flags)
             self.bad(parts, "run", network, *flags, stdin=steps)
 
