@@ -49,7 +49,10 @@ std::string TrainingText(const TrainOptions& train) {
   return text + ")";
 }
 
-std::string EpochText(double epoch) { return StrCat(std::round(100.0 * epoch) / 100.0); }
+std::string EpochText(double epoch) {
+  const double parts = std::pow(10.0, DecimalsToShow(epoch, 2));
+  return StrCat(std::round(parts * epoch) / parts);
+}
 
 std::string RegularizersText(const StageSpec& stage) {
   const RegularizerSpec none;

@@ -184,5 +184,16 @@ TEST(PlanText, SaysAllOfRegularizers) {
                "2 epochs"});
 }
 
+TEST(PlanText, ShowsNothingThatIsNot0As0) {
+  const Plan plan = PlanOf(
+      "train: {regularizers: [{name: targeted_dropout, strength: 0.5, share: 0.0004, "
+      "warmup_epochs: 0.002}]}, prune: {sparsity: 0.5, epochs: 1, schedule: {begin_epoch: 0.0001, "
+      "end_epoch: 0.75, regrow: {criterion: random, fraction: 0.001}}}, "
+      "prune: {name: more, search: {sparsities: [0.5, 0.75], within: 0.00002}}");
+  ExpectParts(plan.text,
+              {"share 0.04 %, from 0 over 0.002 epochs", "from epoch 0.0001 to 0.75",
+               "regrowing 0.1 % by random", "loses at most 0.002 % of the validation metric"});
+}
+
 }  // namespace
 }  // namespace espalier

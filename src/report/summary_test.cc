@@ -49,6 +49,15 @@ RunRecord TwoModels() {
   return record;
 }
 
+TEST(FormatPercent, ShowsNothingThatIsNot0As0) {
+  EXPECT_EQ(FormatPercent(0.9861, 2), "98.61 %");
+  EXPECT_EQ(FormatPercent(0.0, 2), "0.00 %");
+  EXPECT_EQ(FormatPercent(0.00003, 2), "0.003 %");
+  EXPECT_EQ(FormatPercent(-0.00003, 2), "-0.003 %");
+  EXPECT_EQ(FormatPercent(0.004, 0), "0.4 %");
+  EXPECT_EQ(FormatPercent(0.005, 0), "0.5 %");
+}
+
 TEST(Summary, CountsRemovedUnitsAndZerosAlike) {
   // 20 x 20 weights before; 10 x 10 of which 40 are not zero after.
   EXPECT_DOUBLE_EQ(ValueOrDie(Summarize(TwoModels(), 1.0)).weights_removed, 0.9);

@@ -85,8 +85,18 @@ std::string FormatFixed(double value, int decimals) {
   return text;
 }
 
+int DecimalsToShow(double value, int decimals) {
+  constexpr int kMost = 12;
+  int more = decimals;
+  // What is less, or exactly that, rounds to 0.
+  while (value != 0.0 && more < kMost && std::abs(value) * std::pow(10.0, more) <= 0.5) ++more;
+  return more;
+}
+
 std::string FormatPercent(double share, int decimals) {
-  return std::isfinite(share) ? FormatFixed(100.0 * share, decimals) + " %" : kNone;
+  if (!std::isfinite(share)) return kNone;
+  const double percent = 100.0 * share;
+  return FormatFixed(percent, DecimalsToShow(percent, decimals)) + " %";
 }
 
 std::string FormatCount(int64_t count) {

@@ -13,11 +13,14 @@
 
 namespace espalier {
 
-std::string FormatFixed(double value, int decimals);    // "-" if not finite
-std::string FormatPercent(double share, int decimals);  // 0.9861 -> "98.61 %"
-std::string FormatCount(int64_t count);                 // 83594 -> "83,594"
-std::string FormatTime(double value);                   // three digits that matter: "30.1", "1,623"
-std::string FormatSeconds(double seconds);              // "13.1 s", "4 min 05 s"
+std::string FormatFixed(double value, int decimals);  // "-" if not finite
+// 0.9861 -> "98.61 %". What is not 0 is not shown as 0: with 2 decimals, 0.00003 -> "0.003 %".
+std::string FormatPercent(double share, int decimals);
+// `decimals`, or so many more that `value` is not shown as 0 (up to 12).
+int DecimalsToShow(double value, int decimals);
+std::string FormatCount(int64_t count);     // 83594 -> "83,594"
+std::string FormatTime(double value);       // three digits that matter: "30.1", "1,623"
+std::string FormatSeconds(double seconds);  // "13.1 s", "4 min 05 s"
 // A share (tasks/metric.h) in percent; any other metric as a plain number.
 std::string FormatMetric(const std::string& metric, double value);
 
