@@ -8,7 +8,7 @@ namespace espalier {
 
 Status ReadDynamic(const YAML::Node& node, const std::string& path,
                    std::vector<DynamicSpec>* specs) {
-  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsDefined()) return Ok();
   if (!node.IsSequence()) {
     return InvalidArgument(path + ": a list of dynamic methods expected, " + DescribeYaml(node) +
                            " found");
@@ -34,7 +34,7 @@ Status ReadDynamic(const YAML::Node& node, const std::string& path,
 }
 
 Status ReadExit(const YAML::Node& node, const std::string& path, std::optional<ExitRule>* rule) {
-  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsDefined()) return Ok();
   ExitRule read;
   YamlMap map(node, path);
   map.Read("confidence", &read.confidence);

@@ -57,7 +57,7 @@ Status ReadRegrow(const YAML::Node& node, const std::string& path, RegrowSpec* r
 Status ReadReconstruct(const YAML::Node& node, const std::string& path,
                        Reconstruction* reconstruction) {
   bool all = false;
-  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsDefined()) return Ok();
   if (node.IsScalar() && YAML::convert<bool>::decode(node, all)) {
     *reconstruction = all ? Reconstruction::kWeights : Reconstruction::kNone;
     return Ok();
@@ -128,7 +128,7 @@ Status CheckRecovery(const YamlMap& map, const StageSpec& stage) {
 Status ReadRamp(const YAML::Node& node, const std::string& path, const StageSpec& stage,
                 RampSpec* ramp) {
   const auto epochs = static_cast<double>(stage.train.epochs);
-  if (stage.train.epochs == 0 && node.IsDefined() && !node.IsNull()) {
+  if (stage.train.epochs == 0 && node.IsDefined()) {
     return Expected(path, "nothing, since epochs = 0,", "one");
   }
   ramp->end_epoch = epochs * 2.0 / 3.0;  // a third of the epochs to recover, unless said otherwise
@@ -193,7 +193,7 @@ Status ReadSparsity(const YAML::Node& node, const std::string& path, PruneSpec* 
     if (value.IsScalar() && YAML::convert<double>::decode(value, *share)) return Ok();
     return Expected(where, "a number", DescribeYaml(value));
   };
-  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsDefined()) return Ok();
   if (!node.IsMap()) return read(node, path, &spec->sparsity);
   if (node.size() == 0) return Expected(path, "a share, or one for each pattern", "nothing");
   for (const auto& entry : node) {
@@ -219,7 +219,7 @@ Status ReadSparsity(const YAML::Node& node, const std::string& path, PruneSpec* 
 // The largest share of something that may be left: 0 would be met by nothing.
 Status ReadMost(YamlMap* map, const char* key, std::optional<double>* most) {
   const YAML::Node node = map->Take(key);
-  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsDefined()) return Ok();
   double share = 0.0;
   const bool is_number = node.IsScalar() && YAML::convert<double>::decode(node, share);
   if (is_number && share > 0.0 && share <= 1.0) {
@@ -231,7 +231,7 @@ Status ReadMost(YamlMap* map, const char* key, std::optional<double>* most) {
 
 // `{sparsities: [0.8, 0.9, 0.95], within: 0.01}` in the place of a sparsity.
 Status ReadSearch(const YAML::Node& node, const std::string& path, StageSpec* stage) {
-  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsDefined()) return Ok();
   SearchSpec& search = stage->search;
   YamlMap map(node, path);
   const YAML::Node list = map.Take("sparsities");
@@ -303,7 +303,7 @@ Status ReadLossPoints(const YAML::Node& pools, const std::string& path, PruneSpe
 
 // The name of a file, or what was in it.
 Status ReadLosses(const YAML::Node& node, const std::string& path, PruneSpec* spec) {
-  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsDefined()) return Ok();
   if (spec->allocation != "sensitivity") {
     return Expected(path, "nothing, unless under allocation sensitivity,", spec->allocation);
   }
@@ -338,20 +338,19 @@ Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
   ESPALIER_RETURN_IF_ERROR(map->status());
   ESPALIER_RETURN_IF_ERROR(ReadSparsity(sparsity, map->PathOf("sparsity"), &spec));
   const YAML::Node search = map->Take("search");
-  const auto is_given = [](const YAML::Node& node) { return node.IsDefined() && !node.IsNull(); };
-  if (is_given(search) && is_given(sparsity)) {
+  if (search.IsDefined() && sparsity.IsDefined()) {
     return Expected(map->PathOf("sparsity"), "nothing, since search says what goes,",
                     DescribeYaml(sparsity));
   }
   ESPALIER_RETURN_IF_ERROR(ReadSearch(search, map->PathOf("search"), stage));
   ESPALIER_RETURN_IF_ERROR(ReadLosses(map->Take("sensitivity"), map->PathOf("sensitivity"), &spec));
   const YAML::Node threshold = map->Take("threshold");
-  if (is_given(threshold)) {
+  if (threshold.IsDefined()) {
     if (!threshold.IsScalar() ||
         !YAML::convert<double>::decode(threshold, spec.threshold.emplace())) {
       return Expected(map->PathOf("threshold"), "a number", DescribeYaml(threshold));
     }
-    if (is_given(sparsity)) {
+    if (sparsity.IsDefined()) {
       return Expected(map->PathOf("sparsity"), "nothing, since threshold says what goes,",
                       DescribeYaml(sparsity));
     }
@@ -377,7 +376,7 @@ Status ReadPruneKeys(YamlMap* map, StageSpec* stage) {
       ReadReconstruct(map->Take("reconstruct"), map->PathOf("reconstruct"), &stage->reconstruct));
   ESPALIER_RETURN_IF_ERROR(
       ReadRamp(map->Take("schedule"), map->PathOf("schedule"), *stage, &stage->ramp));
-  if (calibration.IsDefined() && !calibration.IsNull() && !ReadsCalibration(*stage)) {
+  if (calibration.IsDefined() && !ReadsCalibration(*stage)) {
     return Expected(map->PathOf("calibration"),
                     "nothing, since neither a criterion nor reconstruct reads it,",
                     "criterion " + spec.criterion);

@@ -26,10 +26,15 @@ TEST(PruneKeys, SayPerGateWhereAPatternNamesOne) {
   EXPECT_EQ(StageOf("per: gate").prune.per, "gate");
 }
 
-TEST(PruneKeys, LeaveWhatIsNullAsIfItWereNotThere) {
-  const StageSpec search = StageOf("sparsity: null, search: {sparsities: [0.5, 0.75]}");
-  EXPECT_EQ(search.search.sparsities.size(), 2u);
-  EXPECT_FALSE(StageOf("threshold: null, sparsity: 0.5").prune.threshold.has_value());
+TEST(PruneKeys, RefuseAKeyWithoutAValue) {
+  for (const char* keys :
+       {"sparsity: null, search: {sparsities: [0.5, 0.75]}",
+        "search: {sparsities: [0.5, 0.75], bytes: }", "threshold: null, sparsity: 0.5",
+        "weights: ~", "schedule: {regrow: null}, epochs: 1", "criterion: null",
+        "distillation: null", "regularizers: null", "calibration: null"}) {
+    ExpectError(RecipeOf(keys).status(), Code::kInvalidArgument,
+                {"stages[1].prune.", ": a value expected, nothing found"});
+  }
 }
 
 TEST(PruneKeys, ReadTheBudgetOfASearch) {

@@ -8,7 +8,7 @@ namespace espalier {
 
 Status ReadRegularizers(const YAML::Node& node, const std::string& path,
                         std::vector<RegularizerSpec>* regularizers) {
-  if (!node.IsDefined() || node.IsNull()) return Ok();
+  if (!node.IsDefined()) return Ok();
   if (!node.IsSequence()) {
     return InvalidArgument(path + ": a list of regularizers expected, " + DescribeYaml(node) +
                            " found");

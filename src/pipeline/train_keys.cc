@@ -35,7 +35,7 @@ Status CheckNoTraining(YamlMap* map) {
       "dropout",         "noise_draws",   "weight_type",    "patience",      "learning_rate"};
   for (const char* key : kKeys) {
     const YAML::Node found = map->Take(key);
-    if (!found.IsDefined() || found.IsNull()) continue;
+    if (!found.IsDefined()) continue;
     return Expected(map->PathOf(key), "nothing, since epochs = 0,", DescribeYaml(found));
   }
   return Ok();
@@ -61,8 +61,7 @@ Status ReadTrainOptions(YamlMap* map, TrainOptions* options) {
   map->Read("delta_penalty", &options->delta_penalty);
   map->Read("send_penalty", &options->send_penalty);
   const YAML::Node dropout = map->Take("dropout");
-  if (dropout.IsDefined() && !dropout.IsNull() &&
-      !YAML::convert<double>::decode(dropout, options->dropout.emplace())) {
+  if (dropout.IsDefined() && !YAML::convert<double>::decode(dropout, options->dropout.emplace())) {
     return InvalidArgument(map->PathOf("dropout") + ": a rate in [0, 1) expected, " +
                            DescribeYaml(dropout) + " found");
   }

@@ -35,14 +35,11 @@ YamlMap::YamlMap(YAML::Node node, std::string path)
   }
 }
 
-bool YamlMap::Has(const std::string& key) {
-  const YAML::Node child = Take(key);
-  return child.IsDefined() && !child.IsNull();
-}
+bool YamlMap::Has(const std::string& key) { return Take(key).IsDefined(); }
 
 void YamlMap::ReadStrings(const std::string& key, std::vector<std::string>* values) {
   const YAML::Node child = Take(key);
-  if (!status_.ok() || !child.IsDefined() || child.IsNull()) return;
+  if (!status_.ok() || !child.IsDefined()) return;
   values->clear();
   if (child.IsScalar()) {
     values->push_back(child.Scalar());
@@ -64,7 +61,10 @@ YAML::Node YamlMap::Take(const std::string& key) {
   if (std::find(known_.begin(), known_.end(), key) == known_.end()) known_.push_back(key);
   if (!node_.IsDefined() || !node_.IsMap()) return YAML::Node(YAML::NodeType::Undefined);
   // The const overload does not create the key.
-  return static_cast<const YAML::Node&>(node_)[key];
+  const YAML::Node child = static_cast<const YAML::Node&>(node_)[key];
+  if (!child.IsDefined() || !child.IsNull()) return child;
+  Fail(PathOf(key), "a value expected, nothing found; a key that is left out has its default");
+  return YAML::Node(YAML::NodeType::Undefined);
 }
 
 std::string YamlMap::PathOf(const std::string& key) const {

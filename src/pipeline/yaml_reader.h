@@ -6,7 +6,8 @@
 //   ESPALIER_RETURN_IF_ERROR(map.Finish());   // first wrong value, or an unknown key, as one
 //   sentence
 //
-// A missing key leaves the value as it was. This is the only header that shows yaml-cpp.
+// A missing key leaves the value as it was; a key without a value (null) is refused. This is the
+// only header that shows yaml-cpp.
 #ifndef ESPALIER_PIPELINE_YAML_READER_H_
 #define ESPALIER_PIPELINE_YAML_READER_H_
 
@@ -38,7 +39,7 @@ class YamlMap {
   template <typename T>
   void Read(const std::string& key, T* value) {
     const YAML::Node child = Take(key);
-    if (!status_.ok() || !child.IsDefined() || child.IsNull()) return;
+    if (!status_.ok() || !child.IsDefined()) return;
     if (!child.IsScalar() || !YAML::convert<T>::decode(child, *value)) {
       Fail(PathOf(key),
            std::string(Expected<T>()) + " expected, " + DescribeYaml(child) + " found");
@@ -60,7 +61,7 @@ class YamlMap {
   }
   // A list of strings; a single string counts as a list of one.
   void ReadStrings(const std::string& key, std::vector<std::string>* values);
-  // The node under `key`, undefined if it is missing.
+  // The node under `key`, undefined if it is missing, or null, which fails.
   YAML::Node Take(const std::string& key);
 
   const std::string& path() const { return path_; }

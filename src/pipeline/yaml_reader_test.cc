@@ -55,6 +55,15 @@ TEST(YamlMap, ReadsAnUndefinedNodeAsEmpty) {
   EXPECT_EQ(count, 7);
 }
 
+TEST(YamlMap, RefusesAKeyWithoutAValue) {
+  for (const char* yaml : {"{count: null}", "{count: }", "count: ~"}) {
+    YamlMap map = MapOf(yaml);
+    EXPECT_FALSE(map.Has("count"));
+    ExpectError(map.Finish(), Code::kInvalidArgument,
+                {"a.b.count: a value expected, nothing found"});
+  }
+}
+
 TEST(YamlMap, SaysWhichValueIsNotWhatWasExpected) {
   YamlMap map = MapOf("{count: 3.5}");
   int64_t count = 0;
