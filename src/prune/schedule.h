@@ -25,7 +25,8 @@ Result<MaskMode> ParseMaskMode(const std::string& name);
 // keeps, worst first, and gets as much of the rest back, best first by another criterion (random:
 // SET, Mocanu et al. 2018, arXiv:1707.04780; gradient: RigL, Evci et al. 2020, arXiv:1911.11134;
 // momentum: SNFS, Dettmers and Zettlemoyer 2019, arXiv:1907.04840). What comes back starts at 0.
-// The share falls: fraction / 2 (1 + cos(pi progress)), progress in [0, 1] from begin to end.
+// The share falls: fraction / 2 (1 + cos(pi progress)), progress in [0, 1] from begin to end, as
+// RigL's. (Selfish-RNN, Liu et al. 2021, arXiv:2101.09048, ends at 0.005 and not at 0.)
 struct RegrowSpec {
   std::string criterion;  // "": none
   double fraction = 0.3;  // in (0, 1)
