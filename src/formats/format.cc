@@ -210,6 +210,9 @@ template <typename EncodeBody>
 Result<EncodedMatrix> EncodeBy(const FormatSpec& spec, MatrixView matrix, float x_scale,
                                const EncodeBody& encode) {
   ESPALIER_RETURN_IF_ERROR(CheckSpec(spec, matrix.rows, matrix.cols, InvalidArgument));
+  if (const auto check_zeros = OpsOf(spec.id).check_zeros; check_zeros != nullptr) {
+    ESPALIER_RETURN_IF_ERROR(check_zeros(spec, matrix));
+  }
   ESPALIER_RETURN_IF_ERROR(CheckValues(spec, matrix));
   try {
     auto bytes = spec.type == WeightType::kI8 ? EncodeI8(spec, matrix, x_scale, encode)

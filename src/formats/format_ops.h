@@ -32,6 +32,9 @@ struct FormatOps {
   uint64_t (*work_before)(const EncodedView& matrix, size_t group);
   size_t (*group_of_row)(const EncodedView& matrix, int64_t row);
   ReadRowFn read_row;  // nullptr where a row is spread over the bytes
+  // nullptr, or before anything else is done: can a matrix with zeros where this one has them be
+  // stored? Errors: kUnsupported.
+  Status (*check_zeros)(const FormatSpec& spec, MatrixView matrix) = nullptr;
 };
 
 #define ESPALIER_FORMAT(name, id) extern const FormatOps name##_format;

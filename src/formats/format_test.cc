@@ -95,10 +95,10 @@ TEST_P(EveryFormat, KeepsDenormalAndLargestValues) {
   } else if (GetParam().type == WeightType::kI8) {
     values = {kMostRowScale, -127 * kMostRowScale, 127 * kMostRowScale};
   }
-  Tensor matrix({17, 17});
-  for (size_t i = 0; i < values.size(); ++i) matrix.values[17 + 8 * i] = values[i];
+  Tensor matrix({33, 33});
+  for (size_t i = 0; i < values.size(); ++i) matrix.values[33 + 16 * i] = values[i];
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
-  Tensor decoded({17, 17});
+  Tensor decoded({33, 33});
   Decode(encoded.view(), decoded.values.data());
   EXPECT_EQ(decoded, matrix);
 }
@@ -110,14 +110,14 @@ TEST_P(EveryFormat, StoresAtLeastTheNonzeros) {
   EXPECT_GE(StoredCount(encoded.view()), CountNonzeros(matrix.values));
 }
 
-// 64 rows of 32: nothing of a strip is padding, so that visits are all the work there is.
+// 64 rows of 64: nothing of a strip is padding, so that visits are all the work there is.
 TEST_P(EveryFormat, CountsTheWorkOfItsRowGroups) {
   struct Count {
     EncodedView view;
     std::vector<uint64_t> of_group;
   };
   Rng rng(9);
-  const Tensor matrix = RandomMatrix(64, 32, 0.2, GetParam(), &rng);
+  const Tensor matrix = RandomMatrix(64, 64, 0.2, GetParam(), &rng);
   const EncodedMatrix encoded = ValueOrDie(Encode(GetParam(), ViewOf(matrix)));
   Count count{encoded.view(), std::vector<uint64_t>(RowGroups(encoded.view()))};
   ForEachStored(count.view, &count, [](void* context, int64_t row, int64_t, float) {

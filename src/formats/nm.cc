@@ -1,5 +1,7 @@
 #include "formats/nm.h"
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "formats/format_ops.h"
 
@@ -7,9 +9,14 @@ namespace espalier {
 namespace {
 
 constexpr FormatTile kTiles[] = {
-    {16, 4, WeightType::kF32, 2},  {16, 8, WeightType::kF32, 2},  {16, 16, WeightType::kF32, 2},
-    {16, 4, WeightType::kBf16, 2}, {16, 8, WeightType::kBf16, 2}, {16, 16, WeightType::kBf16, 2},
-    {16, 4, WeightType::kI8, 2},   {16, 8, WeightType::kI8, 2},   {16, 16, WeightType::kI8, 2},
+    {16, 4, WeightType::kF32, 2},   {16, 8, WeightType::kF32, 2},   {16, 16, WeightType::kF32, 2},
+    {16, 4, WeightType::kF32, 1},   {16, 8, WeightType::kF32, 1},   {16, 16, WeightType::kF32, 1},
+    {16, 8, WeightType::kF32, 4},   {16, 16, WeightType::kF32, 4},  {16, 4, WeightType::kBf16, 2},
+    {16, 8, WeightType::kBf16, 2},  {16, 16, WeightType::kBf16, 2}, {16, 4, WeightType::kBf16, 1},
+    {16, 8, WeightType::kBf16, 1},  {16, 16, WeightType::kBf16, 1}, {16, 8, WeightType::kBf16, 4},
+    {16, 16, WeightType::kBf16, 4}, {16, 4, WeightType::kI8, 2},    {16, 8, WeightType::kI8, 2},
+    {16, 16, WeightType::kI8, 2},   {16, 4, WeightType::kI8, 1},    {16, 8, WeightType::kI8, 1},
+    {16, 16, WeightType::kI8, 1},   {16, 8, WeightType::kI8, 4},    {16, 16, WeightType::kI8, 4},
 };
 
 // Writes into bytes that are 0.
@@ -18,18 +25,17 @@ class NmWriter {
   NmWriter(const NmView& view, std::byte* values, uint8_t* index)
       : view_(view), values_(values), index_(index) {}
 
-  // The weights of one row and bank, from slot `slot` on; false if they are more than N.
-  bool Append(std::span<const float> bank, size_t slot, size_t lane) {
+  // The weights of one row and bank, from slot `slot` on: at most N, as CheckZerosNm has seen.
+  void Append(std::span<const float> bank, size_t slot, size_t lane) {
     const size_t end = slot + view_.bank_weights;
     size_t last_col = 0;
     for (size_t col = 0; col < bank.size(); ++col) {
       if (bank[col] == 0.0f) continue;
-      if (slot == end) return false;
+      ESPALIER_ASSERT(slot < end);
       Store(bank[col], slot++, lane, col);
       last_col = col;
     }
     while (slot < end) Store(0.0f, slot++, lane, last_col);
-    return true;
   }
 
  private:
@@ -45,6 +51,26 @@ class NmWriter {
   uint8_t* index_;
 };
 
+// A matrix that has not been pruned for the format is refused at one of its first banks, before
+// anything is allocated: the tuner tries every N and M on every matrix.
+Status CheckZerosNm(const FormatSpec& spec, MatrixView matrix) {
+  const auto cols = static_cast<size_t>(matrix.cols);
+  const auto bank_cols = static_cast<size_t>(spec.bank_cols);
+  for (int64_t row = 0; row < matrix.rows; ++row) {
+    const std::span<const float> weights(matrix.data + static_cast<size_t>(row) * cols, cols);
+    for (size_t col = 0; col < cols; col += bank_cols) {
+      const size_t width = std::min(bank_cols, cols - col);
+      const std::span<const float> bank = weights.subspan(col, width);
+      const auto zeros = std::count(bank.begin(), bank.end(), 0.0f);
+      if (static_cast<ptrdiff_t>(width) - zeros <= spec.depth) continue;
+      return Unsupported(StrCat(FormatName(spec), ": at most ", spec.depth,
+                                spec.depth == 1 ? " weight" : " weights", " can be stored of row ",
+                                row, " in columns ", col, " to ", col + width - 1, ", more found"));
+    }
+  }
+  return Ok();
+}
+
 Result<AlignedBuffer<std::byte>> EncodeNm(const FormatSpec& spec, MatrixView matrix) {
   const NmLayout layout(spec, matrix.rows, matrix.cols);
   AlignedBuffer<std::byte> bytes(layout.end);
@@ -56,10 +82,7 @@ Result<AlignedBuffer<std::byte>> EncodeNm(const FormatSpec& spec, MatrixView mat
       const size_t bank = row / view.strip_rows * view.banks + col / view.bank_cols;
       const size_t slot = bank * view.bank_weights;
       const size_t width = std::min(view.bank_cols, view.cols - col);
-      if (writer.Append(weights.subspan(col, width), slot, row % view.strip_rows)) continue;
-      return Unsupported(StrCat(FormatName(spec), ": at most ", view.bank_weights,
-                                " weights can be stored of row ", row, " in columns ", col, " to ",
-                                col + width - 1, ", more found"));
+      writer.Append(weights.subspan(col, width), slot, row % view.strip_rows);
     }
   }
   return bytes;
@@ -128,7 +151,7 @@ size_t GroupOfRowNm(const EncodedView& matrix, int64_t row) {
 
 }  // namespace
 
-const FormatOps nm_format = {kTiles,      EncodeNm,     ValidateNm,   ForEachStoredNm,
-                             RowGroupsNm, WorkBeforeNm, GroupOfRowNm, nullptr};
+const FormatOps nm_format = {kTiles,       EncodeNm,     ValidateNm, ForEachStoredNm, RowGroupsNm,
+                             WorkBeforeNm, GroupOfRowNm, nullptr,    CheckZerosNm};
 
 }  // namespace espalier

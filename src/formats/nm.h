@@ -9,7 +9,8 @@
 //   index   [strips, banks, N, S] of 2 bits each (M = 4) or 4 (M = 8, 16): the weight's column in
 //           its bank. Lane k of a slot begins at bit 2 k or 4 k of its bytes, the lowest bit first
 //
-// strips = ceil(rows / S), banks = ceil(cols / M). The name nm_16x4x2 gives S, M and N. Padding is
+// N is 1, 2 or 4 (of M = 8 and 16). strips = ceil(rows / S), banks = ceil(cols / M). The name
+// nm_16x4x2 gives S, M and N, and nm_16x4 is of N = 1. Padding is
 // a stored 0 at the last column of its bank in which its row has a weight, or else the bank's
 // first: an infinite x there makes that row NaN.
 //

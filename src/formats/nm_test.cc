@@ -30,6 +30,25 @@ TEST(NmFormat, RefusesAThirdWeightInABankAndNamesIt) {
               {"nm_16x4x2", "at most 2 weights", "row 19", "columns 12 to 15"});
 }
 
+TEST(NmFormat, RefusesASecondWeightWhereOneStaysAndAFifthWhereFourDo) {
+  Tensor matrix({2, 16});
+  for (const size_t col : {1, 4, 6, 7}) matrix.values[16 + col] = 1.0f;
+  EXPECT_OK(Encode({FormatId::k_nm, 16, 8, WeightType::kF32, 4}, ViewOf(matrix)));
+  ExpectError(Encode({FormatId::k_nm, 16, 8, WeightType::kI8, 1}, ViewOf(matrix)).status(),
+              Code::kUnsupported,
+              {"nm_16x8_i8", "at most 1 weight can be stored of row 1 in columns 0 to 7"});
+  matrix.values[16] = 1.0f;
+  ExpectError(Encode({FormatId::k_nm, 16, 16, WeightType::kF32, 4}, ViewOf(matrix)).status(),
+              Code::kUnsupported,
+              {"nm_16x16x4", "at most 4 weights can be stored of row 1 in columns 0 to 15"});
+}
+
+TEST(NmFormat, SpellsOneOfAsNoDepth) {
+  EXPECT_EQ(ValueOrDie(FindFormat("nm_16x8")), (FormatSpec{FormatId::k_nm, 16, 8}));
+  EXPECT_EQ(ValueOrDie(FindFormat("nm_16x16x4_bf16")),
+            (FormatSpec{FormatId::k_nm, 16, 16, WeightType::kBf16, 4}));
+}
+
 TEST(NmFormat, PadsWithTheColumnOfTheLastWeight) {
   Tensor matrix({16, 8});
   matrix.values[3 * 8 + 6] = 5.0f;
@@ -69,6 +88,26 @@ TEST(NmFormat, PutsTheFourWeightsOfTwoBanksSideBySideInI8) {
     EXPECT_EQ(LoadWeight(view.values, view.type, 5 * 4 + i), weights[i]);
     // Numbers 20 to 23: bits 2 and 3 of bytes 4 to 7.
     EXPECT_EQ(view.index[4 + i], index[i] << 2);
+  }
+}
+
+TEST(NmFormat, PutsTheFourWeightsOfFourBanksOrOfOneSideBySideInI8) {
+  for (const int32_t n : {1, 4}) {
+    Tensor matrix({16, n == 1 ? 32 : 8});
+    const std::array<float, 4> weights = {10.0f, 127.0f, -20.0f, 30.0f};
+    const std::array<uint8_t, 4> index = {1, 3, 4, 7};
+    for (size_t i = 0; i < 4; ++i) {
+      const size_t col = index[i] + (n == 1 ? 8 * i : 0);
+      matrix.values[5 * static_cast<size_t>(matrix.shape[1]) + col] = weights[i];
+    }
+    const EncodedMatrix encoded =
+        ValueOrDie(Encode({FormatId::k_nm, 16, 8, WeightType::kI8, n}, ViewOf(matrix)));
+    const NmView view = ViewNm(BodyOf(encoded.view()));
+    ASSERT_EQ(view.slots(), 4u);
+    for (size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(LoadWeight(view.values, view.type, 5 * 4 + i), weights[i]);
+      EXPECT_EQ(view.index[20 + i], index[i]);  // numbers 20 to 23: the low bits of those bytes
+    }
   }
 }
 

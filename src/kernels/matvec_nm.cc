@@ -1,4 +1,4 @@
-// matvec_nm_<type>_<S>x<M>x<N>: y = W x + init over format `nm`, weights in f32 or bf16, sums in
+// matvec_nm_<type>_<S>x<M>[x<N>]: y = W x + init over format `nm`, weights in f32 or bf16, sums in
 // f32.
 //
 // Lanes are rows. Every strip has a slot for each bank and each of its N weights, so strips run
@@ -122,9 +122,19 @@ constexpr MatMulKernel kKernels[] = {
     {{FormatId::k_nm, 16, 4, kF32, 2}, "matvec_nm_f32_16x4x2", NmKernel<float, 4, 2>::Run},
     {{FormatId::k_nm, 16, 8, kF32, 2}, "matvec_nm_f32_16x8x2", NmKernel<float, 8, 2>::Run},
     {{FormatId::k_nm, 16, 16, kF32, 2}, "matvec_nm_f32_16x16x2", NmKernel<float, 16, 2>::Run},
+    {{FormatId::k_nm, 16, 4, kF32, 1}, "matvec_nm_f32_16x4", NmKernel<float, 4, 1>::Run},
+    {{FormatId::k_nm, 16, 8, kF32, 1}, "matvec_nm_f32_16x8", NmKernel<float, 8, 1>::Run},
+    {{FormatId::k_nm, 16, 16, kF32, 1}, "matvec_nm_f32_16x16", NmKernel<float, 16, 1>::Run},
+    {{FormatId::k_nm, 16, 8, kF32, 4}, "matvec_nm_f32_16x8x4", NmKernel<float, 8, 4>::Run},
+    {{FormatId::k_nm, 16, 16, kF32, 4}, "matvec_nm_f32_16x16x4", NmKernel<float, 16, 4>::Run},
     {{FormatId::k_nm, 16, 4, kBf16, 2}, "matvec_nm_bf16_16x4x2", NmKernel<uint16_t, 4, 2>::Run},
     {{FormatId::k_nm, 16, 8, kBf16, 2}, "matvec_nm_bf16_16x8x2", NmKernel<uint16_t, 8, 2>::Run},
     {{FormatId::k_nm, 16, 16, kBf16, 2}, "matvec_nm_bf16_16x16x2", NmKernel<uint16_t, 16, 2>::Run},
+    {{FormatId::k_nm, 16, 4, kBf16, 1}, "matvec_nm_bf16_16x4", NmKernel<uint16_t, 4, 1>::Run},
+    {{FormatId::k_nm, 16, 8, kBf16, 1}, "matvec_nm_bf16_16x8", NmKernel<uint16_t, 8, 1>::Run},
+    {{FormatId::k_nm, 16, 16, kBf16, 1}, "matvec_nm_bf16_16x16", NmKernel<uint16_t, 16, 1>::Run},
+    {{FormatId::k_nm, 16, 8, kBf16, 4}, "matvec_nm_bf16_16x8x4", NmKernel<uint16_t, 8, 4>::Run},
+    {{FormatId::k_nm, 16, 16, kBf16, 4}, "matvec_nm_bf16_16x16x4", NmKernel<uint16_t, 16, 4>::Run},
 };
 
 }  // namespace

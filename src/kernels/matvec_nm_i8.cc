@@ -1,11 +1,12 @@
-// matvec_nm_i8_<S>x<M>x<N>: y = W x + init over format `nm` of type i8. x is rounded to 8 bits
+// matvec_nm_i8_<S>x<M>[x<N>]: y = W x + init over format `nm` of type i8. x is rounded to 8 bits
 // (kernels/quantize.h), sums are 32-bit whole numbers.
 //
-// Two banks of two weights are four of each row: one lookup by bytes and one instruction that
-// multiplies and adds (nm_quads-inl.h). Strips run side by side and share the bytes of x; several x
-// share a strip's weights and indices. On Zen 4, [512, 128] takes 0.56, 0.29 and 0.19 us in 16x4x2,
-// 16x8x2 and 16x16x2 (f32: 1.50, 0.72 and 0.38; dense i8: 0.76), [4096, 1024] 33, 19 and 8.1 (206,
-// 71 and 30; 67); with AVX2 alone 0.86, 0.47 and 0.34 (1.33, 0.74 and 0.60; 1.23) (2026-11).
+// Four weights of each row, of 4 / N banks, are a quad: one lookup by bytes and one instruction
+// that multiplies and adds (nm_quads-inl.h). Strips run side by side and share the bytes of x;
+// several x share a strip's weights and indices. On Zen 4, [512, 128] takes 0.56, 0.29 and 0.19 us
+// in 16x4x2, 16x8x2 and 16x16x2 (f32: 1.50, 0.72 and 0.38; dense i8: 0.76), [4096, 1024] 33, 19
+// and 8.1 (206, 71 and 30; 67); with AVX2 alone 0.86, 0.47 and 0.34 (1.33, 0.74 and 0.60; 1.23)
+// (2026-11).
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/matvec_nm_i8.cc"
 #include "hwy/foreach_target.h"
@@ -25,16 +26,15 @@ namespace espalier {
 namespace HWY_NAMESPACE {
 namespace {
 
-constexpr size_t kBankWeights = 2;
 // Strips of one x, or x of one strip, at a time: enough sums in flight.
 constexpr size_t kMost = 4;
 
-template <size_t M>
+template <size_t M, size_t N>
 class NmI8Kernel {
  public:
   static void Run(const EncodedView& matrix, const MatMulArgs& args) {
     EncodedView tile = BodyOf(matrix);
-    tile.spec = {FormatId::k_nm, kQuadRows, M, WeightType::kI8, kBankWeights};  // as constants
+    tile.spec = {FormatId::k_nm, kQuadRows, M, WeightType::kI8, N};  // as constants
     const NmView w = ViewNm(tile);
     const RowScales scales = ViewRowScales(matrix);
     if (args.first_group >= std::min(args.end_group, w.strips)) return;
@@ -74,24 +74,24 @@ class NmI8Kernel {
   template <size_t kStrips, size_t kRows>
   static HWY_INLINE void Strips(const NmView& w, const RowScales& scales, const MatMulArgs& args,
                                 const X* x, size_t strip, size_t n) {
-    const size_t pairs = w.slots_per_strip() / 4;
+    const size_t quads = w.slots_per_strip() / 4;
     QuadSums sums[kRows][kStrips];
     const int8_t* weights[kStrips];
     const uint8_t* index[kStrips];
     for (size_t s = 0; s < kStrips; ++s) {
-      const size_t first_pair = (strip + s) * pairs;
-      weights[s] = reinterpret_cast<const int8_t*>(w.values) + first_pair * kQuadBytes;
-      index[s] = w.index + first_pair * kPairIndexBytes<M>;
+      const size_t first_quad = (strip + s) * quads;
+      weights[s] = reinterpret_cast<const int8_t*>(w.values) + first_quad * kQuadBytes;
+      index[s] = w.index + first_quad * kNmIndexBytes<M>;
       for (size_t i = 0; i < kRows; ++i) {
         sums[i][s] = FirstSums(scales.offset + (strip + s) * kQuadRows);
       }
     }
-    for (size_t pair = 0; pair < pairs; ++pair) {
+    for (size_t quad = 0; quad < quads; ++quad) {
       for (size_t s = 0; s < kStrips; ++s) {
-        const Quads places = LoadPairIndices<M>(index[s] + pair * kPairIndexBytes<M>);
+        const Quads places = LoadPlaces<M, N>(index[s] + quad * kNmIndexBytes<M>);
         for (size_t i = 0; i < kRows; ++i) {
-          const auto bank = LoadPair<M>(x[i].at(pair * 2 * M));
-          AddProducts(weights[s] + pair * kQuadBytes, LookupPair<M>(bank, places), &sums[i][s]);
+          const auto span = LoadSpan<M, N>(x[i].at(quad * kSpanCols<M, N>));
+          AddProducts(weights[s] + quad * kQuadBytes, LookupSpan<M, N>(span, places), &sums[i][s]);
         }
       }
     }
@@ -106,9 +106,14 @@ class NmI8Kernel {
 
 constexpr WeightType kI8 = WeightType::kI8;
 constexpr MatMulKernel kKernels[] = {
-    {{FormatId::k_nm, 16, 4, kI8, kBankWeights}, "matvec_nm_i8_16x4x2", NmI8Kernel<4>::Run},
-    {{FormatId::k_nm, 16, 8, kI8, kBankWeights}, "matvec_nm_i8_16x8x2", NmI8Kernel<8>::Run},
-    {{FormatId::k_nm, 16, 16, kI8, kBankWeights}, "matvec_nm_i8_16x16x2", NmI8Kernel<16>::Run},
+    {{FormatId::k_nm, 16, 4, kI8, 2}, "matvec_nm_i8_16x4x2", NmI8Kernel<4, 2>::Run},
+    {{FormatId::k_nm, 16, 8, kI8, 2}, "matvec_nm_i8_16x8x2", NmI8Kernel<8, 2>::Run},
+    {{FormatId::k_nm, 16, 16, kI8, 2}, "matvec_nm_i8_16x16x2", NmI8Kernel<16, 2>::Run},
+    {{FormatId::k_nm, 16, 4, kI8, 1}, "matvec_nm_i8_16x4", NmI8Kernel<4, 1>::Run},
+    {{FormatId::k_nm, 16, 8, kI8, 1}, "matvec_nm_i8_16x8", NmI8Kernel<8, 1>::Run},
+    {{FormatId::k_nm, 16, 16, kI8, 1}, "matvec_nm_i8_16x16", NmI8Kernel<16, 1>::Run},
+    {{FormatId::k_nm, 16, 8, kI8, 4}, "matvec_nm_i8_16x8x4", NmI8Kernel<8, 4>::Run},
+    {{FormatId::k_nm, 16, 16, kI8, 4}, "matvec_nm_i8_16x16x4", NmI8Kernel<16, 4>::Run},
 };
 
 }  // namespace

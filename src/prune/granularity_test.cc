@@ -296,7 +296,8 @@ TEST(NmGranularity, NeverKeepsMoreThanNInABankOfARaggedMatrix) {
   Rng rng(4);
   std::vector<float> saliency(kRows * kCols);
   for (float& value : saliency) value = static_cast<float>(rng.Uniform());
-  for (const char* text : {"nm_16x4x2", "nm_16x8x2", "nm_16x16x2", "nm_1x5x3"}) {
+  for (const char* text : {"nm_16x4x2", "nm_16x8x2", "nm_16x16x2", "nm_16x4x1", "nm_16x16",
+                           "nm_16x8x4", "nm_16x16x4", "nm_1x5x3"}) {
     const GranularitySpec spec = ValueOrDie(ParseGranularity(text));
     const Partition partition = spec.kind->partition(spec, {saliency, {}, kRows, kCols});
     const double sparsity = spec.kind->fixed_sparsity(spec);

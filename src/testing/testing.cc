@@ -8,11 +8,12 @@
 namespace espalier::testing {
 namespace {
 
-void KeepTwoOf16(std::span<float> row) {
-  int kept = 0;
+void KeepOneOf16(std::span<float> row) {
+  bool is_kept = false;
   for (size_t col = 0; col < row.size(); ++col) {
-    if (col % 16 == 0) kept = 0;
-    if (row[col] != 0.0f && ++kept > 2) row[col] = 0.0f;
+    if (col % 16 == 0) is_kept = false;
+    if (is_kept) row[col] = 0.0f;
+    is_kept = is_kept || row[col] != 0.0f;
   }
 }
 
@@ -58,7 +59,7 @@ void RoundForEveryFormat(Graph* graph) {
     const auto cols = static_cast<size_t>(weight.dim(1));
     for (size_t begin = 0; begin < weight.values.size(); begin += cols) {
       const std::span<float> row(weight.values.data() + begin, cols);
-      KeepTwoOf16(row);
+      KeepOneOf16(row);
       float largest = 0.0f;
       for (const float value : row) largest = std::max(largest, std::abs(value));
       if (largest == 0.0f) continue;

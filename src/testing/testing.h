@@ -60,7 +60,7 @@ void ZeroRandomWeights(double sparsity, Rng* rng, Graph* graph);
 
 // Rounds every matrix of the graph so that any type of weights can hold it: each row to whole
 // numbers of 7 bits, the largest 127, over a power of 2. Rows of zeros stay. Of every 16
-// columns each row keeps the first 2 weights, so that `nm` can store them.
+// columns each row keeps the first weight, so that `nm` can store them.
 void RoundForEveryFormat(Graph* graph);
 
 // Largest |a - b|; fails if sizes differ or a value is not finite.
