@@ -50,6 +50,7 @@ void RefuseEmptyNumbers(CLI::App* app) {
 void AddCommonOptions(CLI::App* app, Console* console) {
   if (app->get_option_no_throw("--seed") == nullptr && app->get_subcommands(nullptr).empty()) {
     app->add_option("--seed", "Taken by every command; nothing in this one is random")
+        ->type_name("UINT")
         ->check(CheckSeed);
   }
   app->add_flag("--json", console->json, "Print the result as one JSON object");

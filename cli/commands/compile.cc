@@ -133,9 +133,11 @@ Action AddCompile(CLI::App* app) {
       ->excludes(no_measure)
       ->excludes(cold);
   app->add_option("--repetitions", options.repetitions, "Timed samples of each candidate")
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   app->add_option("--batched-rows", options.batched_rows,
                   "Steps that input matrices are tuned for at once, 1 = streaming")
+      ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   AddSeedOption(app, &options.seed, "Seed of the golden sample")->capture_default_str();
   return [flags](Console* console) { return Run(*flags, console); };

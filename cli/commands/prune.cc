@@ -206,9 +206,10 @@ Action AddPrune(CLI::App* app) {
   app->add_option("--sensitivity", flags->sensitivity,
                   "What espalier sensitivity wrote, for --allocation sensitivity")
       ->group(kPruning);
-  add("--weights", &spec.weights, kPruning,
-      "Patterns of weight names, or of gates, e.g. '*.weight_hh', 'lstm0.weight_hh[f]' (default: "
-      "recurrent)");
+  app->add_option("--weights", spec.weights,
+                  "Patterns of weight names, or of gates, e.g. '*.weight_hh', 'lstm0.weight_hh[f]' "
+                  "(default: recurrent)")
+      ->group(kPruning);
   add("--floor", &spec.floor, kPruning,
       "Least share of each tensor that stays, unless 'uniform' or a list says what does");
   add("--multiple", &spec.multiple, kPruning, "unit: each layer keeps a multiple of this");

@@ -107,7 +107,9 @@ Action AddSensitivity(CLI::App* app) {
   add("--granularity", &spec.granularity, "What goes together: " + NamesOf(AllGranularities()));
   add("--per", &spec.per,
       "What is pruned alone: tensor, gate (default: gate if a pattern names one)");
-  add("--weights", &spec.weights, "Patterns of weight names, e.g. '*.weight_hh'");
+  app->add_option("--weights", spec.weights,
+                  "Patterns of weight names, or of gates, e.g. '*.weight_hh', 'lstm0.weight_hh[f]' "
+                  "(default: recurrent)");
   add("--sparsities", &flags->options.sparsities, "Rising shares in (0, 1)");
   app->add_flag("--quick", flags->quick,
                 StrCat("Only 50 %, 80 % and 95 %, on the first ", kQuickSequences,

@@ -76,10 +76,10 @@ Action AddThresholds(CLI::App* app) {
                   "is looked for")
       ->capture_default_str();
   app->add_option("--predictor", spec.predictor,
-                  "predicted: size of predictors that are not there yet (16)");
+                  "predicted: size of predictors that are not there yet (default: 16)");
   app->add_option("--layers", spec.layers,
-                  "Patterns of recurrent layers' names; default: those with the method, or if "
-                  "there are none, those that do not skip");
+                  "Patterns of recurrent layers' names (default: those with the method, or if "
+                  "there are none, those that do not skip)");
   app->add_option(
          "--scale", spec.scale,
          "What thresholds are in proportion to: changes of x and h of each layer from step to "

@@ -58,6 +58,7 @@ Action AddTune(CLI::App* app) {
   app->add_option("--cpu", flags->cpu, "Name to give this CPU (default: its own)");
   app->add_option("--format", flags->formats, "Formats to time beside dense (default: all)");
   app->add_option("--repetitions", options.repetitions, "Timed samples of each product")
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   AddSeedOption(app, &options.seed, "Seed of the matrices")->capture_default_str();
   return [flags](Console* console) { return Run(*flags, console); };
