@@ -108,7 +108,7 @@ typedef struct espalier_session_options {
   const char* target; /* an instruction set, e.g. "AVX2"; NULL or "" for the best */
   /* At most 64; 0 is 1. With more than 1 the session has threads of its own, which share the rows
    * of large matrices with the caller where it measures, while it runs, that this is faster;
-   * results are the same to the bit, but for the sign of a NaN. */
+   * results are the same to the bit, but for the bits of a NaN. */
   int64_t threads;
 } espalier_session_options;
 

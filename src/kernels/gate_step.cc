@@ -97,7 +97,7 @@ struct ResetOp {
 };
 
 // Runs `op` over all units: packs, then pairs and single vectors, then the rest of one. Which of
-// them a unit is in, and so how a layer is cut for threads, can show in the sign of a NaN and
+// them a unit is in, and so how a layer is cut for threads, can show in the bits of a NaN and
 // nowhere else: where two meet the instruction takes one operand's, and g++ chooses the order of a
 // sum's operands and the form of a multiply-add in each loop (of inputs with a third of NaN, inf
 // and 0 0.04 to 8 % of the units, all cells and targets, 2026-11). To fix it would take a look at

@@ -34,7 +34,7 @@ struct SessionOptions {
   int64_t max_steps = 1;  // largest T of one Run; memory grows with max_batch * max_steps
   // 1 to 64. More than 1: rows of large matrices are shared among so many threads, of which the
   // caller is one, where that is faster (sharing_judge.h); the others belong to the session and
-  // sleep while it does not run. Results are the same to the bit, but for the sign of a NaN. A
+  // sleep while it does not run. Results are the same to the bit, but for the bits of a NaN. A
   // session whose layers are too small has 1.
   int64_t threads = 1;
   std::string target;  // an instruction set of AvailableKernels(), "" for the best
