@@ -142,7 +142,8 @@ class Runner {
     const auto us = [](int64_t ns) { return static_cast<double>(ns) / 1000.0; };
     return StrCat("budget of ", us(report.step_ns), " us: ", report.late, " of ", report.steps,
                   " steps late (the slowest ", us(report.slowest_ns), " us), ", report.raised,
-                  " with raised thresholds, ", report.late_at_most,
+                  " with raised thresholds (", report.foreseen,
+                  " of them for a step that would have been late), ", report.late_at_most,
                   " late with the highest; at the end raised by a factor of ", report.factor);
   }
 
@@ -152,6 +153,7 @@ class Runner {
     return {{"budget_ns", report.step_ns},
             {"steps", report.steps},
             {"raised", report.raised},
+            {"foreseen", report.foreseen},
             {"late", report.late},
             {"late_at_most", report.late_at_most},
             {"slowest_ns", report.slowest_ns},

@@ -260,19 +260,22 @@ typedef struct espalier_budget_report {
   int64_t step_ns; /* 0: no budget */
   float factor;    /* now; 1: the rules as compiled or set */
   int64_t steps;
-  int64_t raised;       /* of these, with a factor above 1 */
+  int64_t raised;       /* of these, with thresholds above the rules */
   int64_t late;         /* that took longer than step_ns */
   int64_t late_at_most; /* of these, with the largest factor: nothing was left to raise */
   int64_t slowest_ns;
+  int64_t foreseen; /* of those raised: for a step that would have been late by its columns */
 } espalier_budget_report;
 
 /* Holds the time of each run, by step, against a budget: thresholds of layers with delta are raised
  * when a step took more than 0.9 of it, and come down slowly, in the end to what was compiled or
- * set, while steps take less than 0.6. Rules that are read meanwhile are the raised ones: set them
- * again only without a budget. It keeps no promise: a step that is late is late, and a budget below
- * what espalier_model_least_step measures will always be: nothing is measured here. Reads the
- * steady clock twice a run, which is no system call where the C library has it mapped. NULL: no
- * budget, and the rules as compiled or set. ESPALIER_UNSUPPORTED if no layer has delta. */
+ * set, while steps take less than 0.6; a single step that would be late by the columns it sends
+ * raises them for itself, where the network was timed when it was compiled. Rules that are read
+ * meanwhile are the raised ones: set them again only without a budget. It keeps no promise: a step
+ * that is late is late, and a budget below what espalier_model_least_step measures will always be:
+ * nothing is measured here. Reads the steady clock twice a run, which is no system call where the C
+ * library has it mapped. NULL: no budget, and the rules as compiled or set. ESPALIER_UNSUPPORTED if
+ * no layer has delta. */
 ESPALIER_API espalier_status espalier_session_set_budget(espalier_session* session,
                                                          const espalier_budget* budget,
                                                          espalier_error* error_out);

@@ -18,9 +18,11 @@ constexpr float kLargestFactor = 1000.0f;
 // they would swing; a first share of 1 would raise only when it is too late.
 constexpr double kRaiseAbove = 0.9;
 constexpr double kLowerBelow = 0.6;
-// Up within a few steps, since each of them may be late: 10 from 1 to 8. Down ten times as slowly.
-constexpr float kRaise = 1.25f;
+// Ten times as slowly as up.
 constexpr float kLower = 0.98f;
+// What a step is to take at most by its columns: less than what raises for the next ones, too.
+constexpr double kForecastShare = 0.85;
+constexpr int64_t kStepsOfMeans = 16;
 
 }  // namespace
 
@@ -61,13 +63,37 @@ bool BudgetController::Update(int64_t count, int64_t elapsed_ns) noexcept {
   const auto budget = static_cast<double>(options_.step_ns);
   const auto taken = static_cast<double>(step_ns);
   const float before = factor;
-  if (taken > kRaiseAbove * budget) factor = std::min(options_.most, factor * kRaise);
+  if (taken > kRaiseAbove * budget) factor = std::min(options_.most, factor * kRaiseThresholds);
   if (taken < kLowerBelow * budget) factor = std::max(1.0f, factor * kLower);
   return factor != before;
 }
 
-float BudgetController::Raised(float own, float base) const {
-  const float raised = own + (own > 0.0f ? own : base) * (report_.factor - 1.0f);
+void BudgetController::Begin(int64_t count, StepForecast* forecast) const noexcept {
+  *forecast = StepForecast();
+  forecast->base_x = options_.base_x;
+  forecast->base_h = options_.base_h;
+  forecast->is_on = is_on() && count == 1;
+  forecast->may_raise = forecast->is_on && typical_ >= kStepsOfMeans;
+  forecast->spare_ns = kForecastShare * static_cast<double>(options_.step_ns) - mean_ns_;
+  forecast->factor = report_.factor;
+  forecast->most = options_.most;
+}
+
+void BudgetController::End(const StepForecast& forecast, int64_t elapsed_ns) noexcept {
+  if (forecast.has_raised) {
+    ++report_.foreseen;
+    if (!(forecast.factor > 1.0f)) ++report_.raised;
+  }
+  if (!forecast.is_on || !forecast.has_judged || !forecast.is_typical) return;
+  // Another program that took the core says nothing of the next steps.
+  constexpr double kMostOfMean = 2.0;
+  const auto taken = static_cast<double>(elapsed_ns);
+  AddToMean(typical_ == 0 ? taken : std::min(taken, kMostOfMean * mean_ns_), &mean_ns_);
+  ++typical_;
+}
+
+float RaisedThreshold(float own, float base, float factor) {
+  const float raised = own + (own > 0.0f ? own : base) * (factor - 1.0f);
   return std::min(raised, std::numeric_limits<float>::max());
 }
 

@@ -1,6 +1,7 @@
 // A time budget for the steps of one stream: where a step takes too long, the thresholds of layers
 // with delta are raised, so that the next ones send fewer columns; when there is time again they
-// come down, in the end to what they were.
+// come down, in the end to what they were. Where the network was timed when it was compiled, a step
+// that would take too long by its columns raises them for itself before it multiplies.
 //   threshold = own + base * (factor - 1),  base = own > 0 ? own : BudgetOptions::base_x, base_h
 // A factor of 1 is the network as it was compiled, or as Session::SetRules said.
 #ifndef ESPALIER_RUNTIME_BUDGET_H_
@@ -10,6 +11,7 @@
 
 #include "artifact/artifact.h"
 #include "base/status.h"
+#include "runtime/step_forecast.h"
 
 namespace espalier {
 
@@ -34,11 +36,16 @@ struct BudgetReport {
   int64_t step_ns = 0;  // 0: no budget
   float factor = 1.0f;  // now
   int64_t steps = 0;
-  int64_t raised = 0;        // of these, with a factor above 1
+  int64_t raised = 0;        // of these, with thresholds above the rules
+  int64_t foreseen = 0;      // of these, raised for a step that would have been late
   int64_t late = 0;          // that took longer than step_ns
   int64_t late_at_most = 0;  // of these, with the largest factor: nothing was left to raise
   int64_t slowest_ns = 0;
 };
+
+// Up within a few steps, since each of them may be late: 10 from 1 to 8.
+inline constexpr float kRaiseThresholds = 1.25f;
+float RaisedThreshold(float own, float base, float factor);
 
 // The state machine, without a clock.
 class BudgetController {
@@ -56,15 +63,23 @@ class BudgetController {
   // `count` >= 1 steps took elapsed_ns together. Returns whether the factor is another now.
   bool Update(int64_t count, int64_t elapsed_ns) noexcept;
 
-  float ThresholdOfX(float own) const { return Raised(own, options_.base_x); }
-  float ThresholdOfH(float own) const { return Raised(own, options_.base_h); }
+  // Before `count` steps, and after them, before Update.
+  void Begin(int64_t count, StepForecast* forecast) const noexcept;
+  void End(const StepForecast& forecast, int64_t elapsed_ns) noexcept;
+
+  float ThresholdOfX(float own) const {
+    return RaisedThreshold(own, options_.base_x, report_.factor);
+  }
+  float ThresholdOfH(float own) const {
+    return RaisedThreshold(own, options_.base_h, report_.factor);
+  }
   int64_t NowNs() const noexcept;
 
  private:
-  float Raised(float own, float base) const;
-
   BudgetOptions options_;
   BudgetReport report_;
+  double mean_ns_ = 0.0;  // of typical single steps
+  int64_t typical_ = 0;   // how many there were
 };
 
 // Errors: kInvalidArgument, naming the field and the value.

@@ -138,6 +138,58 @@ TEST_F(SessionBudget, SendsLessWhenStepsAreLateAndAllAgainWhenTheyAreNot) {
   EXPECT_EQ(session.Activity(0).rules.delta_h, 0.05f);
 }
 
+// A clock of steps that take 10 us and 1 us for each column that they send.
+struct ColumnClock {
+  const Session* session = nullptr;
+  int64_t now = 0;
+
+  static int64_t Now(void* context) {
+    auto* clock = static_cast<ColumnClock*>(context);
+    const LayerCounters counters = clock->session->Activity(0).counters;
+    return clock->now = static_cast<int64_t>(10'000 * counters.steps +
+                                             1'000 * (counters.x_sent + counters.h_sent));
+  }
+};
+
+// The same network where its times are known and where they are not: a jump of the input makes a
+// step late, but not if it is foreseen. (The first steps of a stream are late in any case.)
+TEST_F(SessionBudget, RaisesThresholdsForTheStepThatWouldBeLate) {
+  const Graph graph = WithRules({0.1, 0.05, 1}, false);
+  for (const bool is_timed : {false, true}) {
+    ArtifactContent content;
+    for (const std::string weight : {"gru0.weight_ih", "gru0.weight_hh"}) {
+      const double cols = weight == "gru0.weight_ih" ? 13.0 : 24.0;
+      content.choices[weight].ns = is_timed ? 1e6 : 0.0;
+      content.choices[ColumnsPartName(weight)] = {
+          kColumnsSpec, "", is_timed ? 1e3 * cols : 0.0, {}};
+    }
+    const Artifact artifact =
+        ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
+    Session session = SessionOf(artifact, 1, 1);
+    ColumnClock clock{&session};
+    BudgetOptions options = Microseconds(20);
+    options.clock = {&ColumnClock::Now, &clock};
+    ASSERT_OK(session.SetBudget(options));
+    session.SetRests(false);
+    std::vector<float> x = x_;
+    for (int t = 0; t < 60; ++t) ASSERT_OK(session.Step(std::span<const float>(x)));
+    const BudgetReport quiet = session.Budget();
+    EXPECT_LE(quiet.late, 2);
+    EXPECT_EQ(quiet.foreseen, 0);
+    EXPECT_EQ(quiet.factor, 1.0f);
+    for (int t = 0; t < 8; ++t) {
+      for (float& value : x) value += t % 2 == 0 ? 0.5f : -0.5f;
+      ASSERT_OK(session.Step(std::span<const float>(x)));
+      EXPECT_EQ(session.Activity(0).rules.delta_x, 0.1f * session.Budget().factor) << t;
+    }
+    const BudgetReport report = session.Budget();
+    EXPECT_EQ(report.late > quiet.late, !is_timed);
+    EXPECT_EQ(report.slowest_ns > quiet.slowest_ns, !is_timed);
+    EXPECT_EQ(report.foreseen > 0, is_timed);
+    EXPECT_GE(report.raised - quiet.raised, report.foreseen);
+  }
+}
+
 // Also what SetRules said meanwhile.
 TEST_F(SessionBudget, GivesTheRulesBackWhenItIsTakenAway) {
   Session session = SessionOf(artifact_, 1, 1);

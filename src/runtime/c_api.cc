@@ -369,8 +369,8 @@ espalier_status espalier_session_budget(const espalier_session* session,
     ESPALIER_RETURN_IF_ERROR(WantPointer(session, "session"));
     ESPALIER_RETURN_IF_ERROR(WantPointer(report_out, "report_out"));
     const espalier::BudgetReport& report = session->session.Budget();
-    *report_out = {report.step_ns, report.factor,       report.steps,     report.raised,
-                   report.late,    report.late_at_most, report.slowest_ns};
+    *report_out = {report.step_ns, report.factor,       report.steps,      report.raised,
+                   report.late,    report.late_at_most, report.slowest_ns, report.foreseen};
     return espalier::Ok();
   });
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "runtime/budget.h"
 #include "runtime/rest.h"
 
 namespace espalier {
@@ -13,7 +14,9 @@ namespace {
 struct Sending {
   const DeltaProduct& product;
   const float* values;
-  float threshold;
+  float threshold;      // in force
+  float own_threshold;  // as compiled or set
+  float base;           // BudgetOptions::base_x or base_h
   float* sent;
   float* memory;
   uint64_t* columns;  // counters
@@ -24,6 +27,8 @@ Sending InputOf(const DynamicLayer& layer, const DeltaStep& step) {
   return {layer.input,
           step.x,
           layer.rules->delta_x,
+          layer.own->delta_x,
+          layer.forecast->base_x,
           step.x_sent,
           step.input_memory,
           &layer.counters->x_columns,
@@ -31,9 +36,8 @@ Sending InputOf(const DynamicLayer& layer, const DeltaStep& step) {
 }
 
 Sending RecurrentOf(const DynamicLayer& layer, const DeltaStep& step) {
-  return {layer.recurrent,        step.h,
-          layer.rules->delta_h,   step.h_sent,
-          step.recurrent_memory,  &layer.counters->h_columns,
+  return {layer.recurrent,        step.h,      layer.rules->delta_h,  layer.own->delta_h,
+          layer.forecast->base_h, step.h_sent, step.recurrent_memory, &layer.counters->h_columns,
           &layer.counters->h_sent};
 }
 
@@ -47,6 +51,35 @@ size_t Send(const DynamicLayer& layer, const Sending& of, size_t most) {
   return count;
 }
 
+// As Send. With a budget by the threshold in force, or the lowest of those above it that keeps the
+// step in it.
+size_t SendInBudget(const DynamicLayer& layer, Sending of, size_t most) {
+  StepForecast& forecast = *layer.forecast;
+  const DeltaProduct& product = of.product;
+  if (!forecast.is_on || !(product.column_ns > 0.0)) return Send(layer, of, most);
+  const size_t bytes = static_cast<size_t>(product.plain.weight.cols) * sizeof(float);
+  std::memcpy(layer.sent_before, of.sent, bytes);
+  const uint64_t before = *of.columns, sent_before = *of.columns_sent;
+  float factor = forecast.factor;
+  for (;;) {
+    const size_t count = Send(layer, of, most);
+    const double ns = std::min(product.plain_ns, static_cast<double>(count) * product.column_ns);
+    const double over_mean = ns - *product.mean_ns;
+    if (over_mean <= forecast.spare_ns || !forecast.may_raise || factor >= forecast.most) {
+      forecast.spare_ns -= over_mean;
+      AddToMean(ns, product.mean_ns);
+      forecast.has_judged = true;
+      return count;
+    }
+    std::memcpy(of.sent, layer.sent_before, bytes);
+    *of.columns = before;
+    *of.columns_sent = sent_before;
+    factor = std::min(forecast.most, factor * kRaiseThresholds);
+    of.threshold = RaisedThreshold(of.own_threshold, of.base, factor);
+    forecast.has_raised = true;
+  }
+}
+
 struct Multiplied {
   bool anew = false;
   bool too_many = false;  // columns, for their changes to be added
@@ -55,7 +88,12 @@ struct Multiplied {
 Multiplied Multiply(const DynamicLayer& layer, const Sending& of, bool is_fresh, const float* ahead,
                     const float** row) {
   const DeltaProduct& product = of.product;
-  const size_t count = Send(layer, of, is_fresh ? product.most_columns : 0);
+  if (!is_fresh) {
+    layer.forecast->is_typical = false;
+    layer.forecast->spare_ns -= std::max(0.0, product.plain_ns - *product.mean_ns);
+  }
+  const size_t count =
+      is_fresh ? SendInBudget(layer, of, product.most_columns) : Send(layer, of, 0);
   const bool too_many = count > product.most_columns;
   // What is added and taken off again leaves its rounding: a spike is multiplied anew, when it
   // comes and when it goes. False for NaN.
@@ -79,8 +117,8 @@ Multiplied Multiply(const DynamicLayer& layer, const Sending& of, bool is_fresh,
   return {true, too_many};
 }
 
-}  // namespace
-
+// Columns of which a product by columns takes as long as a plain one: by what was measured when it
+// was compiled, or by how many weights are stored.
 size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns) {
   double share = static_cast<double>(WorkBefore(plain.view, RowGroups(plain.view))) /
                  static_cast<double>(std::max<uint64_t>(1, WorkBefore(columns.view, 1)));
@@ -97,6 +135,14 @@ size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns) {
     share *= bytes <= kCachedBytes ? 0.9 : bytes < kLargeBytes ? 0.7 : 0.5;
   }
   return static_cast<size_t>(std::min(1.0, share) * static_cast<double>(plain.view.cols));
+}
+
+}  // namespace
+
+void SetCosts(const ArtifactMatrix& plain, const ArtifactMatrix& columns, DeltaProduct* product) {
+  product->most_columns = MostColumns(plain, columns);
+  product->plain_ns = plain.choice.ns;
+  product->column_ns = columns.choice.ns / static_cast<double>(columns.view.cols);
 }
 
 bool LooksForChanges(const DynamicLayer& layer) {
@@ -131,6 +177,7 @@ void SendAtRest(const DynamicLayer& layer, const DeltaStep& step) {
   *recurrent.columns += size;
   *recurrent.columns_sent += size;
   step.pace[kAge] = 0.0f;
+  layer.forecast->is_typical = false;
   // What the step after the rest begins with.
   if (!(step.pace[kRestLeft] >= 1.0f)) {
     std::memcpy(recurrent.sent, recurrent.values, size * sizeof(float));

@@ -14,9 +14,9 @@ namespace espalier {
 // stays below 1e-4 of what is summed.
 inline constexpr float kDeltaRefreshSteps = 1000.0f;
 
-// Columns of which a product by columns takes as long as a plain one: by what was measured when it
-// was compiled, or by how many weights are stored.
-size_t MostColumns(const ArtifactMatrix& plain, const ArtifactMatrix& columns);
+// Of a product by what was measured when it was compiled: most_columns, which without that is by
+// how many weights are stored, and the times.
+void SetCosts(const ArtifactMatrix& plain, const ArtifactMatrix& columns, DeltaProduct* product);
 
 // A step of one stream.
 struct DeltaStep {

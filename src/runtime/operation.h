@@ -14,6 +14,7 @@
 #include "model/graph.h"
 #include "runtime/dynamic.h"
 #include "runtime/program.h"
+#include "runtime/step_forecast.h"
 #include "runtime/thread_team.h"
 
 namespace espalier {
@@ -135,6 +136,10 @@ struct DeltaProduct {
   EncodedView columns;  // the same W by columns
   AddColumnsFn add = nullptr;
   size_t most_columns = 0;  // more are slower to add than all of it is to multiply anew
+  // By what was measured, or 0: of adding a column, and of all of it. With a budget the mean of
+  // what steps took by them.
+  double column_ns = 0.0, plain_ns = 0.0;
+  double* mean_ns = nullptr;
   size_t plain_multiply_adds = 0;
 };
 
@@ -217,7 +222,8 @@ struct DynamicLayer {
   // as much.
   const bool* rests = nullptr;
   float first_rest = 1.0f;
-  bool never_gains = false;  // nor can any step
+  bool never_gains = false;          // nor can any step
+  StepForecast* forecast = nullptr;  // the plan's
   size_t streams = 0;
   RowBuffer pace;                  // a row a stream: Pace
   size_t plain_multiply_adds = 0;  // of both products of a step
@@ -238,6 +244,7 @@ struct DynamicLayer {
   SendFn send = nullptr;
   int32_t* columns = nullptr;  // scratch: what was sent, and by how much it changed
   float* changes = nullptr;
+  float* sent_before = nullptr;  // scratch: what was sent before a step that tries thresholds
   // Scratch of max_ax_rows rows: what was sent of x, of steps whose input products are made
   // together. Empty where there is one step at a time.
   RowBuffer sent_ahead;

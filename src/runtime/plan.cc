@@ -17,10 +17,9 @@ namespace espalier {
 namespace {
 
 constexpr size_t kBankBits = 64;  // of BankLayer::runs
+constexpr size_t kAlignmentFloats = kAlignmentBytes / sizeof(float);
 
 constexpr size_t DivideUp(size_t value, size_t divisor) { return (value + divisor - 1) / divisor; }
-
-constexpr size_t kAlignmentFloats = kAlignmentBytes / sizeof(float);
 
 class Planner {
  public:
@@ -41,6 +40,8 @@ class Planner {
     dynamic_layers_ = arena_->Take<DynamicLayer>(dynamic_count_);
     plan_.rests = arena_->Take<bool>(1);
     Put(true, plan_.rests, 0);
+    plan_.forecast = arena_->Take<StepForecast>(1);
+    Put(StepForecast(), plan_.forecast, 0);
     for (size_t i = 0; i < program_.values.size(); ++i) Put(MakeValue(i), values_, i);
     for (size_t i = 0; i < program_.states.size(); ++i) {
       Put(Rows(options_.max_streams, static_cast<size_t>(program_.states[i].width)), states_, i);
@@ -186,8 +187,7 @@ class Planner {
       gathered_ = Rows(options_.max_batch, program_.hidden);
     }
     MakeDynamicScratch();
-    bool has_projection = false;
-    bool has_start = false;
+    bool has_projection = false, has_start = false;
     for (const ProgramNode& node : program_.nodes) {
       has_start |= node.starts_from_values;
       has_projection |= node.layer_count > 0 && node.layers[0].projection.matrix != nullptr;
@@ -203,8 +203,7 @@ class Planner {
   }
 
   void MakeDynamicScratch() {
-    size_t features = 0;
-    size_t banks = 0;
+    size_t features = 0, banks = 0;
     size_t gate_rows = 0, groups = 0, predictor = 0;  // of layers that saturate
     EachLayer(program_, [&](const ProgramNode&, const ProgramLayer& layer) {
       if (!layer.is_dynamic()) return;
@@ -234,6 +233,7 @@ class Planner {
     }
     columns_ = arena_->Take<int32_t>(features + kMoreWritten);
     changes_ = arena_->Take<float>(features + kMoreWritten);
+    sent_before_ = arena_->Take<float>(features);
     if (gate_rows > 0) MakeSaturationScratch(gate_rows, groups, predictor);
     if (banks == 0) return;
     bank_scores_ = Rows(options_.max_batch, banks);
@@ -354,8 +354,9 @@ class Planner {
     product.plain = MakeProduct(plain);
     product.columns = columns.matrix->view;
     product.add = options_.kernels->find_add_columns(product.columns.spec);
-    product.most_columns = MostColumns(*plain.matrix, *columns.matrix);
+    SetCosts(*plain.matrix, *columns.matrix, &product);
     product.plain_multiply_adds = WorkOf(plain);
+    product.mean_ns = arena_->Take<double>(1);
     return product;
   }
 
@@ -376,6 +377,7 @@ class Planner {
     layer.own = arena_->Take<LayerRules>(1);
     layer.counters = arena_->Take<LayerCounters>(1);
     layer.rests = plan_.rests;
+    layer.forecast = plan_.forecast;
     layer.streams = options_.max_streams;
     layer.pace = Rows(options_.max_streams, kPaces, kPaces);
     layer.sequences = sequences_;
@@ -413,6 +415,7 @@ class Planner {
       layer.send = options_.kernels->send_changes;
       layer.columns = columns_;
       layer.changes = changes_;
+      layer.sent_before = sent_before_;
       layer.sent_ahead = Narrowed(sent_ahead_, layer.gathered_x.features);
       layer.input_rows = input_rows_;
       layer.input = MakeDeltaProduct(spec.input, spec.input_columns);
@@ -575,6 +578,7 @@ class Planner {
   RowBuffer gathered_x_, sent_ahead_;
   int32_t* columns_ = nullptr;
   float* changes_ = nullptr;
+  float* sent_before_ = nullptr;
   RowBuffer bank_scores_, bank_scores_h_;
   uint64_t* bank_runs_ = nullptr;
   uint8_t* due_rows_ = nullptr;

@@ -30,6 +30,7 @@ struct RunPlan {
   std::span<const RowBuffer> states;  // of Program::states
   std::span<const DynamicLayer> dynamic_layers;
   bool* rests = nullptr;  // of all of these
+  StepForecast* forecast = nullptr;
   size_t step_bytes = 0;  // of the matrices that a step of one sequence multiplies
   size_t threads = 1;     // as asked, or 1 if no product or step is large enough to be shared
 };

@@ -184,12 +184,15 @@ BatchView Session::Impl::StepsOf(const BatchView& batch, int64_t first, int64_t 
 
 void Session::Impl::Compute(const BatchView& batch) noexcept {
   SetContext(batch);
-  const int64_t start = budget.is_on() ? budget.NowNs() : 0;
+  const bool has_budget = budget.is_on();
+  if (has_budget) budget.Begin(static_cast<int64_t>(run.max_length), engine.plan.forecast);
+  const int64_t start = has_budget ? budget.NowNs() : 0;
   engine.CopyInput(batch.features.data(), run);
   engine.Run(&run);
-  if (!budget.is_on() || run.max_length == 0) return;
+  if (!has_budget || run.max_length == 0) return;
   const auto count = static_cast<int64_t>(run.max_length);
   const int64_t ns = budget.NowNs() - start;
+  budget.End(*engine.plan.forecast, ns);
   const bool changed = budget.Update(count, ns);
   if (changed) RaiseThresholds();
   // Steps at rest save nothing, whatever the input has become since they began.
@@ -428,12 +431,16 @@ Status Session::SetBudget(const BudgetOptions& options) {
                " found; give it delta, with thresholds of 0 if need be, before it is compiled"));
   }
   impl_->budget = BudgetController(options);
+  for (const DynamicLayer& layer : layers) {
+    if (layer.has_delta) *layer.input.mean_ns = *layer.recurrent.mean_ns = 0.0;
+  }
   impl_->RaiseThresholds();
   return Ok();
 }
 
 void Session::ClearBudget() noexcept {
   impl_->budget = BudgetController();
+  *impl_->engine.plan.forecast = StepForecast();
   impl_->RaiseThresholds();
 }
 
