@@ -1,5 +1,8 @@
 #include "pipeline/cost_file.h"
 
+#include <algorithm>
+
+#include "base/strings.h"
 #include "testing/testing.h"
 
 namespace espalier {
@@ -60,6 +63,20 @@ TEST(CostFile, SaysInOneSentenceWhatIsWrong) {
 
 TEST(CostFile, NamesTheFile) {
   ExpectError(ReadCostTable("no/such.json").status(), Code::kIo, {"no/such.json"});
+}
+
+// The tables that come with the project have every format that compile tries.
+TEST(CostFile, ThoseOfTheProjectAreWhole) {
+  for (const std::string name : {"xeon5", "xeon5-avx2"}) {
+    const CostTable table =
+        ValueOrDie(ReadCostTable(StrCat(ESPALIER_SOURCE_DIR "/costs/", name, ".json")));
+    for (const FormatSpec& spec : AllFormats()) {
+      if (spec.id == FormatId::k_columns) continue;
+      const auto is_it = [&](const FormatCosts& costs) { return costs.format == spec; };
+      EXPECT_TRUE(std::any_of(table.formats.begin(), table.formats.end(), is_it))
+          << name << " lacks " << FormatName(spec) << ": espalier tune, on that CPU";
+    }
+  }
 }
 
 }  // namespace
