@@ -221,7 +221,7 @@ struct DynamicLayer {
   // how many are the first time: less than 1 after as many steps as take it there, each four times
   // as much.
   const bool* rests = nullptr;
-  float first_rest = 1.0f;
+  float first_rest = 1.0f, most_rest = 8.0f;
   bool never_gains = false;          // nor can any step
   StepForecast* forecast = nullptr;  // the plan's
   size_t streams = 0;

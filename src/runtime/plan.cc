@@ -400,11 +400,13 @@ class Planner {
       layer.banks = MakeBanks(spec);
       // After 8 steps in which nearly all units ran, since looking takes little.
       layer.first_rest = 1.0f / 16384;
+      layer.most_rest = 3.0f;
       rules.banks = true;
     }
     if (spec.saturates()) {
       layer.saturation = MakeSaturation(node, spec);
-      layer.first_rest = 4.0f;  // looking takes up to half of a step
+      layer.first_rest = 4.0f;  // looking takes up to a step
+      layer.most_rest = 64.0f;
       rules.idle = static_cast<float>(spec.idle.epsilon);
       rules.predicted = static_cast<float>(spec.predicted.epsilon);
     }

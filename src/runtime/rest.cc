@@ -14,9 +14,8 @@ bool TakesRest(const DynamicLayer& layer, float* pace) {
 
 void EndTry(const DynamicLayer& layer, bool gains, float* pace) {
   constexpr float kLonger = 4.0f;
-  constexpr float kMostRest = 64.0f;
   float& last = pace[kLastRest];
-  last = gains ? 0.0f : std::clamp(kLonger * last, layer.first_rest, kMostRest);
+  last = gains ? 0.0f : std::clamp(kLonger * last, layer.first_rest, layer.most_rest);
   pace[kRestLeft] = last;
 }
 

@@ -10,8 +10,8 @@
 namespace espalier {
 
 // How a stream goes on, in DynamicLayer::pace; all 0: it begins. A step that gains nothing is
-// followed by plain ones: DynamicLayer::first_rest, and four times as many, up to 64, each time
-// that the step after them is such a one again.
+// followed by plain ones: DynamicLayer::first_rest, and four times as many, up to most_rest, each
+// time that the step after them is such a one again.
 enum Pace : size_t {
   kAge,       // delta: steps since W sent was multiplied anew; 0: what is kept has no meaning
   kRestLeft,  // plain steps to come

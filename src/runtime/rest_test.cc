@@ -28,15 +28,15 @@ struct Case {
 std::string Rests(size_t count) { return std::string(count, 'r') + "T"; }
 
 std::vector<Case> Cases() {
-  const std::string longest = Rests(64) + Rests(64);
+  const std::string longer = Rests(4) + Rests(16) + Rests(64) + Rests(64);
   // The first step of a stream with delta multiplies anew whatever has changed.
-  Case delta{"delta", {}, "TT" + Rests(1) + Rests(4) + Rests(16) + longest};
+  Case delta{"delta", {}, "TT" + Rests(1) + Rests(4) + Rests(8) + Rests(8)};
   delta.options.delta = Delta{0.0, 0.002};
-  Case banks{"banks", {}, std::string(8, 'T') + Rests(1) + Rests(4) + Rests(16) + longest};
+  Case banks{"banks", {}, std::string(8, 'T') + Rests(1) + Rests(3) + Rests(3)};
   banks.options.banks = UnitBanks{8, 0};
-  Case idle{"idle", {}, "T" + Rests(4) + Rests(16) + longest};
+  Case idle{"idle", {}, "T" + longer};
   idle.options.idle = IdleCandidates{0.001};
-  Case predicted{"predicted", {}, "T" + Rests(4) + Rests(16) + longest};
+  Case predicted{"predicted", {}, "T" + longer};
   predicted.options.predicted = PredictedRows{3, 1e-6};
   return {delta, banks, idle, predicted};
 }

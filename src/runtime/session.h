@@ -133,11 +133,11 @@ class Session {
   int64_t SkipsAhead(size_t index, size_t stream = 0) const noexcept;
   void ResetCounters() noexcept;
   // Where a step gains nothing by the rules of a layer (delta, banks, idle or predicted rows), that
-  // layer's rules rest for the next ones of the stream: 1 (idle and predicted rows: 4), and four
-  // times as many, up to 64, each time that the step after them gains nothing either (banks: after
-  // 8 such steps). At rest a step is
-  // exact and takes as long as without rules; that it is counted as. False: rules are followed in
-  // every step, as by the reference executor. True when a session is made.
+  // layer's rules rest for the next ones of the stream: 1, and then 4 and 8 if the step after them
+  // gains nothing either (banks: after 8 such steps, and at most 3; idle and predicted rows: 4, 16
+  // and 64). At rest a step is exact, takes as long as without rules, and is counted as that.
+  // False: rules are followed in every step, as by the reference executor. True when a session is
+  // made.
   void SetRests(bool rests) noexcept;
   bool rests() const noexcept;
   // Changes the rules of a layer, both directions of it: thresholds of 0 and no skipping are the
