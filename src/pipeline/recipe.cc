@@ -256,6 +256,10 @@ Status ValidateStages(const std::vector<StageSpec>& stages) {
     ESPALIER_RETURN_IF_ERROR(CheckEarlier(where + ".schedule.rewind", stage.ramp.rewind, names));
     ESPALIER_RETURN_IF_ERROR(CheckEarlier(where + ".search.against", stage.search.against, names));
     ESPALIER_RETURN_IF_ERROR(CheckOrder(where, stage.kind, kinds));
+    if (i == 0 && !stage.keep_zeros) {
+      return Expected(where + ".keep_zeros", "nothing in the first stage, before which none are,",
+                      "'false'");
+    }
     names.insert(stage.name);
     kinds.insert(stage.kind);
   }

@@ -1,11 +1,31 @@
 #include "pipeline/train_keys.h"
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "base/strings.h"
 
 namespace espalier {
 namespace {
+
+// A key that is of some choices of another key only.
+struct KeyOf {
+  const char* key;
+  std::vector<std::string> choices;
+};
+
+// Keys of other choices than `chosen` would silently be left aside.
+Status CheckKeysOf(const char* chooser, const std::string& chosen, const std::vector<KeyOf>& keys,
+                   YamlMap* map) {
+  for (const auto& [key, choices] : keys) {
+    if (!map->Has(key)) continue;
+    if (std::find(choices.begin(), choices.end(), chosen) != choices.end()) continue;
+    return Expected(map->PathOf(key), StrCat("nothing, since ", chooser, " = ", chosen, ","),
+                    DescribeYaml(map->Take(key)));
+  }
+  return Ok();
+}
 
 Status ReadLearningRate(const YAML::Node& node, const std::string& path, LearningRate* rate) {
   if (node.IsDefined() && node.IsScalar()) {  // learning_rate: 0.001
@@ -23,7 +43,14 @@ Status ReadLearningRate(const YAML::Node& node, const std::string& path, Learnin
   map.Read("warmup", &rate->warmup);
   map.Read("initial_div", &rate->initial_div);
   map.Read("final_div", &rate->final_div);
-  return map.Finish();
+  ESPALIER_RETURN_IF_ERROR(map.Finish());
+  return CheckKeysOf("schedule", LrScheduleName(rate->schedule),
+                     {{"factor", {"step"}},
+                      {"every_epochs", {"step"}},
+                      {"warmup", {"one_cycle"}},
+                      {"initial_div", {"one_cycle"}},
+                      {"final_div", {"cosine", "one_cycle"}}},
+                     &map);
 }
 
 // Keys of a training that a stage without one would silently leave aside.
@@ -72,6 +99,14 @@ Status ReadTrainOptions(YamlMap* map, TrainOptions* options) {
                                             map->PathOf("learning_rate"), &options->learning_rate));
   ESPALIER_RETURN_IF_ERROR(map->status());
   if (options->epochs == 0) return CheckNoTraining(map);
+  ESPALIER_RETURN_IF_ERROR(CheckKeysOf("optimizer", OptimizerName(options->optimizer.kind),
+                                       {{"beta1", {"adam"}},
+                                        {"beta2", {"adam"}},
+                                        {"epsilon", {"adam"}},
+                                        {"momentum", {"sgd"}},
+                                        {"nesterov", {"sgd"}},
+                                        {"average_after", {"asgd"}}},
+                                       map));
   if (options->epochs < 0) {
     return Expected(map->PathOf("epochs"), "at least 0", StrCat(options->epochs));
   }
