@@ -3,10 +3,10 @@
 start): every criterion by granularity and sparsity, with its controls.
 
 For each task and seed one dense network is trained. It is then trained on for the same short budget:
-dense; or cut by each criterion at each granularity and sparsity: once, halfway, by the same share of each
-matrix (--schedule one_shot), or in rising steps over the first 60 %, by the same share of each gate
-(--schedule cubic). With --schedule start nothing is trained before the cut, which is once, of the network as it
-begins (as SNIP and GraSP do), by the same share of each matrix; it then has the whole budget. Controls: criterion
+dense; or cut by each criterion at each granularity and sparsity, by the same share of each gate: once, halfway
+(--schedule one_shot), or in rising steps over the first 60 % (--schedule cubic). With --schedule start nothing is
+trained before the cut, which is once, of the network as it begins (as SNIP and GraSP do), by the same share of each
+matrix; it then has the whole budget. Controls: criterion
 `random`, and dense networks of the size of what is left, trained from scratch with the whole budget
 (for `unit` with as many units, for the others with as many weights). Every network is scored on the
 validation split after its last epoch; nothing is chosen by it, and the test split is left alone.
@@ -96,7 +96,8 @@ class Experiment:
             options += ["--schedule", "one_shot", "--ramp-begin", epochs / 2, "--ramp-end", epochs / 2]
         else:
             options += ["--schedule", "cubic", "--ramp-end", 0.6 * epochs, "--every-steps", task.every]
-            options += [] if granularity == "unit" else ["--per", "gate"]
+        if self.schedule != "start" and granularity != "unit":
+            options += ["--per", "gate"]
         stem = f"{task.name}-{criterion.replace(', ', '-')}-{granularity}-{sparsity}-{seed}"
         return self.run(stem, task, "prune", self.start(task, seed), "--criterion", name,
                         "--granularity", granularity, "--sparsity", sparsity, "--seed", seed,
