@@ -76,6 +76,10 @@ Status Run(const Flags& flags, Console* console) {
   if (!flags.costs.empty()) {
     ESPALIER_ASSIGN_OR_RETURN(costs, ReadCostTable(flags.costs));
     options.tuning = Tuning::kCosts;
+    if (!options.target.empty() && options.target != costs.target) {
+      return InvalidArgument(StrCat("--target: ", costs.target, " expected, that of --costs ",
+                                    flags.costs, ", ", options.target, " found"));
+    }
     options.costs = &costs;
   }
   options.cache = flags.cold ? CacheState::kCold : CacheState::kWarm;

@@ -77,17 +77,34 @@ std::string NodeText(const Node& node, const std::map<std::string, ValueType>& t
   return text + "  " + StrJoin(inputs, " and ") + " -> " + TypeString(types.at(node.output)) + "\n";
 }
 
+// The further copies of a matrix, e.g. "786432 of them again in dense for steps at rest".
+std::vector<std::string> CopiesText(const Artifact& artifact, const std::string& weight) {
+  std::vector<std::string> copies;
+  for (const ArtifactMatrix& matrix : artifact.matrices()) {
+    const bool is_copy = matrix.part.by_column || matrix.part.is_plain;
+    if (matrix.part.weight != weight || !is_copy) continue;
+    copies.push_back(StrCat(matrix.view.bytes.size(), " of them again in ",
+                            FormatName(matrix.choice.spec),
+                            matrix.part.is_plain ? " for steps at rest" : " for changes"));
+  }
+  return copies;
+}
+
 // `timed`: what its times are, if it has some.
-std::string WeightText(const WeightRecord& weight, const char* timed) {
+std::string WeightText(const WeightRecord& weight, const char* timed, const Artifact* artifact) {
   std::string text = StrCat("  ", weight.name, " ", weight.rows, "x", weight.cols, ": ",
                             FormatPercent(weight.sparsity, 2), " zeros");
   std::vector<std::string> gates;
   for (const GateRecord& gate : weight.gates) {
-    gates.push_back(gate.name + " " + FormatFixed(100.0 * gate.sparsity, 1));
+    gates.push_back(gate.name + " " +
+                    FormatFixed(100.0 * gate.sparsity, DecimalsToShow(100.0 * gate.sparsity, 1)));
   }
   if (!gates.empty()) text += " (" + StrJoin(gates, ", ") + ")";
   if (weight.format.empty()) return text + "\n";
   text += StrCat("; ", weight.format, " by ", weight.kernel, ", ", weight.encoded_bytes, " bytes");
+  const std::vector<std::string> copies =
+      artifact == nullptr ? std::vector<std::string>() : CopiesText(*artifact, weight.name);
+  if (!copies.empty()) text += " (" + StrJoin(copies, ", ") + ")";
   std::vector<std::string> others;
   bool has_times = false;
   for (const CandidateRecord& candidate : weight.candidates) {
@@ -118,7 +135,8 @@ std::string Text(const Subject& subject, const std::map<std::string, ValueType>&
   text += "matrices\n";
   const bool by_costs = subject.artifact && subject.artifact->metadata().contains("costs");
   for (const WeightRecord& weight : record.weights) {
-    text += WeightText(weight, by_costs ? "predicted" : "measured");
+    text += WeightText(weight, by_costs ? "predicted" : "measured",
+                       subject.artifact ? &*subject.artifact : nullptr);
   }
   text += StrCat("parameters ", record.params, ", of which ", record.nonzeros,
                  " are not 0; multiply-adds per step ", record.multiply_adds_per_step, " of ",
@@ -160,7 +178,7 @@ Json NodeJson(const Node& node, const std::map<std::string, ValueType>& types) {
 }
 
 // `time_key`: what the times of its formats are called, if it has formats.
-Json WeightJson(const WeightRecord& weight, const char* time_key) {
+Json WeightJson(const WeightRecord& weight, const char* time_key, const Artifact* artifact) {
   Json json = {{"name", weight.name},
                {"rows", weight.rows},
                {"cols", weight.cols},
@@ -171,6 +189,12 @@ Json WeightJson(const WeightRecord& weight, const char* time_key) {
   json["format"] = weight.format;
   json["kernel"] = weight.kernel;
   json["encoded_bytes"] = weight.encoded_bytes;
+  for (const ArtifactMatrix& matrix : artifact->matrices()) {
+    if (matrix.part.weight != weight.name) continue;
+    json["parts"].push_back({{"name", matrix.part.name},
+                             {"format", FormatName(matrix.choice.spec)},
+                             {"bytes", matrix.view.bytes.size()}});
+  }
   for (const CandidateRecord& candidate : weight.candidates) {
     json["candidates"].push_back(
         {{"format", candidate.format},
@@ -193,7 +217,8 @@ Status Run(const std::string& path, Console* console) {
   for (const Node& node : subject.graph.nodes) json["layers"].push_back(NodeJson(node, types));
   const char* time_key = subject.artifact ? TimeKeyOf(*subject.artifact) : "";
   for (const WeightRecord& weight : subject.record.weights) {
-    json["matrices"].push_back(WeightJson(weight, time_key));
+    json["matrices"].push_back(
+        WeightJson(weight, time_key, subject.artifact ? &*subject.artifact : nullptr));
   }
   return console->Result(Text(subject, types), json);
 }

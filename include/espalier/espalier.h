@@ -237,9 +237,9 @@ ESPALIER_API espalier_status espalier_session_skips_ahead(const espalier_session
 ESPALIER_API void espalier_session_reset_counters(espalier_session* session);
 /* Where a step gains nothing by the rules of a layer (not by skipping), they rest for the next ones
  * of the stream: 1, and then 4 and 8 if the step after them gains nothing either (banks: after 8
- * such steps, and at most 3; idle and predicted rows: 4, 16 and 64). At rest a step is exact, takes
- * as long as without rules, and is counted as that. 0: rules are followed in every step. 1 when a
- * session or a pool is made. */
+ * such steps, and at most 3; idle and predicted rows: 4, 16 and 64). At rest a step is plain (with
+ * delta it reads all of h, and x by its threshold), takes as long as without rules, and is counted
+ * as that. 0: rules are followed in every step. 1 when a session or a pool is made. */
 ESPALIER_API void espalier_session_set_rests(espalier_session* session, int32_t rests);
 /* Changes the rules of a layer, both directions of it, from the next step on: a knob between
  * quality and speed. ESPALIER_UNSUPPORTED if the network was compiled without what they need. */

@@ -237,9 +237,10 @@ TEST(Artifact, RefusesAnotherMagic) {
 }
 
 TEST(Artifact, RefusesOtherVersions) {
-  for (const uint32_t version : {kArtifactVersion - 1, kArtifactVersion + 1}) {
+  for (const uint32_t version : {kArtifactVersion - 1, kPlainPartsVersion + 1}) {
     ExpectError(Refusal(Sealed(With(Copy(TestBytes()), 8, version))), Code::kUnsupported,
-                {"header.version", StrCat(kArtifactVersion, " expected, ", version, " found")});
+                {"header.version", StrCat(kArtifactVersion, " or ", kPlainPartsVersion,
+                                          " expected, ", version, " found")});
   }
 }
 

@@ -15,6 +15,8 @@ namespace espalier {
 inline constexpr std::array<uint8_t, 8> kArtifactMagic = {0x89, 'E',  'S',  'P',
                                                           0x0d, 0x0a, 0x1a, 0x0a};
 inline constexpr uint32_t kArtifactVersion = 5;
+// Of a file with a part that is_plain, which a program that knows 5 alone cannot read.
+inline constexpr uint32_t kPlainPartsVersion = 6;
 inline constexpr size_t kCrcOffset = 12;
 inline constexpr size_t kTotalBytesOffset = 16;  // the checksum starts here
 inline constexpr size_t kHeaderBytes = 24;

@@ -40,9 +40,10 @@ Status CheckHeader(std::span<const std::byte> bytes) {
   ESPALIER_RETURN_IF_ERROR(reader.Read("header.magic", &magic));
   if (magic != kArtifactMagic) return BadFormat("header.magic: this is not an .esp file");
   ESPALIER_RETURN_IF_ERROR(reader.Read("header.version", &version));
-  if (version != kArtifactVersion) {
+  if (version != kArtifactVersion && version != kPlainPartsVersion) {
     return Unsupported(StrCat(
-        "header.version: ", kArtifactVersion, " expected, ", version, " found; ",
+        "header.version: ", kArtifactVersion, " or ", kPlainPartsVersion, " expected, ", version,
+        " found; ",
         version < kArtifactVersion ? "compile the network again" : "a newer espalier is needed"));
   }
   ESPALIER_RETURN_IF_ERROR(reader.Read("header.crc", &crc));
@@ -178,6 +179,9 @@ Status CheckRecord(const MatrixPart& part, const Record& record) {
   if (record.name != part.name) return Wrong("matrix.name", part.name, "'" + record.name + "'");
   if (part.by_column && record.choice.spec.id != FormatId::k_columns) {
     return Wrong(part.name, "a format by columns", FormatName(record.choice.spec));
+  }
+  if (part.is_plain && record.choice.spec.id == FormatId::k_columns) {
+    return Wrong(part.name, "a format by rows", FormatName(record.choice.spec));
   }
   if (record.rows == part.rows && record.cols == part.cols) return Ok();
   return Wrong(part.name, ShapeString({part.rows, part.cols}),

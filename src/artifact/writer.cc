@@ -92,7 +92,9 @@ Result<AlignedBuffer<std::byte>> Write(const Graph& graph, const ArtifactContent
 
   ByteWriter writer;
   writer.WriteBytes(std::as_bytes(std::span(kArtifactMagic)));
-  writer.Write(kArtifactVersion);
+  const bool has_plain =
+      std::any_of(parts.begin(), parts.end(), [](const MatrixPart& part) { return part.is_plain; });
+  writer.Write(has_plain ? kPlainPartsVersion : kArtifactVersion);
   writer.Write(uint32_t{0});  // checksum, below
   writer.Write(uint64_t{0});  // total bytes, below
   WriteMetadata(content.metadata, &writer);

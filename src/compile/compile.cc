@@ -17,9 +17,6 @@
 namespace espalier {
 namespace {
 
-// Larger would only make compiling slower.
-constexpr int64_t kMaxBatchedRows = 4096;
-
 Status CheckName(const char* what, const std::string& name, const std::vector<MatrixPart>& parts) {
   std::vector<std::string> names;
   for (const MatrixPart& part : parts) {

@@ -32,6 +32,9 @@ enum class Tuning {
   kOff,
 };
 
+// Of CompileOptions::batched_rows: larger would only make compiling slower.
+inline constexpr int64_t kMaxBatchedRows = 4096;
+
 struct CompileOptions {
   // An instruction set of AvailableKernels(), "" for the best. With kCosts kernels are verified by
   // it, and the artifact names the costs' own.

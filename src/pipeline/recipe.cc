@@ -26,6 +26,13 @@ namespace {
 constexpr const char* kKindNames[] = {"train",   "prune",    "compact", "thresholds",
                                       "compile", "evaluate", "bench"};
 
+constexpr int64_t kMostRepetitions = 1'000'000;
+
+Status CheckCount(const YamlMap& map, const char* key, int64_t most, int64_t value) {
+  if (value >= 1 && value <= most) return Ok();
+  return Expected(map.PathOf(key), StrCat("1 to ", most), StrCat(value));
+}
+
 Status ReadCompile(YamlMap* map, CompileSpec* compile) {
   map->Read("target", &compile->target);
   map->ReadStrings("formats", &compile->formats);
@@ -41,7 +48,9 @@ Status ReadCompile(YamlMap* map, CompileSpec* compile) {
   for (const std::string& name : compile->formats) {
     ESPALIER_RETURN_IF_ERROR(FindFormat(name).status().WithContext(map->PathOf("formats")));
   }
-  ESPALIER_RETURN_IF_ERROR(CheckAtLeast(*map, "repetitions", 1, compile->repetitions));
+  ESPALIER_RETURN_IF_ERROR(CheckCount(*map, "repetitions", kMostRepetitions, compile->repetitions));
+  ESPALIER_RETURN_IF_ERROR(
+      CheckCount(*map, "batched_rows", kMaxBatchedRows, compile->batched_rows));
   if (compile->calibrate < 0 || compile->calibrate > kMostCalibrationSequences) {
     return Expected(map->PathOf("calibrate"), StrCat("0 to ", kMostCalibrationSequences),
                     StrCat(compile->calibrate));
@@ -54,17 +63,21 @@ Status ReadCompile(YamlMap* map, CompileSpec* compile) {
     if (!compile->measure) {
       return Expected(map->PathOf("costs"), "nothing, since measure is false,", compile->costs);
     }
-    ESPALIER_RETURN_IF_ERROR(
-        ReadCostTable(compile->costs).status().WithContext(map->PathOf("costs")));
+    const Result<CostTable> costs = ReadCostTable(compile->costs);
+    ESPALIER_RETURN_IF_ERROR(costs.status().WithContext(map->PathOf("costs")));
+    if (!compile->target.empty() && compile->target != costs->target) {
+      return Expected(map->PathOf("target"), StrCat(costs->target, ", that of the costs,"),
+                      compile->target);
+    }
   }
-  return CheckAtLeast(*map, "batched_rows", 1, compile->batched_rows);
+  return Ok();
 }
 
 Status ReadBench(YamlMap* map, BenchSpec* bench) {
   map->Read("repetitions", &bench->repetitions);
   map->Read("onnxruntime", &bench->onnxruntime);
   ESPALIER_RETURN_IF_ERROR(map->status());
-  return CheckAtLeast(*map, "repetitions", 1, bench->repetitions);
+  return CheckCount(*map, "repetitions", kMostRepetitions, bench->repetitions);
 }
 
 Status ReadStageBody(YamlMap* map, StageSpec* stage) {

@@ -486,10 +486,10 @@ const BadRecipe kBadCompiles[] = {
     {"Target", WithSecond("compile: {target: AVX9}"), {"stages[1].compile.target", "'AVX9'"}},
     {"Repetitions",
      WithSecond("compile: {repetitions: 0}"),
-     {"stages[1].compile.repetitions", "at least 1", "0 found"}},
+     {"stages[1].compile.repetitions", "1 to 1000000", "0 found"}},
     {"Rows",
      WithSecond("compile: {batched_rows: 0}"),
-     {"stages[1].compile.batched_rows", "at least 1", "0 found"}},
+     {"stages[1].compile.batched_rows", "1 to 4096", "0 found"}},
     {"Calibrate",
      WithSecond("compile: {weight_type: i8, calibrate: 1000001}"),
      {"stages[1].compile.calibrate", "0 to 1000000", "1000001 found"}},
@@ -510,7 +510,7 @@ const BadRecipe kBadCompiles[] = {
      {"stages[1].train", "random_prefix", "1.5 found"}},
     {"Bench",
      WithStages("  - train\n  - compile\n  - evaluate\n  - bench: {repetitions: 0}\n"),
-     {"stages[3].bench.repetitions", "at least 1", "0 found"}},
+     {"stages[3].bench.repetitions", "1 to 1000000", "0 found"}},
 };
 
 const BadRecipe kBadOrders[] = {

@@ -58,7 +58,7 @@ bool BudgetController::Update(int64_t count, int64_t elapsed_ns) noexcept {
   if (factor > 1.0f) report_.raised += count;
   if (step_ns > options_.step_ns) {
     report_.late += count;
-    if (factor == options_.most) report_.late_at_most += count;
+    if (factor == options_.most || is_at_most_) report_.late_at_most += count;
   }
   const auto budget = static_cast<double>(options_.step_ns);
   const auto taken = static_cast<double>(step_ns);
@@ -80,6 +80,7 @@ void BudgetController::Begin(int64_t count, StepForecast* forecast) const noexce
 }
 
 void BudgetController::End(const StepForecast& forecast, int64_t elapsed_ns) noexcept {
+  is_at_most_ = forecast.is_at_most;
   if (forecast.has_raised) {
     ++report_.foreseen;
     if (!(forecast.factor > 1.0f)) ++report_.raised;

@@ -78,8 +78,9 @@ class BudgetController {
  private:
   BudgetOptions options_;
   BudgetReport report_;
-  double mean_ns_ = 0.0;  // of typical single steps
-  int64_t typical_ = 0;   // how many there were
+  double mean_ns_ = 0.0;     // of typical single steps
+  int64_t typical_ = 0;      // how many there were
+  bool is_at_most_ = false;  // the last step was too long with the highest
 };
 
 // Errors: kInvalidArgument, naming the field and the value.

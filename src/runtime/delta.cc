@@ -65,7 +65,11 @@ size_t SendInBudget(const DynamicLayer& layer, Sending of, size_t most) {
     const size_t count = Send(layer, of, most);
     const double ns = std::min(product.plain_ns, static_cast<double>(count) * product.column_ns);
     const double over_mean = ns - *product.mean_ns;
-    if (over_mean <= forecast.spare_ns || !forecast.may_raise || factor >= forecast.most) {
+    factor = std::min(forecast.most, factor * kRaiseThresholds);
+    const float raised = RaisedThreshold(of.own_threshold, of.base, factor);
+    const bool is_too_long = over_mean > forecast.spare_ns && forecast.may_raise;
+    forecast.is_at_most |= is_too_long && !(raised > of.threshold);
+    if (!is_too_long || !(raised > of.threshold)) {
       forecast.spare_ns -= over_mean;
       AddToMean(ns, product.mean_ns);
       forecast.has_judged = true;
@@ -74,8 +78,7 @@ size_t SendInBudget(const DynamicLayer& layer, Sending of, size_t most) {
     std::memcpy(of.sent, layer.sent_before, bytes);
     *of.columns = before;
     *of.columns_sent = sent_before;
-    factor = std::min(forecast.most, factor * kRaiseThresholds);
-    of.threshold = RaisedThreshold(of.own_threshold, of.base, factor);
+    of.threshold = raised;
     forecast.has_raised = true;
   }
 }

@@ -1,5 +1,6 @@
 // When the rules of a stream rest: steps that gain nothing by what they look for are followed by
-// plain ones, exact, which cost what they cost without rules.
+// plain ones, which cost what they cost without rules: exact, but that delta reads x by its
+// threshold.
 #ifndef ESPALIER_RUNTIME_REST_H_
 #define ESPALIER_RUNTIME_REST_H_
 

@@ -135,7 +135,8 @@ class Session {
   // Where a step gains nothing by the rules of a layer (delta, banks, idle or predicted rows), that
   // layer's rules rest for the next ones of the stream: 1, and then 4 and 8 if the step after them
   // gains nothing either (banks: after 8 such steps, and at most 3; idle and predicted rows: 4, 16
-  // and 64). At rest a step is exact, takes as long as without rules, and is counted as that.
+  // and 64). At rest a step is plain (with delta it reads all of h, and x by its threshold: of
+  // x, products may have been made ahead), takes as long as without rules, and is counted as that.
   // False: rules are followed in every step, as by the reference executor. True when a session is
   // made.
   void SetRests(bool rests) noexcept;

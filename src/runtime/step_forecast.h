@@ -17,6 +17,7 @@ struct StepForecast {
   // Of this step: whether thresholds were raised for it, whether a product was judged, and whether
   // all were that were made: none anew whatever that takes.
   bool has_raised = false, has_judged = false, is_typical = true;
+  bool is_at_most = false;  // it would take too long with the highest
 };
 
 // Means go by the last 10 or so.

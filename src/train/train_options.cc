@@ -178,12 +178,15 @@ Status ValidateOptions(const TrainOptions& options) {
       {"learning_rate.final_div", rate.final_div, 0.0, false, kInf},
       {"clip_norm", options.clip_norm, 0.0, true, kInf},
       {"label_smoothing", options.label_smoothing, 0.0, true, 1.0},
-      {"random_prefix", options.random_prefix, 0.0, true, 1.0 + 1e-12},
       {"update_penalty", options.update_penalty, 0.0, true, kInf},
       {"delta_penalty", options.delta_penalty, 0.0, true, kInf},
       {"send_penalty", options.send_penalty, 0.0, true, kInf},
   };
   for (const Range& range : ranges) ESPALIER_RETURN_IF_ERROR(CheckRange(range));
+  if (!(options.random_prefix >= 0.0 && options.random_prefix <= 1.0)) {
+    return InvalidArgument(
+        StrCat("random_prefix: a number in [0, 1] expected, ", options.random_prefix, " found"));
+  }
   if (options.dropout) {
     ESPALIER_RETURN_IF_ERROR(CheckRange({"dropout", *options.dropout, 0.0, true, 1.0}));
   }
