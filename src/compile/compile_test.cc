@@ -1,9 +1,11 @@
 #include "compile/compile.h"
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 #include <string>
 
+#include "artifact/layout.h"
 #include "kernels/kernels.h"
 #include "model/build.h"
 #include "testing/testing.h"
@@ -223,6 +225,19 @@ TEST(Compile, KeepsAFasterSecondOfAMatrixByRow) {
   forced.tuning = Tuning::kOff;
   forced.forced[second] = rows;
   EXPECT_EQ(CompileOrDie(graph, forced).matrix(second).choice.spec, rows);
+  // Programs that know no such part refuse the file by its version.
+  const auto version_of = [](const CompileOptions& options, const Graph& network) {
+    uint32_t version = 0;
+    const auto bytes = ValueOrDie(Compile(network, options));
+    std::memcpy(&version, bytes.data() + sizeof(kArtifactMagic), sizeof(version));
+    return version;
+  };
+  EXPECT_EQ(version_of(forced, graph), kPlainPartsVersion);
+  forced.forced[second] = kColumnsSpec;
+  ExpectError(Compile(graph, forced).status(), Code::kInvalidArgument,
+              {second, "a format by rows expected", "columns"});
+  forced.forced.clear();
+  EXPECT_EQ(version_of(forced, graph), kArtifactVersion);
 }
 
 TEST(Compile, RoundsMatricesToTheTypeThatIsAskedFor) {

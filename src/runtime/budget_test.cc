@@ -190,6 +190,30 @@ TEST_F(SessionBudget, RaisesThresholdsForTheStepThatWouldBeLate) {
   }
 }
 
+// Thresholds of 0 with a base of 0 stay, whatever the factor: nothing was raised, and nothing is
+// left to raise.
+TEST_F(SessionBudget, CountsNothingAsRaisedThatCannotBe) {
+  const Graph graph = WithRules({0.0, 0.0, 1}, false);
+  ArtifactContent content;
+  for (const std::string weight : {"gru0.weight_ih", "gru0.weight_hh"}) {
+    const double cols = weight == "gru0.weight_ih" ? 13.0 : 24.0;
+    content.choices[weight].ns = 1e6;
+    content.choices[ColumnsPartName(weight)] = {kColumnsSpec, "", 1e3 * cols, {}};
+  }
+  const Artifact artifact =
+      ValueOrDie(Artifact::FromBytes(ValueOrDie(WriteArtifact(graph, content))));
+  Session session = SessionOf(artifact, 1, 1);
+  options_.base_x = options_.base_h = 0.0f;
+  ASSERT_OK(session.SetBudget(options_));
+  session.SetRests(false);
+  Run(&session, 95'000);  // above what a step is to take by its columns, and not late
+  EXPECT_EQ(session.Budget().foreseen, 0);
+  Run(&session, 200'000);
+  EXPECT_EQ(session.Budget().foreseen, 0);
+  EXPECT_EQ(session.Budget().late, 40);
+  EXPECT_GT(session.Budget().late_at_most, 24);
+}
+
 // Also what SetRules said meanwhile.
 TEST_F(SessionBudget, GivesTheRulesBackWhenItIsTakenAway) {
   Session session = SessionOf(artifact_, 1, 1);

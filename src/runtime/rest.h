@@ -20,9 +20,8 @@ enum Pace : size_t {
   kPaces,     // how many of these there are
 };
 
-// The same depends on the stream alone, so that streams beside each other, chunks and single steps
-// give the same bits.
-// Whether the next step of the stream is a plain one.
+// Whether the next step of the stream is a plain one. That depends on the stream alone, so that
+// streams beside each other, chunks and single steps give the same bits.
 bool TakesRest(const DynamicLayer& layer, float* pace);
 // After a step that followed the rules.
 void EndTry(const DynamicLayer& layer, bool gains, float* pace);
