@@ -255,6 +255,23 @@ TEST(Compile, RoundsMatricesToTheTypeThatIsAskedFor) {
   EXPECT_NE(rounded.weights, graph.weights);
 }
 
+TEST(Compile, TakesSlotsWithoutIndicesWhereWeightsMayCarryThem) {
+  const Graph graph = TestGraph(0.9);
+  CompileOptions options;
+  options.weights = WeightType::kF28;
+  options.candidates = {ValueOrDie(FindFormat("slot_16x16_f28"))};
+  options.tuning = Tuning::kOff;
+  const Artifact artifact = CompileOrDie(graph, options);
+  EXPECT_EQ(artifact.metadata().at("weights"), "f28");
+  size_t slots = 0;
+  for (const ArtifactMatrix& matrix : artifact.matrices()) {
+    slots += matrix.choice.spec.type == WeightType::kF28 ? 1 : 0;
+  }
+  EXPECT_GT(slots, 0u);
+  EXPECT_EQ(ValueOrDie(artifact.Decode()).weights,
+            MergeBiases(RoundMatrices(graph, WeightType::kF28)).weights);
+}
+
 TEST(Compile, RoundsWeightsAndXToEightBits) {
   const Graph graph = TestGraph(0.0);
   CompileOptions options;

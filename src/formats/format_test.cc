@@ -94,6 +94,8 @@ TEST_P(EveryFormat, KeepsDenormalAndLargestValues) {
     values = {0x1p-133f, -0x1.fep127f, 0x1.fep127f};
   } else if (GetParam().type == WeightType::kI8) {
     values = {kMostRowScale, -127 * kMostRowScale, 127 * kMostRowScale};
+  } else if (GetParam().type == WeightType::kF28) {
+    values = {0x1p-126f, -0x1.ffffep127f, 0x1.ffffep127f};
   }
   Tensor matrix({33, 33});
   for (size_t i = 0; i < values.size(); ++i) matrix.values[33 + 16 * i] = values[i];
@@ -303,8 +305,53 @@ TEST(I8, DoesNotHoldWhatIsNotOnTheGrid) {
   EXPECT_FALSE(HoldsRow(WeightType::kI8, std::vector<float>{127.0f, 0.5f}));
 }
 
+TEST(F28, RoundsToTheNearestThatCarriesTheColumn) {
+  const auto bits_of = [](float value) { return std::bit_cast<uint32_t>(value); };
+  for (uint32_t last = 0; last < 16; ++last) {
+    const float value = std::bit_cast<float>(bits_of(1.5f) | last);
+    std::vector<float> row(40, value);
+    row[33] = -value;
+    RoundMatrix(WeightType::kF28, 40, row);
+    for (uint32_t col = 0; col < 40; ++col) {
+      EXPECT_EQ(F28Column(row[col]), col % 16);
+      const auto moved = static_cast<int32_t>(bits_of(row[col]) & 0x7fffffffu) -
+                         static_cast<int32_t>(bits_of(value));
+      EXPECT_LE(std::abs(moved), 8) << last << " in column " << col;
+      EXPECT_NE(moved, 8) << "of two equally near, the one nearer to 0";
+      EXPECT_LE(std::abs(std::abs(row[col]) - value), 0x1p-20f * value);
+    }
+    EXPECT_LT(row[33], 0.0f);
+    EXPECT_TRUE(HoldsRow(WeightType::kF28, row));
+    std::vector<float> again = row;
+    RoundMatrix(WeightType::kF28, 40, again);
+    EXPECT_EQ(again, row);
+    std::swap(row[3], row[4]);
+    EXPECT_FALSE(HoldsRow(WeightType::kF28, row));
+  }
+}
+
+TEST(F28, KeepsZerosAndStaysBetweenTheSmallestAndTheLargest) {
+  // Columns 15 and 31 carry 15, column 16 carries 0.
+  std::vector<float> rows(2 * 32);
+  rows[15] = 0x1p-126f;         // 15 less would be below the smallest
+  rows[16] = -0x1.fffffep127f;  // 1 more would be infinite
+  rows[20] = 1e-39f;            // below the smallest
+  rows[32 + 31] = 0x1.fffffep127f;
+  rows[32 + 8] = -0.0f;
+  RoundMatrix(WeightType::kF28, 32, rows);
+  EXPECT_EQ(std::bit_cast<uint32_t>(rows[15]), 0x0080000fu);
+  EXPECT_EQ(std::bit_cast<uint32_t>(rows[16]), 0xff7ffff0u);
+  EXPECT_EQ(std::bit_cast<uint32_t>(rows[20]), 0u);
+  EXPECT_EQ(std::bit_cast<uint32_t>(rows[32 + 31]), 0x7f7fffffu);
+  EXPECT_EQ(rows[32 + 8], 0.0f);
+  EXPECT_EQ(std::count(rows.begin(), rows.end(), 0.0f), 61);
+  EXPECT_TRUE(HoldsRow(WeightType::kF28, rows));
+  EXPECT_FALSE(HoldsRow(WeightType::kF28, std::vector<float>{1e-39f}));
+}
+
 TEST(WeightType, IsFoundByItsName) {
-  for (const WeightType type : {WeightType::kF32, WeightType::kBf16, WeightType::kI8}) {
+  for (const WeightType type :
+       {WeightType::kF32, WeightType::kBf16, WeightType::kI8, WeightType::kF28}) {
     EXPECT_EQ(ValueOrDie(ParseWeightType(WeightTypeName(type))), type);
   }
   ExpectError(ParseWeightType("bf15").status(), Code::kInvalidArgument, {"did you mean 'bf16'"});

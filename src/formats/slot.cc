@@ -16,9 +16,14 @@ constexpr FormatTile kTiles[] = {
     {16, 16},
     {16, 32},
     {64, 16},
+    {64, 8},
     {8, 8, WeightType::kBf16},
     {16, 16, WeightType::kBf16},
     {64, 16, WeightType::kBf16},
+    {8, 8, WeightType::kF28},
+    {16, 16, WeightType::kF28},
+    {64, 16, WeightType::kF28},
+    {64, 8, WeightType::kF28},
     {16, 64, WeightType::kI8, 4},
     {64, 64, WeightType::kI8, 4},
 };
@@ -73,7 +78,7 @@ class SlotWriter {
   SlotWriter(const FormatSpec& spec, const SlotLayout& layout, std::byte* bytes)
       : strip_rows_(static_cast<size_t>(spec.strip_rows)),
         lanes_(strip_rows_ * static_cast<size_t>(spec.depth)),
-        index_bits_(SlotIndexBits(static_cast<size_t>(spec.bank_cols))),
+        index_bits_(SlotIndexBits(spec.type, static_cast<size_t>(spec.bank_cols))),
         type_(spec.type),
         values_(bytes + layout.values),
         index_(reinterpret_cast<uint8_t*>(bytes + layout.index)),

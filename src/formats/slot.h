@@ -17,7 +17,7 @@
 //                0 to a multiple of 64 bytes
 //   strip        u32 [strips]         the strip in each place of the sorted order
 //                0 to a multiple of 64 bytes
-//   values       f32, bf16 or i8 [slots, S, D]      0 where a row has no weight left,
+//   values       f32, f28, bf16 or i8 [slots, S, D]      0 where a row has no weight left,
 //                and in rows past the last. S = 64 and bf16: those of lanes k and k + 16 side by
 //                side (k % 32 < 16), so that a shift or a mask of 32 bits makes an f32 of either
 //                0 to a multiple of 64 bytes
@@ -25,7 +25,8 @@
 //                begins at bit 4 k, 8 k or 6 k of its bytes, the lowest bit first. S = 64 and 4
 //                bits: at bit 4 (k / 16) of word k % 16, words of 16 bits. S = 64 and 6 bits: the
 //                low 6 bits of byte k; those of k >= 192 in the highest 2 bits of bytes k - 192,
-//                k - 128 and k - 64, the lowest first
+//                k - 128 and k - 64, the lowest first. f28: nothing, a weight's last bits are its
+//                index, and permutations look at no others
 //                0 to a multiple of 64 bytes
 //   bank_col     u16 [slots]          first column of the slot's bank, a multiple of B
 //
@@ -33,7 +34,7 @@
 // groups + the last group's strips x its rounds. A (strip, bank) has as many slots as its fullest
 // row has weights there / D, so any matrix can be stored exactly; one pruned in slots needs next to
 // no padding. Padding is a stored 0 at a column where its row has a weight in the same bank, or
-// else the bank's first: an infinite x there makes that row NaN.
+// else, and in f28 always, the bank's first: an infinite x there makes that row NaN.
 //
 // Measured on Zen 3 (LSTM, H = 80, 7,400 weights): a count per (strip, bank) or one list per strip
 // lose 16 cycles to a mispredicted branch at each end; rounds of 4 strips have one end for four. S:
@@ -61,12 +62,13 @@ constexpr size_t SlotGroupOf(size_t strip_rows) {
 }
 
 // 5 bits would do for B = 32, but bytes are faster to read.
-constexpr size_t SlotIndexBits(size_t bank_cols) {
+constexpr size_t SlotIndexBits(WeightType type, size_t bank_cols) {
+  if (type == WeightType::kF28) return 0;
   return bank_cols <= 16 ? 4 : bank_cols == 64 ? 6 : 8;
 }
 // Of one slot of `lanes` = S * D weights.
-constexpr size_t SlotIndexBytes(size_t lanes, size_t bank_cols) {
-  return lanes * SlotIndexBits(bank_cols) / 8;
+constexpr size_t SlotIndexBytes(WeightType type, size_t lanes, size_t bank_cols) {
+  return lanes * SlotIndexBits(type, bank_cols) / 8;
 }
 
 // Where in a slot's values the weight of a lane is.
@@ -101,8 +103,9 @@ struct SlotView {
   }
   // Column inside the bank of the weight in lane `lane` of slot `slot`.
   size_t IndexOf(size_t slot, size_t lane) const {
-    const size_t bits = SlotIndexBits(bank_cols);
-    const uint8_t* of_slot = index + slot * SlotIndexBytes(lanes(), bank_cols);
+    if (type == WeightType::kF28) return F28Column(WeightOf(slot, lane)) % bank_cols;
+    const size_t bits = SlotIndexBits(type, bank_cols);
+    const uint8_t* of_slot = index + slot * SlotIndexBytes(type, lanes(), bank_cols);
     if (strip_rows == kWideStripRows) return WideIndexOf(of_slot, bits, lane);
     const uint8_t* byte = of_slot + lane * bits / 8;
     const size_t shift = lane * bits % 8;
@@ -136,7 +139,8 @@ struct SlotLayout {
     strip = RoundUp((groups + 1) * sizeof(uint32_t), kAlignmentBytes);
     values = strip + RoundUp(strips * sizeof(uint32_t), kAlignmentBytes);
     index = values + RoundUp(slots * lanes * SizeOf(spec.type), kAlignmentBytes);
-    bank_col = index + RoundUp(slots * SlotIndexBytes(lanes, bank_cols), kAlignmentBytes);
+    bank_col =
+        index + RoundUp(slots * SlotIndexBytes(spec.type, lanes, bank_cols), kAlignmentBytes);
     end = bank_col + slots * sizeof(uint16_t);
   }
 };

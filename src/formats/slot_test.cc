@@ -35,11 +35,45 @@ TEST(SlotFormat, SpendsFourAndAHalfBytesAWeightOnAMatrixPrunedInSlots) {
   EXPECT_EQ(encoded.bytes.size(), 64 + 64 + slots * (16 * 4 + 8 + 2));
 }
 
+TEST(SlotFormat, SpendsNoBytesOnIndicesInF28) {
+  Tensor matrix({64, 128});
+  for (size_t row = 0; row < 64; ++row) {
+    for (size_t col = 0; col < 128; col += 8) {
+      matrix.values[row * 128 + col + (row * 7 + col) % 8] = 0.1f;
+    }
+  }
+  RoundMatrix(WeightType::kF28, 128, matrix.values);
+  const FormatSpec spec = {FormatId::k_slot, 64, 8, WeightType::kF28};
+  const EncodedMatrix encoded = ValueOrDie(Encode(spec, ViewOf(matrix)));
+  const SlotView view = ViewSlot(encoded.view());
+  ASSERT_EQ(view.slots, 16u);
+  EXPECT_EQ(encoded.bytes.size(), 64 + 64 + 16 * (64 * 4 + 2));
+  for (size_t slot = 0; slot < 16; ++slot) {
+    for (size_t row = 0; row < 64; ++row) {
+      EXPECT_EQ(view.IndexOf(slot, row), (row * 7 + view.bank_col[slot]) % 8);
+    }
+  }
+}
+
+TEST(SlotFormat, RefusesAColumnThatAWeightOfF28CarriesPastTheLast) {
+  Tensor matrix({64, 20});
+  matrix.values[17] = 1.0f;  // of the last bank, which has 4 columns
+  RoundMatrix(WeightType::kF28, 20, matrix.values);
+  EncodedMatrix encoded =
+      ValueOrDie(Encode({FormatId::k_slot, 64, 16, WeightType::kF28}, ViewOf(matrix)));
+  ASSERT_OK(Validate(encoded.view()));
+  const size_t at = static_cast<size_t>(ViewSlot(encoded.view()).values - encoded.bytes.data());
+  encoded.bytes[at] = std::byte{4};  // the lowest of a little-endian f32
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"slot.index[0][0]: less than 4 expected, 4 found"});
+}
+
 // Strips of 8 rows with 1 to 12 weights in each row, of three sections in turn: sorted they would
 // all be mixed.
 TEST(SlotFormat, KeepsSectionsTogether) {
-  for (const FormatSpec& spec : {FormatSpec{FormatId::k_slot, 8, 16},
-                                 FormatSpec{FormatId::k_slot, 64, 64, WeightType::kI8, 4}}) {
+  for (const FormatSpec& spec :
+       {FormatSpec{FormatId::k_slot, 8, 16}, FormatSpec{FormatId::k_slot, 16, 16, WeightType::kF28},
+        FormatSpec{FormatId::k_slot, 64, 64, WeightType::kI8, 4}}) {
     const int64_t strip_rows = spec.strip_rows;
     Tensor matrix({12 * strip_rows, 16});
     std::vector<int32_t> sections;

@@ -8,7 +8,7 @@
 namespace espalier {
 namespace {
 
-constexpr const char* kNames[] = {"f32", "bf16", "i8"};
+constexpr const char* kNames[] = {"f32", "bf16", "i8", "f28"};
 
 constexpr float kLargestI8 = 127.0f;
 
@@ -32,6 +32,25 @@ void RoundRowToI8(std::span<float> row) {
   for (float& value : row) value = RoundToI8(value, scale);
 }
 
+// Its nearest neighbours that carry the column are within 8 of its bits.
+float RoundToF28(float value, size_t col) {
+  constexpr uint32_t kSmallest = 0x00800000, kLargest = 0x7f7fffff, kStep = kF28ColumnMask + 1;
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t sign = bits & 0x80000000u;
+  const uint32_t size = bits & 0x7fffffffu;
+  if (size < kSmallest) return 0.0f;
+  const uint32_t above = static_cast<uint32_t>(col - size) & kF28ColumnMask;
+  uint32_t rounded = above < kStep / 2 ? size + above : size + above - kStep;
+  if (rounded < kSmallest) rounded += kStep;
+  if (rounded > kLargest) rounded -= kStep;
+  return std::bit_cast<float>(sign | rounded);
+}
+
+bool HoldsF28(float value, size_t col) {
+  return std::bit_cast<uint32_t>(RoundToF28(value, col)) == std::bit_cast<uint32_t>(value) ||
+         value == 0.0f;
+}
+
 }  // namespace
 
 const char* WeightTypeName(WeightType type) { return kNames[static_cast<size_t>(type)]; }
@@ -49,8 +68,11 @@ void RoundMatrix(WeightType type, int64_t cols, std::span<float> values) {
   if (type == WeightType::kBf16) {
     std::transform(values.begin(), values.end(), values.begin(), RoundToBf16);
   }
-  if (type != WeightType::kI8) return;
   const auto width = static_cast<size_t>(cols);
+  if (type == WeightType::kF28) {
+    for (size_t i = 0; i < values.size(); ++i) values[i] = RoundToF28(values[i], i % width);
+  }
+  if (type != WeightType::kI8) return;
   for (; !values.empty(); values = values.subspan(width)) RoundRowToI8(values.first(width));
 }
 
@@ -68,6 +90,12 @@ bool HoldsRow(WeightType type, std::span<const float> row) {
   if (type == WeightType::kBf16) {
     return std::all_of(row.begin(), row.end(),
                        [](float value) { return (std::bit_cast<uint32_t>(value) & 0xffffu) == 0; });
+  }
+  if (type == WeightType::kF28) {
+    for (size_t col = 0; col < row.size(); ++col) {
+      if (!HoldsF28(row[col], col)) return false;
+    }
+    return true;
   }
   const float scale = RowScale(row);
   return std::all_of(row.begin(), row.end(),

@@ -59,7 +59,19 @@ HWY_INLINE hn::Vec<D> LoadWeights(D d, const uint16_t* from) {
   const hn::RebindToUnsigned<D> d32;
   return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from))));
 }
+// Those of f28 are read again as indices. Without the barriers g++ loads them twice, from which
+// slots of 64x16 took 1.05 to 1.1 times as long as with indices of their own, not 0.85 (Xeon of the
+// 5th generation).
+template <class D>
+HWY_INLINE hn::Vec<D> LoadWeights(D d, const F28* from) {
+  hn::Vec<D> weights = hn::Load(d, &from->value);
+#if HWY_TARGET <= HWY_AVX2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm("" : "+v"(weights.raw));
+#endif
+  return weights;
+}
 HWY_INLINE float WeightOf(float weight) { return weight; }
+HWY_INLINE float WeightOf(F28 weight) { return weight.value; }
 HWY_INLINE float WeightOf(uint16_t bits) { return FromBf16(bits); }
 HWY_INLINE int32_t WeightOf(int8_t q) { return q; }
 
@@ -177,9 +189,10 @@ HWY_INLINE void TransposeSquare(D d, hn::Vec<D> (&row)[hn::MaxLanes(D())]) {
 // A lookup in a bank of x has two halves, so that several x can share the first. BankIndices<B>(d,
 // index, first_lane): the indices of the lanes from first_lane on, from a slot's bytes
 // (formats/slot.h; for banks of 4 formats/nm.h). LookupBank<B>(d, bank, indices): bank[index] for
-// each lane; bank: B readable floats. Wide slots, whose banks have 16 columns, share the bank, too:
-// LoadBank16(d, bank) loads it, WideIndices(d, index, first_lane) gives the indices and
-// LookupBank16(d, loaded, indices) looks up.
+// each lane; bank: B readable floats. Wide slots, whose banks have 8 or 16 columns, share the bank,
+// too: LoadBank<B>(d, bank) loads it, WideIndices(d, index, first_lane) gives the indices and
+// LookupLoaded<B>(d, loaded, indices) looks up. CarriedIndices<B>(d, weights): those that weights
+// of f28 carry.
 #if HWY_TARGET <= HWY_AVX2
 
 // Keeps a load apart from the permutation that uses it: on Zen 3, vpermps from memory takes two
@@ -234,10 +247,34 @@ HWY_INLINE hn::Vec256<float> LookupBank16(hn::Full256<float> /*d*/, const Bank16
 #endif
 }
 
+template <size_t B>
+HWY_INLINE auto LoadBank(hn::Full256<float> d, const float* bank) {
+  static_assert(B == 8 || B == 16);
+  if constexpr (B == 8) {
+    return LoadApart(bank);
+  } else {
+    return LoadBank16(d, bank);
+  }
+}
+template <size_t B>
+HWY_INLINE hn::Vec256<float> LookupLoaded(hn::Full256<float> /*d*/, __m256 bank, __m256i indices) {
+  return hn::Vec256<float>{_mm256_permutevar8x32_ps(bank, indices)};
+}
+template <size_t B>
+HWY_INLINE hn::Vec256<float> LookupLoaded(hn::Full256<float> d, const Bank16& bank,
+                                          __m256i indices) {
+  return LookupBank16(d, bank, indices);
+}
+
 HWY_INLINE __m256i WideIndices(hn::Full256<float> /*d*/, const uint8_t* index, size_t first_lane) {
   const auto* words = reinterpret_cast<const __m128i*>(index) + first_lane / 8 % 2;
   return _mm256_srli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(words)),
                            static_cast<int>(first_lane / 16 * 4));
+}
+
+template <size_t B>
+HWY_INLINE __m256i CarriedIndices(hn::Full256<float> /*d*/, hn::Vec256<float> weights) {
+  return _mm256_castps_si256(weights.raw);
 }
 
 template <size_t B>
@@ -246,7 +283,7 @@ HWY_INLINE hn::Vec256<float> LookupBank(hn::Full256<float> d, const float* bank,
     const __m256 twice = _mm256_broadcast_ps(reinterpret_cast<const __m128*>(bank));
     return hn::Vec256<float>{_mm256_permutevar_ps(twice, indices)};
   } else if constexpr (B == 8) {
-    return hn::Vec256<float>{_mm256_permutevar8x32_ps(LoadApart(bank), indices)};
+    return LookupLoaded<B>(d, LoadApart(bank), indices);
   } else if constexpr (B == 16) {
     return LookupBank16(d, LoadBank16(d, bank), indices);
   } else {
@@ -289,28 +326,35 @@ HWY_INLINE __m512i BankIndices(hn::Full512<float> /*d*/, const uint8_t* index,
 }
 
 template <size_t B>
-HWY_INLINE hn::Vec512<float> LookupBank(hn::Full512<float> /*d*/, const float* bank,
-                                        __m512i indices) {
+HWY_INLINE __m512i CarriedIndices(hn::Full512<float> /*d*/, hn::Vec512<float> weights) {
+  return _mm512_castps_si512(weights.raw);
+}
+
+template <size_t B>
+HWY_INLINE __m512 LoadBank(hn::Full512<float> /*d*/, const float* bank) {
+  static_assert(B == 8 || B == 16);
+  if constexpr (B == 8) return _mm512_broadcast_f32x8(_mm256_loadu_ps(bank));
+  return _mm512_loadu_ps(bank);
+}
+template <size_t B>
+HWY_INLINE hn::Vec512<float> LookupLoaded(hn::Full512<float> /*d*/, __m512 bank, __m512i indices) {
+  return hn::Vec512<float>{_mm512_permutexvar_ps(indices, bank)};
+}
+
+template <size_t B>
+HWY_INLINE hn::Vec512<float> LookupBank(hn::Full512<float> d, const float* bank, __m512i indices) {
   static_assert(B == 4 || B == 8 || B == 16 || B == 32);
   if constexpr (B == 4) {
     const __m512 four = _mm512_broadcast_f32x4(_mm_loadu_ps(bank));
     return hn::Vec512<float>{_mm512_permutevar_ps(four, indices)};
+  } else if constexpr (B <= 16) {
+    return LookupLoaded<B>(d, LoadBank<B>(d, bank), indices);
+  } else {
+    const __m512 low = _mm512_loadu_ps(bank);
+    return hn::Vec512<float>{_mm512_permutex2var_ps(low, indices, _mm512_loadu_ps(bank + 16))};
   }
-  if constexpr (B == 8) {
-    const __m512 twice = _mm512_broadcast_f32x8(_mm256_loadu_ps(bank));
-    return hn::Vec512<float>{_mm512_permutexvar_ps(indices, twice)};
-  }
-  const __m512 low = _mm512_loadu_ps(bank);
-  if constexpr (B == 16) return hn::Vec512<float>{_mm512_permutexvar_ps(indices, low)};
-  return hn::Vec512<float>{_mm512_permutex2var_ps(low, indices, _mm512_loadu_ps(bank + 16))};
 }
 
-HWY_INLINE __m512 LoadBank16(hn::Full512<float> /*d*/, const float* bank) {
-  return _mm512_loadu_ps(bank);
-}
-HWY_INLINE hn::Vec512<float> LookupBank16(hn::Full512<float> /*d*/, __m512 bank, __m512i indices) {
-  return hn::Vec512<float>{_mm512_permutexvar_ps(indices, bank)};
-}
 HWY_INLINE __m512i WideIndices(hn::Full512<float> /*d*/, const uint8_t* index, size_t first_lane) {
   return _mm512_srli_epi32(
       _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index))),
@@ -350,6 +394,14 @@ HWY_INLINE uint8x16_t BankIndices(hn::Full128<float> /*d*/, const uint8_t* index
 }
 
 template <size_t B>
+HWY_INLINE uint8x16_t CarriedIndices(hn::Full128<float> /*d*/, hn::Vec128<float> weights) {
+  const uint8x16_t byte_of_lane = {0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3};
+  const uint8x16_t lowest = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
+  const uint8x16_t bytes = vqtbl1q_u8(vreinterpretq_u8_f32(weights.raw), lowest);
+  return vbslq_u8(vdupq_n_u8((B - 1) << 2), vshlq_n_u8(bytes, 2), byte_of_lane);
+}
+
+template <size_t B>
 HWY_INLINE hn::Vec128<float> LookupBank(hn::Full128<float> /*d*/, const float* bank,
                                         uint8x16_t indices) {
   const uint8_t* bytes = reinterpret_cast<const uint8_t*>(bank);
@@ -367,10 +419,22 @@ HWY_INLINE hn::Vec128<float> LookupBank(hn::Full128<float> /*d*/, const float* b
   return hn::Vec128<float>(vreinterpretq_f32_u8(found));
 }
 
-HWY_INLINE uint8x16x4_t LoadBank16(hn::Full128<float> /*d*/, const float* bank) {
-  return vld1q_u8_x4(reinterpret_cast<const uint8_t*>(bank));
+template <size_t B>
+HWY_INLINE auto LoadBank(hn::Full128<float> /*d*/, const float* bank) {
+  static_assert(B == 8 || B == 16);
+  if constexpr (B == 8) {
+    return vld1q_u8_x2(reinterpret_cast<const uint8_t*>(bank));
+  } else {
+    return vld1q_u8_x4(reinterpret_cast<const uint8_t*>(bank));
+  }
 }
-HWY_INLINE hn::Vec128<float> LookupBank16(hn::Full128<float> /*d*/, const uint8x16x4_t& bank,
+template <size_t B>
+HWY_INLINE hn::Vec128<float> LookupLoaded(hn::Full128<float> /*d*/, const uint8x16x2_t& bank,
+                                          uint8x16_t indices) {
+  return hn::Vec128<float>(vreinterpretq_f32_u8(vqtbl2q_u8(bank, indices)));
+}
+template <size_t B>
+HWY_INLINE hn::Vec128<float> LookupLoaded(hn::Full128<float> /*d*/, const uint8x16x4_t& bank,
                                           uint8x16_t indices) {
   return hn::Vec128<float>(vreinterpretq_f32_u8(vqtbl4q_u8(bank, indices)));
 }
@@ -428,13 +492,24 @@ HWY_INLINE hn::Vec<D> LookupBank(D d, const float* bank, const LaneIndices<D>& i
   return hn::Load(d, lanes);
 }
 
-template <class D>
-HWY_INLINE const float* LoadBank16(D /*d*/, const float* bank) {
+template <size_t B, class D>
+HWY_INLINE LaneIndices<D> CarriedIndices(D d, hn::Vec<D> weights) {
+  HWY_ALIGN float lanes[hn::MaxLanes(D())];
+  hn::Store(weights, d, lanes);
+  LaneIndices<D> indices;
+  for (size_t i = 0; i < hn::MaxLanes(D()); ++i) {
+    indices.lane[i] = static_cast<uint8_t>(F28Column(lanes[i]) % B);
+  }
+  return indices;
+}
+
+template <size_t B, class D>
+HWY_INLINE const float* LoadBank(D /*d*/, const float* bank) {
   return bank;
 }
-template <class D>
-HWY_INLINE hn::Vec<D> LookupBank16(D d, const float* bank, const LaneIndices<D>& indices) {
-  return LookupBank<16>(d, bank, indices);
+template <size_t B, class D>
+HWY_INLINE hn::Vec<D> LookupLoaded(D d, const float* bank, const LaneIndices<D>& indices) {
+  return LookupBank<B>(d, bank, indices);
 }
 template <class D>
 HWY_INLINE LaneIndices<D> WideIndices(D /*d*/, const uint8_t* index, size_t first_lane) {

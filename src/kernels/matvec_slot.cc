@@ -1,5 +1,5 @@
-// matvec_slot_<type>_<S>x<B>: y = W x + init over format `slot`, weights in f32 or bf16, sums in
-// f32.
+// matvec_slot_<type>_<S>x<B>: y = W x + init over format `slot`, weights in f32, f28 or bf16, sums
+// in f32.
 //
 // A slot is one load of weights, one lookup in a bank of x and one multiply-add. The strips of a
 // group run side by side, one sum each, so that their latencies overlap. A row's sum takes its
@@ -80,6 +80,14 @@ class SlotKernel {
   }
 
  private:
+  static HWY_INLINE auto IndicesOf(D d, V weight, const uint8_t* index, size_t first_lane) {
+    if constexpr (kTypeOf<W> == WeightType::kF28) {
+      return CarriedIndices<B>(d, weight);
+    } else {
+      return BankIndices<B>(d, index, first_lane);
+    }
+  }
+
   // The strips of one group; one of them may be the last of the matrix, with fewer rows.
   template <size_t kStrips, size_t kRows>
   static HWY_INLINE void Group(const SlotView& w, const MatMulArgs& args,
@@ -103,11 +111,11 @@ class SlotKernel {
       ESPALIER_UNROLL_4
       for (size_t k = 0; k < kStrips; ++k) {
         const size_t bank_col = w.bank_col[slot + k];
-        const uint8_t* index = w.index + (slot + k) * SlotIndexBytes(S, B);
+        const uint8_t* index = w.index + (slot + k) * SlotIndexBytes(kTypeOf<W>, S, B);
         ESPALIER_UNROLL_4
         for (size_t v = 0; v < kVectors; ++v) {
           const V weight = LoadWeights(d, values + (slot + k) * S + v * kLanes);
-          const auto lanes = BankIndices<B>(d, index, v * kLanes);
+          const auto lanes = IndicesOf(d, weight, index, v * kLanes);
           for (size_t i = 0; i < kRows; ++i) {
             const V found = LookupBank<B>(d, x[i].bank(bank_col), lanes);
             sum[i][k][v] = hn::MulAdd(weight, found, sum[i][k][v]);
@@ -133,9 +141,9 @@ template <class D>
 struct TwoParts {
   hn::Vec<D> first, second;
 };
-template <class D>
-HWY_INLINE TwoParts<D> LoadTwoParts(D d, const float* slot, size_t lane) {
-  return {hn::Load(d, slot + lane), hn::Load(d, slot + lane + 16)};
+template <class D, typename W>  // f32, f28
+HWY_INLINE TwoParts<D> LoadTwoParts(D d, const W* slot, size_t lane) {
+  return {LoadWeights(d, slot + lane), LoadWeights(d, slot + lane + 16)};
 }
 // An f32 of a bf16 is its bits with 16 of 0 below (formats/slot.h). Spreading them to 32 bits
 // instead, and then a shift each, took 1.3 times as long with AVX-512 on a Xeon of the fifth
@@ -150,24 +158,31 @@ HWY_INLINE TwoParts<D> LoadTwoParts(D d, const uint16_t* slot, size_t lane) {
           hn::BitCast(d, hn::And(both, hn::Set(d32, 0xffff0000u)))};
 }
 
-// Strips of 64 rows: their vectors share each slot's bank of x, which is then read once. Banks of
-// 16 columns.
-template <typename W>
+// Strips of 64 rows: their vectors share each slot's bank of x, which is then read once.
+template <typename W, size_t kCols>
 class WideSlotKernel {
  public:
   static constexpr size_t S = kWideStripRows;
-  static constexpr size_t B = 16;
+  static constexpr size_t B = kCols;
   using Weight = W;
   static constexpr size_t kStripRows = S;
   static constexpr size_t kBankCols = B;
   static constexpr bool kBatches = SlotBatch<W, S, B>::kPays && HWY_TARGET > HWY_AVX3;
-  using D = hn::CappedTag<float, B>;
+  using D = hn::CappedTag<float, 16>;
   using V = hn::Vec<D>;
   static constexpr size_t kLanes = hn::MaxLanes(D());
   // A word holds the indices of the same lane in 4 parts of the strip.
   static constexpr size_t kParts = S / 16;
   static constexpr size_t kVectors = 16 / kLanes;  // of a part
   static constexpr size_t kMostRows = HWY_TARGET <= HWY_AVX3 ? 4 : 1;
+
+  static HWY_INLINE auto IndicesOf(D d, V weight, const uint8_t* index, size_t first_lane) {
+    if constexpr (kTypeOf<W> == WeightType::kF28) {
+      return CarriedIndices<B>(d, weight);
+    } else {
+      return WideIndices(d, index, first_lane);
+    }
+  }
 
   template <size_t kRows>
   static HWY_INLINE void XRows(const SlotView& w, const MatMulArgs& args, size_t group, size_t n) {
@@ -187,12 +202,13 @@ class WideSlotKernel {
     const float* x = args.x + n * args.x_stride;
     for (size_t slot = w.group_start[group]; slot < w.group_start[group + 1]; ++slot) {
       const W* weights = values + slot * S;
-      const uint8_t* index = w.index + slot * SlotIndexBytes(S, B);
+      constexpr size_t kIndexBytes = SlotIndexBytes(kTypeOf<W>, S, B);
+      const uint8_t* index = w.index + slot * kIndexBytes;
       PrefetchAhead<S * sizeof(W)>(weights, kPrefetchBytes);
-      PrefetchAhead<SlotIndexBytes(S, B)>(index, kPrefetchBytes / (2 * sizeof(W)));
-      decltype(LoadBank16(d, x)) bank[kRows];
+      PrefetchAhead<kIndexBytes>(index, kPrefetchBytes / (2 * sizeof(W)));
+      decltype(LoadBank<B>(d, x)) bank[kRows];
       for (size_t i = 0; i < kRows; ++i) {
-        bank[i] = LoadBank16(d, x + i * args.x_stride + w.bank_col[slot]);
+        bank[i] = LoadBank<B>(d, x + i * args.x_stride + w.bank_col[slot]);
       }
       ESPALIER_UNROLL_4
       for (size_t p = 0; p < kParts; p += 2) {
@@ -200,12 +216,13 @@ class WideSlotKernel {
         for (size_t v = 0; v < kVectors; ++v) {
           const size_t lane = p * 16 + v * kLanes;
           const TwoParts<D> weight = LoadTwoParts(d, weights, lane);
-          const auto first = WideIndices(d, index, lane);
-          const auto second = WideIndices(d, index, lane + 16);
+          const auto first = IndicesOf(d, weight.first, index, lane);
+          const auto second = IndicesOf(d, weight.second, index, lane + 16);
           for (size_t i = 0; i < kRows; ++i) {
             V(&s)[kParts][kVectors] = sum[i];
-            s[p][v] = hn::MulAdd(weight.first, LookupBank16(d, bank[i], first), s[p][v]);
-            s[p + 1][v] = hn::MulAdd(weight.second, LookupBank16(d, bank[i], second), s[p + 1][v]);
+            s[p][v] = hn::MulAdd(weight.first, LookupLoaded<B>(d, bank[i], first), s[p][v]);
+            s[p + 1][v] =
+                hn::MulAdd(weight.second, LookupLoaded<B>(d, bank[i], second), s[p + 1][v]);
           }
         }
       }
@@ -255,18 +272,25 @@ void Run(const EncodedView& matrix, const MatMulArgs& args) {
   }
 }
 
-constexpr WeightType kBf16 = WeightType::kBf16;
+constexpr WeightType kBf16 = WeightType::kBf16, kF28 = WeightType::kF28;
 constexpr MatMulKernel kKernels[] = {
     {{FormatId::k_slot, 8, 8}, "matvec_slot_f32_8x8", Run<SlotKernel<float, 8, 8>>},
     {{FormatId::k_slot, 8, 16}, "matvec_slot_f32_8x16", Run<SlotKernel<float, 8, 16>>},
     {{FormatId::k_slot, 16, 16}, "matvec_slot_f32_16x16", Run<SlotKernel<float, 16, 16>>},
     {{FormatId::k_slot, 16, 32}, "matvec_slot_f32_16x32", Run<SlotKernel<float, 16, 32>>},
-    {{FormatId::k_slot, 64, 16}, "matvec_slot_f32_64x16", Run<WideSlotKernel<float>>},
+    {{FormatId::k_slot, 64, 16}, "matvec_slot_f32_64x16", Run<WideSlotKernel<float, 16>>},
+    {{FormatId::k_slot, 64, 8}, "matvec_slot_f32_64x8", Run<WideSlotKernel<float, 8>>},
     {{FormatId::k_slot, 8, 8, kBf16}, "matvec_slot_bf16_8x8", Run<SlotKernel<uint16_t, 8, 8>>},
     {{FormatId::k_slot, 16, 16, kBf16},
      "matvec_slot_bf16_16x16",
      Run<SlotKernel<uint16_t, 16, 16>>},
-    {{FormatId::k_slot, 64, 16, kBf16}, "matvec_slot_bf16_64x16", Run<WideSlotKernel<uint16_t>>},
+    {{FormatId::k_slot, 64, 16, kBf16},
+     "matvec_slot_bf16_64x16",
+     Run<WideSlotKernel<uint16_t, 16>>},
+    {{FormatId::k_slot, 8, 8, kF28}, "matvec_slot_f28_8x8", Run<SlotKernel<F28, 8, 8>>},
+    {{FormatId::k_slot, 16, 16, kF28}, "matvec_slot_f28_16x16", Run<SlotKernel<F28, 16, 16>>},
+    {{FormatId::k_slot, 64, 16, kF28}, "matvec_slot_f28_64x16", Run<WideSlotKernel<F28, 16>>},
+    {{FormatId::k_slot, 64, 8, kF28}, "matvec_slot_f28_64x8", Run<WideSlotKernel<F28, 8>>},
 };
 
 }  // namespace

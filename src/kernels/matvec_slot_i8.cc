@@ -27,7 +27,7 @@ namespace HWY_NAMESPACE {
 namespace {
 
 constexpr size_t kBankCols = 64;
-constexpr size_t kIndexBytes = SlotIndexBytes(kQuadBytes, kBankCols);
+constexpr size_t kIndexBytes = SlotIndexBytes(WeightType::kI8, kQuadBytes, kBankCols);
 // Rows of x that share the weights and indices of a slot.
 constexpr size_t kMostRows = 4;
 

@@ -161,7 +161,13 @@ class SlotBatch {
           reinterpret_cast<const W*>(w.values) + slot * S + SlotWeightPlace(S, kTypeOf<W>, lane);
       const float* bank = columns + w.bank_col[slot] * kRows;
       const float* x[kPass];
-      Columns(bank, w.index + slot * SlotIndexBytes(S, B), lane, x);
+      if constexpr (kTypeOf<W> == WeightType::kF28) {
+        for (size_t r = 0; r < kPass; ++r) {
+          x[r] = bank + F28Column(weights[r].value) % B * kRows;
+        }
+      } else {
+        Columns(bank, w.index + slot * SlotIndexBytes(kTypeOf<W>, S, B), lane, x);
+      }
       for (size_t r = 0; r < kPass; ++r) {
         const WideV weight = hn::Set(d, WeightOf(weights[r * kStep]));
         for (size_t v = 0; v < kWides; ++v) {
