@@ -110,7 +110,7 @@ void AddTrainOptions(CLI::App* app, bool has_rules, TrainFlags* flags) {
   add("--noise-draws", &options.noise_draws,
       "How often a batch the noise of regularizers is drawn; the batch size: for each sequence");
   add("--weight-type", &flags->weight_type,
-      "Train for matrices rounded to it (straight-through): f32, bf16 or i8");
+      "Train for matrices rounded to it (straight-through): f32, bf16, i8 or f28");
   app->add_option("--regularizer", flags->regularizers,
                   "NAME=STRENGTH or NAME@GRANULARITY=STRENGTH, acts on pieces until the last masks "
                   "are made: " +

@@ -124,7 +124,7 @@ Action AddCompile(CLI::App* app) {
                   "How to round what i8 matrices multiply (from espalier calibrate)");
   app->add_option(
       "--weight-type", flags->weight_type,
-      "Type that every matrix is rounded to first: f32, bf16 or i8 (default: f32; of an "
+      "Type that every matrix is rounded to first: f32, bf16, i8 or f28 (default: f32; of an "
       ".esp its own)");
   CLI::Option* no_measure =
       app->add_flag("--no-measure", flags->no_measure,
