@@ -58,8 +58,8 @@ Batch Chunk(const Graph& graph, const Batch& batch, int64_t first, int64_t count
 // Sets about `sparsity` of each prunable weight to 0, at random.
 void ZeroRandomWeights(double sparsity, Rng* rng, Graph* graph);
 
-// Rounds every matrix of the graph so that any type of weights can hold it: each row to whole
-// numbers of 7 bits, the largest 127, over a power of 2. Rows of zeros stay. Of every 16
+// Rounds every matrix of the graph so that every type of weights but f28 holds it: each row to
+// whole numbers of 7 bits, the largest 127, over a power of 2. Rows of zeros stay. Of every 16
 // columns each row keeps the first weight, so that `nm` can store them.
 void RoundForEveryFormat(Graph* graph);
 

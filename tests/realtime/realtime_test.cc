@@ -131,8 +131,11 @@ Graph EveryCellAndOperator(const GraphInput& input) {
 }
 
 // Dense where the format does not store matrices of the shape.
-Artifact ArtifactOf(const Graph& graph, const std::string& format) {
+Artifact ArtifactOf(Graph graph, const std::string& format) {
   const FormatSpec spec = ValueOrDie(FindFormat(format));
+  for (auto& [name, weight] : graph.weights) {
+    if (weight.shape.size() == 2) RoundMatrix(spec.type, weight.dim(1), weight.values);
+  }
   ArtifactContent content;
   for (const MatrixPart& part : ValueOrDie(MatrixPartsOf(graph))) {
     if (part.by_column || part.is_plain) continue;
