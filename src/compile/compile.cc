@@ -131,6 +131,16 @@ std::map<std::string, float> XScalesOf(const CompileOptions& options,
   return x_scales;
 }
 
+// A candidate of another type than matrices are rounded to stores next to none of them.
+void WarnOfTypes(const CompileOptions& options) {
+  for (const FormatSpec& spec : options.candidates) {
+    if (spec.type == WeightType::kF32 || spec.type == options.weights) continue;
+    options.log.Warning(StrCat(
+        "format ", FormatName(spec), ": weights of type ", WeightTypeName(spec.type), " expected, ",
+        WeightTypeName(options.weights), " found: it is taken only where all happen to be such"));
+  }
+}
+
 Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given,
                                               const CompileOptions& given_options) {
   ESPALIER_RETURN_IF_ERROR(ValidateGraph(given));
@@ -138,6 +148,7 @@ Result<AlignedBuffer<std::byte>> CompileGraph(const Graph& given,
   const Graph graph = MergeBiases(rounded);
   ESPALIER_ASSIGN_OR_RETURN(const std::vector<MatrixPart> parts, MatrixPartsOf(graph));
   ESPALIER_RETURN_IF_ERROR(CheckOptions(given_options, parts));
+  WarnOfTypes(given_options);
   CompileOptions options = given_options;
   options.x_scales = XScalesOf(given_options, parts);
   ESPALIER_ASSIGN_OR_RETURN(const KernelTable* kernels, FindKernels(options.target));

@@ -74,7 +74,8 @@ Status CheckValues(const FormatSpec& spec, const MatrixView& matrix) {
     if (HoldsRow(spec.type, {matrix.data + row * matrix.cols, cols})) continue;
     return Unsupported(StrCat("format ", FormatName(spec), ": numbers of type ",
                               WeightTypeName(spec.type), " expected in row ", row,
-                              ", others found"));
+                              ", others found: round the network to ", WeightTypeName(spec.type),
+                              " first (weight type)"));
   }
   if (spec.type != WeightType::kI8 || matrix.cols <= kMaxI8Cols) return Ok();
   return Unsupported(StrCat("format ", FormatName(spec), ": at most ", kMaxI8Cols,

@@ -211,6 +211,12 @@ Status CheckSlot(const SlotView& view, size_t slot) {
       return BadFormat(StrCat("slot.index[", slot, "][", lane, "]: less than ", limit,
                               " expected, ", view.IndexOf(slot, lane), " found"));
     }
+    if (view.type != WeightType::kF28) continue;
+    const float weight = view.WeightOf(slot, lane);
+    const size_t column = (bank_col + view.IndexOf(slot, lane)) % (kF28ColumnMask + 1);
+    if (weight == 0.0f || F28Column(weight) == column) continue;
+    return BadFormat(StrCat("slot.values[", slot, "][", lane, "]: last 4 bits ", column,
+                            " expected, ", F28Column(weight), " found"));
   }
   return Ok();
 }

@@ -68,6 +68,18 @@ TEST(SlotFormat, RefusesAColumnThatAWeightOfF28CarriesPastTheLast) {
               {"slot.index[0][0]: less than 4 expected, 4 found"});
 }
 
+TEST(SlotFormat, RefusesAColumnOfF28ThatIsInAnotherBank) {
+  Tensor matrix({64, 16});
+  matrix.values[3] = 1.0f;
+  RoundMatrix(WeightType::kF28, 16, matrix.values);
+  EncodedMatrix encoded =
+      ValueOrDie(Encode({FormatId::k_slot, 64, 8, WeightType::kF28}, ViewOf(matrix)));
+  const size_t at = static_cast<size_t>(ViewSlot(encoded.view()).values - encoded.bytes.data());
+  encoded.bytes[at] = std::byte{11};
+  ExpectError(Validate(encoded.view()), Code::kBadFormat,
+              {"slot.values[0][0]: last 4 bits 3 expected, 11 found"});
+}
+
 // Strips of 8 rows with 1 to 12 weights in each row, of three sections in turn: sorted they would
 // all be mixed.
 TEST(SlotFormat, KeepsSectionsTogether) {

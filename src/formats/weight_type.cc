@@ -32,7 +32,7 @@ void RoundRowToI8(std::span<float> row) {
   for (float& value : row) value = RoundToI8(value, scale);
 }
 
-// Its nearest neighbours that carry the column are within 8 of its bits.
+// The nearest that carries the column is at most 8 away in units of its last bit, but at both ends.
 float RoundToF28(float value, size_t col) {
   constexpr uint32_t kSmallest = 0x00800000, kLargest = 0x7f7fffff, kStep = kF28ColumnMask + 1;
   const auto bits = std::bit_cast<uint32_t>(value);

@@ -24,7 +24,8 @@ enum class WeightType : uint8_t {
   // to such numbers, too, and add whole numbers (kernels/quantize.h).
   kI8 = 2,
   // An f32 whose last 4 bits are its column modulo 16, or 0: slots of it need no indices
-  // (formats/slot.h). Rounding moves a weight by at most 2^-20 of its size.
+  // (formats/slot.h). Rounding moves a weight by at most 2^-20 of its size, but next to the
+  // smallest and the largest f32.
   kF28 = 3,
 };
 inline constexpr WeightType kLastWeightType = WeightType::kF28;
