@@ -331,6 +331,22 @@ TEST(Compile, RefusesToForceATypeThatTheWeightsAreNotOf) {
   ExpectError(Compile(graph, options).status(), Code::kUnsupported, {name, "dense_bf16", "row 0"});
 }
 
+TEST(Compile, WarnsOfACandidateOfATypeThatTheWeightsAreNotOf) {
+  std::vector<std::string> warnings;
+  CompileOptions options;
+  options.tuning = Tuning::kOff;
+  options.candidates = {ValueOrDie(FindFormat("slot_16x16_f28")), Csr()};
+  options.log = LogSink(LogLevel::kWarning,
+                        [&](LogLevel, const std::string& text) { warnings.push_back(text); });
+  CompileOrDie(TestGraph(0.9), options);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("slot_16x16_f28: weights of type f28 expected, f32 found"),
+            std::string::npos);
+  options.weights = WeightType::kF28;
+  CompileOrDie(TestGraph(0.9), options);
+  EXPECT_EQ(warnings.size(), 1u);
+}
+
 TEST(Compile, MeasuresColdWeights) {
   CompileOptions options;
   options.cache = CacheState::kCold;
